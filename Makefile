@@ -1,0 +1,36 @@
+# make demo   the whole system on a generated burst (ARGS="--trace FILE" for a real one)
+# make test   lint, types, import contracts and every test, servers included
+PY     ?= python3
+VENV   := .venv
+STAMP  := $(VENV)/.installed
+
+.PHONY: help setup demo test lint format clean
+help:
+	@sed -n 's/^# //p' Makefile
+
+setup: $(STAMP)
+$(STAMP): pyproject.toml
+	$(PY) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(VENV)/bin/python -m pip install --quiet --editable ".[embedded]" --group dev
+	@touch $@
+
+demo: setup
+	$(VENV)/bin/reactions demo $(ARGS)
+
+test: lint
+	$(VENV)/bin/pytest --numprocesses 2 $(ARGS)
+
+lint: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/python -m tests.luacheck
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+format: setup
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

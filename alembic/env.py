@@ -1,0 +1,34 @@
+"""Runs migrations on the database of the settings, or on the connection it is handed."""
+
+from alembic import context
+from sqlalchemy import Connection, create_engine, pool
+
+from reactions.settings import Settings
+from reactions.tables import metadata
+
+LOCK_TIMEOUT = "5s"  # a migration that cannot have its lock gives way to the traffic, and is re-run
+
+
+def run(connection: Connection) -> None:
+    connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+    connection.commit()  # each migration is a transaction of its own
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        transaction_per_migration=True,
+        compare_server_default=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+if context.is_offline_mode():
+    context.configure(dialect_name="postgresql", literal_binds=True, target_metadata=metadata)
+    with context.begin_transaction():
+        context.run_migrations()
+elif (given := context.config.attributes.get("connection")) is not None:
+    run(given)
+else:
+    url = Settings.from_env().database_url.get_secret_value()
+    with create_engine(url, poolclass=pool.NullPool).connect() as connection:
+        run(connection)

@@ -1,0 +1,98 @@
+"""Celery's configuration: data, with the reason beside each setting.
+
+The addresses come from the settings (REACTIONS_BROKER_URL and so on); ``reactions.broker`` joins
+the two. Measured behaviour of Celery 5.7 on Redis stands behind most lines.
+"""
+
+from kombu import Queue
+
+# -- what is on the wire ---------------------------------------------------------------------------
+
+task_serializer = "json"
+result_serializer = "json"
+event_serializer = "json"
+accept_content = ["json"]  # JSON only: a forged message can name shards, never run code (pickle)
+task_ignore_result = True  # nobody reads results, so none are stored, and no backend is configured
+task_compression = None  # a message is a list of shard numbers
+
+# -- queues ----------------------------------------------------------------------------------------
+
+# Separate queues, so that maintenance never stands in the way of durability. No priorities: their
+# order is reversed between Redis and RabbitMQ.
+task_queues = [Queue("persistence"), Queue("maintenance")]
+task_default_queue = "maintenance"
+task_routes = {
+    "reactions.drain": {"queue": "persistence"},
+    "reactions.sweep": {"queue": "persistence"},
+}
+task_create_missing_queues = False  # a misspelt queue is an error, not a queue nobody consumes
+
+# -- at least once ---------------------------------------------------------------------------------
+
+task_acks_late = True  # a task that dies with its worker is delivered again
+task_reject_on_worker_lost = True  # also when the child alone is killed
+task_acks_on_failure = True  # what fails for good is in the dead letters, not in a loop
+task_acks_on_timeout = True  # same; the sweep finds the shard again
+worker_prefetch_multiplier = 1  # a waiting wake-up is better off in the queue than in a busy worker
+worker_eta_task_limit = 200  # waiting retries bypass prefetch; there is at most one for each shard
+
+# -- time ------------------------------------------------------------------------------------------
+
+# A drain stops by itself after drain_budget_s (10 s) plus one batch; these are for a stuck driver.
+task_soft_time_limit = 60
+task_time_limit = 90
+# Longer than the longest countdown (retry_cap_s, at most 600 s) and the hard limit together, or
+# waiting retries would be delivered twice; reactions.broker checks it.
+visibility_timeout = 900
+
+broker_transport_options = {
+    "visibility_timeout": visibility_timeout,
+    "unacked_restore_interval": 5,  # look for lost messages every 5 polls ...
+    "unacked_restore_throttle": 5,  # ... and at most one worker every 5 s; the default takes 100 s
+    "socket_connect_timeout": 5,
+    "socket_timeout": 30,  # longer than a blocking pop (1 s) by far; a frozen broker is given up
+    "socket_keepalive": True,  # half-open connections are noticed
+    "health_check_interval": 15,
+}
+broker_connection_retry_on_startup = True
+broker_connection_max_retries = None  # come back whenever the broker does
+broker_heartbeat = 10  # RabbitMQ only; on Redis keepalive and health checks do this
+
+# What a publisher in the web tier uses instead. No request waits on it (the relay does), but the
+# relay should find out soon. No retry: a dropped wake-up is found by the sweep.
+publisher = {
+    "task_publish_retry": False,
+    "broker_pool_limit": 1,  # one relay thread in a process
+    "broker_connection_timeout": 0.5,
+    "broker_transport_options": {
+        "socket_connect_timeout": 0.3,
+        "socket_timeout": 0.5,
+        "max_retries": 0,
+        "socket_keepalive": True,
+        # retry_on_timeout stays unset: it would send an LPUSH twice.
+    },
+}
+task_publish_retry = True
+task_publish_retry_policy = {"max_retries": 3, "interval_start": 0.1, "interval_max": 1.0}
+
+# -- shutdown --------------------------------------------------------------------------------------
+
+worker_soft_shutdown_timeout = 30  # finish the batch; a killed worker loses messages on Redis
+worker_enable_soft_shutdown_on_idle = True  # retries waiting in memory go back to the queue
+worker_cancel_long_running_tasks_on_connection_loss = False  # a batch is idempotent: let it finish
+
+# -- what operators see ----------------------------------------------------------------------------
+
+worker_send_task_events = True  # Flower needs them
+task_send_sent_event = False  # 0.3 ms a publish, and a label in Flower for each web process
+task_track_started = False  # no result backend to keep it in
+worker_hijack_root_logger = False
+
+# -- beat ------------------------------------------------------------------------------------------
+
+# RedBeat: a lock, so that a standby beat can stand by. A lease is not a fence, so every periodic
+# task is harmless when it runs twice.
+beat_scheduler = "redbeat.RedBeatScheduler"
+redbeat_lock_timeout = 10  # a standby takes over after this
+beat_max_loop_interval = 1  # the shortest interval is a second or two
+timezone = "UTC"

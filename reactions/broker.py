@@ -1,0 +1,58 @@
+"""The Celery application, without its tasks: what both ends of the queue agree on."""
+
+from __future__ import annotations
+
+import importlib.util
+from types import ModuleType
+
+from celery import Celery
+
+from reactions import resources
+from reactions.errors import InvalidSettings
+from reactions.settings import Settings
+
+DRAIN = "reactions.drain"
+"""Name of the task that drains shards; takes ``shards``, and ``tokens`` on a retry."""
+
+
+def make_app(settings: Settings) -> Celery:
+    """The application as workers, beat and Flower use it.
+
+    Raises:
+        InvalidSettings: the retry schedule does not fit the broker's visibility timeout.
+    """
+    config = _config()
+    longest = settings.retry_cap_s + config.task_time_limit
+    if longest >= config.visibility_timeout:
+        raise InvalidSettings(
+            f"retry_cap_s + task_time_limit is {longest} s, which must stay below the broker's "
+            f"visibility_timeout of {config.visibility_timeout} s, or retries are delivered twice"
+        )
+    app = Celery("reactions", set_as_current=False)
+    app.config_from_object(config)
+    url = settings.broker_url.get_secret_value()
+    app.conf.broker_url = url
+    if url.startswith(("redis", "unix", "sentinel")):
+        app.conf.redbeat_redis_url = url
+        app.conf.redbeat_redis_options = {"retry_period": 30}  # ride out a broker restart
+    else:  # RabbitMQ has no place for RedBeat's lock; the stock scheduler then runs as one process
+        app.conf.beat_scheduler = "celery.beat:PersistentScheduler"
+    return app
+
+
+def make_publisher(settings: Settings) -> Celery:
+    """The application as a web process uses it: short waits, no retries, one connection."""
+    app = make_app(settings)
+    app.conf.update(_config().publisher)
+    return app
+
+
+def _config() -> ModuleType:
+    """``celeryconfig.py``, from the root of a checkout or out of the wheel."""
+    path = resources.root_file("celeryconfig.py")
+    spec = importlib.util.spec_from_file_location("reactions_celeryconfig", path)
+    if spec is None or spec.loader is None:  # pragma: no cover - the file is part of the package
+        raise InvalidSettings(f"{path} is missing from this installation")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

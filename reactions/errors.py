@@ -1,0 +1,79 @@
+"""Every error this library raises derives from ReactionsError and says what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reactions.model import Outcome
+
+
+class ReactionsError(Exception):
+    """Base of every error of this library."""
+
+
+class InvalidArgument(ReactionsError, ValueError):
+    """An argument was refused before anything was sent.
+
+    Attributes:
+        argument: the name of the argument, as in the function's signature.
+        allowed: what would have been accepted, in words.
+    """
+
+    def __init__(self, argument: str, allowed: str, got: object) -> None:
+        self.argument = argument
+        self.allowed = allowed
+        shown = repr(got)
+        if len(shown) > 60:  # a hostile value must not flood a log
+            shown = shown[:57] + "..."
+        super().__init__(f"{argument} must be {allowed}, not {shown} ({type(got).__name__})")
+
+
+class InvalidSettings(ReactionsError, ValueError):
+    """The configuration cannot be used; the message lists every field and what it takes."""
+
+
+class ReactionsUnavailable(ReactionsError):
+    """A store that the call needs did not answer in time, or refused.
+
+    Nothing is half-written: a script is applied whole or not at all. When the connection broke
+    after the request had left, the reaction may have been recorded; calling again is safe.
+
+    Attributes:
+        store: ``"redis"`` or ``"postgresql"``.
+    """
+
+    def __init__(self, store: str, reason: str) -> None:
+        self.store = store
+        super().__init__(reason)
+
+
+class BatchInterrupted(ReactionsUnavailable):
+    """A ``react_many`` was recorded in part.
+
+    Attributes:
+        outcomes: one entry an item, in order; None where no acknowledgement came back.
+            Calling again with those items is safe.
+    """
+
+    def __init__(self, reason: str, outcomes: Sequence[Outcome | None]) -> None:
+        self.outcomes = tuple(outcomes)
+        acknowledged = sum(1 for outcome in outcomes if outcome is not None)
+        super().__init__("redis", f"{reason}; {acknowledged} of {len(outcomes)} were acknowledged")
+
+
+class TypesMismatch(ReactionsError):
+    """The configured reaction types contradict the ones the database already knows."""
+
+
+class ScriptError(ReactionsError):
+    """A Lua script failed: the keys hold something this version cannot read."""
+
+
+class StackError(ReactionsError):
+    """A server or a process of the embedded stack did not start or died; the message has the log."""
+
+
+class TraceError(ReactionsError):
+    """A trace file cannot be read at all (single broken lines are counted, not raised)."""

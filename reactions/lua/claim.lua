@@ -1,0 +1,78 @@
+-- claim: take a shard's oldest pending changes for one drain, under a fresh lease.
+--
+-- KEYS   1 outbox:dirty  2 outbox:lease  3 outbox:wake
+--        and of each post taken, in the same slot: pending, claimed, delta, loading
+-- ARGV   1 prefix of the shard's post keys, "post:{42}:"
+--        2 token: new with each claim, so that an old one can never acknowledge
+--        3 token of a lease to take over, or ""
+--        4 lease in µs
+--        5 most posts to take
+--        6 the longest that a lease can be in µs: one further ahead is from before a clock step
+--        7 rows after which to take no further post
+--        8 most rows of a post to reply with; a larger one comes without, to be scanned
+-- reply  {0} when another drain has the shard (it is told that we came), else
+--        {1, now µs, more, {post, rows, {user, "type:version", ...}}, ...}
+--        more      posts left dirty
+--        no posts  the shard is clean and the lease is given back
+-- cost   O(posts + rows taken)
+
+local dirty, lease, wake = KEYS[1], KEYS[2], KEYS[3]
+local prefix, token, previous, lease_us = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local most_posts, longest = tonumber(ARGV[5]), tonumber(ARGV[6])
+local most_rows, inline = tonumber(ARGV[7]), tonumber(ARGV[8])
+local call = redis.call
+
+local time = call('TIME')
+local now = time[1] * 1000000 + time[2]
+
+local held = call('GET', lease)
+if held then
+  local owner, expiry = string.match(held, '^([^|]*)|(%d+)|')
+  local left = owner and tonumber(expiry) - now
+  if owner and owner ~= previous and left > 0 and left <= longest then
+    call('SET', lease, owner .. '|' .. expiry .. '|1')
+    return {0}
+  end
+end
+
+call('DEL', wake)
+local reply = {1, now, 0}
+local taken = 0
+for _, post in ipairs(call('ZRANGE', dirty, 0, most_posts - 1)) do
+  local base = prefix .. post
+  local claimed, pending = base .. ':claimed', base .. ':pending'
+  -- A claimed hash left by a drain that died is taken again as it is.
+  local size = call('HLEN', claimed)
+  local fresh = size == 0
+  if fresh then
+    size = call('HLEN', pending)
+  end
+  if size == 0 then
+    call('ZREM', dirty, post)
+  else
+    if taken > 0 and taken + size > most_rows then
+      break
+    end
+    if fresh then
+      call('RENAME', pending, claimed)
+      call('DEL', base .. ':delta', base .. ':loading')
+    end
+    local rows = {}
+    if size <= inline then
+      rows = call('HGETALL', claimed)
+    end
+    taken = taken + size
+    reply[#reply + 1] = {post, size, rows}
+    if taken >= most_rows then
+      break
+    end
+  end
+end
+
+if taken == 0 then
+  call('DEL', lease)
+else
+  call('SET', lease, token .. '|' .. string.format('%.0f', now + lease_us) .. '|0')
+  reply[3] = call('ZCARD', dirty) - (#reply - 3)
+end
+return reply

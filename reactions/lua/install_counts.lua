@@ -1,0 +1,35 @@
+-- install_counts: cache a post's counts, database + pending, unless a claim came in between.
+--
+-- KEYS   1 post:reaction_counts  2 post:delta  3 post:loading
+-- ARGV   1 token of the load  2 TTL in ms  3.. type code, count in the database, ...
+-- reply  {installed, type code, count, ...}: the counts are database + pending either way;
+--        installed is 0 when the load was refused
+-- cost   O(types)
+
+local counts, delta, loading = KEYS[1], KEYS[2], KEYS[3]
+local call = redis.call
+
+local total = {}
+for i = 3, #ARGV, 2 do
+  total[ARGV[i]] = tonumber(ARGV[i + 1])
+end
+local pending = call('HGETALL', delta)
+for i = 1, #pending, 2 do
+  total[pending[i]] = (total[pending[i]] or 0) + tonumber(pending[i + 1])
+end
+local fields = {}
+for code, count in pairs(total) do
+  fields[#fields + 1] = code
+  fields[#fields + 1] = count
+end
+
+local installed = 0
+if call('GET', loading) == ARGV[1] then
+  call('DEL', loading, counts)
+  if #fields > 0 then
+    call('HSET', counts, unpack(fields))
+    call('PEXPIRE', counts, ARGV[2])
+  end
+  installed = 1
+end
+return {installed, unpack(fields)}

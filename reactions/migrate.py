@@ -1,0 +1,64 @@
+"""Brings a database to the schema of this version."""
+
+from __future__ import annotations
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, pool
+
+from reactions import resources
+from reactions.ledger import Ledger
+from reactions.settings import Settings
+
+
+def migrate(settings: Settings, revision: str = "head") -> None:
+    """Upgrade (or, to an older revision, downgrade) and register the reaction types.
+
+    Waits at most 5 s for a lock, then gives way and raises: run it again.
+    """
+    with _connection(settings) as connection:
+        upward = revision == "head" or revision in _newer(connection)
+        connection.rollback()  # the look above began a transaction; migrations begin their own
+        config = config_for(connection)
+        if upward:
+            command.upgrade(config, revision)
+        else:
+            command.downgrade(config, revision)
+    if revision == "head":
+        ledger = Ledger(settings, name="reactions-migrate")
+        ledger.register_types(settings.reaction_types)
+        ledger.close()
+
+
+def at_head(settings: Settings) -> bool:
+    """Whether the database has the schema of this version."""
+    with _connection(settings) as connection:
+        return _current(connection) == _scripts().get_current_head()
+
+
+def config_for(connection: Connection | None = None) -> Config:
+    """Alembic's configuration without a file, on this connection."""
+    config = Config()
+    config.set_main_option("script_location", str(resources.root_file("alembic")).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _connection(settings: Settings) -> Connection:
+    url = settings.database_url.get_secret_value()
+    return create_engine(url, poolclass=pool.NullPool).connect()
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(config_for())
+
+
+def _current(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _newer(connection: Connection) -> list[str]:
+    current = _current(connection) or "base"
+    return [script.revision for script in _scripts().iterate_revisions("head", current)]

@@ -1,0 +1,298 @@
+"""The outbox: claiming what is pending, settling what is committed, the lease, and the lag."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from reactions import keys, scripts
+from reactions.client import Client, translate, translated
+from reactions.model import Row
+from reactions.scripts import SettledPost
+from reactions.settings import SHARDS, Settings
+
+LAG_STEP = 1.1
+"""Ratio of two neighbouring lag buckets: a percentile read from them is at most 10 % high."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadEntry:
+    """A pending entry that cannot be a row; it goes to the dead letters as it is."""
+
+    post: str
+    user: str
+    value: str
+
+
+Entry = Row | BadEntry
+
+
+@dataclass(slots=True)
+class ClaimedPost:
+    """A post whose changes a drain holds. ``entries`` is None for one too large to reply with."""
+
+    post_id: int
+    size: int
+    entries: list[Entry] | None
+
+
+@dataclass(slots=True)
+class Claim:
+    """What one drain took from one shard."""
+
+    shard: int
+    token: str
+    claimed_at: int
+    """µs by the clock of Redis."""
+    more: int
+    """Posts of the shard left dirty."""
+    posts: list[ClaimedPost]
+    lags: dict[int, int] = field(default_factory=dict)
+    """Upper bound in µs -> reactions of this claim that became durable within it."""
+    _started: float = field(default_factory=time.monotonic)
+
+    def count_lags(self, rows: Sequence[Row]) -> None:
+        """Note that these rows are durable now, measured on the clock that gave their versions."""
+        now = self.claimed_at + (time.monotonic() - self._started) * 1e6
+        for row in rows:
+            bound = lag_bound(now - row.version)
+            self.lags[bound] = self.lags.get(bound, 0) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of one acknowledgement."""
+
+    lost: bool
+    """The lease was another's by then: nothing was changed, the other will settle."""
+    bounced: bool = False
+    """Another drain came by meanwhile and left; its reason may still be pending."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardState:
+    """One shard of the outbox as the sweep and the operators see it."""
+
+    shard: int
+    dirty_posts: int
+    oldest_age_s: float
+    """Age of the oldest change that is not durable; 0 when the shard is clean."""
+    leased: bool
+
+
+class Outbox:
+    """The outbox of all shards, on one client."""
+
+    def __init__(self, client: Client, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+        self._lease_us = int(settings.lease_s * 1e6)
+        self._longest_us = int(max(settings.lease_s, settings.retry_cap_s) * 1e6)
+
+    def claim(self, shards: Mapping[int, str]) -> tuple[list[Claim], list[int]]:
+        """Take pending changes of several shards, in one round trip for each node.
+
+        Args:
+            shards: shard -> token of an earlier claim to take over, or "".
+
+        Returns:
+            The claims (none for a clean shard or one that another drain has), and the shards
+            whose node failed.
+
+        Raises:
+            ReactionsUnavailable: Redis is not reachable at all.
+        """
+        settings = self._settings
+        tokens = {shard: secrets.token_hex(8) for shard in shards}
+        calls = [
+            scripts.claim(
+                shard,
+                tokens[shard],
+                previous,
+                lease_us=self._lease_us,
+                longest_us=self._longest_us,
+                posts=settings.batch_posts,
+                # One transaction takes the rows of all claims together.
+                rows=max(1, settings.batch_rows // len(shards)),
+                inline=settings.batch_rows,
+            )
+            for shard, previous in shards.items()
+        ]
+        with translated():
+            replies = scripts.run_many(self._client, calls)
+        claims: list[Claim] = []
+        failed: list[int] = []
+        for shard, reply in zip(shards, replies, strict=True):
+            if isinstance(reply, RedisError):
+                failed.append(shard)
+            elif reply[0] and len(reply) > 3:
+                claims.append(
+                    Claim(shard, tokens[shard], reply[1], reply[2], list(_posts(reply[3:])))
+                )
+        return claims, failed
+
+    def scan(self, post_id: int) -> Iterator[list[Entry]]:
+        """The claimed changes of a post too large for one reply, in pieces of about batch_rows."""
+        key, cursor = keys.post_claimed(post_id), 0
+        while True:
+            with translated():
+                cursor, found = self._client.hscan(key, cursor, count=self._settings.batch_rows)
+            if found:
+                yield [_entry(str(post_id), user, value) for user, value in found.items()]
+            if cursor == 0:
+                return
+
+    def trim(self, claim: Claim, post_id: int, entries: Sequence[Entry]) -> bool:
+        """Drop committed rows of a large post and prolong the lease; False when it is lost."""
+        users = [entry.user_id if isinstance(entry, Row) else entry.user for entry in entries]
+        return bool(
+            scripts.trim(post_id, claim.token, self._lease_us, users).run(self._client)
+        )
+
+    def settle(
+        self, claims: Sequence[Claim], posts: Mapping[int, Sequence[SettledPost]]
+    ) -> list[Settled]:
+        """Acknowledge committed claims, in one round trip for each node.
+
+        Args:
+            posts: for each shard, its posts with their counts in the database.
+
+        Raises:
+            ReactionsUnavailable: Redis failed; the claims stand and will be drained again.
+        """
+        calls = [
+            scripts.settle(
+                claim.shard, claim.token, claim.claimed_at, claim.lags, posts[claim.shard]
+            )
+            for claim in claims
+        ]
+        with translated():
+            replies = scripts.run_many(self._client, calls)
+        for reply in replies:
+            if isinstance(reply, RedisError):
+                raise translate(reply) from reply
+        return [
+            Settled(lost=not reply[0], bounced=bool(reply[0] and reply[2])) for reply in replies
+        ]
+
+    def defer(self, tokens: Mapping[int, str], delay_s: float) -> None:
+        """Keep the shards of a failed drain to its next try, which presents these tokens."""
+        delay = int(min(delay_s * 1e6, self._longest_us))
+        with translated():
+            scripts.run_many(
+                self._client, [scripts.defer(s, token, delay) for s, token in tokens.items()]
+            )
+
+    def states(self) -> list[ShardState]:
+        """All shards: two commands each, in one round trip for each node."""
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for shard in range(SHARDS):
+                pipe.zcard(keys.outbox_dirty(shard))
+                pipe.zrange(keys.outbox_dirty(shard), 0, 0, withscores=True)
+                pipe.get(keys.outbox_lease(shard))
+            replies: list[Any] = pipe.execute()
+        now = self._now_us()
+        return [
+            ShardState(
+                shard,
+                dirty,
+                max(0.0, (now - oldest[0][1]) / 1e6) if oldest else 0.0,
+                _leased(lease, now),
+            )
+            for shard, (dirty, oldest, lease) in enumerate(
+                zip(replies[::3], replies[1::3], replies[2::3], strict=True)
+            )
+        ]
+
+    def overdue(self, age_s: float) -> list[int]:
+        """Shards with a change older than this many seconds that no drain holds."""
+        return [
+            state.shard
+            for state in self.states()
+            if state.dirty_posts and state.oldest_age_s >= age_s and not state.leased
+        ]
+
+    def pending(self) -> int:
+        """Changes that are not durable yet, over all shards; walks the dirty posts."""
+        total = 0
+        with translated():
+            for shard in range(SHARDS):
+                posts = self._client.zrange(keys.outbox_dirty(shard), 0, -1)
+                with self._client.pipeline(transaction=False) as pipe:
+                    for post in posts:
+                        pipe.hlen(keys.post_pending(int(post)))
+                        pipe.hlen(keys.post_claimed(int(post)))
+                    total += sum(pipe.execute())
+        return total
+
+    def lags(self) -> dict[int, int]:
+        """Upper bound in µs -> reactions that became durable within it, over all shards."""
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for shard in range(SHARDS):
+                pipe.hgetall(keys.outbox_lags(shard))
+            replies = pipe.execute()
+        total: dict[int, int] = {}
+        for fields in replies:
+            for bound, number in fields.items():
+                total[int(bound)] = total.get(int(bound), 0) + int(number)
+        return total
+
+    def eviction_policies(self) -> set[str]:
+        """``maxmemory_policy`` of every node."""
+        with translated():
+            if self._settings.redis_cluster:
+                info = self._client.info("memory", target_nodes="primaries")
+                nodes = info.values() if "maxmemory_policy" not in info else [info]
+            else:
+                nodes = [self._client.info("memory")]
+        return {str(node["maxmemory_policy"]) for node in nodes}
+
+    def _now_us(self) -> float:
+        with translated():
+            if self._settings.redis_cluster:
+                return time.time() * 1e6
+            seconds, micros = self._client.time()
+        return float(seconds * 1_000_000 + micros)
+
+
+def lag_bound(lag_us: float) -> int:
+    """The upper bound of the bucket that a lag falls into: a power of LAG_STEP, in µs."""
+    return math.ceil(LAG_STEP ** math.ceil(math.log(max(lag_us, 1.0), LAG_STEP)))
+
+
+def percentile(lags: Mapping[int, int], share: float) -> int:
+    """The smallest bucket bound (µs) that at least this share of the reactions is within."""
+    total, seen = sum(lags.values()), 0
+    for bound in sorted(lags):
+        seen += lags[bound]
+        if seen >= share * total:
+            return bound
+    return 0
+
+
+def _posts(found: Sequence[Any]) -> Iterator[ClaimedPost]:
+    for post, size, flat in found:
+        name = post.decode()
+        entries = [
+            _entry(name, user, value) for user, value in zip(flat[::2], flat[1::2], strict=True)
+        ]
+        yield ClaimedPost(int(name), size, entries or None)
+
+
+def _entry(post: str, user: bytes, value: bytes) -> Entry:
+    code, _, version = value.partition(b":")
+    try:
+        return Row(int(post), int(user), int(code), int(version))
+    except ValueError:
+        return BadEntry(post, user.decode(errors="replace"), value.decode(errors="replace"))
+
+
+def _leased(lease: bytes | None, now_us: float) -> bool:
+    expiry = (lease or b"").split(b"|")
+    return len(expiry) == 3 and expiry[1].isdigit() and int(expiry[1]) > now_us

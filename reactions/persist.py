@@ -1,0 +1,211 @@
+"""Carries what is pending into PostgreSQL: claim, record, settle. Knows nothing of Celery.
+
+Each step may be the last of its process. A claim that is never recorded is taken again; a batch
+recorded twice changes nothing the second time; one that is never settled is drained again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from reactions.errors import ReactionsError, ReactionsUnavailable
+from reactions.hot import Hot
+from reactions.ledger import Ledger, RowsRefused
+from reactions.model import Row
+from reactions.outbox import BadEntry, Claim, ClaimedPost, Entry, Outbox
+from reactions.scripts import SettledPost
+from reactions.settings import Settings
+
+
+@dataclass(slots=True)
+class Drained:
+    """What a drain did.
+
+    Attributes:
+        rows: changes that are durable now.
+        changed: those of them that really changed a row.
+        refused: changes that went to the dead letters.
+        transactions: transactions that were committed.
+        lost: shards whose lease was another's when the batch was to be settled.
+        leftover: shards with more to do when the budget ran out.
+    """
+
+    rows: int = 0
+    changed: int = 0
+    refused: int = 0
+    transactions: int = 0
+    lost: int = 0
+    leftover: list[int] = field(default_factory=list)
+
+
+class DrainFailed(ReactionsError):
+    """A store failed in the middle of a drain; nothing is lost, all of it can be done again.
+
+    Attributes:
+        tokens: shard -> token of the claim that stands, or "", to be presented at the next try.
+    """
+
+    def __init__(self, tokens: Mapping[int, str], cause: Exception) -> None:
+        self.tokens = dict(tokens)
+        super().__init__(str(cause))
+
+
+@dataclass(slots=True)
+class Batch:
+    """What is known of claimed posts once their rows are recorded."""
+
+    counts: dict[int, Mapping[int, int]] = field(default_factory=dict)
+    refused: set[int] = field(default_factory=set)
+    abandoned: set[int] = field(default_factory=set)
+    """Shards whose lease was lost while a large post was being recorded."""
+
+
+class Persister:
+    """Drains shards of the outbox into the ledger."""
+
+    def __init__(self, outbox: Outbox, hot: Hot, ledger: Ledger, settings: Settings) -> None:
+        self._outbox = outbox
+        self._hot = hot
+        self._ledger = ledger
+        self._settings = settings
+        self._registered = False
+
+    def drain(self, shards: Iterable[int], tokens: Mapping[int, str] | None = None) -> Drained:
+        """Make everything that is pending in these shards durable, within the drain budget.
+
+        Args:
+            shards: shard numbers; those that are clean or in another drain's hands cost nothing.
+            tokens: of claims to take over from a failed try.
+
+        Raises:
+            DrainFailed: a store failed; try again with its tokens.
+        """
+        deadline = time.monotonic() + self._settings.drain_budget_s
+        tokens = tokens or {}
+        todo = {shard: tokens.get(shard, "") for shard in shards}
+        done = Drained()
+        self._register(todo)
+        while todo:
+            if time.monotonic() > deadline:
+                done.leftover = list(todo)
+                break
+            try:
+                claims, failed = self._outbox.claim(todo)
+            except ReactionsUnavailable as error:
+                raise DrainFailed(todo, error) from error
+            if claims:
+                todo = dict.fromkeys(self._drain(claims, done), "")
+            else:
+                todo = {}
+            if failed:
+                reason = ReactionsUnavailable("redis", f"no answer from the node of {failed}")
+                raise DrainFailed(dict.fromkeys([*failed, *todo], ""), reason)
+        return done
+
+    def _register(self, todo: Mapping[int, str]) -> None:
+        """Once a process: without its types in the database, every row would be refused."""
+        if not self._registered:
+            try:
+                self._ledger.register_types(self._settings.reaction_types)
+            except ReactionsUnavailable as error:
+                raise DrainFailed(todo, error) from error
+            self._registered = True
+
+    def _drain(self, claims: Sequence[Claim], done: Drained) -> list[int]:
+        """One round; returns the shards that have more."""
+        try:
+            batch = self.record(claims, done)
+            return self.settle(claims, batch, done)
+        except ReactionsUnavailable as error:
+            raise DrainFailed({claim.shard: claim.token for claim in claims}, error) from error
+
+    def record(self, claims: Sequence[Claim], done: Drained) -> Batch:
+        """Write the claimed changes: those of all claims together, at most batch_rows at a time."""
+        batch = Batch()
+        together: list[tuple[Claim, Entry]] = []
+        for claim in claims:
+            for post in claim.posts:
+                if post.entries is None:
+                    self._record_large(claim, post, batch, done)
+                else:
+                    together += ((claim, entry) for entry in post.entries)
+        size = self._settings.batch_rows
+        for start in range(0, len(together), size):
+            piece = together[start : start + size]
+            self._record_entries([entry for _, entry in piece], batch, done)
+            for claim in claims:
+                claim.count_lags(
+                    [e for owner, e in piece if owner is claim and isinstance(e, Row)]
+                )
+        return batch
+
+    def _record_large(
+        self, claim: Claim, post: ClaimedPost, batch: Batch, done: Drained
+    ) -> None:
+        """A post with more rows than a batch: piece by piece, each dropped once it is durable."""
+        for entries in self._outbox.scan(post.post_id):
+            self._record_entries(entries, batch, done)
+            claim.count_lags([entry for entry in entries if isinstance(entry, Row)])
+            if not self._outbox.trim(claim, post.post_id, entries):
+                batch.abandoned.add(claim.shard)
+                return
+
+    def _record_entries(self, entries: Sequence[Entry], batch: Batch, done: Drained) -> None:
+        rows = [entry for entry in entries if isinstance(entry, Row)]
+        for entry in entries:
+            if isinstance(entry, BadEntry):
+                self._ledger.bury(entry.post, entry.user, entry.value, "not a type:version entry")
+                batch.refused.add(int(entry.post))
+                done.refused += 1
+        if rows:
+            self._record_rows(rows, batch, done)
+
+    def _record_rows(self, rows: Sequence[Row], batch: Batch, done: Drained) -> None:
+        """One transaction; what the database refuses is found by halving, and buried alone."""
+        try:
+            recorded = self._ledger.record(rows)
+        except RowsRefused as error:
+            if len(rows) == 1:
+                (row,) = rows
+                value = f"{row.reaction}:{row.version}"
+                self._ledger.bury(str(row.post_id), str(row.user_id), value, str(error))
+                batch.refused.add(row.post_id)
+                done.refused += 1
+                return
+            middle = len(rows) // 2
+            self._record_rows(rows[:middle], batch, done)
+            self._record_rows(rows[middle:], batch, done)
+            return
+        batch.counts.update(recorded.counts)
+        done.rows += len(rows)
+        done.changed += recorded.changed
+        done.transactions += 1
+
+    def settle(self, claims: Sequence[Claim], batch: Batch, done: Drained) -> list[int]:
+        """Acknowledge recorded claims; returns the shards that have more."""
+        kept = [claim for claim in claims if claim.shard not in batch.abandoned]
+        unread = {p.post_id for claim in kept for p in claim.posts} - batch.counts.keys()
+        if unread:  # every row of the post was refused
+            batch.counts.update(self._ledger.counts(unread))
+        codes = self._settings.reaction_types.values()
+        posts = {
+            claim.shard: [
+                SettledPost(
+                    post.post_id,
+                    self._hot.ttl_ms(),
+                    post.post_id in batch.refused,
+                    {code: 0 for code in codes} | dict(batch.counts[post.post_id]),
+                )
+                for post in claim.posts
+            ]
+            for claim in kept
+        }
+        settled = self._outbox.settle(kept, posts)
+        done.lost += sum(answer.lost for answer in settled) + len(batch.abandoned)
+        return [
+            claim.shard
+            for claim, answer in zip(kept, settled, strict=True)
+            if not answer.lost and (claim.more or answer.bounced)
+        ]

@@ -1,0 +1,143 @@
+"""Carries wake-ups from ``react()`` to the broker, so that no caller ever waits on a publish.
+
+One daemon thread for each process. It gathers shards for ``wake_interval_s`` and publishes one
+message for all of them; a burst of thousands of reactions costs a handful of messages. When the
+broker fails, a circuit breaker keeps the thread from hammering it, and the shards wait here: there
+are at most 100 of them. Whatever is lost all the same, Beat's sweep finds.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING
+
+from reactions.model import RelayStats
+from reactions.settings import Settings
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+log = logging.getLogger(__name__)
+
+BREAKER_FIRST_S = 0.5
+"""How long the breaker stays open after a first failure; it doubles with each further one."""
+BREAKER_LONGEST_S = 5.0
+
+_relays: weakref.WeakSet[Relay] = weakref.WeakSet()
+
+
+class Relay:
+    """Deduplicates and publishes wake-ups. Thread-safe; starts anew in a forked child."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._fresh()
+        _relays.add(self)
+
+    def _fresh(self) -> None:
+        """State of a process of its own: neither the thread nor the sockets outlive a fork."""
+        self._lock = threading.Lock()
+        self._wanted = threading.Event()
+        self._closing = threading.Event()
+        self._shards: set[int] = set()
+        self._thread: threading.Thread | None = None
+        self._app: Celery | None = None
+        self._requested = self._published = self._shards_published = 0
+        self._failed = self._dropped = 0
+
+    def request(self, shard: int) -> None:
+        """Ask for a drain of a shard. Returns at once, whatever the broker does."""
+        with self._lock:
+            self._requested += 1
+            if self._closing.is_set():
+                self._dropped += 1
+                return
+            self._shards.add(shard)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="reactions-relay", daemon=True
+                )
+                self._thread.start()
+        self._wanted.set()
+
+    def stats(self) -> RelayStats:
+        """Counters since the start of this process."""
+        with self._lock:
+            return RelayStats(
+                self._requested,
+                self._published,
+                self._shards_published,
+                self._failed,
+                self._dropped,
+            )
+
+    def close(self, timeout_s: float = 1.0) -> None:
+        """Publish what is waiting and stop, within about this time; idempotent."""
+        self._closing.set()
+        self._wanted.set()
+        thread = self._thread
+        if thread is not None:
+            thread.join(timeout_s)
+        with self._lock:
+            self._dropped += len(self._shards)
+            self._shards.clear()
+
+    def _run(self) -> None:
+        pause = 0.0
+        while True:
+            self._wanted.wait()
+            # Gather; a broken broker is left alone for longer. Closing cuts both short.
+            self._closing.wait(max(pause, self._settings.wake_interval_s))
+            self._wanted.clear()
+            with self._lock:
+                shards, self._shards = self._shards, set()
+            if shards:
+                pause = self._publish(sorted(shards), pause)
+            if self._closing.is_set():
+                return
+
+    def _publish(self, shards: list[int], pause: float) -> float:
+        """One message; returns how long to leave the broker alone: 0 when it took it."""
+        try:
+            self._publisher().send_task(
+                "reactions.drain", kwargs={"shards": shards}, queue="persistence"
+            )
+        except Exception as error:  # noqa: BLE001 - whatever a transport raises, the sweep covers it
+            log.warning("wake-up of %d shards not published: %s", len(shards), error)
+            with self._lock:
+                self._failed += 1
+                self._shards.update(shards)
+            self._wanted.set()
+            return min(max(BREAKER_FIRST_S, pause * 2), BREAKER_LONGEST_S)
+        with self._lock:
+            self._published += 1
+            self._shards_published += len(shards)
+        return 0.0
+
+    def _publisher(self) -> Celery:
+        if self._app is None:
+            # Here, not at the top: a process that only reads never pays for Celery.
+            from reactions.broker import make_publisher
+
+            self._app = make_publisher(self._settings)
+        return self._app
+
+
+def _after_fork() -> None:
+    for relay in list(_relays):
+        relay._fresh()
+
+
+def _at_exit() -> None:
+    deadline = time.monotonic() + 1.0
+    for relay in list(_relays):
+        relay.close(max(0.0, deadline - time.monotonic()))
+
+
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)

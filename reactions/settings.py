@@ -1,0 +1,200 @@
+"""The configuration: frozen, validated, and the only reader of the environment.
+
+Every field is read from ``REACTIONS_<FIELD>`` (upper case), for example ``REACTIONS_REDIS_URL``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from reactions.errors import InvalidSettings
+
+SHARDS = 100
+"""Number of shards, from the brief: shard = id % 100. A constant: it is part of every key."""
+
+MAX_ID = 2**63 - 1
+"""Largest id: PostgreSQL's bigint and Redis's 64-bit integers end here."""
+
+MAX_CODE = 127
+"""Largest type code: the largest integer that a Redis listpack keeps in one byte."""
+
+DEFAULT_TYPES = "like,love,laugh,wow,sad,angry"
+TYPE_NAME = re.compile(r"[A-Za-z0-9_+-]{1,32}")
+
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+BROKER_SCHEMES = (*REDIS_SCHEMES, "sentinel://", "amqp://", "amqps://")
+DATABASE_DRIVER = "postgresql+psycopg2://"
+DATABASE_SCHEMES = ("postgres://", "postgresql://", DATABASE_DRIVER)
+
+
+def _parse_types(value: str) -> dict[str, int]:
+    """``like,love=7`` -> {"like": 1, "love": 7}: a bare name takes its position as its code."""
+    types: dict[str, int] = {}
+    for position, item in enumerate(value.split(","), start=1):
+        name, _, code = (part.strip() for part in item.partition("="))
+        if name in types:
+            raise ValueError(f"names {name!r} twice")
+        types[name] = int(code) if code else position
+    return types
+
+
+def _check_scheme(value: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
+    if not value.get_secret_value().startswith(schemes):
+        raise ValueError(f"must be a URL that starts with one of {', '.join(schemes)}")
+    return value
+
+
+class Settings(BaseSettings):
+    """Where the stores are and how the engine behaves. Frozen; URLs do not show in a repr."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="REACTIONS_", frozen=True, extra="forbid", validate_default=True
+    )
+
+    redis_url: SecretStr = Field(
+        SecretStr("redis://localhost:6379/0"),
+        description="Redis or Valkey that holds reactions: redis://, rediss:// or unix://.",
+    )
+    redis_cluster: bool = Field(
+        False, description="True when redis_url names a node of a Redis Cluster."
+    )
+    database_url: SecretStr = Field(
+        SecretStr("postgresql://localhost/reactions"), description="PostgreSQL 15 to 18."
+    )
+    broker_url: SecretStr = Field(
+        SecretStr("redis://localhost:6379/1"),
+        description="Celery's broker: Redis, Sentinel or RabbitMQ (kombu has no cluster broker).",
+    )
+    reaction_types: Annotated[Mapping[str, int], NoDecode] = Field(
+        default_factory=lambda: _parse_types(DEFAULT_TYPES),
+        description=(
+            "Names in the order of their codes, as `like,love,wow`; or with codes, as "
+            f"`like=1,wow=4`. Codes are 1 to {MAX_CODE} and stand in every row: never reuse one."
+        ),
+    )
+    redis_timeout_s: float = Field(
+        0.5, gt=0, le=60, description="Seconds to wait for Redis: to connect, and for an answer."
+    )
+    database_timeout_s: float = Field(
+        4.0, gt=0, le=300, description="Seconds for a connection, and for one SQL statement."
+    )
+    cache_ttl_s: int = Field(
+        86_400, ge=1, le=30 * 86_400, description="Life of a cache key in seconds (brief: 24 h)."
+    )
+    cache_ttl_jitter: float = Field(
+        0.1, ge=0, le=0.5, description="Share of the life that is random, against mass expiry."
+    )
+    viral_threshold: int = Field(
+        10_000, ge=10, le=1_000_000, description="Reactions from which a post is viral (brief)."
+    )
+    batch_rows: int = Field(
+        2_000, ge=1, le=50_000, description="Most rows a drain writes in one transaction."
+    )
+    batch_posts: int = Field(
+        250, ge=1, le=5_000, description="Most posts a claim takes from one shard."
+    )
+    lease_s: float = Field(
+        5.0, gt=0.05, le=300, description="How long a drain owns a shard without a sign of life."
+    )
+    wake_interval_s: float = Field(
+        0.05, ge=0, le=10, description="How long a process gathers wake-ups before it publishes."
+    )
+    wake_patience_s: float = Field(
+        10.0, gt=0, le=3600, description="Age from which an unanswered wake-up is asked for anew."
+    )
+    retry_base_s: float = Field(
+        1.0, gt=0, le=60, description="First delay of a failed drain; doubles each time, jittered."
+    )
+    retry_cap_s: float = Field(
+        30.0, gt=0, le=600, description="Longest delay between two tries of a failed drain."
+    )
+    drain_budget_s: float = Field(
+        10.0, gt=0, le=600, description="Seconds of work after which a drain hands on the rest."
+    )
+    sweep_interval_s: float = Field(
+        2.0, ge=0.1, le=60, description="Beat's interval to look for shards no wake-up announced."
+    )
+    batch_limit: int = Field(
+        10_000, ge=1, le=100_000, description="Most items that one react_many takes."
+    )
+
+    def __init__(self, **values: Any) -> None:  # noqa: ANN401 - pydantic takes any and checks it
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+                for problem in error.errors(include_input=False, include_url=False)
+            )
+            raise InvalidSettings(
+                f"{problems}. Set it as a keyword of Settings or as REACTIONS_<NAME>."
+            ) from None
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """Settings from the environment.
+
+        Raises:
+            InvalidSettings: a variable has a value that its field does not take.
+        """
+        return cls()
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, value: SecretStr) -> SecretStr:
+        return _check_scheme(value, REDIS_SCHEMES)
+
+    @field_validator("broker_url")
+    @classmethod
+    def _broker(cls, value: SecretStr) -> SecretStr:
+        return _check_scheme(value, BROKER_SCHEMES)
+
+    @field_validator("database_url")
+    @classmethod
+    def _database(cls, value: SecretStr) -> SecretStr:
+        rest = _check_scheme(value, DATABASE_SCHEMES).get_secret_value().partition("://")[2]
+        return SecretStr(DATABASE_DRIVER + rest)
+
+    @field_validator("reaction_types", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return _parse_types(value)
+        if isinstance(value, list | tuple):
+            return _parse_types(",".join(map(str, value)))
+        return value
+
+    @field_validator("reaction_types")
+    @classmethod
+    def _types(cls, value: Mapping[str, int]) -> Mapping[str, int]:
+        if not value:
+            raise ValueError("names no type")
+        for name, code in value.items():
+            if not TYPE_NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is not a name of 1 to 32 of A-Z a-z 0-9 _ + -")
+            if not 1 <= code <= MAX_CODE:
+                raise ValueError(f"{name} has code {code}, which is not 1 to {MAX_CODE}")
+        if len(set(value.values())) != len(value):
+            raise ValueError("gives one code to two types")
+        return MappingProxyType(dict(value))
+
+    def environment(self) -> dict[str, str]:
+        """These settings as environment variables, for a process that is to share them."""
+        values: dict[str, str] = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, SecretStr):
+                value = value.get_secret_value()
+            elif isinstance(value, Mapping):
+                value = ",".join(f"{key}={code}" for key, code in value.items())
+            values[f"REACTIONS_{name.upper()}"] = (
+                value if isinstance(value, str) else json.dumps(value)
+            )
+        return values

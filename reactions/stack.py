@@ -1,0 +1,187 @@
+"""The whole system on one machine: two Valkeys, PostgreSQL, worker, beat and Flower."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.error import URLError
+
+from pydantic import SecretStr
+
+from reactions.broker import make_app
+from reactions.embedded import BROKER_OPTIONS, START_S, Postgres, Process, Valkey, free_port
+from reactions.errors import StackError
+from reactions.migrate import migrate
+from reactions.settings import Settings
+
+Say = Callable[[str], None]
+
+
+def _quiet(_: str) -> None:
+    """No progress wanted."""
+
+
+class Stack:
+    """Starts everything in order, hands out its settings, and stops it in the reverse order.
+
+    Args:
+        folder: the state folder; data found there is picked up again.
+        settings: everything but the addresses is taken from here.
+        concurrency: worker processes.
+        say: told about each step.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: Settings | None = None,
+        *,
+        concurrency: int = 2,
+        flower: bool = True,
+        say: Say = _quiet,
+    ) -> None:
+        self.folder = folder.resolve()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._base = settings or Settings.from_env()
+        self._concurrency = concurrency
+        self._say = say
+        self.valkey = Valkey(self.folder)
+        self.broker = Valkey(self.folder, "broker", options=BROKER_OPTIONS)
+        self.postgres = Postgres(self.folder)
+        self.worker = Process("worker", self.folder / "worker.log")
+        self.beat = Process("beat", self.folder / "beat.log")
+        self.flower = Process("flower", self.folder / "flower.log") if flower else None
+        self._flower_port = free_port()
+        self._flower_password = secrets.token_urlsafe(12)
+        self._settings: Settings | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """Settings with the addresses of this stack."""
+        if self._settings is None:
+            raise StackError("the stack was not started")
+        return self._settings
+
+    @property
+    def flower_url(self) -> str:
+        """With its user and password: Flower is not open to everyone."""
+        return f"http://reactions:{self._flower_password}@127.0.0.1:{self._flower_port}/"
+
+    def start(self) -> Self:
+        """Servers, migration, worker, beat, Flower; returns when all of them answer.
+
+        Raises:
+            StackError: something did not come up; what had started is stopped again.
+        """
+        try:
+            self._start_servers()
+            self.start_worker()
+            self.start_beat()
+            self._start_flower()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def _start_servers(self) -> None:
+        self._say(f"starting servers; data and logs in {self.folder}")
+        self.valkey.start()
+        self.broker.start()
+        self.postgres.start()
+        self._settings = self._base.model_copy(
+            update={
+                "redis_url": SecretStr(self.valkey.url),
+                "broker_url": SecretStr(self.broker.url),
+                # Through the validator, which names the driver.
+                "database_url": Settings(database_url=self.postgres.url).database_url,
+                "redis_cluster": False,
+            }
+        )
+        self._say("migrating the database")
+        migrate(self.settings)
+
+    def start_worker(self) -> None:
+        """Start the worker and wait until it answers a ping."""
+        self._say(f"starting worker ({self._concurrency} processes), beat and Flower")
+        self._celery(
+            self.worker,
+            "worker",
+            f"--concurrency={self._concurrency}",
+            "--queues=persistence,maintenance",
+            "--hostname=reactions@%h",
+            "--loglevel=INFO",
+            "--without-gossip",
+            "--without-mingle",
+        )
+        control = make_app(self.settings).control
+        self._wait(self.worker, lambda: bool(control.ping(timeout=0.5)))
+
+    def start_beat(self) -> None:
+        self._celery(self.beat, "beat", "--loglevel=INFO")
+
+    def _start_flower(self) -> None:
+        if self.flower is None:
+            return
+        self._celery(
+            self.flower,
+            "flower",
+            f"--port={self._flower_port}",
+            "--address=127.0.0.1",
+            f"--basic-auth=reactions:{self._flower_password}",
+        )
+        self._wait(self.flower, lambda: _answers(f"http://127.0.0.1:{self._flower_port}/healthcheck"))
+
+    def worker_stats(self) -> dict[str, Any]:
+        """Celery's own statistics of the worker; empty when it does not answer."""
+        found = make_app(self.settings).control.inspect(timeout=5).stats() or {}
+        return next(iter(found.values()), {})
+
+    def stop(self) -> None:
+        """Stop everything; what is pending stays in Valkey's file for the next start."""
+        for process in (self.flower, self.beat, self.worker):
+            if process is not None:
+                process.stop(patience_s=40)
+        self.valkey.stop()
+        self.broker.stop()
+        if self._settings is not None:
+            self.postgres.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _celery(self, process: Process, command: str, *options: str) -> None:
+        process.launch(
+            [sys.executable, "-m", "celery", "-A", "reactions.tasks", command, *options],
+            env={**os.environ, **self.settings.environment()},
+        )
+
+    def _wait(self, process: Process, ready: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + START_S
+        while not ready():
+            process.check()
+            if time.monotonic() > deadline:
+                raise StackError(f"{process.name} does not answer; see {process.log}")
+            time.sleep(0.1)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1) as reply:  # noqa: S310 - our own http address
+            return bool(reply.status == 200)
+    except (URLError, OSError):
+        return False

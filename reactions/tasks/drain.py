@@ -1,0 +1,61 @@
+"""The drain task: make what is pending in some shards durable."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from reactions.broker import DRAIN
+from reactions.errors import InvalidArgument
+from reactions.persist import DrainFailed
+from reactions.settings import SHARDS
+from reactions.tasks.app import app, outbox, persister, settings
+
+
+@app.task(name=DRAIN, bind=True, max_retries=None)
+def drain(
+    self: Any,  # noqa: ANN401 - Celery's task has no type
+    shards: list[int],
+    tokens: dict[str, str] | None = None,
+) -> None:
+    """Drain these shards; on a failure keep them, and try again with growing, jittered delays.
+
+    Idempotent, and harmless twice, late or forged: the lease decides who may, the versions what
+    counts.
+    """
+    shards = _check_shards(shards)
+    held = {int(shard): token for shard, token in (tokens or {}).items() if shard.isdigit()}
+    try:
+        done = persister().drain(shards, held)
+    except DrainFailed as failure:
+        delay = retry_delay(self.request.retries)
+        _keep(failure.tokens, delay)
+        raise self.retry(
+            kwargs={"shards": list(failure.tokens), "tokens": failure.tokens},
+            countdown=delay,
+            exc=failure,
+        ) from failure
+    if done.leftover:
+        drain.delay(shards=done.leftover)
+
+
+def retry_delay(retries: int) -> float:
+    """Seconds before the next try: doubling up to the cap, half of it random."""
+    longest = min(settings.retry_cap_s, settings.retry_base_s * 2 ** min(retries, 30))
+    return random.uniform(longest / 2, longest)  # noqa: S311 - not for secrecy
+
+
+def _keep(tokens: dict[int, str], delay: float) -> None:
+    """Hold the leases until the next try, so that nobody else runs into the same wall."""
+    try:
+        outbox().defer({shard: token for shard, token in tokens.items() if token}, delay)
+    except Exception:  # noqa: BLE001, S110 - Redis is the wall; then the leases lapse by themselves
+        pass
+
+
+def _check_shards(shards: object) -> list[int]:
+    if not isinstance(shards, list) or not all(
+        type(shard) is int and 0 <= shard < SHARDS for shard in shards
+    ):
+        raise InvalidArgument("shards", f"a list of integers from 0 to {SHARDS - 1}", shards)
+    return list(dict.fromkeys(shards))
