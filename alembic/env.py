@@ -1,8 +1,8 @@
 """Runs migrations on the database of the settings, or on the connection it is handed."""
 
-from alembic import context
 from sqlalchemy import Connection, create_engine, pool
 
+from alembic import context
 from reactions.settings import Settings
 from reactions.tables import metadata
 

@@ -72,9 +72,7 @@ def translate(error: RedisError) -> ReactionsError:
     """The library's error for one of redis-py's."""
     text = str(error)
     if isinstance(error, RedisTimeoutError):
-        return ReactionsUnavailable(
-            "redis", f"Redis did not answer within redis_timeout_s: {text}"
-        )
+        return ReactionsUnavailable("redis", f"Redis did not answer within redis_timeout_s: {text}")
     if isinstance(error, RedisConnectionError | RedisClusterException):
         return ReactionsUnavailable("redis", f"Redis is not reachable at redis_url: {text}")
     if isinstance(error, ResponseError) and refuses(error):
@@ -87,14 +85,19 @@ def refuses(error: ResponseError) -> bool:
     code = getattr(error, "status_code", None) or ""
     text = str(error).removeprefix("-")
     # redis-py strips the code of some replies and keeps their type instead.
-    return code in _REFUSALS or text.startswith(_REFUSALS) or type(error).__name__ in {
-        "OutOfMemoryError",
-        "ReadOnlyError",
-        "NoPermissionError",
-        "ClusterDownError",
-        "MasterDownError",
-        "TryAgainError",
-    }
+    return (
+        code in _REFUSALS
+        or text.startswith(_REFUSALS)
+        or type(error).__name__
+        in {
+            "OutOfMemoryError",
+            "ReadOnlyError",
+            "NoPermissionError",
+            "ClusterDownError",
+            "MasterDownError",
+            "TryAgainError",
+        }
+    )
 
 
 @contextmanager

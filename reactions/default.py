@@ -14,7 +14,7 @@ _client: Reactions | None = None
 
 def default_client() -> Reactions:
     """The default client, configured from the environment at its first use."""
-    global _client  # noqa: PLW0603 - one client a process is the point
+    global _client
     if _client is None:
         with _lock:
             if _client is None:

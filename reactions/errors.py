@@ -72,7 +72,7 @@ class ScriptError(ReactionsError):
 
 
 class StackError(ReactionsError):
-    """A server or a process of the embedded stack did not start or died; the message has the log."""
+    """A server or process of the embedded stack did not start, or died; the message has its log."""
 
 
 class TraceError(ReactionsError):

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from redis.exceptions import RedisError
 
@@ -36,6 +37,8 @@ class Snapshot:
     pending: Mapping[int, int]
     claimed: Mapping[int, int]
     delta: Mapping[int, int]
+    loading: str | None
+    """Token of the load under way."""
 
 
 class Hot:
@@ -48,18 +51,14 @@ class Hot:
 
     def react(self, user_id: int, post_id: int, code: int) -> Reacted:
         """One script, one round trip. A code of 0 removes."""
-        return Reacted(
-            *scripts.react(user_id, post_id, code, self._patience_us).run(self._client)
-        )
+        return Reacted(*scripts.react(user_id, post_id, code, self._patience_us).run(self._client))
 
     def react_many(self, items: Iterable[tuple[int, int, int]]) -> list[Reacted | RedisError]:
         """(user, post, code) each; one round trip for each Redis node, replies in order."""
         calls = [scripts.react(*item, self._patience_us) for item in items]
         with translated():
             replies = scripts.run_many(self._client, calls)
-        return [
-            reply if isinstance(reply, RedisError) else Reacted(*reply) for reply in replies
-        ]
+        return [reply if isinstance(reply, RedisError) else Reacted(*reply) for reply in replies]
 
     def counts(self, post_id: int) -> dict[int, int] | None:
         """The cached counts, or None where they are not cached. One round trip."""
@@ -70,6 +69,13 @@ class Hot:
     def fence(self, post_id: int, token: str) -> bool:
         """Announce a load. False when a claim is open, so that nothing read now can be cached."""
         return bool(scripts.fence(post_id, token, LOAD_LIFE_MS).run(self._client))
+
+    def fence_many(self, post_ids: Sequence[int], token: str) -> list[int]:
+        """``fence`` for several posts, one round trip for each node: those that have no claim."""
+        calls = [scripts.fence(post_id, token, LOAD_LIFE_MS) for post_id in post_ids]
+        with translated():
+            replies = scripts.run_many(self._client, calls)
+        return [post for post, reply in zip(post_ids, replies, strict=True) if reply == 1]
 
     def install_counts(
         self, post_id: int, token: str, counts: Mapping[int, int]
@@ -89,8 +95,8 @@ class Hot:
         loaded = f"{keys.post_loading(post_id)}:{token}"
         fields = iter({COMPLETE: 1, **rows}.items())
         with translated(), self._client.pipeline(transaction=False) as pipe:
-            while chunk := dict(islice(fields, _CHUNK)):
-                pipe.hset(loaded, mapping=chunk)
+            while chunk := list(islice(fields, _CHUNK)):
+                pipe.hset(loaded, items=[number for pair in chunk for number in pair])
             pipe.pexpire(loaded, LOAD_LIFE_MS)
             pipe.execute()
         call = scripts.install_reactions(post_id, token, self.ttl_ms(), OVERLAY_MOST, loaded)
@@ -121,11 +127,17 @@ def _codes(flat: Sequence[bytes]) -> dict[int, int]:
     }
 
 
-def _snapshot(reply: Sequence[Sequence[bytes]] | RedisError) -> Snapshot:
+def _snapshot(reply: Any) -> Snapshot:  # noqa: ANN401 - a reply of the server
     if isinstance(reply, RedisError):
         raise translate(reply) from reply
     reactions = _pairs(reply[0])
     complete = reactions.pop(COMPLETE, None) is not None
     return Snapshot(
-        complete, reactions, _pairs(reply[1]), _codes(reply[2]), _codes(reply[3]), _pairs(reply[4])
+        complete,
+        reactions,
+        _pairs(reply[1]),
+        _codes(reply[2]),
+        _codes(reply[3]),
+        _pairs(reply[4]),
+        reply[5].decode() if isinstance(reply[5], bytes) else None,
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, create_engine, func, select, text
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from reactions import keys
@@ -34,6 +35,18 @@ class Recorded:
     """post -> type code -> count, after it, for every post it touched."""
     changed: int
     """Rows really changed; the others were older than what the table has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the database holds of one post, in one moment."""
+
+    counts: Mapping[int, int]
+    """The counts table: type code -> count."""
+    tally: Mapping[int, int]
+    """The rows, counted: type code -> rows."""
+    rows: Mapping[int, int] | None
+    """user -> type code; None for a post with more rows than were asked for."""
 
 
 # One statement moves rows and counts together. Its parts see the table as it was before it, and
@@ -178,6 +191,40 @@ class Ledger:
                 rows[post_id][user_id] = code
         return rows
 
+    def stored(self, post_ids: Sequence[int], rows_up_to: int) -> dict[int, Stored]:
+        """Counts, tally and rows of posts in one snapshot; three queries, for verification.
+
+        Args:
+            rows_up_to: rows are read only of posts with at most this many.
+        """
+        counts: dict[int, dict[int, int]] = {post_id: {} for post_id in post_ids}
+        tally: dict[int, dict[int, int]] = {post_id: {} for post_id in post_ids}
+        rows: dict[int, dict[int, int]] = {}
+        counted, row = reaction_counts.c, reactions_table.c
+        live = (row.post_id.in_(post_ids), row.reaction != 0)
+        with self._transaction("REPEATABLE READ") as connection:
+            for post_id, code, count in connection.execute(
+                select(counted.post_id, counted.reaction, counted.count).where(
+                    counted.post_id.in_(post_ids)
+                )
+            ).tuples():
+                counts[post_id][code] = count
+            for post_id, code, count in connection.execute(
+                select(row.post_id, row.reaction, func.count())
+                .where(*live)
+                .group_by(row.post_id, row.reaction)
+            ).tuples():
+                tally[post_id][code] = count
+            small = [p for p in post_ids if sum(tally[p].values()) <= rows_up_to]
+            rows = {post_id: {} for post_id in small}
+            for post_id, user_id, code in connection.execute(
+                select(row.post_id, row.user_id, row.reaction).where(
+                    row.post_id.in_(small), row.reaction != 0
+                )
+            ).tuples():
+                rows[post_id][user_id] = code
+        return {p: Stored(counts[p], tally[p], rows.get(p)) for p in post_ids}
+
     def posts(self, after: int, limit: int) -> list[int]:
         """The next posts, by id, that the rows or the counts know; for a walk over all of them."""
         rows, counts = reactions_table.c.post_id, reaction_counts.c.post_id
@@ -200,9 +247,7 @@ class Ledger:
             )
         ).subquery()
         with self._transaction() as connection:
-            found = connection.scalars(
-                select(both.c.post_id).order_by(both.c.post_id).limit(limit)
-            )
+            found = connection.scalars(select(both.c.post_id).order_by(both.c.post_id).limit(limit))
             return list(found)
 
     def bury(self, post: str, user: str, value: str, reason: str) -> None:
@@ -232,7 +277,7 @@ class Ledger:
                 .on_conflict_do_nothing()
             )
             table = reaction_types.c
-            known = {name: code for name, code in connection.execute(select(table.name, table.code))}
+            known = dict(connection.execute(select(table.name, table.code)).tuples().all())
         wrong = [f"{name}={code}" for name, code in types.items() if known.get(name) != code]
         if wrong:
             raise TypesMismatch(
@@ -242,9 +287,12 @@ class Ledger:
             )
 
     @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
+    def _transaction(self, isolation: IsolationLevel | None = None) -> Iterator[Connection]:
+        engine = (
+            self.engine.execution_options(isolation_level=isolation) if isolation else (self.engine)
+        )
         try:
-            with self.engine.begin() as connection:
+            with engine.begin() as connection:
                 yield connection
         except (DataError, IntegrityError) as error:
             raise RowsRefused(_reason(error)) from error

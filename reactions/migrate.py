@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, pool
 
+from alembic import command
 from reactions import resources
 from reactions.ledger import Ledger
 from reactions.settings import Settings
@@ -41,7 +41,9 @@ def at_head(settings: Settings) -> bool:
 def config_for(connection: Connection | None = None) -> Config:
     """Alembic's configuration without a file, on this connection."""
     config = Config()
-    config.set_main_option("script_location", str(resources.root_file("alembic")).replace("%", "%%"))
+    config.set_main_option(
+        "script_location", str(resources.root_file("alembic")).replace("%", "%%")
+    )
     config.attributes["connection"] = connection
     return config
 

@@ -144,16 +144,14 @@ class Outbox:
             with translated():
                 cursor, found = self._client.hscan(key, cursor, count=self._settings.batch_rows)
             if found:
-                yield [_entry(str(post_id), user, value) for user, value in found.items()]
+                yield [_entry(str(post_id), user, value) for user, value in dict(found).items()]
             if cursor == 0:
                 return
 
     def trim(self, claim: Claim, post_id: int, entries: Sequence[Entry]) -> bool:
         """Drop committed rows of a large post and prolong the lease; False when it is lost."""
         users = [entry.user_id if isinstance(entry, Row) else entry.user for entry in entries]
-        return bool(
-            scripts.trim(post_id, claim.token, self._lease_us, users).run(self._client)
-        )
+        return bool(scripts.trim(post_id, claim.token, self._lease_us, users).run(self._client))
 
     def settle(
         self, claims: Sequence[Claim], posts: Mapping[int, Sequence[SettledPost]]
@@ -218,18 +216,22 @@ class Outbox:
             if state.dirty_posts and state.oldest_age_s >= age_s and not state.leased
         ]
 
-    def pending(self) -> int:
-        """Changes that are not durable yet, over all shards; walks the dirty posts."""
-        total = 0
-        with translated():
+    def dirty_posts(self) -> list[int]:
+        """Posts with something pending or claimed; one round trip for each node."""
+        with translated(), self._client.pipeline(transaction=False) as pipe:
             for shard in range(SHARDS):
-                posts = self._client.zrange(keys.outbox_dirty(shard), 0, -1)
-                with self._client.pipeline(transaction=False) as pipe:
-                    for post in posts:
-                        pipe.hlen(keys.post_pending(int(post)))
-                        pipe.hlen(keys.post_claimed(int(post)))
-                    total += sum(pipe.execute())
-        return total
+                pipe.zrange(keys.outbox_dirty(shard), 0, -1)
+            replies = pipe.execute()
+        return [int(post) for posts in replies for post in posts]
+
+    def pending(self) -> int:
+        """Changes that are not durable yet, over all shards; two round trips for each node."""
+        posts = self.dirty_posts()
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for post_id in posts:
+                pipe.hlen(keys.post_pending(post_id))
+                pipe.hlen(keys.post_claimed(post_id))
+            return sum(pipe.execute())
 
     def lags(self) -> dict[int, int]:
         """Upper bound in µs -> reactions that became durable within it, over all shards."""

@@ -95,10 +95,7 @@ class Persister:
                 claims, failed = self._outbox.claim(todo)
             except ReactionsUnavailable as error:
                 raise DrainFailed(todo, error) from error
-            if claims:
-                todo = dict.fromkeys(self._drain(claims, done), "")
-            else:
-                todo = {}
+            todo = dict.fromkeys(self._drain(claims, done), "") if claims else {}
             if failed:
                 reason = ReactionsUnavailable("redis", f"no answer from the node of {failed}")
                 raise DrainFailed(dict.fromkeys([*failed, *todo], ""), reason)
@@ -136,14 +133,10 @@ class Persister:
             piece = together[start : start + size]
             self._record_entries([entry for _, entry in piece], batch, done)
             for claim in claims:
-                claim.count_lags(
-                    [e for owner, e in piece if owner is claim and isinstance(e, Row)]
-                )
+                claim.count_lags([e for owner, e in piece if owner is claim and isinstance(e, Row)])
         return batch
 
-    def _record_large(
-        self, claim: Claim, post: ClaimedPost, batch: Batch, done: Drained
-    ) -> None:
+    def _record_large(self, claim: Claim, post: ClaimedPost, batch: Batch, done: Drained) -> None:
         """A post with more rows than a batch: piece by piece, each dropped once it is durable."""
         for entries in self._outbox.scan(post.post_id):
             self._record_entries(entries, batch, done)
@@ -196,7 +189,7 @@ class Persister:
                     post.post_id,
                     self._hot.ttl_ms(),
                     post.post_id in batch.refused,
-                    {code: 0 for code in codes} | dict(batch.counts[post.post_id]),
+                    dict.fromkeys(codes, 0) | dict(batch.counts[post.post_id]),
                 )
                 for post in claim.posts
             ]

@@ -107,7 +107,7 @@ class Relay:
             self._publisher().send_task(
                 "reactions.drain", kwargs={"shards": shards}, queue="persistence"
             )
-        except Exception as error:  # noqa: BLE001 - whatever a transport raises, the sweep covers it
+        except Exception as error:
             log.warning("wake-up of %d shards not published: %s", len(shards), error)
             with self._lock:
                 self._failed += 1

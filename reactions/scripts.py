@@ -71,9 +71,7 @@ def run_many(client: Client, calls: Sequence[Call]) -> list[Any]:
         return []
     with client.pipeline(transaction=False) as pipe:
         for call in calls:
-            pipe.execute_command(
-                "EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args
-            )
+            pipe.execute_command("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args)
         replies = list(pipe.execute(raise_on_error=False))
         missing = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if missing:
@@ -95,7 +93,7 @@ DEFER = Script("defer", keys=1)
 FENCE = Script("fence", keys=2)
 INSTALL_COUNTS = Script("install_counts", keys=3)
 INSTALL_REACTIONS = Script("install_reactions", keys=4)
-SNAPSHOT = Script("snapshot", keys=5)
+SNAPSHOT = Script("snapshot", keys=6)
 
 ALL = (
     REACT,
@@ -217,9 +215,7 @@ def install_counts(post_id: int, token: str, ttl_ms: int, counts: Mapping[int, i
     )
 
 
-def install_reactions(
-    post_id: int, token: str, ttl_ms: int, overlay: int, loaded: str
-) -> Call:
+def install_reactions(post_id: int, token: str, ttl_ms: int, overlay: int, loaded: str) -> Call:
     """Reply: 1, or 0 when the load was refused."""
     return INSTALL_REACTIONS.call(
         (
@@ -233,7 +229,7 @@ def install_reactions(
 
 
 def snapshot(post_id: int) -> Call:
-    """Reply: five flat field-value lists: reactions, counts, pending, claimed, delta."""
+    """Reply: five flat field-value lists, reactions, counts, pending, claimed, delta; a token."""
     return SNAPSHOT.call(
         (
             keys.post_reactions(post_id),
@@ -241,6 +237,7 @@ def snapshot(post_id: int) -> Call:
             keys.post_pending(post_id),
             keys.post_claimed(post_id),
             keys.post_delta(post_id),
+            keys.post_loading(post_id),
         ),
         (),
     )

