@@ -154,7 +154,7 @@ class Ledger:
                     "versions": _array(row.version for row in rows),
                     "touched": _array(touched),
                 },
-            ).tuples()
+            )
             counts: dict[int, dict[int, int]] = {post_id: {} for post_id in touched}
             changed = 0
             for post_id, code, count in found:
@@ -172,7 +172,7 @@ class Ledger:
         with self._transaction() as connection:
             found = connection.execute(
                 select(table.post_id, table.reaction, table.count).where(table.post_id.in_(wanted))
-            ).tuples()
+            )
             for post_id, code, count in found:
                 counts[post_id][code] = count
         return counts
@@ -186,7 +186,7 @@ class Ledger:
                 select(table.post_id, table.user_id, table.reaction).where(
                     table.post_id.in_(post_ids), table.reaction != 0
                 )
-            ).tuples()
+            )
             for post_id, user_id, code in found:
                 rows[post_id][user_id] = code
         return rows
@@ -207,13 +207,13 @@ class Ledger:
                 select(counted.post_id, counted.reaction, counted.count).where(
                     counted.post_id.in_(post_ids)
                 )
-            ).tuples():
+            ):
                 counts[post_id][code] = count
             for post_id, code, count in connection.execute(
                 select(row.post_id, row.reaction, func.count())
                 .where(*live)
                 .group_by(row.post_id, row.reaction)
-            ).tuples():
+            ):
                 tally[post_id][code] = count
             small = [p for p in post_ids if sum(tally[p].values()) <= rows_up_to]
             rows = {post_id: {} for post_id in small}
@@ -221,7 +221,7 @@ class Ledger:
                 select(row.post_id, row.user_id, row.reaction).where(
                     row.post_id.in_(small), row.reaction != 0
                 )
-            ).tuples():
+            ):
                 rows[post_id][user_id] = code
         return {p: Stored(counts[p], tally[p], rows.get(p)) for p in post_ids}
 
@@ -277,7 +277,7 @@ class Ledger:
                 .on_conflict_do_nothing()
             )
             table = reaction_types.c
-            known = dict(connection.execute(select(table.name, table.code)).tuples().all())
+            known = dict(connection.execute(select(table.name, table.code)).all())
         wrong = [f"{name}={code}" for name, code in types.items() if known.get(name) != code]
         if wrong:
             raise TypesMismatch(
