@@ -142,9 +142,12 @@ class Outbox:
         key, cursor = keys.post_claimed(post_id), 0
         while True:
             with translated():
-                cursor, found = self._client.hscan(key, cursor, count=self._settings.batch_rows)
+                found: dict[bytes, bytes]  # redis-py's types allow for HSCAN NOVALUES and decoding
+                cursor, found = self._client.hscan(  # type: ignore[assignment]
+                    key, cursor, count=self._settings.batch_rows
+                )
             if found:
-                yield [_entry(str(post_id), user, value) for user, value in dict(found).items()]
+                yield [_entry(str(post_id), user, value) for user, value in found.items()]
             if cursor == 0:
                 return
 

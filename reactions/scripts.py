@@ -34,13 +34,9 @@ class Call(NamedTuple):
         """
         try:
             try:
-                return client.execute_command(
-                    "EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args
-                )
+                return client.evalsha(self.script.sha, len(self.keys), *self.keys, *self.args)
             except NoScriptError:
-                return client.execute_command(
-                    "EVAL", self.script.source, len(self.keys), *self.keys, *self.args
-                )
+                return client.eval(self.script.source, len(self.keys), *self.keys, *self.args)
         except RedisError as error:
             raise translate(error) from error
 

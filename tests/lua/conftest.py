@@ -1,0 +1,34 @@
+"""Each script against a real Valkey, a real Redis, and a Valkey that is a cluster of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from redis import Redis
+
+from reactions.embedded import Valkey
+from reactions.settings import Settings
+from tests.servers import running_redis
+
+
+@pytest.fixture(scope="session", params=["valkey", "redis", "cluster"])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Valkey]:
+    with running_redis(tmp_path_factory.mktemp(request.param), request.param) as running:
+        yield running
+
+
+@pytest.fixture
+def redis(server: Valkey) -> Iterator[Redis]:
+    """An empty server. On the cluster of one, a key outside the slot of a script fails."""
+    with Redis(port=server.port) as client:
+        client.flushall()
+        client.script_flush()
+        yield client
+
+
+@pytest.fixture
+def redis_settings(server: Valkey) -> Settings:
+    return Settings(redis_url=server.url, redis_cluster=server.name == "cluster")
