@@ -24,10 +24,16 @@ class InvalidArgument(ReactionsError, ValueError):
     def __init__(self, argument: str, allowed: str, got: object) -> None:
         self.argument = argument
         self.allowed = allowed
-        shown = repr(got)
-        if len(shown) > 60:  # a hostile value must not flood a log
-            shown = shown[:57] + "..."
-        super().__init__(f"{argument} must be {allowed}, not {shown} ({type(got).__name__})")
+        super().__init__(f"{argument} must be {allowed}, not {_shown(got)}")
+
+
+def _shown(value: object) -> str:
+    """A value for a message: a hostile one must neither flood a log nor break the error."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - also of an int with more digits than Python prints
+        text = "something without a repr"
+    return f"{text[:57] + '...' if len(text) > 60 else text} ({type(value).__name__})"
 
 
 class InvalidSettings(ReactionsError, ValueError):

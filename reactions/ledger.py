@@ -51,15 +51,19 @@ class Stored:
 
 # One statement moves rows and counts together. Its parts see the table as it was before it, and
 # the shard's lock, taken by an earlier statement, keeps that the truth until the commit.
-_RECORD = text("""
+RECORD = text("""
 WITH incoming AS (
     SELECT * FROM unnest(
         CAST(:posts AS bigint[]), CAST(:users AS bigint[]),
         CAST(:codes AS smallint[]), CAST(:versions AS bigint[])
     ) AS t (post_id, user_id, reaction, version)
 ), before AS (
-    SELECT r.post_id, r.user_id, r.reaction
-    FROM incoming JOIN reactions AS r USING (post_id, user_id)
+    SELECT post_id, user_id, old.reaction
+    FROM incoming CROSS JOIN LATERAL (
+        -- LIMIT keeps the planner from a hash join, which would read every partition.
+        SELECT reaction FROM reactions AS r
+        WHERE r.post_id = incoming.post_id AND r.user_id = incoming.user_id LIMIT 1
+    ) AS old
 ), written AS (
     INSERT INTO reactions AS r (post_id, user_id, reaction, version)
     SELECT post_id, user_id, reaction, version FROM incoming
@@ -146,7 +150,7 @@ class Ledger:
         with self._transaction() as connection:
             connection.execute(_LOCK, {"class": LOCK_CLASS, "shards": _array(shards)})
             found = connection.execute(
-                _RECORD,
+                RECORD,
                 {
                     "posts": _array(row.post_id for row in rows),
                     "users": _array(row.user_id for row in rows),

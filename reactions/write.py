@@ -57,6 +57,8 @@ class Writer:
     def _check_items(
         self, items: Iterable[tuple[int, int, str | None]]
     ) -> list[tuple[int, int, int]]:
+        if not isinstance(items, Iterable):
+            raise InvalidArgument("items", "an iterable of tuples", items)
         checked: list[tuple[int, int, int]] = []
         for item in items:
             if len(checked) == self._batch_limit:

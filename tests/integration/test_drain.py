@@ -2,15 +2,243 @@
 
 from __future__ import annotations
 
+import pytest
+from sqlalchemy import text
+
+from reactions import keys
+from reactions.api import Reactions
+from reactions.errors import ReactionsUnavailable
+from reactions.hot import Hot
+from reactions.ledger import Ledger
+from reactions.outbox import Outbox
+from reactions.persist import Batch, Drained, DrainFailed, Persister
+from reactions.settings import Settings
 from tests.conftest import Engine
+
+POST = 1042
+SHARD = 42
+
+
+def react(engine: Engine, users: int, post_id: int = POST, reaction: str = "like") -> None:
+    engine.reactions.react_many((user, post_id, reaction) for user in range(1, users + 1))
+
+
+def step(engine: Engine, batch_rows: int) -> Engine:
+    """The same stores with a smaller batch."""
+    settings = engine.settings.model_copy(update={"batch_rows": batch_rows})
+    engine.outbox = Outbox(engine.client, settings)
+    engine.persister = Persister(engine.outbox, engine.hot, engine.ledger, settings)
+    return engine
 
 
 def test_counts_and_rows_agree_after_a_drain(engine: Engine) -> None:
-    for user in range(1, 51):
-        engine.reactions.react(user, 1042, "like")
-    engine.reactions.react(1, 1042, "love")
-    engine.reactions.unreact(2, 1042)
+    react(engine, 50)
+    engine.reactions.react(1, POST, "love")
+    engine.reactions.unreact(2, POST)
     engine.drain()
-    assert engine.ledger.counts([1042])[1042] == {1: 48, 2: 1}
-    assert engine.reactions.counts(1042)["like"] == 48
+    assert engine.ledger.counts([POST])[POST] == {1: 48, 2: 1}
+    assert engine.reactions.counts(POST)["like"] == 48
     assert engine.verify().holds
+
+
+def test_a_user_who_toggles_is_persisted_once(engine: Engine) -> None:
+    for reaction in ("like", "love", "wow", "like", "sad"):
+        engine.reactions.react(1, POST, reaction)
+    assert engine.outbox.pending() == 1
+    assert engine.persister.drain([SHARD]).rows == 1
+    assert engine.ledger.reactions([POST]) == {POST: {1: 5}}
+
+
+def test_a_removal_leaves_a_tombstone_and_zero_counts(engine: Engine) -> None:
+    engine.reactions.react(1, POST, "like")
+    engine.drain()
+    engine.reactions.unreact(1, POST)
+    engine.drain()
+    assert engine.ledger.reactions([POST]) == {POST: {}}
+    assert engine.ledger.counts([POST]) == {POST: {1: 0}}
+    with engine.ledger.engine.connect() as connection:
+        stored = connection.execute(text("SELECT reaction FROM reactions WHERE post_id = 1042"))
+        assert stored.scalars().all() == [0]
+
+
+def test_one_drain_takes_many_shards_in_one_transaction(engine: Engine) -> None:
+    for post in range(1, 101):
+        react(engine, 3, post)
+    done = engine.persister.drain(range(100))
+    assert (done.rows, done.changed, done.transactions, done.leftover) == (300, 300, 1, [])
+    assert engine.outbox.pending() == 0
+    assert engine.verify().holds
+
+
+def test_a_batch_recorded_twice_changes_nothing_the_second_time(engine: Engine) -> None:
+    react(engine, 20)
+    (claim,), _ = engine.outbox.claim({SHARD: ""})
+    first, second = Drained(), Drained()
+    engine.persister.record([claim], first)
+    engine.persister.record([claim], second)
+    assert (first.changed, second.changed) == (20, 0)
+    assert engine.ledger.counts([POST])[POST] == {1: 20}
+
+
+@pytest.mark.parametrize("batch_rows", [1, 7, 100])
+def test_a_post_larger_than_a_batch_goes_in_pieces(engine: Engine, batch_rows: int) -> None:
+    react(engine, 600)  # beyond a listpack, so that HSCAN takes several steps
+    done = step(engine, batch_rows).persister.drain([SHARD])
+    assert done.rows >= 600
+    assert engine.outbox.pending() == 0
+    assert engine.ledger.counts([POST])[POST] == {1: 600}
+    assert engine.verify().holds
+
+
+def test_a_drain_that_dies_in_the_middle_of_a_large_post_goes_on_where_it_was(
+    engine: Engine,
+) -> None:
+    react(engine, 2000)
+    step(engine, 100)
+    (claim,), _ = engine.outbox.claim({SHARD: ""})
+    pieces = engine.outbox.scan(POST)
+    for _ in range(3):
+        entries = next(pieces)
+        engine.persister._record_entries(entries, Batch(), Drained())
+        assert engine.outbox.trim(claim, POST, entries)
+    left = engine.client.hlen(keys.post_claimed(POST))
+    assert left < 2000
+    engine.client.delete(keys.outbox_lease(SHARD))  # died; its lease lapsed
+    done = engine.persister.drain([SHARD])
+    assert done.rows == done.changed == left
+    assert engine.verify().holds
+
+
+def test_a_stale_drain_can_neither_settle_nor_undo(engine: Engine) -> None:
+    react(engine, 5)
+    (stale,), _ = engine.outbox.claim({SHARD: ""})
+    engine.client.delete(keys.outbox_lease(SHARD))  # as if its lease had lapsed
+    engine.drain()
+    engine.reactions.react(1, POST, "love")
+    engine.drain()
+    engine.reactions.react(2, POST, "wow")  # pending when the stale one wakes up
+    late = Drained()
+    engine.persister.settle([stale], engine.persister.record([stale], late), late)
+    assert (late.changed, late.lost) == (0, 1)
+    assert engine.outbox.pending() == 1
+    engine.drain()
+    assert engine.ledger.counts([POST])[POST] == {1: 3, 2: 1, 4: 1}
+    assert engine.verify().holds
+
+
+POISON = [
+    ("code that no type has", "7", "99:{version}"),
+    ("code beyond smallint", "7", "70000:{version}"),
+    ("negative code", "7", "-1:{version}"),
+    ("user beyond bigint", str(2**63), "1:{version}"),
+    ("user zero", "0", "1:{version}"),
+    ("version zero", "7", "1:0"),
+    ("version beyond bigint", "7", "1:99999999999999999999"),
+    ("no version", "7", "1"),
+    ("not a number", "7", "like:{version}"),
+    ("no user", "nobody", "1:{version}"),
+    ("empty", "7", ""),
+    ("NUL", "7", "1:\0"),
+]
+
+
+@pytest.mark.parametrize(
+    ("user", "value"), [case[1:] for case in POISON], ids=[c[0] for c in POISON]
+)
+def test_a_row_that_is_refused_holds_up_nothing_else(engine: Engine, user: str, value: str) -> None:
+    """It goes to the dead letters alone, once; its neighbours and its own post are exact."""
+    react(engine, 9, POST)
+    react(engine, 9, POST + 100)
+    version = 1_700_000_000_000_000
+    engine.client.hset(keys.post_pending(POST), user, value.format(version=version))
+    done = engine.persister.drain([SHARD])
+    assert done.refused == 1
+    assert engine.outbox.pending() == 0
+    assert engine.ledger.dead_letters() == 1
+    healthy = 9 if user != "7" else 8
+    assert engine.ledger.counts([POST, POST + 100]) == {POST: {1: healthy}, POST + 100: {1: 9}}
+    assert engine.reactions.counts(POST)["like"] == healthy
+    assert engine.verify().holds
+
+
+def test_a_dead_letter_is_buried_once_however_often_it_is_told(engine: Engine) -> None:
+    for _ in range(3):
+        engine.ledger.bury("1042", "7", "99:5", "no such type")
+    assert engine.ledger.dead_letters() == 1
+
+
+def test_without_a_database_a_drain_fails_and_keeps_its_claim(
+    engine: Engine, settings: Settings
+) -> None:
+    react(engine, 5)
+    nowhere = settings.model_copy(
+        update={"database_url": Settings(database_url="postgresql://127.0.0.1:1/x").database_url}
+    )
+    persister = Persister(engine.outbox, Hot(engine.client, settings), Ledger(nowhere), settings)
+    persister._registered = True  # past the first contact, as a worker in service is
+    with pytest.raises(DrainFailed) as failure:
+        persister.drain([SHARD])
+    tokens = failure.value.tokens
+    assert list(tokens) == [SHARD]
+    assert engine.outbox.pending() == 5
+    engine.outbox.defer(tokens, 0.2)
+    assert engine.persister.drain([SHARD]).rows == 0  # others leave it alone
+    assert engine.persister.drain([SHARD], tokens).rows == 5  # its own retry does not
+    assert engine.verify().holds
+
+
+def test_a_budget_that_runs_out_hands_on_the_rest(engine: Engine, settings: Settings) -> None:
+    hurried = settings.model_copy(update={"drain_budget_s": 0.0})
+    persister = Persister(engine.outbox, engine.hot, engine.ledger, hurried)
+    react(engine, 1)
+    assert persister.drain([SHARD]).leftover == [SHARD]
+
+
+def test_lags_are_counted_for_every_durable_reaction(engine: Engine) -> None:
+    react(engine, 30)
+    react(engine, 12, POST + 1)
+    engine.drain()
+    assert sum(engine.outbox.lags().values()) == 42
+
+
+def test_the_whole_keyspace_has_a_ttl_or_is_outbox(engine: Engine) -> None:
+    """A cache key without one would never go; an outbox key with one would be lost."""
+    for post in range(1, 30):
+        react(engine, post, post)
+    engine.drain()
+    assert engine.loader.reactions(29)
+    engine.reactions.counts(77)  # a cold post
+    react(engine, 40, 5)
+    engine.outbox.claim({6: "", 5: ""})
+    outbox = ("pending", "claimed", "delta")
+    for key in engine.client.scan_iter():
+        name = key.decode()
+        durable = name.startswith("outbox:") or name.endswith(outbox)
+        assert (engine.client.pttl(key) == -1) == durable, name
+
+
+def test_a_cold_count_is_read_once_and_cached(engine: Engine) -> None:
+    react(engine, 5)
+    engine.drain()
+    engine.client.delete(keys.post_reaction_counts(POST))
+    assert engine.reactions.counts(POST)["like"] == 5
+    engine.ledger.close()
+    with engine.ledger.engine.begin() as connection:
+        connection.execute(text("UPDATE reaction_counts SET count = 0"))
+    assert engine.reactions.counts(POST)["like"] == 5
+
+
+def test_a_count_below_zero_is_not_shown(engine: Engine) -> None:
+    engine.client.hset(keys.post_reaction_counts(POST), "1", -3)
+    assert engine.reactions.counts(POST)["like"] == 0
+
+
+def test_a_cold_count_without_a_database_is_a_clear_error(settings: Settings) -> None:
+    nowhere = settings.model_copy(
+        update={"database_url": Settings(database_url="postgresql://127.0.0.1:1/x").database_url}
+    )
+    with Reactions(nowhere) as client:
+        with pytest.raises(ReactionsUnavailable, match="PostgreSQL") as error:
+            client.counts(POST)
+        assert error.value.store == "postgresql"
+        client.react(1, POST, "like")  # the write path does not care
