@@ -163,6 +163,7 @@ def up(state_dir: Path, workers: int, as_json: bool) -> None:
         try:
             while True:
                 stack.check()
+                stack.supervise()
                 time.sleep(0.5)
         except KeyboardInterrupt:
             err.print("stopping")

@@ -129,10 +129,15 @@ def run(
     def replayed(accepted: int) -> None:
         progress("replaying", accepted, events)
         interruption.at(accepted)
+        stack.supervise()
+
+    def settling(pending: int, most: int) -> None:
+        progress("becoming durable", most - pending, most)
+        stack.supervise()
 
     played = replay(settings, trace.path, events=trace.limit, writers=writers, progress=replayed)
     interruption.at(events)
-    catch_up = _wait_durable(outbox, progress)
+    catch_up = _wait_durable(outbox, settling)
     clean_scratch(settings)
     verifier = Verifier(
         Hot(connect(settings), settings), outbox, ledger, whole_hash=settings.viral_threshold
@@ -151,13 +156,13 @@ def run(
     return Report(**{**asdict(report), "mismatched_reactions": wrong}), found.examples
 
 
-def _wait_durable(outbox: Outbox, progress: Callable[[str, int, int], None]) -> float:
+def _wait_durable(outbox: Outbox, progress: Callable[[int, int], None]) -> float:
     """Seconds until nothing was pending any more."""
     began = time.monotonic()
     most = 0
     while pending := outbox.pending():
         most = max(most, pending)
-        progress("becoming durable", most - pending, most)
+        progress(pending, most)
         if time.monotonic() - began > CATCH_UP_S:
             break
         time.sleep(0.02)

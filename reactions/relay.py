@@ -108,7 +108,8 @@ class Relay:
                 "reactions.drain", kwargs={"shards": shards}, queue="persistence"
             )
         except Exception as error:
-            log.warning("wake-up of %d shards not published: %s", len(shards), error)
+            if not pause:  # once for an outage
+                log.warning("wake-ups are not published, the sweep will find them: %s", error)
             with self._lock:
                 self._failed += 1
                 self._shards.update(shards)

@@ -82,8 +82,7 @@ class Stack:
         """
         try:
             self._start_servers()
-            self.start_worker()
-            self.start_beat()
+            self._start_processes()
             self._start_flower()
         except BaseException:
             self.stop()
@@ -107,9 +106,14 @@ class Stack:
         self._say("migrating the database")
         migrate(self.settings)
 
-    def start_worker(self) -> None:
-        """Start the worker and wait until it answers a ping."""
+    def _start_processes(self) -> None:
         self._say(f"starting worker ({self._concurrency} processes), beat and Flower")
+        self._launch_worker()
+        self._launch_beat()
+        control = make_app(self.settings).control
+        self._wait(self.worker, lambda: bool(control.ping(timeout=0.5)))
+
+    def _launch_worker(self) -> None:
         self._celery(
             self.worker,
             "worker",
@@ -120,10 +124,8 @@ class Stack:
             "--without-gossip",
             "--without-mingle",
         )
-        control = make_app(self.settings).control
-        self._wait(self.worker, lambda: bool(control.ping(timeout=0.5)))
 
-    def start_beat(self) -> None:
+    def _launch_beat(self) -> None:
         self._celery(self.beat, "beat", "--loglevel=INFO")
 
     def _start_flower(self) -> None:
@@ -142,12 +144,22 @@ class Stack:
 
     def worker_stats(self) -> dict[str, Any]:
         """Celery's own statistics of the worker; empty when it does not answer."""
-        found = make_app(self.settings).control.inspect(timeout=5).stats() or {}
+        try:
+            found = make_app(self.settings).control.inspect(timeout=5).stats() or {}
+        except Exception:  # noqa: BLE001 - figures only, and a transport raises what it likes
+            return {}
         return next(iter(found.values()), {})
 
+    def supervise(self) -> None:
+        """Start a dead worker or beat again; beat ends by design when it loses its lock."""
+        for process, launch in ((self.worker, self._launch_worker), (self.beat, self._launch_beat)):
+            if not process.alive():
+                self._say(f"{process.name} ended; starting it again")
+                launch()
+
     def check(self) -> None:
-        """Raise StackError, with the end of its log, when a process has died."""
-        for process in (self.valkey, self.broker, self.worker, self.beat, self.flower):
+        """Raise StackError, with the end of its log, when a server or Flower has died."""
+        for process in (self.valkey, self.broker, self.flower):
             if process is not None:
                 process.check()
 

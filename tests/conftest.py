@@ -41,14 +41,8 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 
 
 @pytest.fixture(scope="session")
-def postgres_version() -> int:
-    """Overridden by tests that run on several versions."""
-    return 18
-
-
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory, postgres_version: int) -> Iterator[Postgres]:
-    with running_postgres(tmp_path_factory.mktemp("postgres"), postgres_version) as server:
+def postgres() -> Iterator[Postgres]:
+    with running_postgres(18) as server:
         migrate(Settings(database_url=server.url))
         yield server
 

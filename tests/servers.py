@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,8 +83,13 @@ def own_all_slots(server: Valkey) -> None:
 
 
 @contextmanager
-def running_postgres(folder: Path, version: int) -> Iterator[Postgres]:
-    """A PostgreSQL of this major version; its folder is removed afterwards."""
+def running_postgres(version: int) -> Iterator[Postgres]:
+    """A PostgreSQL of this major version, in a folder of its own that is removed afterwards.
+
+    Not in pytest's: run as root, the server has a user of its own, and each start of pytest takes
+    other users' rights from pytest's folder.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="reactions-test-"))
     server = Postgres(folder, binaries=postgres_binaries(version))
     server.start()
     try:

@@ -25,10 +25,8 @@ from tests.servers import running_postgres
 
 
 @pytest.fixture(scope="module", params=[15, 16, 18])
-def postgres(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Postgres]:
-    with running_postgres(tmp_path_factory.mktemp("postgres"), request.param) as server:
+def postgres(request: pytest.FixtureRequest) -> Iterator[Postgres]:
+    with running_postgres(request.param) as server:
         migrate(Settings(database_url=server.url))
         yield server
 

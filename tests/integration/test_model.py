@@ -191,13 +191,13 @@ class System(RuleBasedStateMachine):
 
 
 def test_the_system_agrees_with_the_model(engine: Engine) -> None:
-    _run(engine, 120)
+    _run(engine, 80)
 
 
 def test_it_does_with_batches_so_small_that_posts_are_scanned(engine: Engine) -> None:
     from tests.integration.test_drain import step
 
-    _run(step(engine, 2), 60)
+    _run(step(engine, 2), 40)
 
 
 def _run(engine: Engine, examples: int) -> None:

@@ -1,0 +1,225 @@
+"""The command line as a user runs it: every server and process real, every exit code meant."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from redis import Redis
+from sqlalchemy import create_engine, text
+
+from reactions.settings import Settings
+from reactions.trace import synthesize
+from tests.conftest import wait_until
+
+DEMO_KEYS = {
+    "events",
+    "accepted_per_s",
+    "durable_per_s",
+    "react_p50_us",
+    "react_p99_us",
+    "react_max_us",
+    "lag_p99_ms",
+    "catch_up_s",
+    "tasks_enqueued",
+    "posts",
+    "mismatched_reactions",
+    "drifted_counts_database",
+    "drifted_counts_redis",
+    "pending",
+}
+
+
+def reactions(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "reactions", *arguments],
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def last_line(result: subprocess.CompletedProcess[str]) -> Any:
+    assert result.stdout, result.stderr
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("outage", [[], ["--outage", "broker"], ["--outage", "database"]])
+def test_the_demo_verifies_and_leaves_nothing_running(tmp_path: Path, outage: list[str]) -> None:
+    trace = tmp_path / "trace.csv"
+    synthesize(trace, 6_000, ["like", "love", "RT"], seed=7)
+    with trace.open("a") as file:
+        file.write("1,not a user,1,like\n1,2\n")
+    result = reactions("demo", "--trace", str(trace), "--writers", "2", "--json", *outage)
+    assert result.returncode == 0, result.stderr
+    figures = last_line(result)
+    assert figures.keys() >= DEMO_KEYS
+    assert figures["events"] == 6_000
+    assert figures["broken_lines"] == 2
+    assert "line 6002" in result.stderr
+    for drift in ("mismatched_reactions", "drifted_counts_database", "drifted_counts_redis"):
+        assert figures[drift] == 0
+    assert (figures["outage_s"] > 0) == bool(outage)
+    assert not [p for p in psutil.process_iter(["cmdline"]) if _of_a_demo(p)]
+
+
+def _of_a_demo(process: psutil.Process) -> bool:
+    return any("reactions-demo-" in part for part in process.info["cmdline"] or [])
+
+
+class Up:
+    """A ``reactions up`` under the test's control."""
+
+    def __init__(self, folder: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "reactions", "up", "--json", "--state-dir", str(folder)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.urls = json.loads(self.process.stdout.readline())
+        self.env = {
+            f"REACTIONS_{name.upper()}": self.urls[name]
+            for name in ("redis_url", "database_url", "broker_url")
+        }
+
+    def stop(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(tmp_path_factory.mktemp("up")) / "state"
+
+
+@pytest.fixture(scope="module")
+def up(folder: Path) -> Iterator[Up]:
+    running = Up(folder)
+    yield running
+    if running.process.poll() is None:
+        running.stop(signal.SIGINT)
+
+
+def test_a_client_of_the_stack_replays_and_verifies(up: Up, tmp_path: Path) -> None:
+    assert set(up.urls) == {"redis_url", "database_url", "broker_url", "flower_url", "state_dir"}
+    trace = tmp_path / "trace.csv"
+    synthesize(trace, 2_000, ["like", "wow"])
+    replayed = reactions("replay", str(trace), "--writers", "2", "--json", **up.env)
+    assert replayed.returncode == 0, replayed.stderr
+    assert last_line(replayed)["events"] == 2_000
+    wait_until(lambda: last_line(reactions("verify", "--json", **up.env))["pending"] == 0)
+    verified = reactions("verify", "--json", **up.env)
+    assert verified.returncode == 0
+    assert last_line(verified)["posts"] > 0
+
+
+def test_flower_is_there_and_asks_for_a_password(up: Up) -> None:
+    address = up.urls["flower_url"].replace(up.urls["flower_url"].split("//")[1].split("@")[0], "")
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(address.replace("//@", "//") + "tasks")
+
+
+def test_verify_finds_drift_of_each_kind(up: Up) -> None:
+    """Planted one by one, named, and mended again by hand."""
+    client = Redis.from_url(up.urls["redis_url"])
+    engine = create_engine(
+        Settings(database_url=up.urls["database_url"]).database_url.get_secret_value()
+    )
+    reactions("replay", str(_one_line(up)), **up.env)
+    wait_until(lambda: last_line(reactions("verify", "--json", **up.env))["pending"] == 0)
+
+    client.hincrby("post:{77}:777:reaction_counts", "1", 5)
+    _drifts(up, "drifted_counts_redis")
+    client.hincrby("post:{77}:777:reaction_counts", "1", -5)
+
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE reaction_counts SET count = 9 WHERE post_id = 777"))
+    _drifts(up, "drifted_counts_database")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE reaction_counts SET count = 1 WHERE post_id = 777"))
+
+    client.hset("post:{77}:777:reactions", mapping={"0": 1, "5": 3})
+    _drifts(up, "drifted_hashes")
+    client.delete("post:{77}:777:reactions")
+    assert reactions("verify", **up.env).returncode == 0
+    client.close()
+    engine.dispose()
+
+
+def _one_line(up: Up) -> Path:
+    trace = Path(up.urls["state_dir"]) / "one.csv"
+    trace.write_text("ts_seconds,user_id,item_id,type\n1,5,777,like\n")
+    return trace
+
+
+def _drifts(up: Up, kind: str) -> None:
+    result = reactions("verify", "--json", **up.env)
+    assert result.returncode == 1
+    assert last_line(result)[kind] == 1
+    assert "post 777" in result.stderr
+
+
+def test_a_stopped_stack_picks_up_its_data_again(up: Up, folder: Path) -> None:
+    before = last_line(reactions("verify", "--json", **up.env))
+    assert up.stop(signal.SIGTERM) in (0, 143)
+    assert not [
+        p for p in psutil.process_iter(["cmdline"]) if str(folder) in str(p.info["cmdline"])
+    ]
+    again = Up(folder)
+    try:
+        after = last_line(reactions("verify", "--json", **again.env))
+        assert (after["posts"], after["reactions"]) == (before["posts"], before["reactions"])
+        assert after["cached"] > 0
+    finally:
+        again.stop(signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["demo", "--events", "0"], "0 is not in the range"),
+        (["demo", "--trace", "nowhere.csv"], "does not exist"),
+        (["demo", "--outage", "moon"], "is not one of 'broker', 'database'"),
+        (["replay"], "Missing argument 'TRACE'"),
+        (["up", "--workers", "-1"], "not in the range"),
+        (["nonsense"], "No such command"),
+    ],
+)
+def test_a_bad_command_says_what_is_allowed(arguments: list[str], says: str) -> None:
+    result = reactions(*arguments)
+    assert result.returncode == 2
+    assert says in result.stderr
+
+
+def test_bad_settings_and_bad_traces_are_one_line(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.csv"
+    bad.write_text("no,header\n")
+    result = reactions("demo", "--trace", str(bad))
+    assert (result.returncode, "does not begin with" in result.stderr) == (2, True)
+    result = reactions("verify", REACTIONS_LEASE_S="soon")
+    assert (result.returncode, "lease_s" in result.stderr) == (2, True)
+    result = reactions(
+        "verify",
+        REACTIONS_REDIS_URL="redis://127.0.0.1:1",
+        REACTIONS_DATABASE_URL="postgresql://127.0.0.1:1/x",
+    )
+    assert (result.returncode, "cannot serve" in result.stderr) == (2, True)
+    assert "Traceback" not in result.stderr
+
+
+def test_help_is_worth_reading() -> None:
+    result = reactions("--help")
+    for word in ("demo", "up", "migrate", "replay", "verify", "REACTIONS_REDIS_URL"):
+        assert word in result.stdout
