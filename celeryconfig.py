@@ -77,7 +77,9 @@ task_publish_retry_policy = {"max_retries": 3, "interval_start": 0.1, "interval_
 
 # -- shutdown --------------------------------------------------------------------------------------
 
-worker_soft_shutdown_timeout = 30  # finish the batch; a killed worker loses messages on Redis
+# SIGTERM is a warm shutdown: the batch may finish, within task_time_limit. Give it a grace period
+# of more than that, since a killed worker loses messages on Redis. These two are for SIGQUIT:
+worker_soft_shutdown_timeout = 30  # finish the batch before the cold shutdown
 worker_enable_soft_shutdown_on_idle = True  # retries waiting in memory go back to the queue
 worker_cancel_long_running_tasks_on_connection_loss = False  # a batch is idempotent: let it finish
 

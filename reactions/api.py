@@ -21,10 +21,12 @@ from reactions.write import Writer
 class Reactions:
     """A client of the engine. Thread-safe and fork-safe; make one and share it.
 
-    It connects when first used. Configured from the environment unless settings are given.
+    It connects when first used; to a Redis Cluster, at once. Configured from the environment unless
+    settings are given.
 
     Raises:
         InvalidSettings: the configuration cannot be used.
+        ReactionsUnavailable: no node of the cluster answers.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:

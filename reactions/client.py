@@ -9,12 +9,14 @@ from typing import TypeAlias
 from redis import Redis, RedisCluster
 from redis.backoff import NoBackoff
 from redis.exceptions import (
-    ConnectionError as RedisConnectionError,
-)
-from redis.exceptions import (
+    AskError,
+    MovedError,
     RedisClusterException,
     RedisError,
     ResponseError,
+)
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
 )
 from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
@@ -46,6 +48,8 @@ _REFUSALS = (
 def connect(settings: Settings) -> Client:
     """A client with bounded waits; it connects at the first command and survives a fork.
 
+    One of a cluster asks for the slots here already, and may raise ReactionsUnavailable.
+
     A connection that breaks is tried once more at once (a restarted server leaves dead ones in the
     pool); a time-out is not, so that a call is bounded by the configured time.
     """
@@ -53,12 +57,13 @@ def connect(settings: Settings) -> Client:
     retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
     url = settings.redis_url.get_secret_value()
     if settings.redis_cluster:
-        return RedisCluster.from_url(
-            url,
-            socket_timeout=settings.redis_timeout_s,
-            socket_connect_timeout=settings.redis_timeout_s,
-            retry=retry,
-        )
+        with translated():
+            return RedisCluster.from_url(
+                url,
+                socket_timeout=settings.redis_timeout_s,
+                socket_connect_timeout=settings.redis_timeout_s,
+                retry=retry,
+            )
     return Redis.from_url(
         url,
         socket_timeout=settings.redis_timeout_s,
@@ -68,13 +73,23 @@ def connect(settings: Settings) -> Client:
     )
 
 
-def translate(error: RedisError) -> ReactionsError:
+# What redis-py raises; its cluster has a base of its own.
+FAILURES = (RedisError, RedisClusterException)
+
+
+def translate(error: Exception) -> ReactionsError:
     """The library's error for one of redis-py's."""
-    text = str(error)
+    # A server that does not know HELLO repeats its arguments, the password among them.
+    text = str(error).partition(", with args beginning with")[0]
+    error.args = (text,)  # it stays in the traceback as the cause
     if isinstance(error, RedisTimeoutError):
         return ReactionsUnavailable("redis", f"Redis did not answer within redis_timeout_s: {text}")
     if isinstance(error, RedisConnectionError | RedisClusterException):
         return ReactionsUnavailable("redis", f"Redis is not reachable at redis_url: {text}")
+    if isinstance(error, MovedError | AskError):
+        return ReactionsUnavailable(
+            "redis", f"redis_url names a node of a cluster, set redis_cluster: {text}"
+        )
     if isinstance(error, ResponseError) and refuses(error):
         return ReactionsUnavailable("redis", f"Redis refuses to serve: {text}")
     return ScriptError(text)
@@ -105,5 +120,5 @@ def translated() -> Iterator[None]:
     """Run a block with redis-py's errors turned into this library's."""
     try:
         yield
-    except RedisError as error:
+    except FAILURES as error:
         raise translate(error) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ class InvalidArgument(ReactionsError, ValueError):
 def _shown(value: object) -> str:
     """A value for a message: a hostile one must neither flood a log nor break the error."""
     try:
-        text = repr(value)
+        text = reprlib.repr(value)
     except Exception:  # noqa: BLE001 - also of an int with more digits than Python prints
         text = "something without a repr"
     return f"{text[:57] + '...' if len(text) > 60 else text} ({type(value).__name__})"

@@ -107,7 +107,7 @@ class Relay:
             self._publisher().send_task(
                 "reactions.drain", kwargs={"shards": shards}, queue="persistence"
             )
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever a transport raises, the sweep covers it
             if not pause:  # once for an outage
                 log.warning("wake-ups are not published, the sweep will find them: %s", error)
             with self._lock:

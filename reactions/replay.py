@@ -166,7 +166,7 @@ def _writer(
         played.published, played.failed = stats.published, stats.failed
         played.dropped = stats.dropped
         results.put(played)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - handed to the parent, which raises it
         results.put(StackError(f"writer {number}: {error!r}"))
 
 

@@ -10,10 +10,10 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError
 
 from reactions import keys, resources
-from reactions.client import Client, translate
+from reactions.client import FAILURES, Client, translate
 
 Argument = str | bytes | int
 
@@ -37,7 +37,7 @@ class Call(NamedTuple):
                 return client.evalsha(self.script.sha, len(self.keys), *self.keys, *self.args)
             except NoScriptError:
                 return client.eval(self.script.source, len(self.keys), *self.keys, *self.args)
-        except RedisError as error:
+        except FAILURES as error:
             raise translate(error) from error
 
 

@@ -25,6 +25,9 @@ MAX_ID = 2**63 - 1
 MAX_CODE = 127
 """Largest type code: the largest integer that a Redis listpack keeps in one byte."""
 
+REMOVE = "remove"
+"""The type by which a trace takes a reaction away; no reaction can be called so."""
+
 DEFAULT_TYPES = "like,love,laugh,wow,sad,angry"
 TYPE_NAME = re.compile(r"[A-Za-z0-9_+-]{1,32}")
 
@@ -38,10 +41,12 @@ def _parse_types(value: str) -> dict[str, int]:
     """``like,love=7`` -> {"like": 1, "love": 7}: a bare name takes its position as its code."""
     types: dict[str, int] = {}
     for position, item in enumerate(value.split(","), start=1):
-        name, _, code = (part.strip() for part in item.partition("="))
+        name, equals, code = (part.strip() for part in item.partition("="))
         if name in types:
             raise ValueError(f"names {name!r} twice")
-        types[name] = int(code) if code else position
+        if equals and not (code.isascii() and code.isdigit()):
+            raise ValueError(f"gives {name!r} the code {code!r}, which is no number")
+        types[name] = int(code) if equals else position
     return types
 
 
@@ -55,7 +60,11 @@ class Settings(BaseSettings):
     """Where the stores are and how the engine behaves. Frozen; URLs do not show in a repr."""
 
     model_config = SettingsConfigDict(
-        env_prefix="REACTIONS_", frozen=True, extra="forbid", validate_default=True
+        env_prefix="REACTIONS_",
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        hide_input_in_errors=True,  # it may be a URL with a password
     )
 
     redis_url: SecretStr = Field(
@@ -137,6 +146,14 @@ class Settings(BaseSettings):
                 f"{problems}. Set it as a keyword of Settings or as REACTIONS_<NAME>."
             ) from None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Picklable: as the environment that makes the same settings."""
+        return _from_environment, (self.environment(),)
+
+    def __deepcopy__(self, memo: object = None) -> Self:
+        """Itself: nothing of it can change."""
+        return self
+
     @classmethod
     def from_env(cls) -> Self:
         """Settings from the environment.
@@ -177,6 +194,8 @@ class Settings(BaseSettings):
         if not value:
             raise ValueError("names no type")
         for name, code in value.items():
+            if name == REMOVE:
+                raise ValueError(f"{REMOVE!r} is what a trace calls the end of a reaction")
             if not TYPE_NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is not a name of 1 to 32 of A-Z a-z 0-9 _ + -")
             if not 1 <= code <= MAX_CODE:
@@ -198,3 +217,9 @@ class Settings(BaseSettings):
                 value if isinstance(value, str) else json.dumps(value)
             )
         return values
+
+
+def _from_environment(environment: Mapping[str, str]) -> Settings:
+    return Settings(
+        **{name: environment[f"REACTIONS_{name.upper()}"] for name in Settings.model_fields}
+    )

@@ -46,7 +46,7 @@ def _check_eviction(**_: Any) -> None:  # noqa: ANN401 - Celery's signal argumen
     """The outbox must never be evicted; say so loudly where it could be."""
     try:
         policies = outbox().eviction_policies()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a worker starts whether or not Redis is there yet
         log.warning("eviction policy not checked: %s", error)
         return
     for policy in policies:

@@ -126,9 +126,10 @@ def test_a_client_of_the_stack_replays_and_verifies(up: Up, tmp_path: Path) -> N
 
 
 def test_flower_is_there_and_asks_for_a_password(up: Up) -> None:
-    address = up.urls["flower_url"].replace(up.urls["flower_url"].split("//")[1].split("@")[0], "")
+    credentials, address = up.urls["flower_url"].removeprefix("http://").split("@")
+    assert credentials.startswith("reactions:")
     with pytest.raises(urllib.error.HTTPError, match="401"):
-        urllib.request.urlopen(address.replace("//@", "//") + "tasks")
+        urllib.request.urlopen(f"http://{address}tasks")
 
 
 def test_verify_finds_drift_of_each_kind(up: Up) -> None:

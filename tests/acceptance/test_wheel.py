@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -40,15 +39,7 @@ def test_the_wheel_carries_scripts_migrations_and_the_typed_marker(wheel: Path) 
     assert not [name for name in names if name.startswith(("tests/", "alembic/"))]
 
 
-def test_the_wheel_works_without_the_checkout(wheel: Path, tmp_path: Path, engine: Engine) -> None:
-    """A virtual environment of its own, with the dependencies of this one."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "v")], check=True)
-    python = tmp_path / "v" / "bin" / "python"
-    site = next((tmp_path / "v" / "lib").glob("python*/site-packages"))
-    zipfile.ZipFile(wheel).extractall(site)
-    # A .pth line adds the folder without the editable install that is in it.
-    (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"])
-    program = """
+PROGRAM = """
 import reactions, reactions.tasks
 from reactions.migrate import at_head, migrate
 from reactions.settings import Settings
@@ -56,20 +47,33 @@ print(reactions.__file__)
 settings = Settings.from_env()
 migrate(settings)
 assert at_head(settings)
-assert reactions.react(1, 1042, "like").status == "accepted"
-reactions.tasks.app.tasks["reactions.drain"].run(shards=[42])
-assert reactions.counts(1042)["like"] == 1
+with reactions.Reactions(settings) as client:
+    assert client.react(1, 1042, "like").status == "accepted"
+    reactions.tasks.app.tasks["reactions.drain"].run(shards=[42])
+    assert client.counts(1042)["like"] == 1
+assert client.relay_stats().published == 1, "a plain install can publish"
 assert reactions.tasks.app.conf.task_acks_late
 """
-    environment = {**os.environ, **engine.settings.environment(), "PYTHONPATH": ""}
+
+
+def test_a_plain_install_of_the_wheel_works_without_the_checkout(
+    wheel: Path, tmp_path: Path, engine: Engine
+) -> None:
+    """An environment of its own, with what the wheel itself asks for and nothing else."""
+    folder = tmp_path / "v"
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    subprocess.run([folder / "bin" / "pip", "install", "--quiet", str(wheel)], check=True)
+    settings = engine.settings.model_copy(update={"broker_url": engine.settings.redis_url})
     result = subprocess.run(
-        [str(python), "-c", program],
+        [folder / "bin" / "python", "-c", PROGRAM],
         cwd=tmp_path,
-        env=environment,
+        env={**os.environ, **settings.environment()},
         capture_output=True,
         text=True,
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith(str(site))
+    assert result.stdout.startswith(str(folder))
     assert engine.ledger.counts([1042])[1042] == {1: 1}
+    command = [str(folder / "bin" / "reactions"), "--version"]
+    assert subprocess.run(command, check=True, capture_output=True).stdout

@@ -1,0 +1,233 @@
+"""redis-py's errors become this library's, and never with a password in them."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+import redis.exceptions
+from redis.exceptions import RedisError, ResponseError
+
+from reactions import scripts
+from reactions.client import connect, translate, translated
+from reactions.embedded import free_port
+from reactions.errors import ReactionsError, ReactionsUnavailable, ScriptError
+from reactions.settings import Settings
+
+PASSWORD = "QXZ789QXZ789"  # noqa: S105 - nobody's
+
+# Replies that say "not now", as servers word them.
+REFUSALS = [
+    "OOM command not allowed when used memory > 'maxmemory'.",
+    "OOM command not allowed when used memory > 'maxmemory'. script: 0d2f, on @user_script:32.",
+    "READONLY You can't write against a read only replica.",
+    "READONLY You can't write against a read only replica. script: 0d2f, on @user_script:32.",
+    "MISCONF Errors writing to the AOF file: No space left on device",
+    "LOADING Redis is loading the dataset in memory",
+    "CLUSTERDOWN The cluster is down",
+    "CLUSTERDOWN Hash slot not served",
+    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+    "NOREPLICAS Not enough good replicas to write.",
+    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+    "TRYAGAIN Multiple keys request during rehashing of slot",
+    "NOAUTH Authentication required.",
+    "NOPERM this user has no permissions to run the 'evalsha' command",
+    "WRONGPASS invalid username-password pair or user is disabled.",
+    "ERR max number of clients reached",
+]
+DEFECTS = [
+    "WRONGTYPE Operation against a key holding the wrong kind of value script: 0d, on @x:1.",
+    "ERR user_script:32: attempt to compare nil with number script: 0d2f, on @user_script:32.",
+    "ERR unknown command 'EVALSHA'",
+    "ERR value is not an integer or out of range",
+    "CROSSSLOT Keys in request don't hash to the same slot",
+    "NOTBUSY No scripts in execution right now.",
+]
+HELLO = b"%1\r\n$5\r\nproto\r\n:3\r\n"
+Answer = Callable[[bytes], bytes]
+
+
+@contextmanager
+def listening(answer: Answer) -> Iterator[int]:
+    """A server that answers each request as told; b"" is silence. Yields its port."""
+
+    def serve(peer: socket.socket) -> None:
+        with peer:
+            while request := peer.recv(65536):
+                peer.sendall(answer(request))
+
+    def accept() -> None:
+        while True:
+            try:
+                peer, _ = server.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(peer,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=accept, daemon=True).start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def refusing(reply: str) -> Answer:
+    """Lets a client in, then answers every command with this error."""
+
+    def answer(request: bytes) -> bytes:
+        if b"HELLO" in request:
+            return HELLO
+        # redis-py names itself with a pipeline of these, one reply each.
+        return request.count(b"SETINFO") * b"+OK\r\n" or f"-{reply}\r\n".encode()
+
+    return answer
+
+
+def echoing(request: bytes) -> bytes:
+    """As a server from before HELLO: the error repeats the arguments, and so the password."""
+    name, *words = request.split(b"\r\n")[2::2]
+    shown = b" ".join(b"`%s`" % word for word in words)
+    return b"-ERR unknown command `%s`, with args beginning with: %s\r\n" % (name, shown)
+
+
+def settings_for(port: int, *, cluster: bool = False) -> Settings:
+    url = f"redis://:{PASSWORD}@127.0.0.1:{port}/0"
+    return Settings(redis_url=url, redis_cluster=cluster, redis_timeout_s=0.2)
+
+
+def failure(port: int) -> ReactionsError:
+    """What a script call raises on a server on this port."""
+    with closing(connect(settings_for(port))) as client, pytest.raises(ReactionsError) as caught:
+        scripts.fence(1042, "token", 1000).run(client)
+    assert isinstance(caught.value.__cause__, RedisError)
+    return caught.value
+
+
+def no_password_in(error: BaseException) -> bool:
+    report = traceback.TracebackException.from_exception(error)
+    return PASSWORD not in str(error) and PASSWORD not in "".join(report.format())
+
+
+# -- by class --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "begins"),
+    [
+        ("TimeoutError", ReactionsUnavailable, "Redis did not answer within redis_timeout_s: "),
+        ("ConnectionError", ReactionsUnavailable, "Redis is not reachable at redis_url: "),
+        ("AuthenticationError", ReactionsUnavailable, "Redis is not reachable at redis_url: "),
+        ("AuthorizationError", ReactionsUnavailable, "Redis is not reachable at redis_url: "),
+        ("BusyLoadingError", ReactionsUnavailable, "Redis is not reachable at redis_url: "),
+        ("MaxConnectionsError", ReactionsUnavailable, "Redis is not reachable at redis_url: "),
+        ("RedisClusterException", ReactionsUnavailable, "Redis is not reachable at redis_url: "),
+        ("SlotNotCoveredError", ReactionsUnavailable, "Redis is not reachable at redis_url: "),
+        ("OutOfMemoryError", ReactionsUnavailable, "Redis refuses to serve: "),
+        ("ReadOnlyError", ReactionsUnavailable, "Redis refuses to serve: "),
+        ("NoPermissionError", ReactionsUnavailable, "Redis refuses to serve: "),
+        ("ClusterDownError", ReactionsUnavailable, "Redis refuses to serve: "),
+        ("MasterDownError", ReactionsUnavailable, "Redis refuses to serve: "),
+        ("TryAgainError", ReactionsUnavailable, "Redis refuses to serve: "),
+        ("ResponseError", ScriptError, ""),
+        ("NoScriptError", ScriptError, ""),
+        ("ClusterCrossSlotError", ScriptError, ""),
+        ("DataError", ScriptError, ""),
+        ("InvalidResponse", ScriptError, ""),
+        ("WatchError", ScriptError, ""),
+        ("RedisError", ScriptError, ""),
+    ],
+)
+def test_classes(name: str, kind: type[ReactionsError], begins: str) -> None:
+    error = getattr(redis.exceptions, name)("what happened")
+    found = translate(error)
+    assert type(found) is kind
+    assert str(found) == f"{begins}what happened"
+    if isinstance(found, ReactionsUnavailable):
+        assert found.store == "redis"
+
+
+@pytest.mark.parametrize("prefix", ["", "-"])
+@pytest.mark.parametrize("reply", REFUSALS[:-1])
+def test_a_refusal_whose_class_redis_py_does_not_know(reply: str, prefix: str) -> None:
+    """An error inside a pipeline or script may arrive as a plain ResponseError, code and all."""
+    found = translate(ResponseError(prefix + reply))
+    assert isinstance(found, ReactionsUnavailable)
+    assert str(found) == f"Redis refuses to serve: {prefix}{reply}"
+
+
+# -- by what a server says -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reply", REFUSALS)
+def test_a_server_that_refuses_is_unavailable(reply: str) -> None:
+    with listening(refusing(reply)) as port:
+        error = failure(port)
+    assert isinstance(error, ReactionsUnavailable)
+    assert reply.partition(" ")[2] in str(error)
+    assert no_password_in(error)
+
+
+@pytest.mark.parametrize("reply", DEFECTS)
+def test_any_other_error_of_a_server_is_a_defect(reply: str) -> None:
+    with listening(refusing(reply)) as port:
+        error = failure(port)
+    assert isinstance(error, ScriptError)
+    assert reply.partition(" ")[2].strip() in str(error)
+    assert no_password_in(error)
+
+
+def test_translated_does_the_same() -> None:
+    with pytest.raises(ReactionsUnavailable, match="refuses") as caught, translated():
+        raise ResponseError("OOM command not allowed")
+    assert isinstance(caught.value.__cause__, ResponseError)
+    with pytest.raises(ZeroDivisionError), translated():
+        raise ZeroDivisionError
+
+
+# -- servers that do not answer, and passwords -----------------------------------------------------
+
+
+def test_nobody_listens() -> None:
+    error = failure(free_port())
+    assert isinstance(error, ReactionsUnavailable)
+    assert "Redis is not reachable at redis_url" in str(error)
+    assert no_password_in(error)
+
+
+@pytest.mark.parametrize("after", [b"", HELLO])
+def test_silence_is_a_timeout(after: bytes) -> None:
+    """Before the greeting, and after it."""
+    with listening(lambda request: after if b"HELLO" in request else b"") as port:
+        error = failure(port)
+    assert isinstance(error, ReactionsUnavailable)
+    assert "Redis did not answer within redis_timeout_s" in str(error)
+    assert no_password_in(error)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"-WRONGPASS invalid username-password pair or user is disabled.\r\n",
+        b"-NOAUTH HELLO must be called with the client already authenticated\r\n",
+        b"-ERR Client sent AUTH, but no password is set\r\n",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"\0" * 64,
+    ],
+)
+def test_no_password_when_the_greeting_fails(reply: bytes) -> None:
+    with listening(lambda _: reply) as port:
+        assert no_password_in(failure(port))
+
+
+def test_no_password_when_the_server_repeats_it() -> None:
+    with listening(echoing) as port:
+        assert no_password_in(failure(port))
+
+
+def test_a_cluster_that_is_down() -> None:
+    with pytest.raises(ReactionsUnavailable) as caught, translated():
+        connect(settings_for(free_port(), cluster=True)).ping()
+    assert no_password_in(caught.value)

@@ -1,0 +1,111 @@
+"""Every Redis key: the brief's letter for letter, one slot for a shard, and no two alike."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from redis.crc import key_slot
+
+from reactions import keys, scripts
+from reactions.settings import MAX_ID, SHARDS
+
+OF_POST: dict[Callable[[int], str], str] = {
+    keys.post_reactions: "post:{42}:1042:reactions",  # brief
+    keys.post_reaction_counts: "post:{42}:1042:reaction_counts",  # brief
+    keys.post_loading: "post:{42}:1042:loading",
+    keys.post_pending: "post:{42}:1042:pending",
+    keys.post_claimed: "post:{42}:1042:claimed",
+    keys.post_delta: "post:{42}:1042:delta",
+}
+OF_SHARD: dict[Callable[[int], str], str] = {
+    keys.outbox_dirty: "outbox:{42}:dirty",
+    keys.outbox_clock: "outbox:{42}:clock",
+    keys.outbox_lease: "outbox:{42}:lease",
+    keys.outbox_wake: "outbox:{42}:wake",
+    keys.outbox_lags: "outbox:{42}:lags",
+}
+POST = st.integers(1, MAX_ID)
+SHARD = st.integers(0, SHARDS - 1)
+
+relaxed = settings(deadline=None)  # the machine may be busy
+
+
+@pytest.mark.parametrize(("function", "key"), OF_POST.items())
+def test_keys_of_a_post(function: Callable[[int], str], key: str) -> None:
+    assert function(1042) == key
+
+
+@pytest.mark.parametrize(("function", "key"), OF_SHARD.items())
+def test_keys_of_a_shard(function: Callable[[int], str], key: str) -> None:
+    assert function(42) == key
+
+
+def test_every_function_that_makes_a_key_is_tested_here() -> None:
+    public = {
+        function
+        for name, function in inspect.getmembers(keys, inspect.isfunction)
+        if not name.startswith("_")
+    }
+    assert public == {*OF_POST, *OF_SHARD, keys.shard_of, keys.post_prefix}
+
+
+@relaxed
+@given(POST)
+def test_all_keys_of_a_post_and_its_shard_are_in_one_slot(post_id: int) -> None:
+    shard = keys.shard_of(post_id)
+    assert shard == int(str(post_id)[-2:])  # id % 100, said differently
+    made = [function(post_id) for function in OF_POST]
+    made += [function(shard) for function in OF_SHARD]
+    assert {re.findall(r"\{(.*?)\}", key)[0] for key in made} == {str(shard)}
+    assert len({key_slot(key.encode()) for key in made}) == 1
+
+
+@relaxed
+@given(POST)
+def test_a_post_key_is_the_prefix_that_scripts_append_to(post_id: int) -> None:
+    prefix = keys.post_prefix(keys.shard_of(post_id))
+    for function, example in OF_POST.items():
+        assert function(post_id) == f"{prefix}{post_id}:{example.rpartition(':')[2]}"
+
+
+@relaxed
+@given(st.lists(POST, unique=True, min_size=2), st.lists(SHARD, unique=True, min_size=2))
+def test_no_two_keys_are_equal(posts: Sequence[int], shards: Sequence[int]) -> None:
+    made = [function(post) for function in OF_POST for post in posts]
+    made += [function(shard) for function in OF_SHARD for shard in shards]
+    assert len(set(made)) == len(made)
+
+
+def test_shards_spread_over_the_slots() -> None:
+    """One hundred shards, one hundred slots: a cluster can share them out."""
+    assert len({key_slot(keys.outbox_dirty(shard).encode()) for shard in range(SHARDS)}) == SHARDS
+
+
+@relaxed
+@given(POST, POST)
+def test_calls_stay_in_their_slot_and_bring_their_keys(user_id: int, post_id: int) -> None:
+    shard = keys.shard_of(post_id)
+    loaded = f"{keys.post_loading(post_id)}:token"
+    calls = [
+        scripts.react(user_id, post_id, 1, 10),
+        scripts.claim(shard, "t", "", lease_us=1, longest_us=1, posts=1, rows=1, inline=1),
+        scripts.settle(shard, "t", 1, {10: 1}, [scripts.SettledPost(post_id, 1, False, {1: 2})]),
+        scripts.trim(post_id, "t", 1, [user_id]),
+        scripts.defer(shard, "t", 1),
+        scripts.fence(post_id, "t", 1),
+        scripts.install_counts(post_id, "t", 1, {1: 2}),
+        scripts.install_reactions(post_id, "t", 1, 1, loaded),
+        scripts.snapshot(post_id),
+    ]
+    assert [call.script for call in calls] == list(scripts.ALL)
+    for call in calls:
+        assert len(call.keys) == call.script.keys
+        assert len(set(call.keys)) == len(call.keys)
+        assert {key_slot(key.encode()) for key in call.keys} == {
+            key_slot(keys.outbox_dirty(shard).encode())
+        }
