@@ -182,12 +182,15 @@ class Outbox:
             Settled(lost=not reply[0], bounced=bool(reply[0] and reply[2])) for reply in replies
         ]
 
-    def defer(self, tokens: Mapping[int, str], delay_s: float) -> None:
-        """Keep the shards of a failed drain to its next try, which presents these tokens."""
+    def hold(self, tokens: Mapping[int, str], delay_s: float) -> None:
+        """Keep leases for this long from now: of a long batch, or of a failed one to its next try.
+
+        A lease that is another's by now is left alone.
+        """
         delay = int(min(delay_s * 1e6, self._longest_us))
         with translated():
             scripts.run_many(
-                self._client, [scripts.defer(s, token, delay) for s, token in tokens.items()]
+                self._client, [scripts.hold(s, token, delay) for s, token in tokens.items()]
             )
 
     def states(self) -> list[ShardState]:

@@ -130,6 +130,9 @@ class Persister:
                     together += ((claim, entry) for entry in post.entries)
         size = self._settings.batch_rows
         for start in range(0, len(together), size):
+            if start:  # a backlog takes several transactions, and must not outlive its leases
+                leases = {claim.shard: claim.token for claim in claims}
+                self._outbox.hold(leases, self._settings.lease_s)
             piece = together[start : start + size]
             self._record_entries([entry for _, entry in piece], batch, done)
             for claim in claims:

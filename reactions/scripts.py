@@ -85,7 +85,7 @@ REACT = Script("react", keys=8)
 CLAIM = Script("claim", keys=3)
 SETTLE = Script("settle", keys=3)
 TRIM = Script("trim", keys=2)
-DEFER = Script("defer", keys=1)
+HOLD = Script("hold", keys=1)
 FENCE = Script("fence", keys=2)
 INSTALL_COUNTS = Script("install_counts", keys=3)
 INSTALL_REACTIONS = Script("install_reactions", keys=4)
@@ -96,7 +96,7 @@ ALL = (
     CLAIM,
     SETTLE,
     TRIM,
-    DEFER,
+    HOLD,
     FENCE,
     INSTALL_COUNTS,
     INSTALL_REACTIONS,
@@ -186,9 +186,9 @@ def trim(post_id: int, token: str, lease_us: int, user_ids: Sequence[Argument]) 
     )
 
 
-def defer(shard: int, token: str, delay_us: int) -> Call:
+def hold(shard: int, token: str, delay_us: int) -> Call:
     """Reply: 1, or 0 when the lease is lost."""
-    return DEFER.call((keys.outbox_lease(shard),), (token, delay_us))
+    return HOLD.call((keys.outbox_lease(shard),), (token, delay_us))
 
 
 def fence(post_id: int, token: str, life_ms: int) -> Call:

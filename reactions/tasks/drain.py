@@ -49,7 +49,7 @@ def retry_delay(retries: int) -> float:
 def _keep(tokens: dict[int, str], delay: float) -> None:
     """Hold the leases until the next try, so that nobody else runs into the same wall."""
     with contextlib.suppress(Exception):  # Redis may be the wall; then the leases just lapse
-        outbox().defer({shard: token for shard, token in tokens.items() if token}, delay)
+        outbox().hold({shard: token for shard, token in tokens.items() if token}, delay)
 
 
 def _check_shards(shards: object) -> list[int]:

@@ -181,10 +181,24 @@ def test_without_a_database_a_drain_fails_and_keeps_its_claim(
     tokens = failure.value.tokens
     assert list(tokens) == [SHARD]
     assert engine.outbox.pending() == 5
-    engine.outbox.defer(tokens, 0.2)
+    engine.outbox.hold(tokens, 0.2)
     assert engine.persister.drain([SHARD]).rows == 0  # others leave it alone
     assert engine.persister.drain([SHARD], tokens).rows == 5  # its own retry does not
     assert engine.verify().holds
+
+
+def test_a_backlog_of_many_batches_does_not_outlive_its_leases(engine: Engine) -> None:
+    """Otherwise another drain would take the shards, and nobody would ever settle them."""
+    for post in range(1, 41):
+        react(engine, 5, post)
+    step(engine, 5)
+    claims, _ = engine.outbox.claim(dict.fromkeys(range(1, 41), ""))
+    lapsing = [keys.outbox_lease(claim.shard) for claim in claims]
+    engine.outbox.hold({claim.shard: claim.token for claim in claims}, 0.0)  # all but over
+    engine.persister.record(claims, Drained())
+    now = engine.client.time()
+    for lease in lapsing:
+        assert int(str(engine.client.get(lease)).split("|")[1]) > now[0] * 1_000_000 + now[1]
 
 
 def test_a_budget_that_runs_out_hands_on_the_rest(engine: Engine, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""claim.lua, settle.lua, trim.lua, defer.lua: who may drain, what they take, what they leave."""
+"""claim.lua, settle.lua, trim.lua, hold.lua: who may drain, what they take, what they leave."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_settling_without_the_lease_changes_nothing(redis: Redis) -> None:
     before = {key: redis.dump(key) for key in redis.keys()}
     assert settle(redis, "a", claimed, {POST: {1: 1}}) == [0]
     assert scripts.trim(POST, "a", LEASE, [1]).run(redis) == 0
-    assert scripts.defer(SHARD, "a", LEASE).run(redis) == 0
+    assert scripts.hold(SHARD, "a", LEASE).run(redis) == 0
     assert {key: redis.dump(key) for key in redis.keys()} == before
 
 
@@ -169,9 +169,9 @@ def test_trim_drops_rows_and_prolongs_the_lease(redis: Redis) -> None:
     assert lease_expiry(redis) > before
 
 
-def test_a_deferred_shard_waits_for_the_one_that_deferred_it(redis: Redis) -> None:
+def test_a_held_shard_waits_for_the_one_that_holds_it(redis: Redis) -> None:
     react(redis, 1, 1)
     claim(redis, "a", lease_us=1)
-    assert scripts.defer(SHARD, "a", LEASE).run(redis) == 1
+    assert scripts.hold(SHARD, "a", LEASE).run(redis) == 1
     assert claim(redis, "b") == [0]
     assert rows(claim(redis, "c", previous="a")) == {POST: {1: 1}}

@@ -96,7 +96,7 @@ def test_calls_stay_in_their_slot_and_bring_their_keys(user_id: int, post_id: in
         scripts.claim(shard, "t", "", lease_us=1, longest_us=1, posts=1, rows=1, inline=1),
         scripts.settle(shard, "t", 1, {10: 1}, [scripts.SettledPost(post_id, 1, False, {1: 2})]),
         scripts.trim(post_id, "t", 1, [user_id]),
-        scripts.defer(shard, "t", 1),
+        scripts.hold(shard, "t", 1),
         scripts.fence(post_id, "t", 1),
         scripts.install_counts(post_id, "t", 1, {1: 2}),
         scripts.install_reactions(post_id, "t", 1, 1, loaded),

@@ -1,4 +1,4 @@
--- defer: after a failed drain, keep the shard to ourselves until the next try.
+-- hold: keep a lease for longer: to finish a long batch or, after a failure, to the next try.
 --
 -- KEYS   1 outbox:lease
 -- ARGV   1 token of the lease  2 µs from now until which others are to leave the shard alone
@@ -8,11 +8,11 @@
 local lease = KEYS[1]
 local token, delay = ARGV[1], tonumber(ARGV[2])
 
-local owner = string.match(redis.call('GET', lease) or '', '^([^|]*)|')
+local owner, _, bounced = string.match(redis.call('GET', lease) or '', '^([^|]*)|(%d+)|(%d)$')
 if owner ~= token then
   return 0
 end
 local time = redis.call('TIME')
 local expiry = string.format('%.0f', time[1] * 1000000 + time[2] + delay)
-redis.call('SET', lease, token .. '|' .. expiry .. '|0')
+redis.call('SET', lease, token .. '|' .. expiry .. '|' .. bounced)
 return 1
