@@ -13,13 +13,10 @@ from redis.exceptions import RedisError
 from reactions import keys, scripts
 from reactions.client import Client, translate, translated
 from reactions.scripts import Reacted
-from reactions.settings import Settings
+from reactions.settings import LOAD_LIFE_MS, Settings
 
 COMPLETE = 0
 """The field that marks a reactions hash complete; ids start at 1, so it is nobody's."""
-
-LOAD_LIFE_MS = 30_000
-"""How long a load may take before its token lapses and its result is refused."""
 
 OVERLAY_MOST = 10_000
 """Most pending entries an install overlays, so that it holds the server for a few ms at most."""

@@ -8,6 +8,7 @@ moment of the install is added to it.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 
 from reactions.hot import Hot
 from reactions.ledger import Ledger
@@ -46,5 +47,19 @@ class Loader:
             return False
         if sum(self._ledger.counts([post_id])[post_id].values()) >= self._settings.viral_threshold:
             return False
-        rows = self._ledger.reactions([post_id])[post_id]
-        return self._hot.install_reactions(post_id, token, rows)
+        return self.fenced({post_id: token}) == 1
+
+    def fenced(self, tokens: Mapping[int, str]) -> int:
+        """Cache the complete hashes of posts that are fenced already: one query for all of them.
+
+        Args:
+            tokens: post -> the token of its load.
+
+        Returns:
+            How many were installed; the rest was refused, as a claim came in between.
+        """
+        rows = self._ledger.reactions(list(tokens)) if tokens else {}
+        return sum(
+            self._hot.install_reactions(post_id, token, rows[post_id])
+            for post_id, token in tokens.items()
+        )

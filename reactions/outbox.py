@@ -15,7 +15,7 @@ from reactions import keys, scripts
 from reactions.client import Client, translate, translated
 from reactions.model import Row
 from reactions.scripts import SettledPost
-from reactions.settings import SHARDS, Settings
+from reactions.settings import LOAD_LIFE_MS, SHARDS, Settings
 
 LAG_STEP = 1.1
 """Ratio of two neighbouring lag buckets: a percentile read from them is at most 10 % high."""
@@ -73,6 +73,8 @@ class Settled:
     """The lease was another's by then: nothing was changed, the other will settle."""
     bounced: bool = False
     """Another drain came by meanwhile and left; its reason may still be pending."""
+    cold: Sequence[int] = ()
+    """Posts that are used often but not cached: fenced for a load with the token of the claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,13 @@ class Outbox:
         """
         calls = [
             scripts.settle(
-                claim.shard, claim.token, claim.claimed_at, claim.lags, posts[claim.shard]
+                claim.shard,
+                claim.token,
+                claim.claimed_at,
+                viral=self._settings.viral_threshold,
+                life_ms=LOAD_LIFE_MS,
+                lags=claim.lags,
+                posts=posts[claim.shard],
             )
             for claim in claims
         ]
@@ -179,7 +187,10 @@ class Outbox:
             if isinstance(reply, RedisError):
                 raise translate(reply) from reply
         return [
-            Settled(lost=not reply[0], bounced=bool(reply[0] and reply[2])) for reply in replies
+            Settled(False, bool(reply[2]), [int(post) for post in reply[3:]])
+            if reply[0]
+            else Settled(lost=True)
+            for reply in replies
         ]
 
     def hold(self, tokens: Mapping[int, str], delay_s: float) -> None:

@@ -6,6 +6,7 @@ recorded twice changes nothing the second time; one that is never settled is dra
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,10 +14,13 @@ from dataclasses import dataclass, field
 from reactions.errors import ReactionsError, ReactionsUnavailable
 from reactions.hot import Hot
 from reactions.ledger import Ledger, RowsRefused
+from reactions.load import Loader
 from reactions.model import Row
 from reactions.outbox import BadEntry, Claim, ClaimedPost, Entry, Outbox
 from reactions.scripts import SettledPost
 from reactions.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -29,6 +33,7 @@ class Drained:
         refused: changes that went to the dead letters.
         transactions: transactions that were committed.
         lost: shards whose lease was another's when the batch was to be settled.
+        loaded: posts whose complete hash was cached, as they are used often.
         leftover: shards with more to do when the budget ran out.
     """
 
@@ -37,6 +42,7 @@ class Drained:
     refused: int = 0
     transactions: int = 0
     lost: int = 0
+    loaded: int = 0
     leftover: list[int] = field(default_factory=list)
 
 
@@ -69,6 +75,7 @@ class Persister:
         self._outbox = outbox
         self._hot = hot
         self._ledger = ledger
+        self._loader = Loader(hot, ledger, settings)
         self._settings = settings
         self._registered = False
 
@@ -199,9 +206,28 @@ class Persister:
             for claim in kept
         }
         settled = self._outbox.settle(kept, posts)
+        self._load(
+            {post: claim.token for claim, s in zip(kept, settled, strict=True) for post in s.cold},
+            batch,
+            done,
+        )
         done.lost += sum(answer.lost for answer in settled) + len(batch.abandoned)
         return [
             claim.shard
             for claim, answer in zip(kept, settled, strict=True)
             if not answer.lost and (claim.more or answer.bounced)
         ]
+
+    def _load(self, tokens: Mapping[int, str], batch: Batch, done: Drained) -> None:
+        """Cache posts that are used often, within the rows of one batch; it is only a cache."""
+        room = max(self._settings.batch_rows, self._settings.viral_threshold)
+        chosen: dict[int, str] = {}
+        for post_id, token in tokens.items():
+            room -= sum(batch.counts[post_id].values())
+            if room < 0:
+                break
+            chosen[post_id] = token
+        try:
+            done.loaded += self._loader.fenced(chosen)
+        except ReactionsUnavailable as error:
+            log.info("%d posts not cached: %s", len(chosen), error)

@@ -162,11 +162,14 @@ def settle(
     shard: int,
     token: str,
     claimed_at: int,
+    *,
+    viral: int,
+    life_ms: int,
     lags: Mapping[int, int],
     posts: Iterable[SettledPost],
 ) -> Call:
-    """Reply: ``[0]``, or ``[1, posts still dirty, bounced]``."""
-    args: list[Argument] = [keys.post_prefix(shard), token, claimed_at, len(lags)]
+    """Reply: ``[0]``, or ``[1, posts still dirty, bounced, post fenced for a load, ...]``."""
+    args: list[Argument] = [keys.post_prefix(shard), token, claimed_at, viral, life_ms, len(lags)]
     for bound, number in lags.items():
         args += (bound, number)
     for post in posts:

@@ -28,6 +28,9 @@ MAX_CODE = 127
 REMOVE = "remove"
 """The type by which a trace takes a reaction away; no reaction can be called so."""
 
+LOAD_LIFE_MS = 30_000
+"""How long a load may take before its token lapses and its result is refused."""
+
 DEFAULT_TYPES = "like,love,laugh,wow,sad,angry"
 TYPE_NAME = re.compile(r"[A-Za-z0-9_+-]{1,32}")
 

@@ -23,9 +23,9 @@ def react(engine: Engine, users: int, post_id: int = POST, reaction: str = "like
     engine.reactions.react_many((user, post_id, reaction) for user in range(1, users + 1))
 
 
-def step(engine: Engine, batch_rows: int) -> Engine:
+def step(engine: Engine, batch_rows: int, **update: int) -> Engine:
     """The same stores with a smaller batch."""
-    settings = engine.settings.model_copy(update={"batch_rows": batch_rows})
+    settings = engine.settings.model_copy(update={"batch_rows": batch_rows, **update})
     engine.outbox = Outbox(engine.client, settings)
     engine.persister = Persister(engine.outbox, engine.hot, engine.ledger, settings)
     return engine
@@ -240,6 +240,34 @@ def test_a_cold_count_is_read_once_and_cached(engine: Engine) -> None:
     with engine.ledger.engine.begin() as connection:
         connection.execute(text("UPDATE reaction_counts SET count = 0"))
     assert engine.reactions.counts(POST)["like"] == 5
+
+
+def test_a_post_that_is_written_often_is_loaded_and_then_knows_everyone(engine: Engine) -> None:
+    react(engine, 20)
+    assert engine.persister.drain([SHARD]).loaded == 0
+    engine.reactions.react(21, POST, "like")
+    assert engine.persister.drain([SHARD]).loaded == 1
+    assert engine.reactions.react(5, POST, "like").status == "unchanged"
+    assert engine.reactions.react(5, POST, "love").previous == "like"
+    assert engine.reactions.react(99, POST, "love").status == "created"
+    assert engine.verify().holds
+
+
+def test_a_post_that_is_read_is_loaded_when_it_is_next_written(engine: Engine) -> None:
+    engine.reactions.counts(POST)
+    react(engine, 3)
+    assert engine.persister.drain([SHARD]).loaded == 1
+
+
+def test_what_does_not_fit_a_batch_is_loaded_another_time(engine: Engine) -> None:
+    engine = step(engine, 2, viral_threshold=10)
+    for post in (POST, POST + 100):
+        react(engine, 6, post)
+    engine.drain()
+    for post in (POST, POST + 100):
+        engine.reactions.react(7, post, "like")
+    assert engine.persister.drain([SHARD]).loaded == 1
+    assert engine.verify().holds
 
 
 def test_a_count_below_zero_is_not_shown(engine: Engine) -> None:

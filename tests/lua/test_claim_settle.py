@@ -27,7 +27,10 @@ def claim(
 
 def settle(redis: Redis, token: str, claimed: Any, counts: dict[int, dict[int, int]]) -> Any:
     posts = [SettledPost(post, 60_000, False, found) for post, found in counts.items()]
-    return scripts.settle(SHARD, token, claimed[1], {100: 3}, posts).run(redis)
+    call = scripts.settle(
+        SHARD, token, claimed[1], viral=100, life_ms=1000, lags={100: 3}, posts=posts
+    )
+    return call.run(redis)
 
 
 def lease_expiry(redis: Redis) -> int:
@@ -144,8 +147,25 @@ def test_settling_drops_the_hash_of_a_post_with_refused_rows(redis: Redis) -> No
     react(redis, 1, 1)
     claimed = claim(redis, "a")
     post = SettledPost(POST, 60_000, True, {1: 0})
-    scripts.settle(SHARD, "a", claimed[1], {}, [post]).run(redis)
+    scripts.settle(SHARD, "a", claimed[1], viral=100, life_ms=1000, lags={}, posts=[post]).run(
+        redis
+    )
     assert not redis.exists(keys.post_reactions(POST))
+
+
+def test_settling_fences_a_load_of_what_is_used_often_but_not_cached(redis: Redis) -> None:
+    """Counts that were cached already are the sign; a viral post and a cached one need no load."""
+    for post in (POST, OTHER):
+        react(redis, 1, 1, post=post)
+    assert settle(redis, "a", claim(redis, "a"), {POST: {1: 1}, OTHER: {1: 100}})[3:] == []
+    for post in (POST, OTHER):
+        react(redis, 2, 1, post=post)
+    assert settle(redis, "b", claim(redis, "b"), {POST: {1: 2}, OTHER: {1: 101}})[3:] == [b"1042"]
+    assert redis.get(keys.post_loading(POST)) == b"b"
+    assert 0 < redis.pttl(keys.post_loading(POST)) <= 1000
+    redis.hset(keys.post_reactions(POST), mapping={"0": 1})
+    react(redis, 3, 1)
+    assert settle(redis, "c", claim(redis, "c"), {POST: {1: 3}})[3:] == []
 
 
 def test_settling_without_the_lease_changes_nothing(redis: Redis) -> None:

@@ -91,10 +91,19 @@ def test_shards_spread_over_the_slots() -> None:
 def test_calls_stay_in_their_slot_and_bring_their_keys(user_id: int, post_id: int) -> None:
     shard = keys.shard_of(post_id)
     loaded = f"{keys.post_loading(post_id)}:token"
+    settled = [scripts.SettledPost(post_id, 1, False, {1: 2})]
     calls = [
         scripts.react(user_id, post_id, 1, 10),
         scripts.claim(shard, "t", "", lease_us=1, longest_us=1, posts=1, rows=1, inline=1),
-        scripts.settle(shard, "t", 1, {10: 1}, [scripts.SettledPost(post_id, 1, False, {1: 2})]),
+        scripts.settle(
+            shard,
+            "t",
+            1,
+            viral=1,
+            life_ms=1,
+            lags={10: 1},
+            posts=[scripts.SettledPost(post_id, 1, False, {1: 2})],
+        ),
         scripts.trim(post_id, "t", 1, [user_id]),
         scripts.hold(shard, "t", 1),
         scripts.fence(post_id, "t", 1),
