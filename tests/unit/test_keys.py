@@ -102,7 +102,7 @@ def test_calls_stay_in_their_slot_and_bring_their_keys(user_id: int, post_id: in
             viral=1,
             life_ms=1,
             lags={10: 1},
-            posts=[scripts.SettledPost(post_id, 1, False, {1: 2})],
+            posts=settled,
         ),
         scripts.trim(post_id, "t", 1, [user_id]),
         scripts.hold(shard, "t", 1),
