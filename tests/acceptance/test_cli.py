@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -71,11 +72,13 @@ def test_the_demo_verifies_and_leaves_nothing_running(tmp_path: Path, outage: li
     for drift in ("mismatched_reactions", "drifted_counts_database", "drifted_counts_redis"):
         assert figures[drift] == 0
     assert (figures["outage_s"] > 0) == bool(outage)
-    assert not [p for p in psutil.process_iter(["cmdline"]) if _of_a_demo(p)]
+    (folder,) = re.findall(r"data and logs in (\S+)", result.stderr)
+    assert not Path(folder).exists()
+    assert not processes_of(folder)
 
 
-def _of_a_demo(process: psutil.Process) -> bool:
-    return any("reactions-demo-" in part for part in process.info["cmdline"] or [])
+def processes_of(folder: str) -> list[psutil.Process]:
+    return [p for p in psutil.process_iter(["cmdline"]) if folder in str(p.info["cmdline"])]
 
 
 class Up:
@@ -175,9 +178,7 @@ def _drifts(up: Up, kind: str) -> None:
 def test_a_stopped_stack_picks_up_its_data_again(up: Up, folder: Path) -> None:
     before = last_line(reactions("verify", "--json", **up.env))
     assert up.stop(signal.SIGTERM) in (0, 143)
-    assert not [
-        p for p in psutil.process_iter(["cmdline"]) if str(folder) in str(p.info["cmdline"])
-    ]
+    assert not processes_of(str(folder))
     again = Up(folder)
     try:
         after = last_line(reactions("verify", "--json", **again.env))
