@@ -6,10 +6,12 @@ import importlib.util
 from types import ModuleType
 
 from celery import Celery
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
 from reactions import resources
 from reactions.errors import InvalidSettings
-from reactions.settings import Settings
+from reactions.settings import REDIS_SCHEMES, Settings
 
 DRAIN = "reactions.drain"
 """Name of the task that drains shards; takes ``shards``, and ``tokens`` on a retry."""
@@ -32,9 +34,11 @@ def make_app(settings: Settings) -> Celery:
     app.config_from_object(config)
     url = settings.broker_url.get_secret_value()
     app.conf.broker_url = url
-    if url.startswith(("redis", "unix", "sentinel")):
+    if url.startswith(REDIS_SCHEMES):
         app.conf.redbeat_redis_url = url
-        app.conf.redbeat_redis_options = {"retry_period": 30}  # ride out a broker restart
+        # Ride out a short absence of the broker. After redbeat_lock_timeout the lock is gone, and
+        # beat ends, to be started again by its supervisor.
+        app.conf.redbeat_redis_options = {"retry": Retry(ConstantBackoff(0.5), 20)}
     else:  # RabbitMQ has no place for RedBeat's lock; the stock scheduler then runs as one process
         app.conf.beat_scheduler = "celery.beat:PersistentScheduler"
     return app

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reactions.model import Outcome
@@ -12,6 +12,17 @@ if TYPE_CHECKING:
 
 class ReactionsError(Exception):
     """Base of every error of this library."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As it is, so that it survives a process pool, whatever its constructor takes."""
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(kind: type[ReactionsError], args: tuple[Any, ...], state: dict[str, Any]) -> Any:  # noqa: ANN401 - pickle's
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class InvalidArgument(ReactionsError, ValueError):

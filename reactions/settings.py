@@ -35,7 +35,7 @@ DEFAULT_TYPES = "like,love,laugh,wow,sad,angry"
 TYPE_NAME = re.compile(r"[A-Za-z0-9_+-]{1,32}")
 
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
-BROKER_SCHEMES = (*REDIS_SCHEMES, "sentinel://", "amqp://", "amqps://")
+BROKER_SCHEMES = (*REDIS_SCHEMES, "amqp://", "amqps://")
 DATABASE_DRIVER = "postgresql+psycopg2://"
 DATABASE_SCHEMES = ("postgres://", "postgresql://", DATABASE_DRIVER)
 
@@ -82,7 +82,7 @@ class Settings(BaseSettings):
     )
     broker_url: SecretStr = Field(
         SecretStr("redis://localhost:6379/1"),
-        description="Celery's broker: Redis, Sentinel or RabbitMQ (kombu has no cluster broker).",
+        description="Celery's broker: one Redis, or RabbitMQ (kombu has no cluster broker).",
     )
     reaction_types: Annotated[Mapping[str, int], NoDecode] = Field(
         default_factory=lambda: _parse_types(DEFAULT_TYPES),

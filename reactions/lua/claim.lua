@@ -12,7 +12,7 @@
 --        8 most rows of a post to reply with; a larger one comes without, to be scanned
 -- reply  {0} when another drain has the shard (it is told that we came), else
 --        {1, now µs, more, {post, rows, {user, "type:version", ...}}, ...}
---        more      posts left dirty
+--        more      posts left with something to do beside what was taken
 --        no posts  the shard is clean and the lease is given back
 -- cost   O(posts + rows taken)
 
@@ -37,15 +37,16 @@ end
 
 call('DEL', wake)
 local reply = {1, now, 0}
-local taken = 0
+local taken, behind = 0, 0
 for _, post in ipairs(call('ZRANGE', dirty, 0, most_posts - 1)) do
   local base = prefix .. post
   local claimed, pending = base .. ':claimed', base .. ':pending'
-  -- A claimed hash left by a drain that died is taken again as it is.
+  -- A claimed hash left by a drain that died is taken again as it is; what came since is behind it.
+  local waiting = call('HLEN', pending)
   local size = call('HLEN', claimed)
   local fresh = size == 0
   if fresh then
-    size = call('HLEN', pending)
+    size = waiting
   end
   if size == 0 then
     call('ZREM', dirty, post)
@@ -56,6 +57,8 @@ for _, post in ipairs(call('ZRANGE', dirty, 0, most_posts - 1)) do
     if fresh then
       call('RENAME', pending, claimed)
       call('DEL', base .. ':delta', base .. ':loading')
+    elseif waiting > 0 then
+      behind = behind + 1
     end
     local rows = {}
     if size <= inline then
@@ -73,6 +76,6 @@ if taken == 0 then
   call('DEL', lease)
 else
   call('SET', lease, token .. '|' .. string.format('%.0f', now + lease_us) .. '|0')
-  reply[3] = call('ZCARD', dirty) - (#reply - 3)
+  reply[3] = call('ZCARD', dirty) - (#reply - 3) + behind
 end
 return reply

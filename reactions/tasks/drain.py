@@ -25,7 +25,7 @@ def drain(
     counts.
     """
     shards = _check_shards(shards)
-    held = {int(shard): token for shard, token in (tokens or {}).items() if shard.isdigit()}
+    held = _check_tokens(tokens or {})
     try:
         done = persister().drain(shards, held)
     except DrainFailed as failure:
@@ -58,3 +58,13 @@ def _check_shards(shards: object) -> list[int]:
     ):
         raise InvalidArgument("shards", f"a list of integers from 0 to {SHARDS - 1}", shards)
     return list(dict.fromkeys(shards))
+
+
+def _check_tokens(tokens: object) -> dict[int, str]:
+    """JSON has no integer keys: the shards come as text."""
+    shards = {str(shard): shard for shard in range(SHARDS)}
+    if not isinstance(tokens, dict) or not all(
+        shard in shards and isinstance(token, str) for shard, token in tokens.items()
+    ):
+        raise InvalidArgument("tokens", "an object of shard numbers and their tokens", tokens)
+    return {shards[shard]: token for shard, token in tokens.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import threading
 import time
@@ -208,6 +209,20 @@ def test_a_batch_cut_short_says_what_was_acknowledged(engine: Engine) -> None:
     assert statuses == [Status.ACCEPTED, None, Status.ACCEPTED]
     with pytest.raises(ScriptError):
         engine.reactions.react(1, 1043, "like")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidArgument("user_id", "a number", "x"),
+        ReactionsUnavailable("redis", "gone"),
+        BatchInterrupted("cut", [None]),
+        ScriptError("broken"),
+    ],
+)
+def test_an_error_survives_a_process_pool(error: reactions.ReactionsError) -> None:
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
 
 
 def test_many_threads_share_a_client(engine: Engine) -> None:

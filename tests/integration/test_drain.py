@@ -109,6 +109,15 @@ def test_a_drain_that_dies_in_the_middle_of_a_large_post_goes_on_where_it_was(
     assert engine.verify().holds
 
 
+def test_a_drain_also_takes_what_came_behind_a_leftover_claim(engine: Engine) -> None:
+    react(engine, 1)
+    engine.outbox.claim({SHARD: ""})
+    react(engine, 2)
+    engine.client.delete(keys.outbox_lease(SHARD))  # the first drain died
+    engine.persister.drain([SHARD])
+    assert engine.outbox.pending() == 0
+
+
 def test_a_stale_drain_can_neither_settle_nor_undo(engine: Engine) -> None:
     react(engine, 5)
     (stale,), _ = engine.outbox.claim({SHARD: ""})

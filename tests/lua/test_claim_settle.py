@@ -90,6 +90,14 @@ def test_a_lease_lapses_and_what_was_claimed_is_taken_again(redis: Redis) -> Non
     assert rows(claim(redis, "c")) == {POST: {2: 2}}
 
 
+def test_what_came_behind_a_leftover_claim_is_more_to_do(redis: Redis) -> None:
+    """Its wake-up may have been used up by the drain that died."""
+    react(redis, 1, 1)
+    claim(redis, "a", lease_us=1)
+    react(redis, 2, 2)
+    assert claim(redis, "b")[2] == 1
+
+
 def test_a_lease_from_before_a_clock_step_does_not_block(redis: Redis) -> None:
     react(redis, 1, 1)
     redis.set(keys.outbox_lease(SHARD), "a|4000000000000000|0")

@@ -93,7 +93,7 @@ ALL_VALUES = st.fixed_dictionaries(
         "redis_url": PASSWORD.map(lambda p: f"redis://:{p}@cache/0"),
         "redis_cluster": st.booleans(),
         "database_url": PASSWORD.map(lambda p: f"postgresql://u:{p}@db/x"),
-        "broker_url": PASSWORD.map(lambda p: f"sentinel://:{p}@s/0"),
+        "broker_url": PASSWORD.map(lambda p: f"amqps://u:{p}@s/0"),
         "reaction_types": TYPES,
         **{name: numbers(name) for name in NUMBERS},
     }
@@ -190,11 +190,13 @@ def test_schemes(name: str, url: str) -> None:
         Settings(**{name: url})
 
 
-def test_redis_url_is_no_sentinel_and_no_rabbitmq() -> None:
+def test_redis_url_is_no_rabbitmq_and_nothing_is_a_sentinel() -> None:
     for url in ("sentinel://s/0", "amqp://mq"):
-        assert Settings(broker_url=url).broker_url.get_secret_value() == url
         with pytest.raises(InvalidSettings, match="redis_url"):
             Settings(redis_url=url)
+    assert Settings(broker_url="amqp://mq").broker_url.get_secret_value() == "amqp://mq"
+    with pytest.raises(InvalidSettings, match="broker_url"):  # beat's lock knows no Sentinel
+        Settings(broker_url="sentinel://s/0")
 
 
 @pytest.mark.parametrize("scheme", ["postgres://", "postgresql://", DATABASE_DRIVER])
