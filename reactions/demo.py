@@ -11,8 +11,9 @@ from typing import Literal
 from reactions.client import connect
 from reactions.embedded import Postgres, Valkey
 from reactions.hot import Hot
+from reactions.lags import percentile
 from reactions.ledger import Ledger
-from reactions.outbox import Outbox, percentile
+from reactions.outbox import Outbox
 from reactions.replay import Replayed, clean_scratch, quantile, replay
 from reactions.settings import Settings
 from reactions.stack import Stack
@@ -151,8 +152,10 @@ def run(
     wrong = mismatched(ledger, expected, found.note)
     ran = stack.worker_stats().get("total", {})
     ledger.close()
-    sweeps = int(ran.get("reactions.sweep", 0))
-    report = _report(trace, played, found, catch_up, outbox, interruption.seconds, outage, sweeps)
+    # Every message: the writers' wake-ups, or more where sweeps and retries added to them.
+    drains = max(played.published, int(ran.get("reactions.drain", 0)))
+    tasks = drains + int(ran.get("reactions.sweep", 0))
+    report = _report(trace, played, found, catch_up, outbox, interruption.seconds, outage, tasks)
     return Report(**{**asdict(report), "mismatched_reactions": wrong}), found.examples
 
 
@@ -177,10 +180,8 @@ def _report(
     outbox: Outbox,
     outage_s: float,
     outage: str | None,
-    sweeps: int,
+    tasks: int,
 ) -> Report:
-    # Every message: what the writers published, and the sweeps (which announce what was lost).
-    tasks = played.published + sweeps
     script = quantile(played.baseline, 0.5)
     p50 = quantile(played.latencies, 0.5)
     return Report(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,14 +10,11 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from reactions import keys, scripts
+from reactions import keys, lags, scripts
 from reactions.client import Client, translate, translated
 from reactions.model import Row
 from reactions.scripts import SettledPost
 from reactions.settings import LOAD_LIFE_MS, SHARDS, Settings
-
-LAG_STEP = 1.1
-"""Ratio of two neighbouring lag buckets: a percentile read from them is at most 10 % high."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +57,7 @@ class Claim:
         """Note that these rows are durable now, measured on the clock that gave their versions."""
         now = self.claimed_at + (time.monotonic() - self._started) * 1e6
         for row in rows:
-            bound = lag_bound(now - row.version)
+            bound = lags.bound(now - row.version)
             self.lags[bound] = self.lags.get(bound, 0) + 1
 
 
@@ -278,21 +274,6 @@ class Outbox:
                 return time.time() * 1e6
             seconds, micros = self._client.time()
         return float(seconds * 1_000_000 + micros)
-
-
-def lag_bound(lag_us: float) -> int:
-    """The upper bound of the bucket that a lag falls into: a power of LAG_STEP, in µs."""
-    return math.ceil(LAG_STEP ** math.ceil(math.log(max(lag_us, 1.0), LAG_STEP)))
-
-
-def percentile(lags: Mapping[int, int], share: float) -> int:
-    """The smallest bucket bound (µs) that at least this share of the reactions is within."""
-    total, seen = sum(lags.values()), 0
-    for bound in sorted(lags):
-        seen += lags[bound]
-        if seen >= share * total:
-            return bound
-    return 0
 
 
 def _posts(found: Sequence[Any]) -> Iterator[ClaimedPost]:
