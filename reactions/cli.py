@@ -154,11 +154,11 @@ def up(state_dir: Path, workers: int, as_json: bool) -> None:
             "state_dir": str(stack.folder),
         }
         if as_json:
-            print(json.dumps(urls), flush=True)  # noqa: T201 - one line, never wrapped
+            click.echo(json.dumps(urls))
         else:
             for name in ("redis_url", "database_url", "broker_url"):
-                print(f"export REACTIONS_{name.upper()}='{urls[name]}'")  # noqa: T201 - to be copied
-            print(f"Flower: {urls['flower_url']}", flush=True)  # noqa: T201
+                click.echo(f"export REACTIONS_{name.upper()}='{urls[name]}'")
+            click.echo(f"Flower: {urls['flower_url']}")
             err.print(f"logs in {stack.folder}; press Ctrl-C to stop")
         try:
             while True:
@@ -291,6 +291,6 @@ def _print_report(figures: Mapping[str, Any], holds: bool | None) -> None:
 
 def _finish(figures: Mapping[str, Any], as_json: bool, holds: bool) -> None:
     if as_json:
-        print(json.dumps(figures), flush=True)  # noqa: T201 - one line, never wrapped
+        click.echo(json.dumps(figures))
     if not holds:
         sys.exit(1)
