@@ -38,7 +38,8 @@ worker_eta_task_limit = 200  # waiting retries bypass prefetch; there is at most
 
 # -- time ------------------------------------------------------------------------------------------
 
-# A drain stops by itself after drain_budget_s (10 s) plus one batch; these are for a stuck driver.
+# A drain stops by itself after drain_budget_s (10 s) plus one round of claims. These are for a
+# stuck driver, or a round of millions of rows: the next drain goes on where this one was.
 task_soft_time_limit = 60
 task_time_limit = 90
 # Longer than the longest countdown (retry_cap_s, at most 600 s) and the hard limit together, or

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from reactions.client import connect
 from reactions.hot import Hot
@@ -16,6 +15,9 @@ from reactions.relay import Relay
 from reactions.settings import Settings
 from reactions.validate import check_id
 from reactions.write import Writer
+
+if TYPE_CHECKING:
+    from reactions.ledger import Ledger
 
 
 class Reactions:
@@ -35,8 +37,7 @@ class Reactions:
         self._hot = Hot(self._client, self.settings)
         self._relay = Relay(self.settings)
         self._writer = Writer(self._hot, self._relay, self.settings)
-        self._lock = threading.Lock()
-        self._loader: tuple[int, Loader] | None = None
+        self._loader: tuple[int, Ledger, Loader] | None = None
 
     def react(self, user_id: int, post_id: int, reaction: str) -> Outcome:
         """Give a post a user's reaction, in place of an earlier one.
@@ -108,6 +109,8 @@ class Reactions:
         """Publish waiting wake-ups, within a second, and close the connections."""
         self._relay.close()
         self._client.close()
+        if self._loader is not None and self._loader[0] == os.getpid():
+            self._loader[1].close()
 
     def __enter__(self) -> Self:
         return self
@@ -121,12 +124,16 @@ class Reactions:
         self.close()
 
     def _load(self) -> Loader:
-        """The database side, for reads of cold posts; made for each process when first needed."""
-        with self._lock:
-            if self._loader is None or self._loader[0] != os.getpid():
-                # Here, not at the top: a process that only writes never pays for SQLAlchemy.
-                from reactions.ledger import Ledger
+        """The database side, for reads of cold posts; made for each process when first needed.
 
-                ledger = Ledger(self.settings, name="reactions-api")
-                self._loader = (os.getpid(), Loader(self._hot, ledger, self.settings))
-            return self._loader[1]
+        No lock, which a fork could leave held: of two threads that make one, the later is kept.
+        """
+        loader = self._loader
+        if loader is None or loader[0] != os.getpid():
+            # Here, not at the top: a process that only writes never pays for SQLAlchemy.
+            from reactions.ledger import Ledger
+
+            ledger = Ledger(self.settings, name="reactions-api")
+            loader = (os.getpid(), ledger, Loader(self._hot, ledger, self.settings))
+            self._loader = loader
+        return loader[2]

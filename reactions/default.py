@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable
 
@@ -10,6 +11,15 @@ from reactions.model import Counts, Outcome
 
 _lock = threading.Lock()
 _client: Reactions | None = None
+
+
+def _renew_lock() -> None:
+    """Another thread may have held it when the process forked."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 def default_client() -> Reactions:

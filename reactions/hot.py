@@ -80,7 +80,8 @@ class Hot:
         """Cache counts read from the database since ``fence``; what is pending is added.
 
         Returns:
-            Whether they were cached, and database + pending, which is right either way.
+            Whether they were cached, and database + pending. While a claim is open, what it holds
+            may be in neither: then nothing is cached, and the answer is a batch behind.
         """
         installed, *fields = scripts.install_counts(post_id, token, self.ttl_ms(), counts).run(
             self._client
@@ -94,7 +95,7 @@ class Hot:
         with translated(), self._client.pipeline(transaction=False) as pipe:
             while chunk := list(islice(fields, _CHUNK)):
                 pipe.hset(loaded, items=[number for pair in chunk for number in pair])
-            pipe.pexpire(loaded, LOAD_LIFE_MS)
+                pipe.pexpire(loaded, LOAD_LIFE_MS)  # at once: nobody would, if we died here
             pipe.execute()
         call = scripts.install_reactions(post_id, token, self.ttl_ms(), OVERLAY_MOST, loaded)
         return bool(call.run(self._client))

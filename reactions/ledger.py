@@ -318,5 +318,5 @@ def _reason(error: SQLAlchemyError) -> str:
 
 
 def _clean(value: str) -> str:
-    """Text that PostgreSQL can hold: it refuses NUL."""
-    return value.replace("\0", "\\0")
+    """Text that PostgreSQL can hold and index: it refuses NUL, and more than 2,700 bytes."""
+    return value.replace("\0", "\\0")[:500]

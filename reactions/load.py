@@ -30,7 +30,7 @@ class Loader:
             ReactionsUnavailable: Redis or PostgreSQL.
         """
         token = secrets.token_hex(8)
-        # Even when a claim is open the answer is database + pending; it is just not cached.
+        # When a claim is open the answer may lack what it holds, and is not cached.
         self._hot.fence(post_id, token)
         stored = self._ledger.counts([post_id])[post_id]
         all_types = dict.fromkeys(self._settings.reaction_types.values(), 0)

@@ -15,7 +15,8 @@ class Status(enum.StrEnum):
     REPLACED = "replaced"
     """The user had another reaction on the post; ``previous`` names it."""
     UNCHANGED = "unchanged"
-    """It was so already; nothing was written."""
+    """It was so already; nothing was written. Also where the connection broke after the script had
+    run, and the call was sent once more by itself."""
     REMOVED = "removed"
     """The user's reaction is gone; ``previous`` names it."""
     ACCEPTED = "accepted"

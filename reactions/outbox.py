@@ -136,7 +136,12 @@ class Outbox:
         return claims, failed
 
     def scan(self, post_id: int) -> Iterator[list[Entry]]:
-        """The claimed changes of a post too large for one reply, in pieces of about batch_rows."""
+        """The claimed changes of a post too large for one reply, in pieces of about batch_rows.
+
+        The caller trims each piece, and only an empty hash is done: a cursor that outlives a
+        restart or a failover of the server may skip entries, so the scan begins anew while some
+        are left.
+        """
         key, cursor = keys.post_claimed(post_id), 0
         while True:
             with translated():
@@ -147,7 +152,9 @@ class Outbox:
             if found:
                 yield [_entry(str(post_id), user, value) for user, value in found.items()]
             if cursor == 0:
-                return
+                with translated():
+                    if not self._client.exists(key):
+                        return
 
     def trim(self, claim: Claim, post_id: int, entries: Sequence[Entry]) -> bool:
         """Drop committed rows of a large post and prolong the lease; False when it is lost."""
@@ -213,8 +220,9 @@ class Outbox:
             ShardState(
                 shard,
                 dirty,
-                max(0.0, (now - oldest[0][1]) / 1e6) if oldest else 0.0,
-                _leased(lease, now),
+                # From before a step of the clock it may be ahead of now: how old it is, is unknown.
+                abs(now - oldest[0][1]) / 1e6 if oldest else 0.0,
+                _leased(lease, now, self._longest_us),
             )
             for shard, (dirty, oldest, lease) in enumerate(
                 zip(replies[::3], replies[1::3], replies[2::3], strict=True)
@@ -293,6 +301,7 @@ def _entry(post: str, user: bytes, value: bytes) -> Entry:
         return BadEntry(post, user.decode(errors="replace"), value.decode(errors="replace"))
 
 
-def _leased(lease: bytes | None, now_us: float) -> bool:
-    expiry = (lease or b"").split(b"|")
-    return len(expiry) == 3 and expiry[1].isdigit() and int(expiry[1]) > now_us
+def _leased(lease: bytes | None, now_us: float, longest_us: int) -> bool:
+    """As ``claim.lua`` sees it: an expiry further ahead than a lease can be does not bind."""
+    parts = (lease or b"").split(b"|")
+    return len(parts) == 3 and parts[1].isdigit() and 0 < int(parts[1]) - now_us <= longest_us

@@ -128,27 +128,38 @@ class Persister:
     def record(self, claims: Sequence[Claim], done: Drained) -> Batch:
         """Write the claimed changes: those of all claims together, at most batch_rows at a time."""
         batch = Batch()
+        leases = {claim.shard: claim.token for claim in claims}
         together: list[tuple[Claim, Entry]] = []
+        large: list[tuple[Claim, ClaimedPost]] = []
         for claim in claims:
             for post in claim.posts:
                 if post.entries is None:
-                    self._record_large(claim, post, batch, done)
+                    large.append((claim, post))
                 else:
                     together += ((claim, entry) for entry in post.entries)
         size = self._settings.batch_rows
         for start in range(0, len(together), size):
             if start:  # a backlog takes several transactions, and must not outlive its leases
-                leases = {claim.shard: claim.token for claim in claims}
                 self._outbox.hold(leases, self._settings.lease_s)
             piece = together[start : start + size]
             self._record_entries([entry for _, entry in piece], batch, done)
             for claim in claims:
                 claim.count_lags([e for owner, e in piece if owner is claim and isinstance(e, Row)])
+        for claim, post in large:  # last, so that small posts do not wait for it
+            self._record_large(claim, post, leases, batch, done)
         return batch
 
-    def _record_large(self, claim: Claim, post: ClaimedPost, batch: Batch, done: Drained) -> None:
+    def _record_large(
+        self,
+        claim: Claim,
+        post: ClaimedPost,
+        leases: Mapping[int, str],
+        batch: Batch,
+        done: Drained,
+    ) -> None:
         """A post with more rows than a batch: piece by piece, each dropped once it is durable."""
         for entries in self._outbox.scan(post.post_id):
+            self._outbox.hold(leases, self._settings.lease_s)
             self._record_entries(entries, batch, done)
             claim.count_lags([entry for entry in entries if isinstance(entry, Row)])
             if not self._outbox.trim(claim, post.post_id, entries):

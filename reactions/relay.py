@@ -59,11 +59,17 @@ class Relay:
                 return
             self._shards.add(shard)
             if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="reactions-relay", daemon=True
-                )
-                self._thread.start()
+                self._start()
         self._wanted.set()
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name="reactions-relay", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads, or the interpreter ends; the reaction stands
+            self._failed += 1
+        else:
+            self._thread = thread
 
     def stats(self) -> RelayStats:
         """Counters since the start of this process."""

@@ -44,10 +44,11 @@ class Call(NamedTuple):
 class Script:
     """One file of ``lua/``."""
 
-    def __init__(self, name: str, keys: int) -> None:
+    def __init__(self, name: str, keys: int, *, frees: bool = False) -> None:
+        """``frees``: it makes room in the end, so it runs also where memory is used up."""
         self.name: Final = name
         self.keys: Final = keys
-        self.source: Final = resources.lua(name)
+        self.source: Final = ("#!lua flags=allow-oom\n" if frees else "") + resources.lua(name)
         # Redis names a script by its SHA-1; it is an address here, not a protection.
         self.sha: Final = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
@@ -82,10 +83,10 @@ def run_many(client: Client, calls: Sequence[Call]) -> list[Any]:
 
 
 REACT = Script("react", keys=8)
-CLAIM = Script("claim", keys=3)
-SETTLE = Script("settle", keys=3)
-TRIM = Script("trim", keys=2)
-HOLD = Script("hold", keys=1)
+CLAIM = Script("claim", keys=3, frees=True)
+SETTLE = Script("settle", keys=3, frees=True)
+TRIM = Script("trim", keys=2, frees=True)
+HOLD = Script("hold", keys=1, frees=True)
 FENCE = Script("fence", keys=2)
 INSTALL_COUNTS = Script("install_counts", keys=3)
 INSTALL_REACTIONS = Script("install_reactions", keys=4)

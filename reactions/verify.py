@@ -77,7 +77,7 @@ class Verifier:
         self._whole_hash = whole_hash
 
     def verify(self, progress: Callable[[int], None] = lambda _: None) -> Verification:
-        """Compare all posts; reads only. Rows of a post are counted by the database.
+        """Compare all posts. Changes nothing, but a load under way may be refused.
 
         Raises:
             ReactionsUnavailable: a store failed.

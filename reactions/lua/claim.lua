@@ -13,7 +13,7 @@
 -- reply  {0} when another drain has the shard (it is told that we came), else
 --        {1, now µs, more, {post, rows, {user, "type:version", ...}}, ...}
 --        more      posts left with something to do beside what was taken
---        no posts  the shard is clean and the lease is given back
+--        no posts  nothing was found to do, and the lease is given back
 -- cost   O(posts + rows taken)
 
 local dirty, lease, wake = KEYS[1], KEYS[2], KEYS[3]

@@ -2,8 +2,8 @@
 --
 -- KEYS   1 post:reaction_counts  2 post:delta  3 post:loading
 -- ARGV   1 token of the load  2 TTL in ms  3.. type code, count in the database, ...
--- reply  {installed, type code, count, ...}: the counts are database + pending either way;
---        installed is 0 when the load was refused
+-- reply  {installed, type code, count, ...}: database + pending; installed is 0 when the load was
+--        refused, and the counts may then lack what a claim holds
 -- cost   O(types)
 
 local counts, delta, loading = KEYS[1], KEYS[2], KEYS[3]

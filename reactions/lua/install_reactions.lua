@@ -1,5 +1,6 @@
 -- install_reactions: make a loaded hash of a post's reactions the cached one, unless a claim came
--- in between. The rows were written to a key of their own in chunks; this overlays what is pending.
+-- in between. The rows were written to a key of their own in chunks, with the mark of a complete
+-- hash in the first: if the key was lost meanwhile, so is the mark. This overlays what is pending.
 --
 -- KEYS   1 post:reactions  2 post:pending  3 post:loading  4 the loaded hash
 -- ARGV   1 token of the load  2 TTL in ms  3 most pending entries to overlay
@@ -9,7 +10,8 @@
 local reactions, pending, loading, loaded = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local call = redis.call
 
-if call('GET', loading) ~= ARGV[1] or call('HLEN', pending) > tonumber(ARGV[3]) then
+local whole = call('HEXISTS', loaded, '0') == 1
+if not whole or call('GET', loading) ~= ARGV[1] or call('HLEN', pending) > tonumber(ARGV[3]) then
   call('UNLINK', loaded)
   return 0
 end
@@ -22,7 +24,6 @@ for i = 1, #entries, 2 do
     call('HSET', loaded, entries[i], code)
   end
 end
-call('HSET', loaded, '0', '1') -- the mark of a complete hash lives inside it
 call('UNLINK', reactions, loading)
 call('RENAME', loaded, reactions)
 call('PEXPIRE', reactions, ARGV[2])

@@ -19,8 +19,9 @@ INTERVAL = timedelta(seconds=settings.sweep_interval_s)
 app.conf.beat_schedule["sweep"] = {
     "task": "reactions.sweep",
     "schedule": INTERVAL,
-    # A sweep that waited longer than this has a younger one behind it.
-    "options": {"expires": INTERVAL.total_seconds()},
+    # One that waited longer has younger ones behind it. Longer than a drain may hold a worker, or
+    # there would be no sweep where all of them are busy.
+    "options": {"expires": settings.drain_budget_s + 2 * INTERVAL.total_seconds()},
 }
 
 

@@ -255,7 +255,9 @@ def test_beat_is_told_to_sweep_and_drops_a_sweep_that_comes_late(tasks: Tasks) -
     interval = timedelta(seconds=tasks.settings.sweep_interval_s)
     entry = tasks.celery.conf.beat_schedule["sweep"]
     assert (entry["task"], entry["schedule"]) == (tasks.sweep.sweep.name, interval)
-    assert entry["options"] == {"expires": interval.total_seconds()}
+    # Not while every worker may be busy with a drain, and not for ever.
+    busy = tasks.settings.drain_budget_s
+    assert busy + interval.total_seconds() < entry["options"]["expires"] <= busy + 60
 
 
 def test_a_sweep_of_a_clean_outbox_sends_nothing(lane: Lane) -> None:

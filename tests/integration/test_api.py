@@ -268,6 +268,26 @@ def _fork(client: Reactions, user: int) -> int:
     return child
 
 
+def test_a_fork_while_another_thread_makes_the_default_client_does_not_hang() -> None:
+    from reactions import default
+
+    with default._lock:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            with default._lock:
+                os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+
+
+def test_closing_closes_the_connections_to_the_database(engine: Engine) -> None:
+    engine.reactions.counts(9)
+    loader = engine.reactions._loader
+    assert loader is not None
+    engine.reactions.close()
+    assert loader[1].engine.pool.status().count("Connections in pool: 0") == 1
+
+
 def test_the_module_functions_use_a_client_from_the_environment(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

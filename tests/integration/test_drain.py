@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
 
 from reactions import keys
 from reactions.api import Reactions
 from reactions.errors import ReactionsUnavailable
 from reactions.hot import Hot
-from reactions.ledger import Ledger
+from reactions.ledger import Ledger, Recorded
+from reactions.model import Row
 from reactions.outbox import Outbox
 from reactions.persist import Batch, Drained, DrainFailed, Persister
 from reactions.settings import Settings
-from tests.conftest import Engine
+from tests.conftest import Engine, make_engine
+from tests.servers import running_redis
 
 POST = 1042
 SHARD = 42
@@ -116,6 +123,74 @@ def test_a_drain_also_takes_what_came_behind_a_leftover_claim(engine: Engine) ->
     engine.client.delete(keys.outbox_lease(SHARD))  # the first drain died
     engine.persister.drain([SHARD])
     assert engine.outbox.pending() == 0
+
+
+def test_a_scan_cut_by_a_restart_of_redis_loses_nothing(tmp_path: Path, settings: Settings) -> None:
+    """A cursor means nothing to a server that was restarted; it may skip entries."""
+    with running_redis(tmp_path, "valkey") as server:
+        own = settings.model_copy(
+            update={"redis_url": SecretStr(server.url), "batch_rows": 200, "lease_s": 60.0}
+        )
+        engine = make_engine(own)
+        react(engine, 5000)
+        record, calls = engine.ledger.record, itertools.count()
+
+        def recording(rows: Sequence[Row]) -> Recorded:
+            if next(calls) == 5:
+                server.stop()
+                server.start()
+            return record(rows)
+
+        engine.ledger.record = recording  # type: ignore[method-assign]
+        engine.drain()
+        assert engine.ledger.counts([POST])[POST] == {1: 5000}
+        assert engine.verify().holds
+        engine.close()
+
+
+def test_a_drain_makes_room_where_memory_is_used_up(engine: Engine) -> None:
+    """Writers are refused then; what they were acknowledged must not be stuck with them."""
+    react(engine, 500)
+    engine.client.config_set("maxmemory-policy", "noeviction")
+    engine.client.config_set("maxmemory", "1")
+    try:
+        with pytest.raises(ReactionsUnavailable, match="refuses to serve"):
+            engine.reactions.react(501, POST, "like")
+        assert step(engine, 100).persister.drain([SHARD]).rows == 500
+        assert engine.outbox.pending() == 0
+    finally:
+        engine.client.config_set("maxmemory", "0")
+        engine.client.config_set("maxmemory-policy", "volatile-lru")
+
+
+def test_small_posts_do_not_wait_for_a_large_one(engine: Engine) -> None:
+    react(engine, 600)
+    react(engine, 1, POST + 1)
+    order: list[int] = []
+    record = engine.ledger.record
+
+    def recording(rows: Sequence[Row]) -> Recorded:
+        order.append(rows[0].post_id)
+        return record(rows)
+
+    engine.ledger.record = recording  # type: ignore[method-assign]
+    step(engine, 50).persister.drain([SHARD, SHARD + 1])
+    assert order[0] == POST + 1
+    assert engine.verify().holds
+
+
+def test_a_shard_from_before_a_clock_step_is_swept(engine: Engine) -> None:
+    react(engine, 1)
+    engine.outbox.claim({SHARD: ""})
+    ahead = engine.client.time()[0] * 1_000_000 + 3_600_000_000
+    engine.client.set(keys.outbox_lease(SHARD), f"gone|{ahead}|0")
+    engine.client.zadd(keys.outbox_dirty(SHARD), {str(POST): ahead})
+    assert engine.outbox.overdue(2.0) == [SHARD]
+
+
+def test_a_dead_letter_of_any_length_is_buried(engine: Engine) -> None:
+    engine.ledger.bury("1042", "7" * 20_000, "x" * 20_000, "too long")
+    assert engine.ledger.dead_letters() == 1
 
 
 def test_a_stale_drain_can_neither_settle_nor_undo(engine: Engine) -> None:

@@ -123,6 +123,24 @@ def test_what_failed_is_published_when_the_broker_is_back(tmp_path: Path) -> Non
         server.stop()
 
 
+def test_a_thread_that_cannot_start_is_tried_again(
+    broker: Valkey, queue: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the limit of threads: the reaction stands, so the caller must not see it."""
+    relay = relay_to(broker.url, 0.01)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", _no_more_threads)
+        relay.request(1)
+    assert relay.stats().failed == 1
+    relay.request(2)
+    relay.close()
+    assert shards(queue) == [[1, 2]]
+
+
+def _no_more_threads(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 def test_closing_publishes_what_is_waiting(broker: Valkey, queue: Redis) -> None:
     relay = relay_to(broker.url, 10)
     relay.request(1)

@@ -64,6 +64,19 @@ def test_a_hash_of_any_size_is_installed_whole(redis: Redis, hot: Hot, size: int
     assert not redis.hexists(keys.post_reactions(POST), "77777")
 
 
+@pytest.mark.parametrize("rest", [None, {"5": 1}])
+def test_a_loaded_hash_that_was_lost_is_not_installed_as_an_empty_one(
+    redis: Redis, hot: Hot, rest: dict[str, int] | None
+) -> None:
+    """Evicted before the install, or between two of its chunks: then its mark is gone too."""
+    assert hot.fence(POST, "t")
+    loaded = f"{keys.post_loading(POST)}:t"
+    if rest:
+        redis.hset(loaded, mapping=rest)  # type: ignore[arg-type]
+    assert scripts.install_reactions(POST, "t", 1000, 10, loaded).run(redis) == 0
+    assert not redis.exists(keys.post_reactions(POST), loaded)
+
+
 def test_a_refused_hash_is_not_left_behind(redis: Redis, hot: Hot) -> None:
     assert hot.fence(POST, "t")
     redis.delete(keys.post_loading(POST))  # as a claim does, or an eviction
