@@ -257,7 +257,11 @@ def test_beat_is_told_to_sweep_and_drops_a_sweep_that_comes_late(tasks: Tasks) -
     assert (entry["task"], entry["schedule"]) == (tasks.sweep.sweep.name, interval)
     # Not while every worker may be busy with a drain, and not for ever.
     busy = tasks.settings.drain_budget_s
-    assert busy + interval.total_seconds() < entry["options"]["expires"] <= busy + 60
+    assert (
+        busy + interval.total_seconds()
+        < entry["options"]["expires"]
+        <= busy + 2 * interval.total_seconds()
+    )
 
 
 def test_a_sweep_of_a_clean_outbox_sends_nothing(lane: Lane) -> None:
