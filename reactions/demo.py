@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +17,7 @@ from reactions.outbox import Outbox
 from reactions.replay import Replayed, clean_scratch, quantile, replay
 from reactions.settings import Settings
 from reactions.stack import Stack
-from reactions.trace import Trace
+from reactions.trace import Trace, synthesize
 from reactions.verify import Verification, Verifier, mismatched
 
 Outage = Literal["broker", "database"]
@@ -44,6 +44,7 @@ class Report:
     tasks_enqueued: int
     tasks_per_1000: float
     wakeups_failed: int
+    wakeups_dropped: int
     retried: int
     posts: int
     statuses: Mapping[str, int]
@@ -155,8 +156,10 @@ def run(
     # Every message: the writers' wake-ups, or more where sweeps and retries added to them.
     drains = max(played.published, int(ran.get("reactions.drain", 0)))
     tasks = drains + int(ran.get("reactions.sweep", 0))
-    report = _report(trace, played, found, catch_up, outbox, interruption.seconds, outage, tasks)
-    return Report(**{**asdict(report), "mismatched_reactions": wrong}), found.examples
+    lag = percentile(outbox.lags(), 0.99)
+    outages = (outage, interruption.seconds)
+    report = _report(trace, played, found, wrong, catch_up, lag, tasks, outages)
+    return report, found.examples
 
 
 def _wait_durable(outbox: Outbox, progress: Callable[[int, int], None]) -> float:
@@ -176,11 +179,11 @@ def _report(
     trace: Trace,
     played: Replayed,
     found: Verification,
+    wrong: int,
     catch_up: float,
-    outbox: Outbox,
-    outage_s: float,
-    outage: str | None,
+    lag_p99_us: int,
     tasks: int,
+    outage: tuple[str | None, float],
 ) -> Report:
     script = quantile(played.baseline, 0.5)
     p50 = quantile(played.latencies, 0.5)
@@ -193,24 +196,25 @@ def _report(
         react_max_us=round(quantile(played.latencies, 1.0), 1),
         script_p50_us=round(script, 1),
         react_p50_over_script=round(p50 / script, 3) if script else 0.0,
-        lag_p99_ms=round(percentile(outbox.lags(), 0.99) / 1000, 1),
+        lag_p99_ms=round(lag_p99_us / 1000, 1),
         catch_up_s=round(catch_up, 3),
         tasks_enqueued=tasks,
         tasks_per_1000=round(1000 * tasks / max(1, played.accepted), 2),
         wakeups_failed=played.failed,
+        wakeups_dropped=played.dropped,
         retried=played.retried,
         posts=found.posts,
         statuses=dict(played.statuses),
         broken_lines=trace.broken_lines,
-        mismatched_reactions=0,
+        mismatched_reactions=wrong,
         drifted_counts_database=found.drifted_counts_database,
         drifted_counts_redis=found.drifted_counts_redis,
         drifted_hashes=found.drifted_hashes,
         pending=found.pending,
         dead_letters=found.dead_letters,
         undecided=found.undecided,
-        outage=outage,
-        outage_s=round(outage_s, 1),
+        outage=outage[0],
+        outage_s=round(outage[1], 1),
     )
 
 
@@ -218,8 +222,6 @@ def trace_file(folder: Path, path: Path | None, events: int | None) -> Path:
     """The trace to replay: the given one, or a generated burst in the state folder."""
     if path is not None:
         return path
-    from reactions.trace import synthesize
-
     target = folder / "synthetic.csv"
     synthesize(target, events or 50_000, list(Settings.from_env().reaction_types))
     return target

@@ -90,7 +90,7 @@ class Hot:
 
     def install_reactions(self, post_id: int, token: str, rows: Mapping[int, int]) -> bool:
         """Cache a post's complete user -> code, read since ``fence``; False when refused."""
-        loaded = f"{keys.post_loading(post_id)}:{token}"
+        loaded = keys.post_loaded(post_id, token)
         fields = iter({COMPLETE: 1, **rows}.items())
         with translated(), self._client.pipeline(transaction=False) as pipe:
             while chunk := list(islice(fields, _CHUNK)):

@@ -41,6 +41,11 @@ def post_loading(post_id: int) -> str:
     return _post(post_id, "loading")
 
 
+def post_loaded(post_id: int, token: str) -> str:
+    """Hash user -> type code: the rows of a load under way; its install renames it."""
+    return _post(post_id, f"loading:{token}")
+
+
 # -- outbox: the truth that PostgreSQL does not have yet; never a TTL ------------------------------
 
 

@@ -93,7 +93,7 @@ class Outbox:
         self._lease_us = int(settings.lease_s * 1e6)
         self._longest_us = int(max(settings.lease_s, settings.retry_cap_s) * 1e6)
 
-    def claim(self, shards: Mapping[int, str]) -> tuple[list[Claim], list[int]]:
+    def claim(self, shards: Mapping[int, str]) -> tuple[list[Claim], dict[int, str]]:
         """Take pending changes of several shards, in one round trip for each node.
 
         Args:
@@ -101,7 +101,7 @@ class Outbox:
 
         Returns:
             The claims (none for a clean shard or one that another drain has), and the shards
-            whose node failed.
+            that failed, with the reason.
 
         Raises:
             ReactionsUnavailable: Redis is not reachable at all.
@@ -125,18 +125,20 @@ class Outbox:
         with translated():
             replies = scripts.run_many(self._client, calls)
         claims: list[Claim] = []
-        failed: list[int] = []
+        failed: dict[int, str] = {}
         for shard, reply in zip(shards, replies, strict=True):
             if isinstance(reply, RedisError):
-                failed.append(shard)
+                failed[shard] = str(translate(reply))
             elif reply[0] and len(reply) > 3:
                 claims.append(
                     Claim(shard, tokens[shard], reply[1], reply[2], list(_posts(reply[3:])))
                 )
         return claims, failed
 
-    def scan(self, post_id: int) -> Iterator[list[Entry]]:
+    def scan(self, post_id: int) -> Iterator[tuple[list[bytes], list[Entry]]]:
         """The claimed changes of a post too large for one reply, in pieces of about batch_rows.
+
+        Each piece is the fields to trim, and what they hold.
 
         The caller trims each piece, and only an empty hash is done: a cursor that outlives a
         restart or a failover of the server may skip entries, so the scan begins anew while some
@@ -150,16 +152,16 @@ class Outbox:
                     key, cursor, count=self._settings.batch_rows
                 )
             if found:
-                yield [_entry(str(post_id), user, value) for user, value in found.items()]
+                entries = [_entry(str(post_id), user, value) for user, value in found.items()]
+                yield list(found), entries
             if cursor == 0:
                 with translated():
                     if not self._client.exists(key):
                         return
 
-    def trim(self, claim: Claim, post_id: int, entries: Sequence[Entry]) -> bool:
+    def trim(self, claim: Claim, post_id: int, fields: Sequence[bytes]) -> bool:
         """Drop committed rows of a large post and prolong the lease; False when it is lost."""
-        users = [entry.user_id if isinstance(entry, Row) else entry.user for entry in entries]
-        return bool(scripts.trim(post_id, claim.token, self._lease_us, users).run(self._client))
+        return bool(scripts.trim(post_id, claim.token, self._lease_us, fields).run(self._client))
 
     def settle(
         self, claims: Sequence[Claim], posts: Mapping[int, Sequence[SettledPost]]
@@ -208,7 +210,7 @@ class Outbox:
             )
 
     def states(self) -> list[ShardState]:
-        """All shards: two commands each, in one round trip for each node."""
+        """All shards: three commands each, in one round trip for each node."""
         with translated(), self._client.pipeline(transaction=False) as pipe:
             for shard in range(SHARDS):
                 pipe.zcard(keys.outbox_dirty(shard))
@@ -296,9 +298,12 @@ def _posts(found: Sequence[Any]) -> Iterator[ClaimedPost]:
 def _entry(post: str, user: bytes, value: bytes) -> Entry:
     code, _, version = value.partition(b":")
     try:
-        return Row(int(post), int(user), int(code), int(version))
+        row = Row(int(post), int(user), int(code), int(version))
     except ValueError:
+        row = None
+    if row is None or str(row.user_id).encode() != user:  # "007" would be a second row of user 7
         return BadEntry(post, user.decode(errors="replace"), value.decode(errors="replace"))
+    return row
 
 
 def _leased(lease: bytes | None, now_us: float, longest_us: int) -> bool:

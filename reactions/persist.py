@@ -104,8 +104,9 @@ class Persister:
                 raise DrainFailed(todo, error) from error
             todo = dict.fromkeys(self._drain(claims, done), "") if claims else {}
             if failed:
-                reason = ReactionsUnavailable("redis", f"no answer from the node of {failed}")
-                raise DrainFailed(dict.fromkeys([*failed, *todo], ""), reason)
+                shard, reason = next(iter(failed.items()))
+                cause = ReactionsUnavailable("redis", f"shard {shard} not claimed: {reason}")
+                raise DrainFailed(dict.fromkeys([*failed, *todo], ""), cause)
         return done
 
     def _register(self, todo: Mapping[int, str]) -> None:
@@ -158,11 +159,11 @@ class Persister:
         done: Drained,
     ) -> None:
         """A post with more rows than a batch: piece by piece, each dropped once it is durable."""
-        for entries in self._outbox.scan(post.post_id):
+        for fields, entries in self._outbox.scan(post.post_id):
             self._outbox.hold(leases, self._settings.lease_s)
             self._record_entries(entries, batch, done)
             claim.count_lags([entry for entry in entries if isinstance(entry, Row)])
-            if not self._outbox.trim(claim, post.post_id, entries):
+            if not self._outbox.trim(claim, post.post_id, fields):
                 batch.abandoned.add(claim.shard)
                 return
 

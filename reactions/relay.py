@@ -109,10 +109,13 @@ class Relay:
 
     def _publish(self, shards: list[int], pause: float) -> float:
         """One message; returns how long to leave the broker alone: 0 when it took it."""
+        # Here, not at the top: a process that only reads never pays for Celery.
+        from reactions.broker import DRAIN, make_publisher
+
         try:
-            self._publisher().send_task(
-                "reactions.drain", kwargs={"shards": shards}, queue="persistence"
-            )
+            if self._app is None:
+                self._app = make_publisher(self._settings)
+            self._app.send_task(DRAIN, kwargs={"shards": shards})
         except Exception as error:  # noqa: BLE001 - whatever a transport raises, the sweep covers it
             if not pause:  # once for an outage
                 log.warning("wake-ups are not published, the sweep will find them: %s", error)
@@ -125,14 +128,6 @@ class Relay:
             self._published += 1
             self._shards_published += len(shards)
         return 0.0
-
-    def _publisher(self) -> Celery:
-        if self._app is None:
-            # Here, not at the top: a process that only reads never pays for Celery.
-            from reactions.broker import make_publisher
-
-            self._app = make_publisher(self._settings)
-        return self._app
 
 
 def _after_fork() -> None:

@@ -9,7 +9,6 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from multiprocessing.context import SpawnContext
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -108,7 +107,7 @@ def replay(
         process.start()
     try:
         barrier.wait(_READ_S)
-        return _gather(context, processes, counters, results, progress)
+        return _gather(processes, counters, results, progress)
     except Exception as error:
         raise StackError(f"a writer failed: {error!r}") from error
     finally:
@@ -117,7 +116,6 @@ def replay(
 
 
 def _gather(
-    context: SpawnContext,  # noqa: ARG001 - keeps the queue's semaphores alive
     processes: Sequence[Any],
     counters: Sequence[Any],
     results: Any,  # noqa: ANN401 - a SimpleQueue has no public type
@@ -205,7 +203,7 @@ def _react(client: Reactions, event: Event, played: Replayed) -> str:
 
 
 def _bare_script(settings: Settings) -> Callable[[int], object]:
-    """The same script, straight through redis-py, on scratch keys that expire."""
+    """The same script, straight through redis-py, on scratch keys (see clean_scratch)."""
     client = connect(settings)
     keys = [f"{_SCRATCH}{number}" for number in range(scripts.REACT.keys)]
     client.script_load(scripts.REACT.source)

@@ -97,6 +97,18 @@ def test_a_post_larger_than_a_batch_goes_in_pieces(engine: Engine, batch_rows: i
     assert engine.verify().holds
 
 
+@pytest.mark.parametrize("field", [b"\xff\xfe", b"007", b"nobody"])
+def test_a_large_post_with_a_field_that_is_no_user_is_drained_all_the_same(
+    engine: Engine, field: bytes
+) -> None:
+    """It is trimmed as it stands, or the scan would find it for ever."""
+    react(engine, 600)
+    engine.client.hset(keys.post_pending(POST), field, "1:5")
+    done = step(engine, 50).persister.drain([SHARD])
+    assert (done.refused, engine.outbox.pending()) == (1, 0)
+    assert engine.ledger.counts([POST])[POST] == {1: 600}
+
+
 def test_a_drain_that_dies_in_the_middle_of_a_large_post_goes_on_where_it_was(
     engine: Engine,
 ) -> None:
@@ -105,9 +117,9 @@ def test_a_drain_that_dies_in_the_middle_of_a_large_post_goes_on_where_it_was(
     (claim,), _ = engine.outbox.claim({SHARD: ""})
     pieces = engine.outbox.scan(POST)
     for _ in range(3):
-        entries = next(pieces)
+        fields, entries = next(pieces)
         engine.persister._record_entries(entries, Batch(), Drained())
-        assert engine.outbox.trim(claim, POST, entries)
+        assert engine.outbox.trim(claim, POST, fields)
     left = engine.client.hlen(keys.post_claimed(POST))
     assert left < 2000
     engine.client.delete(keys.outbox_lease(SHARD))  # died; its lease lapsed
@@ -221,6 +233,7 @@ POISON = [
     ("no version", "7", "1"),
     ("not a number", "7", "like:{version}"),
     ("no user", "nobody", "1:{version}"),
+    ("a user of leading zeros", "007", "1:{version}"),
     ("empty", "7", ""),
     ("NUL", "7", "1:\0"),
 ]

@@ -51,7 +51,9 @@ def test_every_function_that_makes_a_key_is_tested_here() -> None:
         for name, function in inspect.getmembers(keys, inspect.isfunction)
         if not name.startswith("_")
     }
-    assert public == {*OF_POST, *OF_SHARD, keys.shard_of, keys.post_prefix}
+    rest = {keys.shard_of, keys.post_prefix, keys.post_loaded}
+    assert public == {*OF_POST, *OF_SHARD, *rest}
+    assert keys.post_loaded(1042, "t") == "post:{42}:1042:loading:t"
 
 
 @relaxed
@@ -90,7 +92,7 @@ def test_shards_spread_over_the_slots() -> None:
 @given(POST, POST)
 def test_calls_stay_in_their_slot_and_bring_their_keys(user_id: int, post_id: int) -> None:
     shard = keys.shard_of(post_id)
-    loaded = f"{keys.post_loading(post_id)}:token"
+    loaded = keys.post_loaded(post_id, "token")
     settled = [scripts.SettledPost(post_id, 1, False, {1: 2})]
     calls = [
         scripts.react(user_id, post_id, 1, 10),
