@@ -51,7 +51,7 @@ def test_every_function_that_makes_a_key_is_tested_here() -> None:
         for name, function in inspect.getmembers(keys, inspect.isfunction)
         if not name.startswith("_")
     }
-    rest = {keys.shard_of, keys.post_prefix, keys.post_loaded}
+    rest: set[object] = {keys.shard_of, keys.post_prefix, keys.post_loaded}
     assert public == {*OF_POST, *OF_SHARD, *rest}
     assert keys.post_loaded(1042, "t") == "post:{42}:1042:loading:t"
 
