@@ -4,17 +4,43 @@
 """
 
 from reactions.api import Reactions
-from reactions.default import counts, default_client, react, react_many, unreact
+from reactions.default import (
+    counts,
+    default_client,
+    delete_post,
+    forget_user,
+    history,
+    react,
+    react_many,
+    reaction_of,
+    reactors,
+    recent,
+    summaries,
+    uniques,
+    unreact,
+)
 from reactions.errors import (
     BatchInterrupted,
     InvalidArgument,
     InvalidSettings,
+    PostDeleted,
     ReactionsError,
     ReactionsUnavailable,
+    ReadInterrupted,
     ScriptError,
     TypesMismatch,
 )
-from reactions.model import Counts, Outcome, RelayStats, Status
+from reactions.model import (
+    Counts,
+    Outcome,
+    Page,
+    Reacted,
+    Reactor,
+    RelayStats,
+    Status,
+    Summary,
+    Tier,
+)
 from reactions.settings import Settings
 
 __all__ = [
@@ -23,17 +49,32 @@ __all__ = [
     "InvalidArgument",
     "InvalidSettings",
     "Outcome",
+    "Page",
+    "PostDeleted",
+    "Reacted",
     "Reactions",
     "ReactionsError",
     "ReactionsUnavailable",
+    "Reactor",
+    "ReadInterrupted",
     "RelayStats",
     "ScriptError",
     "Settings",
     "Status",
+    "Summary",
+    "Tier",
     "TypesMismatch",
     "counts",
     "default_client",
+    "delete_post",
+    "forget_user",
+    "history",
     "react",
     "react_many",
+    "reaction_of",
+    "reactors",
+    "recent",
+    "summaries",
+    "uniques",
     "unreact",
 ]

@@ -9,15 +9,21 @@ from typing import TYPE_CHECKING, Self
 
 from reactions.client import connect
 from reactions.hot import Hot
-from reactions.load import Loader
-from reactions.model import Counts, Outcome, RelayStats
+from reactions.model import Counts, Outcome, Page, Reacted, Reactor, RelayStats, Summary
 from reactions.relay import Relay
-from reactions.settings import Settings
-from reactions.validate import check_id
+from reactions.settings import SAMPLE, Settings
+from reactions.validate import check_id, check_limit, check_posts, check_reaction
 from reactions.write import Writer
 
 if TYPE_CHECKING:
-    from reactions.ledger import Ledger
+    from reactions.database import Database
+    from reactions.read import Reader
+
+SUMMARIES_MOST = 200
+"""Posts of one call to ``summaries``: a feed."""
+
+PAGE_MOST = 200
+"""Entries of one page."""
 
 
 class Reactions:
@@ -34,10 +40,9 @@ class Reactions:
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings.from_env()
         self._client = connect(self.settings)
-        self._hot = Hot(self._client, self.settings)
         self._relay = Relay(self.settings)
-        self._writer = Writer(self._hot, self._relay, self.settings)
-        self._loader: tuple[int, Ledger, Loader] | None = None
+        self._writer = Writer(Hot(self._client, self.settings), self._relay, self.settings)
+        self._reader: tuple[int, Database, Reader] | None = None
 
     def react(self, user_id: int, post_id: int, reaction: str) -> Outcome:
         """Give a post a user's reaction, in place of an earlier one.
@@ -81,7 +86,7 @@ class Reactions:
         return self._writer.react_many(items)
 
     def counts(self, post_id: int) -> Counts:
-        """A post's reactions by type: every configured type, never negative.
+        """A post's reactions by type: every configured type, never negative; zeros when deleted.
 
         Exact when nothing is pending; otherwise at most a batch behind. One round trip where the
         counts are cached; on a cold post three, and one query of at most as many rows as there
@@ -91,15 +96,134 @@ class Reactions:
             InvalidArgument: nothing was sent.
             ReactionsUnavailable: Redis, or PostgreSQL for a cold post.
         """
-        check_id("post_id", post_id)
-        counts = self._hot.counts(post_id)
-        if counts is None:
-            counts = self._load().counts(post_id)
-        return {
-            # Below zero is possible for a moment, while a guess is pending; it is not shown.
-            name: max(0, counts.get(code, 0))
-            for name, code in self.settings.reaction_types.items()
-        }
+        return self._reads().counts(check_id("post_id", post_id))
+
+    def summaries(self, post_ids: Iterable[int], user_id: int | None = None) -> list[Summary]:
+        """What a feed shows: counts, total, tier, and the user's own reaction, for each post.
+
+        A warm feed takes one round trip to each Redis node; on a cluster, one more for the user's
+        where a post does not know. Where PostgreSQL is asked, it is two more round trips and two
+        queries at most, however many posts there are. Of threads that miss the same post at once,
+        one asks. The user always reads what they wrote.
+
+        Args:
+            post_ids: at most 200; the answer has their order.
+            user_id: whose own reaction is wanted.
+
+        Raises:
+            InvalidArgument: nothing was sent.
+            ReadInterrupted: PostgreSQL cannot serve; its ``summaries`` has what Redis knows.
+            ReactionsUnavailable: Redis.
+        """
+        posts = check_posts(post_ids, SUMMARIES_MOST)
+        return self._reads().summaries(posts, _user(user_id)) if posts else []
+
+    def reaction_of(self, user_id: int, post_id: int) -> str | None:
+        """A user's reaction on a post, None for none: always the last one that was acknowledged.
+
+        One round trip where Redis knows (on a cluster two at most), else three and one query by
+        primary key, whose answer is cached, also when it is "none".
+
+        Raises:
+            InvalidArgument: nothing was sent.
+            ReactionsUnavailable: Redis, or PostgreSQL where Redis does not know.
+        """
+        return self._reads().reaction_of(check_id("user_id", user_id), check_id("post_id", post_id))
+
+    def reactors(
+        self,
+        post_id: int,
+        reaction: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[Reactor]:
+        """Who reacted on a post, newest first; with ``reaction``, who with this type.
+
+        Pages are stable: while others react, none repeats or leaves out who was there all along.
+        Three round trips and one query, which reads no more rows than it returns. What is not
+        durable yet is taken in, up to 1,000 changes of the post; beyond, it is a batch behind.
+
+        Args:
+            limit: 1 to 200.
+            cursor: of the page before; one that was tampered with, or of another list, is refused.
+
+        Raises:
+            InvalidArgument: nothing was sent.
+            ReactionsUnavailable: Redis or PostgreSQL.
+        """
+        code = None if reaction is None else check_reaction(self.settings.reaction_types, reaction)
+        return self._reads().reactors(
+            check_id("post_id", post_id), code, check_limit(limit, PAGE_MOST), cursor
+        )
+
+    def recent(self, post_id: int, limit: int = 20) -> list[Reactor]:
+        """The newest who reacted on a post, newest first.
+
+        One round trip on a viral post; else three more and one query, as ``reactors``.
+
+        Args:
+            limit: 1 to 1,000, the size of the sample of a viral post.
+
+        Raises:
+            InvalidArgument: nothing was sent.
+            ReactionsUnavailable: Redis, or PostgreSQL where Redis has no sample.
+        """
+        return self._reads().recent(check_id("post_id", post_id), check_limit(limit, SAMPLE))
+
+    def history(self, user_id: int, limit: int = 50, cursor: str | None = None) -> Page[Reacted]:
+        """What a user reacted on, newest first, as PostgreSQL has it: at most a batch behind.
+
+        No round trip, one query.
+
+        Args:
+            limit: 1 to 200.
+            cursor: of the page before; one that was tampered with, or of another list, is refused.
+
+        Raises:
+            InvalidArgument: nothing was sent.
+            ReactionsUnavailable: PostgreSQL.
+        """
+        return self._reads().history(
+            check_id("user_id", user_id), check_limit(limit, PAGE_MOST), cursor
+        )
+
+    def uniques(self, post_id: int) -> int:
+        """How many users ever reacted on a post, also those who took it away since.
+
+        On a viral post within about 1 % (a HyperLogLog), one round trip. Elsewhere, or where that
+        is not cached, exact but for the last batch, and one query more. 0 on a deleted post.
+
+        Raises:
+            InvalidArgument: nothing was sent.
+            ReactionsUnavailable: Redis or PostgreSQL.
+        """
+        return self._reads().uniques(check_id("post_id", post_id))
+
+    def delete_post(self, post_id: int) -> None:
+        """Delete a post's reactions, and refuse new ones from now on. One round trip.
+
+        Reads see none of them from now on; workers take the rows out of PostgreSQL, a batch at a
+        time, beginning within a few seconds. It cannot be undone. Calling again is safe.
+
+        Raises:
+            InvalidArgument: nothing was sent.
+            ReactionsUnavailable: Redis.
+        """
+        self._writer.delete_post(post_id)
+
+    def forget_user(self, user_id: int) -> None:
+        """Erase everything a user reacted on, from both stores. One round trip.
+
+        Workers take the reactions away one by one, so that all counts stay exact, and then delete
+        the rows; it begins within a few seconds. What the user does meanwhile may be erased too;
+        what they do afterwards is not. Calling again is safe. (A HyperLogLog of a viral post
+        cannot forget; it holds no ids.)
+
+        Raises:
+            InvalidArgument: nothing was sent.
+            ReactionsUnavailable: Redis.
+        """
+        self._writer.forget_user(user_id)
 
     def relay_stats(self) -> RelayStats:
         """What became of this process's wake-ups: published, dropped, failed."""
@@ -109,8 +233,8 @@ class Reactions:
         """Publish waiting wake-ups, within a second, and close the connections."""
         self._relay.close()
         self._client.close()
-        if self._loader is not None and self._loader[0] == os.getpid():
-            self._loader[1].close()
+        if self._reader is not None and self._reader[0] == os.getpid():
+            self._reader[1].close()
 
     def __enter__(self) -> Self:
         return self
@@ -123,17 +247,23 @@ class Reactions:
     ) -> None:
         self.close()
 
-    def _load(self) -> Loader:
-        """The database side, for reads of cold posts; made for each process when first needed.
+    def _reads(self) -> Reader:
+        """The read path with its database; made for each process when first needed.
 
         No lock, which a fork could leave held: of two threads that make one, the later is kept.
         """
-        loader = self._loader
-        if loader is None or loader[0] != os.getpid():
+        made = self._reader
+        if made is None or made[0] != os.getpid():
             # Here, not at the top: a process that only writes never pays for SQLAlchemy.
-            from reactions.ledger import Ledger
+            from reactions.database import Database
+            from reactions.read import Reader
 
-            ledger = Ledger(self.settings, name="reactions-api")
-            loader = (os.getpid(), ledger, Loader(self._hot, ledger, self.settings))
-            self._loader = loader
-        return loader[2]
+            settings = self.settings
+            database = Database(settings, name="reactions-api", timeout_s=settings.read_timeout_s)
+            reader = Reader(self._client, database, self._relay, settings)
+            self._reader = made = (os.getpid(), database, reader)
+        return made[2]
+
+
+def _user(user_id: int | None) -> int:
+    return 0 if user_id is None else check_id("user_id", user_id)

@@ -16,6 +16,9 @@ from reactions.settings import REDIS_SCHEMES, Settings
 DRAIN = "reactions.drain"
 """Name of the task that drains shards; takes ``shards``, and ``tokens`` on a retry."""
 
+LOAD = "reactions.load"
+"""Name of the task that caches posts; takes ``posts``."""
+
 
 def make_app(settings: Settings) -> Celery:
     """The application as workers, beat and Flower use it.

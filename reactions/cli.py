@@ -234,15 +234,12 @@ def verify(as_json: bool) -> None:
     Reads only. Exit code 1 when something differs.
     """
     from reactions.client import connect
-    from reactions.hot import Hot
-    from reactions.ledger import Ledger
-    from reactions.outbox import Outbox
+    from reactions.database import Database
     from reactions.verify import Verifier
 
     settings = Settings.from_env()
-    hot, ledger = Hot(connect(settings), settings), Ledger(settings, name="reactions-verify")
-    outbox = Outbox(connect(settings), settings)
-    verifier = Verifier(hot, outbox, ledger, whole_hash=settings.viral_threshold)
+    database = Database(settings, name="reactions-verify")
+    verifier = Verifier(connect(settings), database, settings)
     with _progress() as progress:
         found = verifier.verify(lambda posts: progress("verifying", posts, posts))
     result = asdict(found)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable
 
 from reactions.api import Reactions
-from reactions.model import Counts, Outcome
+from reactions.model import Counts, Outcome, Page, Reacted, Reactor, Summary
 
 _lock = threading.Lock()
 _client: Reactions | None = None
@@ -50,3 +50,45 @@ def react_many(items: Iterable[tuple[int, int, str | None]]) -> list[Outcome]:
 def counts(post_id: int) -> Counts:
     """``Reactions.counts`` on the default client."""
     return default_client().counts(post_id)
+
+
+def summaries(post_ids: Iterable[int], user_id: int | None = None) -> list[Summary]:
+    """``Reactions.summaries`` on the default client."""
+    return default_client().summaries(post_ids, user_id)
+
+
+def reaction_of(user_id: int, post_id: int) -> str | None:
+    """``Reactions.reaction_of`` on the default client."""
+    return default_client().reaction_of(user_id, post_id)
+
+
+def reactors(
+    post_id: int, reaction: str | None = None, limit: int = 50, cursor: str | None = None
+) -> Page[Reactor]:
+    """``Reactions.reactors`` on the default client."""
+    return default_client().reactors(post_id, reaction, limit, cursor)
+
+
+def recent(post_id: int, limit: int = 20) -> list[Reactor]:
+    """``Reactions.recent`` on the default client."""
+    return default_client().recent(post_id, limit)
+
+
+def history(user_id: int, limit: int = 50, cursor: str | None = None) -> Page[Reacted]:
+    """``Reactions.history`` on the default client."""
+    return default_client().history(user_id, limit, cursor)
+
+
+def uniques(post_id: int) -> int:
+    """``Reactions.uniques`` on the default client."""
+    return default_client().uniques(post_id)
+
+
+def delete_post(post_id: int) -> None:
+    """``Reactions.delete_post`` on the default client."""
+    default_client().delete_post(post_id)
+
+
+def forget_user(user_id: int) -> None:
+    """``Reactions.forget_user`` on the default client."""
+    default_client().forget_user(user_id)

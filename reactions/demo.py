@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Literal
 
 from reactions.client import connect
+from reactions.database import Database
 from reactions.embedded import Postgres, Valkey
-from reactions.hot import Hot
 from reactions.lags import percentile
-from reactions.ledger import Ledger
 from reactions.outbox import Outbox
+from reactions.queries import Queries
 from reactions.replay import Replayed, clean_scratch, quantile, replay
 from reactions.settings import Settings
 from reactions.stack import Stack
@@ -53,6 +53,9 @@ class Report:
     drifted_counts_database: int
     drifted_counts_redis: int
     drifted_hashes: int
+    drifted_samples: int
+    hashes: int
+    samples: int
     pending: int
     dead_letters: int
     undecided: int
@@ -67,6 +70,7 @@ class Report:
             or self.drifted_counts_database
             or self.drifted_counts_redis
             or self.drifted_hashes
+            or self.drifted_samples
             or self.pending
             or self.dead_letters
             or self.undecided
@@ -124,7 +128,8 @@ def run(
         The figures, and the first differences in words.
     """
     settings = stack.settings
-    outbox, ledger = Outbox(connect(settings), settings), Ledger(settings, name="reactions-demo")
+    client, database = connect(settings), Database(settings, name="reactions-demo")
+    outbox = Outbox(client, settings)
     events = sum(1 for _ in trace)
     interruption = Interruption(stack, outage, events)
 
@@ -141,18 +146,16 @@ def run(
     interruption.at(events)
     catch_up = _wait_durable(outbox, settling)
     clean_scratch(settings)
-    verifier = Verifier(
-        Hot(connect(settings), settings), outbox, ledger, whole_hash=settings.viral_threshold
-    )
+    verifier = Verifier(client, database, settings)
     found = verifier.verify(lambda posts: progress("verifying", posts, posts))
     codes = settings.reaction_types
     expected = {
         post_id: {user_id: codes[name] for user_id, name in users.items()}
         for post_id, users in trace.outcome().items()
     }
-    wrong = mismatched(ledger, expected, found.note)
+    wrong = mismatched(Queries(database), expected, found.note)
     ran = stack.worker_stats().get("total", {})
-    ledger.close()
+    database.close()
     # Every message: the writers' wake-ups, or more where sweeps and retries added to them.
     drains = max(played.published, int(ran.get("reactions.drain", 0)))
     tasks = drains + int(ran.get("reactions.sweep", 0))
@@ -210,6 +213,9 @@ def _report(
         drifted_counts_database=found.drifted_counts_database,
         drifted_counts_redis=found.drifted_counts_redis,
         drifted_hashes=found.drifted_hashes,
+        drifted_samples=found.drifted_samples,
+        hashes=found.hashes,
+        samples=found.samples,
         pending=found.pending,
         dead_letters=found.dead_letters,
         undecided=found.undecided,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reactions.model import Outcome
+    from reactions.model import Outcome, Summary
 
 
 class ReactionsError(Exception):
@@ -79,6 +79,36 @@ class BatchInterrupted(ReactionsUnavailable):
         self.outcomes = tuple(outcomes)
         acknowledged = sum(1 for outcome in outcomes if outcome is not None)
         super().__init__("redis", f"{reason}; {acknowledged} of {len(outcomes)} were acknowledged")
+
+
+class ReadInterrupted(ReactionsUnavailable):
+    """A read of several posts could be answered in part: PostgreSQL has the rest, and cannot serve.
+
+    Attributes:
+        summaries: one entry a post, in order; None where only PostgreSQL knows.
+    """
+
+    def __init__(self, reason: str, summaries: Sequence[Summary | None]) -> None:
+        self.summaries = tuple(summaries)
+        known = sum(1 for summary in summaries if summary is not None)
+        super().__init__("postgresql", f"{reason}; {known} of {len(summaries)} posts are known")
+
+
+class PostDeleted(ReactionsError):
+    """The post was deleted, and takes no reaction.
+
+    Attributes:
+        post_ids: the deleted posts of the call.
+        outcomes: of a ``react_many``, one entry an item, in order; None for the refused ones. All
+            others were recorded. Empty for a single call.
+    """
+
+    def __init__(self, post_ids: Sequence[int], outcomes: Sequence[Outcome | None] = ()) -> None:
+        self.post_ids = tuple(post_ids)
+        self.outcomes = tuple(outcomes)
+        named = ", ".join(map(str, self.post_ids[:5]))
+        more = ", ..." if len(self.post_ids) > 5 else ""
+        super().__init__(f"deleted, so no reaction is taken: post {named}{more}")
 
 
 class TypesMismatch(ReactionsError):

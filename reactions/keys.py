@@ -23,17 +23,60 @@ def _post(post_id: int, what: str) -> str:
     return f"post:{{{post_id % SHARDS}}}:{post_id}:{what}"
 
 
+def _user(user_id: int, what: str) -> str:
+    return f"user:{{{user_id % SHARDS}}}:{user_id}:{what}"
+
+
 # -- cache: each has a TTL and may vanish alone at any moment --------------------------------------
 
 
 def post_reactions(post_id: int) -> str:
-    """Hash user -> type code. Field ``0`` marks it complete; without it, it proves no absence."""
+    """Hash user -> type code: everyone's of a regular post, the sample's of a viral one.
+
+    The first of its buckets (``reactions.buckets``). Field ``0`` is their number, negative for a
+    sample; without it, the hash proves nothing.
+    """
     return _post(post_id, "reactions")
+
+
+def bucket(first: str, number: int) -> str:
+    """A further bucket of a hash of users, whose first has the given key; field ``0`` is ``1``."""
+    return f"{first}:{number}" if number else first
 
 
 def post_reaction_counts(post_id: int) -> str:
     """Hash type code -> count."""
     return _post(post_id, "reaction_counts")
+
+
+def post_viral(post_id: int) -> str:
+    """String ``1``: the post is viral."""
+    return _post(post_id, "viral")
+
+
+def post_total_reactions(post_id: int) -> str:
+    """String: the number of reactions of a viral post."""
+    return _post(post_id, "total_reactions")
+
+
+def post_recent(post_id: int) -> str:
+    """List of the users in the sample of a viral post, newest first."""
+    return _post(post_id, "recent")
+
+
+def post_uniques(post_id: int) -> str:
+    """HyperLogLog of all users who ever reacted on a viral post."""
+    return _post(post_id, "uniques")
+
+
+def user_reactions(user_id: int) -> str:
+    """Hash post -> type code, 0 for none: some of a user's reactions, as the database has them."""
+    return _user(user_id, "reactions")
+
+
+def user_loading(user_id: int) -> str:
+    """String: the token of a read of the user's reactions; a drain that writes them deletes it."""
+    return _user(user_id, "loading")
 
 
 def post_loading(post_id: int) -> str:
@@ -42,7 +85,7 @@ def post_loading(post_id: int) -> str:
 
 
 def post_loaded(post_id: int, token: str) -> str:
-    """Hash user -> type code: the rows of a load under way; its install renames it."""
+    """Hash of users (or HyperLogLog) of a load under way: the first of its buckets."""
     return _post(post_id, f"loading:{token}")
 
 
@@ -91,3 +134,18 @@ def outbox_wake(shard: int) -> str:
 def outbox_lags(shard: int) -> str:
     """Hash upper bound in µs -> reactions that became durable within it."""
     return _outbox(shard, "lags")
+
+
+def outbox_deleted(shard: int) -> str:
+    """Set of deleted posts; they refuse reactions."""
+    return _outbox(shard, "deleted")
+
+
+def outbox_deletions(shard: int) -> str:
+    """Set of deleted posts whose rows are still in the database."""
+    return _outbox(shard, "deletions")
+
+
+def outbox_forgetting(shard: int) -> str:
+    """Hash user -> ``cutoff|quiet``: those whose reactions are being erased, and how far it is."""
+    return _outbox(shard, "forgetting")

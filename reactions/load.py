@@ -8,48 +8,53 @@ moment of the install is added to it.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from reactions.hot import Hot
-from reactions.ledger import Ledger
-from reactions.settings import Settings
+from reactions.cache import LOADABLE, Cache
+from reactions.queries import Queries
+from reactions.scripts import Fenced
+from reactions.settings import SAMPLE, Settings
+
+MARGIN = SAMPLE // 4
+"""Rows read beyond a sample, in case that some are taken off by what is pending."""
 
 
 class Loader:
-    """Reads a post from the ledger into the hot store."""
+    """Reads posts from the database into the cache."""
 
-    def __init__(self, hot: Hot, ledger: Ledger, settings: Settings) -> None:
-        self._hot = hot
-        self._ledger = ledger
-        self._settings = settings
+    def __init__(self, cache: Cache, queries: Queries, settings: Settings) -> None:
+        self._cache = cache
+        self._queries = queries
+        self._codes = list(settings.reaction_types.values())
+        self._threshold = settings.viral_threshold
+        self._low = int(settings.viral_threshold * settings.viral_hysteresis)
+        self._ever_most = max(50_000, 2 * settings.viral_threshold)
 
-    def counts(self, post_id: int) -> dict[int, int]:
-        """A post's counts by type code, cached if the fence allows: three round trips, one query.
+    def load(self, post_ids: Sequence[int]) -> int:
+        """Cache what the tier of each post is to have; returns how many were cached.
 
-        Raises:
-            ReactionsUnavailable: Redis or PostgreSQL.
+        A post that another load or a drain is at work on is left alone. Of the complete hashes,
+        as many as fit into the rows of one viral post.
         """
         token = secrets.token_hex(8)
-        # When a claim is open the answer may lack what it holds, and is not cached.
-        self._hot.fence(post_id, token)
-        stored = self._ledger.counts([post_id])[post_id]
-        all_types = dict.fromkeys(self._settings.reaction_types.values(), 0)
-        _, counts = self._hot.install_counts(post_id, token, all_types | stored)
-        return counts
+        fenced = {
+            post_id: tier
+            for post_id, tier in self._cache.fence_many(post_ids, token, yields=True).items()
+            if tier in LOADABLE
+        }
+        counts = self._queries.counts(fenced) if fenced else {}
+        totals = {post_id: sum(counts[post_id].values()) for post_id in fenced}
+        loaded, room = 0, self._threshold
+        hashes: dict[int, str] = {}
+        for post_id, tier in fenced.items():
+            if totals[post_id] >= (self._low if tier is Fenced.VIRAL else self._threshold):
+                loaded += self.sample(post_id, token, totals[post_id])
+            elif totals[post_id] <= room:
+                room -= totals[post_id]
+                hashes[post_id] = token
+        return loaded + self.hashes(hashes)
 
-    def reactions(self, post_id: int) -> bool:
-        """Cache the complete user -> type hash of a regular post; False when the fence refused.
-
-        A post at or above the viral threshold is left alone, and False returned.
-        """
-        token = secrets.token_hex(8)
-        if not self._hot.fence(post_id, token):
-            return False
-        if sum(self._ledger.counts([post_id])[post_id].values()) >= self._settings.viral_threshold:
-            return False
-        return self.fenced({post_id: token}) == 1
-
-    def fenced(self, tokens: Mapping[int, str]) -> int:
+    def hashes(self, tokens: Mapping[int, str]) -> int:
         """Cache the complete hashes of posts that are fenced already: one query for all of them.
 
         Args:
@@ -58,8 +63,28 @@ class Loader:
         Returns:
             How many were installed; the rest was refused, as a claim came in between.
         """
-        rows = self._ledger.reactions(list(tokens)) if tokens else {}
+        rows = self._queries.reactions(list(tokens)) if tokens else {}
         return sum(
-            self._hot.install_reactions(post_id, token, rows[post_id])
+            self._cache.install_reactions(post_id, token, rows[post_id])
             for post_id, token in tokens.items()
+        )
+
+    def sample(self, post_id: int, token: str, total: int) -> bool:
+        """Cache what a viral post has cached, fenced already: one query, or two.
+
+        The second is for the HyperLogLog, where it is not cached and those who ever reacted are
+        few enough to be read: at the promotion. After that the hot path keeps it.
+        """
+        newest = self._queries.newest(post_id, self._codes, limit=SAMPLE + MARGIN)
+        ever: list[int] = []
+        if not self._cache.has_uniques(post_id):
+            ever = self._queries.ever(post_id, limit=self._ever_most + 1)
+            if len(ever) > self._ever_most:
+                ever = []
+        return self._cache.install_sample(
+            post_id,
+            token,
+            total=total,
+            newest=[(row.user_id, row.reaction) for row in newest],
+            ever=ever,
         )

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, create_engine, pool
 
 from alembic import command
 from reactions import resources
+from reactions.database import Database
 from reactions.ledger import Ledger
 from reactions.settings import Settings
 
@@ -27,9 +28,9 @@ def migrate(settings: Settings, revision: str = "head") -> None:
         else:
             command.downgrade(config, revision)
     if revision == "head":
-        ledger = Ledger(settings, name="reactions-migrate")
-        ledger.register_types(settings.reaction_types)
-        ledger.close()
+        database = Database(settings, name="reactions-migrate")
+        Ledger(database).register_types(settings.reaction_types)
+        database.close()
 
 
 def at_head(settings: Settings) -> bool:

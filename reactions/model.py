@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 
 class Status(enum.StrEnum):
@@ -43,6 +44,70 @@ class Outcome:
 
 Counts = Mapping[str, int]
 """Reaction type -> number of users, every configured type present, never negative."""
+
+
+class Tier(enum.StrEnum):
+    """How a post is kept."""
+
+    REGULAR = "regular"
+    """Everyone's reaction is cached once the post is used often."""
+    VIRAL = "viral"
+    """At and above the threshold: counts, total, and a sample of the newest reactors."""
+    DELETED = "deleted"
+    """It refuses reactions, and has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a feed shows of a post.
+
+    Attributes:
+        counts: by type, every configured type present.
+        total: their sum.
+        reaction: the user's own; None for none, or when no user was given.
+    """
+
+    post_id: int
+    counts: Counts
+    total: int
+    tier: Tier
+    reaction: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reactor:
+    """One user's reaction in a list of who reacted on a post."""
+
+    user_id: int
+    reaction: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reacted:
+    """One of a user's reactions in their history.
+
+    Attributes:
+        version: when, in microseconds since 1970.
+    """
+
+    post_id: int
+    reaction: str
+    version: int
+
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """A part of a list, newest first.
+
+    Attributes:
+        cursor: to be given back for the next page; None after the last one.
+    """
+
+    items: tuple[Item, ...]
+    cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from redis.exceptions import RedisError
 from reactions import keys, lags, scripts
 from reactions.client import Client, translate, translated
 from reactions.model import Row
-from reactions.scripts import SettledPost
+from reactions.scripts import GROW_HASH, LOAD_HASH, LOAD_SAMPLE, SettledPost, Tiers
 from reactions.settings import LOAD_LIFE_MS, SHARDS, Settings
+from reactions.ttl import Ttl
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,12 @@ class ClaimedPost:
     post_id: int
     size: int
     entries: list[Entry] | None
+    since: int
+    """When the oldest of its changes came, µs by the clock of Redis."""
+
+    def rate(self, claimed_at: int) -> float:
+        """Changes a second, over at least a second."""
+        return self.size / max(1.0, (claimed_at - self.since) / 1e6)
 
 
 @dataclass(slots=True)
@@ -49,9 +56,22 @@ class Claim:
     more: int
     """Posts of the shard left dirty."""
     posts: list[ClaimedPost]
+    lease_us: int
     lags: dict[int, int] = field(default_factory=dict)
     """Upper bound in µs -> reactions of this claim that became durable within it."""
     _started: float = field(default_factory=time.monotonic)
+    _held: float = 0.0
+
+    def prolonged(self, asked: float) -> None:
+        """The lease counts from this moment, of the monotonic clock."""
+        self._held = asked - self._started
+
+    def until(self) -> int:
+        """µs by the clock of Redis until which the lease is certainly ours.
+
+        A tenth less than it is: the clocks of the nodes of a cluster differ.
+        """
+        return self.claimed_at + int(self._held * 1e6) + self.lease_us * 9 // 10
 
     def count_lags(self, rows: Sequence[Row]) -> None:
         """Note that these rows are durable now, measured on the clock that gave their versions."""
@@ -69,8 +89,12 @@ class Settled:
     """The lease was another's by then: nothing was changed, the other will settle."""
     bounced: bool = False
     """Another drain came by meanwhile and left; its reason may still be pending."""
-    cold: Sequence[int] = ()
-    """Posts that are used often but not cached: fenced for a load with the token of the claim."""
+    hashes: Sequence[int] = ()
+    """Posts whose complete hash is to be loaded: fenced with the token of the claim."""
+    samples: Sequence[int] = ()
+    """Viral posts whose sample is to be loaded: likewise."""
+    grows: Sequence[int] = ()
+    """Posts whose complete hash is to be spread over more buckets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +116,16 @@ class Outbox:
         self._settings = settings
         self._lease_us = int(settings.lease_s * 1e6)
         self._longest_us = int(max(settings.lease_s, settings.retry_cap_s) * 1e6)
+        ttl = Ttl(settings)
+        self._tiers = Tiers(
+            settings.viral_threshold,
+            int(settings.viral_threshold * settings.viral_hysteresis),
+            LOAD_LIFE_MS,
+            ttl.cold,
+            ttl.regular,
+            ttl.hot,
+            ttl.viral,
+        )
 
     def claim(self, shards: Mapping[int, str]) -> tuple[list[Claim], dict[int, str]]:
         """Take pending changes of several shards, in one round trip for each node.
@@ -131,7 +165,14 @@ class Outbox:
                 failed[shard] = str(translate(reply))
             elif reply[0] and len(reply) > 3:
                 claims.append(
-                    Claim(shard, tokens[shard], reply[1], reply[2], list(_posts(reply[3:])))
+                    Claim(
+                        shard,
+                        tokens[shard],
+                        reply[1],
+                        reply[2],
+                        list(_posts(reply[3:])),
+                        self._lease_us,
+                    )
                 )
         return claims, failed
 
@@ -179,8 +220,7 @@ class Outbox:
                 claim.shard,
                 claim.token,
                 claim.claimed_at,
-                viral=self._settings.viral_threshold,
-                life_ms=LOAD_LIFE_MS,
+                tiers=self._tiers,
                 lags=claim.lags,
                 posts=posts[claim.shard],
             )
@@ -191,22 +231,27 @@ class Outbox:
         for reply in replies:
             if isinstance(reply, RedisError):
                 raise translate(reply) from reply
-        return [
-            Settled(False, bool(reply[2]), [int(post) for post in reply[3:]])
-            if reply[0]
-            else Settled(lost=True)
-            for reply in replies
-        ]
+        return [_settled(reply) for reply in replies]
 
     def hold(self, tokens: Mapping[int, str], delay_s: float) -> None:
-        """Keep leases for this long from now: of a long batch, or of a failed one to its next try.
+        """Keep leases for this long from now, of a failed batch to its next try.
 
         A lease that is another's by now is left alone.
         """
-        delay = int(min(delay_s * 1e6, self._longest_us))
+        self._hold(tokens, int(min(delay_s * 1e6, self._longest_us)))
+
+    def prolong(self, claims: Sequence[Claim]) -> None:
+        """Keep the leases of a long batch for another lease_s; one that is lost stays lost."""
+        asked = time.monotonic()
+        held = self._hold({claim.shard: claim.token for claim in claims}, self._lease_us)
+        for claim, ours in zip(claims, held, strict=True):
+            if ours == 1:
+                claim.prolonged(asked)
+
+    def _hold(self, tokens: Mapping[int, str], delay_us: int) -> list[Any]:
         with translated():
-            scripts.run_many(
-                self._client, [scripts.hold(s, token, delay) for s, token in tokens.items()]
+            return scripts.run_many(
+                self._client, [scripts.hold(s, token, delay_us) for s, token in tokens.items()]
             )
 
     def states(self) -> list[ShardState]:
@@ -217,7 +262,7 @@ class Outbox:
                 pipe.zrange(keys.outbox_dirty(shard), 0, 0, withscores=True)
                 pipe.get(keys.outbox_lease(shard))
             replies: list[Any] = pipe.execute()
-        now = self._now_us()
+        now = self.now_us()
         return [
             ShardState(
                 shard,
@@ -256,6 +301,34 @@ class Outbox:
                 pipe.hlen(keys.post_claimed(post_id))
             return sum(pipe.execute())
 
+    def quiet_before(self, time_us: int) -> bool:
+        """Whether everything that came before this time is durable; one round trip a node."""
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for shard in range(SHARDS):
+                pipe.zrange(keys.outbox_dirty(shard), 0, 0, withscores=True)
+            return all(not oldest or oldest[0][1] > time_us for oldest in pipe.execute())
+
+    def erasures(self) -> tuple[list[int], dict[int, str]]:
+        """Posts whose rows are to go, and users with the step that their erasure is at."""
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for shard in range(SHARDS):
+                pipe.smembers(keys.outbox_deletions(shard))
+                pipe.hgetall(keys.outbox_forgetting(shard))
+            replies = pipe.execute()
+        return (
+            [int(post) for posts in replies[::2] for post in posts],
+            {int(user): step.decode() for users in replies[1::2] for user, step in users.items()},
+        )
+
+    def deleted(self, post_id: int) -> None:
+        """The rows of a deleted post are gone; it goes on refusing reactions."""
+        with translated():
+            self._client.srem(keys.outbox_deletions(keys.shard_of(post_id)), str(post_id))
+
+    def advance(self, user_id: int, step: str, following: str) -> bool:
+        """Move the erasure of a user to its next step, "" when finished; False: asked for anew."""
+        return bool(scripts.advance(user_id, step, following).run(self._client))
+
     def lags(self) -> dict[int, int]:
         """Upper bound in µs -> reactions that became durable within it, over all shards."""
         with translated(), self._client.pipeline(transaction=False) as pipe:
@@ -278,7 +351,8 @@ class Outbox:
                 nodes = [self._client.info("memory")]
         return {str(node["maxmemory_policy"]) for node in nodes}
 
-    def _now_us(self) -> float:
+    def now_us(self) -> float:
+        """µs since 1970: of the one server, or of this process where there are several."""
         with translated():
             if self._settings.redis_cluster:
                 return time.time() * 1e6
@@ -287,12 +361,25 @@ class Outbox:
 
 
 def _posts(found: Sequence[Any]) -> Iterator[ClaimedPost]:
-    for post, size, flat in found:
+    for post, size, since, flat in found:
         name = post.decode()
         entries = [
             _entry(name, user, value) for user, value in zip(flat[::2], flat[1::2], strict=True)
         ]
-        yield ClaimedPost(int(name), size, entries or None)
+        yield ClaimedPost(int(name), size, entries or None, int(since))
+
+
+def _settled(reply: Any) -> Settled:  # noqa: ANN401 - a reply of the server
+    if not reply[0]:
+        return Settled(lost=True)
+    todo = {int(post): what for post, what in zip(reply[3::2], reply[4::2], strict=True)}
+    return Settled(
+        False,
+        bool(reply[2]),
+        [post for post, what in todo.items() if what == LOAD_HASH],
+        [post for post, what in todo.items() if what == LOAD_SAMPLE],
+        [post for post, what in todo.items() if what == GROW_HASH],
+    )
 
 
 def _entry(post: str, user: bytes, value: bytes) -> Entry:

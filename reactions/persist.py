@@ -11,14 +11,19 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from reactions.cache import Cache
+from reactions.client import Client
+from reactions.database import Database
 from reactions.errors import ReactionsError, ReactionsUnavailable
-from reactions.hot import Hot
 from reactions.ledger import Ledger, RowsRefused
 from reactions.load import Loader
 from reactions.model import Row
-from reactions.outbox import BadEntry, Claim, ClaimedPost, Entry, Outbox
+from reactions.outbox import BadEntry, Claim, ClaimedPost, Entry, Outbox, Settled
+from reactions.queries import Queries
 from reactions.scripts import SettledPost
 from reactions.settings import Settings
+from reactions.ttl import Ttl
+from reactions.users import Users
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +38,7 @@ class Drained:
         refused: changes that went to the dead letters.
         transactions: transactions that were committed.
         lost: shards whose lease was another's when the batch was to be settled.
-        loaded: posts whose complete hash was cached, as they are used often.
+        loaded: posts whose complete hash or sample was cached.
         leftover: shards with more to do when the budget ran out.
     """
 
@@ -64,6 +69,7 @@ class Batch:
 
     counts: dict[int, Mapping[int, int]] = field(default_factory=dict)
     refused: set[int] = field(default_factory=set)
+    deleted: set[int] = field(default_factory=set)
     abandoned: set[int] = field(default_factory=set)
     """Shards whose lease was lost while a large post was being recorded."""
 
@@ -71,11 +77,14 @@ class Batch:
 class Persister:
     """Drains shards of the outbox into the ledger."""
 
-    def __init__(self, outbox: Outbox, hot: Hot, ledger: Ledger, settings: Settings) -> None:
-        self._outbox = outbox
-        self._hot = hot
-        self._ledger = ledger
-        self._loader = Loader(hot, ledger, settings)
+    def __init__(self, client: Client, database: Database, settings: Settings) -> None:
+        self._outbox = Outbox(client, settings)
+        self._cache = Cache(client, settings)
+        self._users = Users(client, settings)
+        self._ledger = Ledger(database)
+        self._queries = Queries(database)
+        self._loader = Loader(self._cache, self._queries, settings)
+        self._ttl = Ttl(settings)
         self._settings = settings
         self._registered = False
 
@@ -129,7 +138,6 @@ class Persister:
     def record(self, claims: Sequence[Claim], done: Drained) -> Batch:
         """Write the claimed changes: those of all claims together, at most batch_rows at a time."""
         batch = Batch()
-        leases = {claim.shard: claim.token for claim in claims}
         together: list[tuple[Claim, Entry]] = []
         large: list[tuple[Claim, ClaimedPost]] = []
         for claim in claims:
@@ -141,33 +149,36 @@ class Persister:
         size = self._settings.batch_rows
         for start in range(0, len(together), size):
             if start:  # a backlog takes several transactions, and must not outlive its leases
-                self._outbox.hold(leases, self._settings.lease_s)
+                self._outbox.prolong(claims)
             piece = together[start : start + size]
-            self._record_entries([entry for _, entry in piece], batch, done)
+            until = min(claim.until() for claim in claims)
+            self._record_entries([entry for _, entry in piece], until, batch, done)
             for claim in claims:
                 claim.count_lags([e for owner, e in piece if owner is claim and isinstance(e, Row)])
         for claim, post in large:  # last, so that small posts do not wait for it
-            self._record_large(claim, post, leases, batch, done)
+            self._record_large(claim, post, claims, batch, done)
         return batch
 
     def _record_large(
         self,
         claim: Claim,
         post: ClaimedPost,
-        leases: Mapping[int, str],
+        claims: Sequence[Claim],
         batch: Batch,
         done: Drained,
     ) -> None:
         """A post with more rows than a batch: piece by piece, each dropped once it is durable."""
         for fields, entries in self._outbox.scan(post.post_id):
-            self._outbox.hold(leases, self._settings.lease_s)
-            self._record_entries(entries, batch, done)
+            self._outbox.prolong(claims)
+            self._record_entries(entries, claim.until(), batch, done)
             claim.count_lags([entry for entry in entries if isinstance(entry, Row)])
             if not self._outbox.trim(claim, post.post_id, fields):
                 batch.abandoned.add(claim.shard)
                 return
 
-    def _record_entries(self, entries: Sequence[Entry], batch: Batch, done: Drained) -> None:
+    def _record_entries(
+        self, entries: Sequence[Entry], until_us: int, batch: Batch, done: Drained
+    ) -> None:
         rows = [entry for entry in entries if isinstance(entry, Row)]
         for entry in entries:
             if isinstance(entry, BadEntry):
@@ -175,9 +186,9 @@ class Persister:
                 batch.refused.add(int(entry.post))
                 done.refused += 1
         if rows:
-            self._record_rows(rows, batch, done)
+            self._record_rows(rows, until_us, batch, done)
 
-    def _record_rows(self, rows: Sequence[Row], batch: Batch, done: Drained) -> None:
+    def _record_rows(self, rows: Sequence[Row], until_us: int, batch: Batch, done: Drained) -> None:
         """One transaction; what the database refuses is found by halving, and buried alone."""
         try:
             recorded = self._ledger.record(rows)
@@ -190,10 +201,13 @@ class Persister:
                 done.refused += 1
                 return
             middle = len(rows) // 2
-            self._record_rows(rows[:middle], batch, done)
-            self._record_rows(rows[middle:], batch, done)
+            self._record_rows(rows[:middle], until_us, batch, done)
+            self._record_rows(rows[middle:], until_us, batch, done)
             return
+        # Where the database has something newer, what is cached of these users is only dropped.
+        self._users.remember(rows, until_us if recorded.changed == len(rows) else 0)
         batch.counts.update(recorded.counts)
+        batch.deleted.update(recorded.deleted)
         done.rows += len(rows)
         done.changed += recorded.changed
         done.transactions += 1
@@ -203,26 +217,13 @@ class Persister:
         kept = [claim for claim in claims if claim.shard not in batch.abandoned]
         unread = {p.post_id for claim in kept for p in claim.posts} - batch.counts.keys()
         if unread:  # every row of the post was refused
-            batch.counts.update(self._ledger.counts(unread))
-        codes = self._settings.reaction_types.values()
+            batch.counts.update(self._queries.counts(unread))
         posts = {
-            claim.shard: [
-                SettledPost(
-                    post.post_id,
-                    self._hot.ttl_ms(),
-                    post.post_id in batch.refused,
-                    dict.fromkeys(codes, 0) | dict(batch.counts[post.post_id]),
-                )
-                for post in claim.posts
-            ]
+            claim.shard: [self._settled(claim, post, batch) for post in claim.posts]
             for claim in kept
         }
         settled = self._outbox.settle(kept, posts)
-        self._load(
-            {post: claim.token for claim, s in zip(kept, settled, strict=True) for post in s.cold},
-            batch,
-            done,
-        )
+        self._fill(list(zip(kept, settled, strict=True)), batch, done)
         done.lost += sum(answer.lost for answer in settled) + len(batch.abandoned)
         return [
             claim.shard
@@ -230,16 +231,33 @@ class Persister:
             if not answer.lost and (claim.more or answer.bounced)
         ]
 
-    def _load(self, tokens: Mapping[int, str], batch: Batch, done: Drained) -> None:
-        """Cache posts that are used often, within the rows of one batch; it is only a cache."""
+    def _settled(self, claim: Claim, post: ClaimedPost, batch: Batch) -> SettledPost:
+        drop = 2 if post.post_id in batch.deleted else int(post.post_id in batch.refused)
+        codes = self._settings.reaction_types.values()
+        return SettledPost(
+            post.post_id,
+            self._ttl.share(),
+            post.rate(claim.claimed_at) >= self._settings.hot_rate,
+            drop,
+            dict.fromkeys(codes, 0) | dict(batch.counts[post.post_id]),
+        )
+
+    def _fill(self, settled: Sequence[tuple[Claim, Settled]], batch: Batch, done: Drained) -> None:
+        """Cache what posts lack, within the rows of one batch; it is only a cache."""
+        hashes = {post: claim.token for claim, answer in settled for post in answer.hashes}
+        samples = {post: claim.token for claim, answer in settled for post in answer.samples}
         room = max(self._settings.batch_rows, self._settings.viral_threshold)
         chosen: dict[int, str] = {}
-        for post_id, token in tokens.items():
+        for post_id, token in hashes.items():
             room -= sum(batch.counts[post_id].values())
             if room < 0:
                 break
             chosen[post_id] = token
         try:
-            done.loaded += self._loader.fenced(chosen)
+            self._cache.grow([post for _, answer in settled for post in answer.grows])
+            done.loaded += self._loader.hashes(chosen)
+            for post_id, token in samples.items():
+                total = sum(batch.counts[post_id].values())
+                done.loaded += self._loader.sample(post_id, token, total)
         except ReactionsUnavailable as error:
-            log.info("%d posts not cached: %s", len(chosen), error)
+            log.info("%d posts not cached: %s", len(chosen) + len(samples), error)

@@ -1,6 +1,7 @@
-"""Carries wake-ups from ``react()`` to the broker, so that no caller ever waits on a publish.
+"""Carries wake-ups to the broker, so that no caller ever waits on a publish.
 
-One daemon thread for each process. It gathers shards for ``wake_interval_s`` and publishes one
+``react()`` asks for drains of shards; reads ask for posts to be cached. One daemon thread for each
+process. It gathers shards for ``wake_interval_s`` and publishes one
 message for all of them; a burst of thousands of reactions costs a handful of messages. When the
 broker fails, a circuit breaker keeps the thread from hammering it, and the shards wait here: there
 are at most 100 of them. Whatever is lost all the same, Beat's sweep finds.
@@ -28,6 +29,12 @@ BREAKER_FIRST_S = 0.5
 """How long the breaker stays open after a first failure; it doubles with each further one."""
 BREAKER_LONGEST_S = 5.0
 
+LOAD_EXPIRES_S = 10.0
+"""A post that could not be cached by then is asked for again if it is still read."""
+
+MOST_LOADS = 200
+"""Posts to be cached that wait here at most: they are asked for again if they are still read."""
+
 _relays: weakref.WeakSet[Relay] = weakref.WeakSet()
 
 
@@ -45,6 +52,7 @@ class Relay:
         self._wanted = threading.Event()
         self._closing = threading.Event()
         self._shards: set[int] = set()
+        self._posts: set[int] = set()
         self._thread: threading.Thread | None = None
         self._app: Celery | None = None
         self._requested = self._published = self._shards_published = 0
@@ -58,6 +66,16 @@ class Relay:
                 self._dropped += 1
                 return
             self._shards.add(shard)
+            if self._thread is None:
+                self._start()
+        self._wanted.set()
+
+    def request_load(self, post_id: int) -> None:
+        """Ask for a post to be cached; only an advice, so it is forgotten when anything fails."""
+        with self._lock:
+            if self._closing.is_set() or len(self._posts) >= MOST_LOADS:
+                return
+            self._posts.add(post_id)
             if self._thread is None:
                 self._start()
         self._wanted.set()
@@ -102,30 +120,36 @@ class Relay:
             self._wanted.clear()
             with self._lock:
                 shards, self._shards = self._shards, set()
-            if shards:
-                pause = self._publish(sorted(shards), pause)
+                posts, self._posts = self._posts, set()
+            if shards or posts:
+                pause = self._publish(sorted(shards), sorted(posts), pause)
             if self._closing.is_set():
                 return
 
-    def _publish(self, shards: list[int], pause: float) -> float:
-        """One message; returns how long to leave the broker alone: 0 when it took it."""
-        # Here, not at the top: a process that only reads never pays for Celery.
-        from reactions.broker import DRAIN, make_publisher
+    def _publish(self, shards: list[int], posts: list[int], pause: float) -> float:
+        """A message of each kind; returns how long to leave the broker alone: 0 when it took it."""
+        # Here, not at the top: a process that has nothing to say never pays for Celery.
+        from reactions.broker import DRAIN, LOAD, make_publisher
 
         try:
             if self._app is None:
                 self._app = make_publisher(self._settings)
-            self._app.send_task(DRAIN, kwargs={"shards": shards})
+            if shards:
+                self._app.send_task(DRAIN, kwargs={"shards": shards})
+            if posts:
+                self._app.send_task(LOAD, kwargs={"posts": posts}, expires=LOAD_EXPIRES_S)
         except Exception as error:  # noqa: BLE001 - whatever a transport raises, the sweep covers it
             if not pause:  # once for an outage
                 log.warning("wake-ups are not published, the sweep will find them: %s", error)
             with self._lock:
                 self._failed += 1
                 self._shards.update(shards)
+                if not self._shards:
+                    return min(max(BREAKER_FIRST_S, pause * 2), BREAKER_LONGEST_S)
             self._wanted.set()
             return min(max(BREAKER_FIRST_S, pause * 2), BREAKER_LONGEST_S)
         with self._lock:
-            self._published += 1
+            self._published += bool(shards)
             self._shards_published += len(shards)
         return 0.0
 

@@ -6,14 +6,16 @@ module and against a real server.
 
 from __future__ import annotations
 
+import enum
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from redis.exceptions import NoScriptError
 
-from reactions import keys, resources
+from reactions import buckets, keys, resources
 from reactions.client import FAILURES, Client, translate
+from reactions.settings import SAMPLE, USER_POSTS
 
 Argument = str | bytes | int
 
@@ -44,11 +46,23 @@ class Call(NamedTuple):
 class Script:
     """One file of ``lua/``."""
 
-    def __init__(self, name: str, keys: int, *, frees: bool = False) -> None:
-        """``frees``: it makes room in the end, so it runs also where memory is used up."""
+    def __init__(
+        self, name: str, keys: int, *, include: str | None = None, frees: bool = False
+    ) -> None:
+        """A script of its own file, after a file of functions that it shares with others.
+
+        ``frees``: it makes room in the end, so it runs also where memory is used up.
+        """
         self.name: Final = name
         self.keys: Final = keys
-        self.source: Final = ("#!lua flags=allow-oom\n" if frees else "") + resources.lua(name)
+        self.include: Final = include
+        self.source: Final = "\n".join(
+            [
+                *(["#!lua flags=allow-oom"] if frees else []),
+                *([resources.lua(include)] if include else []),
+                resources.lua(name),
+            ]
+        )
         # Redis names a script by its SHA-1; it is an address here, not a protection.
         self.sha: Final = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
@@ -56,7 +70,13 @@ class Script:
         return Call(self, keys, args)
 
 
-def run_many(client: Client, calls: Sequence[Call]) -> list[Any]:
+class Command(NamedTuple):
+    """A plain command, to go along with scripts in one pipeline."""
+
+    args: Sequence[Argument]
+
+
+def run_many(client: Client, calls: Sequence[Call | Command]) -> list[Any]:
     """Send all calls in one pipeline (one round trip for each node); replies in order.
 
     An entry is the RedisError where that call failed; the others are not affected.
@@ -68,29 +88,45 @@ def run_many(client: Client, calls: Sequence[Call]) -> list[Any]:
         return []
     with client.pipeline(transaction=False) as pipe:
         for call in calls:
-            pipe.execute_command("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args)
+            if isinstance(call, Command):
+                pipe.execute_command(*call.args)
+            else:
+                pipe.execute_command(
+                    "EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args
+                )
         replies = list(pipe.execute(raise_on_error=False))
-        missing = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        missing = [
+            (i, call)
+            for i, (call, reply) in enumerate(zip(calls, replies, strict=True))
+            if isinstance(call, Call) and isinstance(reply, NoScriptError)
+        ]
         if missing:
-            for i in missing:
-                call = calls[i]
+            for _, call in missing:
                 pipe.execute_command(
                     "EVAL", call.script.source, len(call.keys), *call.keys, *call.args
                 )
-            for i, reply in zip(missing, pipe.execute(raise_on_error=False), strict=True):
+            for (i, _), reply in zip(missing, pipe.execute(raise_on_error=False), strict=True):
                 replies[i] = reply
     return replies
 
 
-REACT = Script("react", keys=8)
+REACT = Script("react", keys=12, include="buckets")
 CLAIM = Script("claim", keys=3, frees=True)
-SETTLE = Script("settle", keys=3, frees=True)
+SETTLE = Script("settle", keys=4, include="buckets", frees=True)
 TRIM = Script("trim", keys=2, frees=True)
 HOLD = Script("hold", keys=1, frees=True)
-FENCE = Script("fence", keys=2)
-INSTALL_COUNTS = Script("install_counts", keys=3)
-INSTALL_REACTIONS = Script("install_reactions", keys=4)
-SNAPSHOT = Script("snapshot", keys=6)
+GROW = Script("grow", keys=1, include="buckets")
+FENCE = Script("fence", keys=4)
+INSTALL_COUNTS = Script("install_counts", keys=4)
+INSTALL_REACTIONS = Script("install_reactions", keys=8, include="buckets")
+INSTALL_SAMPLE = Script("install_sample", keys=9, include="buckets")
+REMEMBER = Script("remember", keys=1, include="users", frees=True)
+RECALL = Script("recall", keys=2, include="users")
+LOOK = Script("look", keys=6, include="buckets")
+RECENT = Script("recent", keys=2, include="buckets")
+DELETE = Script("delete", keys=13, include="buckets", frees=True)
+ADVANCE = Script("advance", keys=1, frees=True)
+SNAPSHOT = Script("snapshot", keys=9, include="buckets")
 
 ALL = (
     REACT,
@@ -98,15 +134,23 @@ ALL = (
     SETTLE,
     TRIM,
     HOLD,
+    GROW,
     FENCE,
     INSTALL_COUNTS,
     INSTALL_REACTIONS,
+    INSTALL_SAMPLE,
+    REMEMBER,
+    RECALL,
+    LOOK,
+    RECENT,
+    DELETE,
+    ADVANCE,
     SNAPSHOT,
 )
 
 
 class Reacted(NamedTuple):
-    """Reply of ``react``."""
+    """Reply of ``react``; a status of 5 is a refusal."""
 
     status: int
     previous: int
@@ -124,11 +168,15 @@ def react(user_id: int, post_id: int, code: int, patience_us: int) -> Call:
             keys.post_pending(post_id),
             keys.post_claimed(post_id),
             keys.post_delta(post_id),
+            keys.post_recent(post_id),
+            keys.post_total_reactions(post_id),
+            keys.post_uniques(post_id),
             keys.outbox_dirty(shard),
             keys.outbox_clock(shard),
             keys.outbox_wake(shard),
+            keys.outbox_deleted(shard),
         ),
-        (user_id, post_id, code, patience_us),
+        (user_id, post_id, code, patience_us, SAMPLE),
     )
 
 
@@ -150,13 +198,32 @@ def claim(
     )
 
 
+class Tiers(NamedTuple):
+    """What ``settle`` decides the tier of a post by, and how long its keys then live (ms)."""
+
+    viral: int
+    low: int
+    loading_ms: int
+    cold_ms: int
+    regular_ms: int
+    hot_ms: int
+    viral_ms: int
+
+
 class SettledPost(NamedTuple):
     """What ``settle`` writes for one post."""
 
     post_id: int
-    ttl_ms: int
-    drop: bool
+    share: int
+    """Of the TTL, in thousandths."""
+    hot: bool
+    drop: int
+    """1 to drop what is cached of its users, 2 when the post is deleted."""
     counts: Mapping[int, int]
+
+
+LOAD_HASH, LOAD_SAMPLE, GROW_HASH = 1, 2, 3
+"""What ``settle`` says is to be done with a post."""
 
 
 def settle(
@@ -164,21 +231,27 @@ def settle(
     token: str,
     claimed_at: int,
     *,
-    viral: int,
-    life_ms: int,
+    tiers: Tiers,
     lags: Mapping[int, int],
     posts: Iterable[SettledPost],
 ) -> Call:
-    """Reply: ``[0]``, or ``[1, posts still dirty, bounced, post fenced for a load, ...]``."""
-    args: list[Argument] = [keys.post_prefix(shard), token, claimed_at, viral, life_ms, len(lags)]
+    """Reply: ``[0]``, or ``[1, posts still dirty, bounced, post, what is to be done, ...]``."""
+    args: list[Argument] = [keys.post_prefix(shard), token, claimed_at, tiers.viral, tiers.low]
+    args += (SAMPLE, buckets.FULL, *tiers[2:], len(lags))
     for bound, number in lags.items():
         args += (bound, number)
     for post in posts:
-        args += (post.post_id, post.ttl_ms, int(post.drop), len(post.counts))
+        args += (post.post_id, post.share, int(post.hot), post.drop, len(post.counts))
         for code, count in post.counts.items():
             args += (code, count)
     return SETTLE.call(
-        (keys.outbox_dirty(shard), keys.outbox_lease(shard), keys.outbox_lags(shard)), args
+        (
+            keys.outbox_dirty(shard),
+            keys.outbox_lease(shard),
+            keys.outbox_lags(shard),
+            keys.outbox_deleted(shard),
+        ),
+        args,
     )
 
 
@@ -195,14 +268,44 @@ def hold(shard: int, token: str, delay_us: int) -> Call:
     return HOLD.call((keys.outbox_lease(shard),), (token, delay_us))
 
 
-def fence(post_id: int, token: str, life_ms: int) -> Call:
-    """Reply: 1, or 0 when a claim is open."""
-    return FENCE.call((keys.post_claimed(post_id), keys.post_loading(post_id)), (token, life_ms))
+class Fenced(enum.IntEnum):
+    """Reply of ``fence``, other than a refusal."""
+
+    REGULAR = 1
+    VIRAL = 2
+    DELETED = 3
+    """Refused for ever."""
 
 
-def install_counts(post_id: int, token: str, ttl_ms: int, counts: Mapping[int, int]) -> Call:
+def grow(post_id: int, most: int) -> Call:
+    """Reply: 1 when it is to be called again."""
+    return GROW.call((keys.post_reactions(post_id),), (buckets.FILL, most))
+
+
+def fence(post_id: int, token: str, life_ms: int, *, yields: bool = False) -> Call:
+    """Reply: 0 when refused, or what ``Fenced`` names."""
+    return FENCE.call(
+        (
+            keys.post_claimed(post_id),
+            keys.post_loading(post_id),
+            keys.post_viral(post_id),
+            keys.outbox_deleted(keys.shard_of(post_id)),
+        ),
+        (token, life_ms, int(yields), post_id),
+    )
+
+
+def install_counts(
+    post_id: int,
+    token: str,
+    *,
+    ttl_ms: int,
+    viral_ttl_ms: int,
+    viral: int,
+    counts: Mapping[int, int],
+) -> Call:
     """Reply: ``[installed, code, count, ...]``."""
-    args: list[Argument] = [token, ttl_ms]
+    args: list[Argument] = [token, ttl_ms, viral_ttl_ms, viral]
     for code, count in counts.items():
         args += (code, count)
     return INSTALL_COUNTS.call(
@@ -210,26 +313,130 @@ def install_counts(post_id: int, token: str, ttl_ms: int, counts: Mapping[int, i
             keys.post_reaction_counts(post_id),
             keys.post_delta(post_id),
             keys.post_loading(post_id),
+            keys.post_viral(post_id),
         ),
         args,
     )
 
 
-def install_reactions(post_id: int, token: str, ttl_ms: int, overlay: int, loaded: str) -> Call:
+def install_reactions(post_id: int, token: str, *, ttl_ms: int, overlay: int, size: int) -> Call:
     """Reply: 1, or 0 when the load was refused."""
     return INSTALL_REACTIONS.call(
         (
             keys.post_reactions(post_id),
             keys.post_pending(post_id),
             keys.post_loading(post_id),
-            loaded,
+            keys.post_loaded(post_id, token),
+            keys.post_viral(post_id),
+            keys.post_total_reactions(post_id),
+            keys.post_recent(post_id),
+            keys.post_uniques(post_id),
         ),
-        (token, ttl_ms, overlay),
+        (token, ttl_ms, overlay, size),
+    )
+
+
+def install_sample(
+    post_id: int,
+    token: str,
+    *,
+    ttl_ms: int,
+    overlay: int,
+    total: int,
+    parts: int,
+    newest: Iterable[tuple[int, int]],
+) -> Call:
+    """``newest``: (user, code), newest first. Reply: 1, or 0 when the load was refused."""
+    args: list[Argument] = [token, ttl_ms, overlay, SAMPLE, buckets.count_for(SAMPLE), total, parts]
+    for user_id, code in newest:
+        args += (user_id, code)
+    return INSTALL_SAMPLE.call(
+        (
+            keys.post_reactions(post_id),
+            keys.post_pending(post_id),
+            keys.post_loading(post_id),
+            keys.post_delta(post_id),
+            keys.post_viral(post_id),
+            keys.post_total_reactions(post_id),
+            keys.post_recent(post_id),
+            keys.post_uniques(post_id),
+            keys.post_loaded(post_id, token),
+        ),
+        args,
+    )
+
+
+def remember(until_us: int, ttl_ms: int, users: Mapping[int, Sequence[tuple[int, int]]]) -> Call:
+    """``users``: user -> (post, code) each, all of one shard. Reply: 1, or 0 when dropped."""
+    args: list[Argument] = [until_us, ttl_ms, USER_POSTS]
+    for user_id, posts in users.items():
+        args += (user_id, len(posts))
+        for post_id, code in posts:
+            args += (post_id, code)
+    return REMEMBER.call((keys.user_reactions(next(iter(users))),), args)
+
+
+def recall(user_id: int, token: str, ttl_ms: int, found: Mapping[int, int]) -> Call:
+    """``found``: post -> code, 0 for none. Reply: 1, or 0 when refused."""
+    args: list[Argument] = [token, ttl_ms, USER_POSTS]
+    for post_id, code in found.items():
+        args += (post_id, code)
+    return RECALL.call((keys.user_reactions(user_id), keys.user_loading(user_id)), args)
+
+
+def look(post_id: int, user_id: int, *, cold_ms: int, regular_ms: int, viral_ms: int) -> Call:
+    """``user_id`` 0 for none. Reply: ``[tier, buckets, code, type code, count, ...]``."""
+    shard = keys.shard_of(post_id)
+    return LOOK.call(
+        (
+            keys.post_reactions(post_id),
+            keys.post_reaction_counts(post_id),
+            keys.post_pending(post_id),
+            keys.post_claimed(post_id),
+            keys.post_viral(post_id),
+            keys.outbox_deleted(shard),
+        ),
+        (f"{keys.post_prefix(shard)}{post_id}:", post_id, user_id, cold_ms, regular_ms, viral_ms),
+    )
+
+
+def recent(post_id: int, most: int) -> Call:
+    """Reply: ``[user, code, ...]``, or ``[0]``."""
+    return RECENT.call((keys.post_reactions(post_id), keys.post_recent(post_id)), (most,))
+
+
+def delete(post_id: int) -> Call:
+    """Reply: 1, or 0 when it was deleted before."""
+    shard = keys.shard_of(post_id)
+    return DELETE.call(
+        (
+            keys.outbox_deleted(shard),
+            keys.outbox_deletions(shard),
+            keys.outbox_dirty(shard),
+            keys.post_claimed(post_id),
+            keys.post_pending(post_id),
+            keys.post_delta(post_id),
+            keys.post_reactions(post_id),
+            keys.post_reaction_counts(post_id),
+            keys.post_viral(post_id),
+            keys.post_total_reactions(post_id),
+            keys.post_recent(post_id),
+            keys.post_uniques(post_id),
+            keys.post_loading(post_id),
+        ),
+        (post_id,),
+    )
+
+
+def advance(user_id: int, step: str, following: str) -> Call:
+    """Reply: 1, or 0 when it was asked for anew."""
+    return ADVANCE.call(
+        (keys.outbox_forgetting(keys.shard_of(user_id)),), (user_id, step, following)
     )
 
 
 def snapshot(post_id: int) -> Call:
-    """Reply: five flat field-value lists, reactions, counts, pending, claimed, delta; a token."""
+    """Reply: see the header of ``snapshot.lua``."""
     return SNAPSHOT.call(
         (
             keys.post_reactions(post_id),
@@ -238,6 +445,9 @@ def snapshot(post_id: int) -> Call:
             keys.post_claimed(post_id),
             keys.post_delta(post_id),
             keys.post_loading(post_id),
+            keys.post_viral(post_id),
+            keys.post_total_reactions(post_id),
+            keys.post_recent(post_id),
         ),
         (),
     )

@@ -31,6 +31,12 @@ REMOVE = "remove"
 LOAD_LIFE_MS = 30_000
 """How long a load may take before its token lapses and its result is refused."""
 
+SAMPLE = 1_000
+"""Users in the sample of a viral post (brief)."""
+
+USER_POSTS = 500
+"""Most reactions cached of one user: within the 512 entries that stay a listpack."""
+
 DEFAULT_TYPES = "like,love,laugh,wow,sad,angry"
 TYPE_NAME = re.compile(r"[A-Za-z0-9_+-]{1,32}")
 
@@ -97,14 +103,53 @@ class Settings(BaseSettings):
     database_timeout_s: float = Field(
         4.0, gt=0, le=300, description="Seconds for a connection, and for one SQL statement."
     )
-    cache_ttl_s: int = Field(
-        86_400, ge=1, le=30 * 86_400, description="Life of a cache key in seconds (brief: 24 h)."
+    cache_ttl_cold_s: int = Field(
+        86_400,
+        ge=1,
+        le=30 * 86_400,
+        description="Life (s; brief: 24 h) of the cached counts of a post that is seldom used.",
+    )
+    cache_ttl_regular_s: int = Field(
+        86_400, ge=1, le=30 * 86_400, description="Life of what is cached of a regular post."
+    )
+    cache_ttl_hot_s: int = Field(
+        86_400,
+        ge=1,
+        le=30 * 86_400,
+        description="Life of what is cached of a regular post that is reacted on often.",
+    )
+    cache_ttl_viral_s: int = Field(
+        86_400, ge=1, le=30 * 86_400, description="Life of what is cached of a viral post."
+    )
+    cache_ttl_user_s: int = Field(
+        86_400, ge=1, le=30 * 86_400, description="Life of the cached reactions of a user."
     )
     cache_ttl_jitter: float = Field(
         0.1, ge=0, le=0.5, description="Share of the life that is random, against mass expiry."
     )
     viral_threshold: int = Field(
-        10_000, ge=10, le=1_000_000, description="Reactions from which a post is viral (brief)."
+        10_000, ge=10, le=100_000, description="Reactions from which a post is viral (brief)."
+    )
+    viral_hysteresis: float = Field(
+        0.8,
+        ge=0.1,
+        le=1,
+        description="Share of the threshold below which a viral post is regular again.",
+    )
+    hot_rate: float = Field(
+        5.0, gt=0, le=1e6, description="Reactions a second from which a regular post is hot."
+    )
+    local_cache_s: float = Field(
+        0.0,
+        ge=0,
+        le=60,
+        description="How long a process may show a viral post's counts again unasked; 0: never.",
+    )
+    cursor_secret: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Signs the cursors of pages; the same in every web process. Without it, a hash"
+        " of database_url does.",
     )
     batch_rows: int = Field(
         2_000, ge=1, le=50_000, description="Most rows a drain writes in one transaction."
@@ -126,6 +171,9 @@ class Settings(BaseSettings):
     )
     retry_cap_s: float = Field(
         10.0, gt=0, le=600, description="Longest delay between two tries of a failed drain."
+    )
+    read_timeout_s: float = Field(
+        1.0, gt=0, le=60, description="Seconds that a read of the web tier waits for PostgreSQL."
     )
     drain_budget_s: float = Field(
         10.0, gt=0, le=600, description="Seconds of work after which a drain hands on the rest."
@@ -212,6 +260,8 @@ class Settings(BaseSettings):
         values: dict[str, str] = {}
         for name in type(self).model_fields:
             value = getattr(self, name)
+            if value is None:
+                continue
             if isinstance(value, SecretStr):
                 value = value.get_secret_value()
             elif isinstance(value, Mapping):
@@ -224,5 +274,5 @@ class Settings(BaseSettings):
 
 def _from_environment(environment: Mapping[str, str]) -> Settings:
     return Settings(
-        **{name: environment[f"REACTIONS_{name.upper()}"] for name in Settings.model_fields}
+        **{name: environment.get(f"REACTIONS_{name.upper()}") for name in Settings.model_fields}
     )

@@ -40,7 +40,8 @@ reaction_types = Table(
     metadata,
     Column("code", SmallInteger, primary_key=True, autoincrement=False),
     Column("name", Text, nullable=False, unique=True),
-    CheckConstraint("code BETWEEN 1 AND 127", name="code"),
+    # 0 stands for tombstones in the counts.
+    CheckConstraint("code BETWEEN 0 AND 127", name="code"),
 )
 
 reactions = Table(
@@ -56,10 +57,12 @@ reactions = Table(
     postgresql_partition_by="HASH (post_id)",
 )
 
-# The newest of a post, and the history of a user; removed reactions are in neither.
+# The newest of a post by type, and the history of a user; removed reactions are in neither. All
+# types together are a merge of the scans of each, so one index serves both kinds of list.
 Index(
-    "ix_reactions_post_newest",
+    "ix_reactions_post_type_newest",
     reactions.c.post_id,
+    reactions.c.reaction,
     reactions.c.version.desc(),
     postgresql_where=text("reaction <> 0"),
 )
@@ -69,6 +72,8 @@ Index(
     reactions.c.version.desc(),
     postgresql_where=text("reaction <> 0"),
 )
+# The tombstones of a user, for their erasure.
+Index("ix_reactions_user_removed", reactions.c.user_id, postgresql_where=text("reaction = 0"))
 
 reaction_counts = Table(
     "reaction_counts",
@@ -86,6 +91,22 @@ reaction_counts = Table(
     Column("count", BigInteger, nullable=False),
     # Room for heap-only updates: the count is the one column that changes, and no index has it.
     postgresql_with={"fillfactor": 70},
+)
+
+# What drains must not write any more.
+deleted_posts = Table(
+    "deleted_posts",
+    metadata,
+    Column("post_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("deleted_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+forgotten_users = Table(
+    "forgotten_users",
+    metadata,
+    Column("user_id", BigInteger, primary_key=True, autoincrement=False),
+    # No reaction of theirs up to this version is to be written.
+    Column("before", BigInteger, nullable=False),
 )
 
 dead_letters = Table(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from redis.exceptions import RedisError
 
 from reactions.client import translate
-from reactions.errors import BatchInterrupted, InvalidArgument
+from reactions.errors import BatchInterrupted, InvalidArgument, PostDeleted
 from reactions.hot import Hot
 from reactions.keys import shard_of
 from reactions.model import Outcome, Status
@@ -17,6 +17,7 @@ from reactions.settings import Settings
 from reactions.validate import check_id, check_reaction
 
 _STATUS = (Status.UNCHANGED, Status.CREATED, Status.REPLACED, Status.REMOVED, Status.ACCEPTED)
+REFUSED = len(_STATUS)
 
 
 class Writer:
@@ -43,16 +44,28 @@ class Writer:
         checked = self._check_items(items)
         replies = self._hot.react_many(checked)
         outcomes: list[Outcome | None] = []
+        deleted: list[int] = []
         failure: RedisError | None = None
         for (_, post_id, code), reply in zip(checked, replies, strict=True):
             if isinstance(reply, RedisError):
                 failure = reply
                 outcomes.append(None)
+            elif reply.status == REFUSED:
+                deleted.append(post_id)
+                outcomes.append(None)
             else:
                 outcomes.append(self._outcome(post_id, code, reply))
         if failure is not None:
             raise BatchInterrupted(str(translate(failure)), outcomes) from failure
+        if deleted:
+            raise PostDeleted(list(dict.fromkeys(deleted)), outcomes)
         return [outcome for outcome in outcomes if outcome is not None]
+
+    def delete_post(self, post_id: int) -> None:
+        self._hot.delete_post(check_id("post_id", post_id))
+
+    def forget_user(self, user_id: int) -> None:
+        self._hot.forget_user(check_id("user_id", user_id))
 
     def _check_items(
         self, items: Iterable[tuple[int, int, str | None]]
@@ -71,7 +84,10 @@ class Writer:
         return checked
 
     def _write(self, user_id: int, post_id: int, code: int) -> Outcome:
-        return self._outcome(post_id, code, self._hot.react(user_id, post_id, code))
+        reply = self._hot.react(user_id, post_id, code)
+        if reply.status == REFUSED:
+            raise PostDeleted([post_id])
+        return self._outcome(post_id, code, reply)
 
     def _outcome(self, post_id: int, code: int, reply: Reacted) -> Outcome:
         status, previous, version, wake = reply

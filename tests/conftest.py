@@ -17,14 +17,17 @@ from redis import Redis
 from sqlalchemy import create_engine, make_url, text
 
 from reactions.api import Reactions
+from reactions.cache import Cache
 from reactions.client import Client, connect
+from reactions.database import Database
 from reactions.embedded import Postgres, Valkey
-from reactions.hot import Hot
+from reactions.erase import Eraser
 from reactions.ledger import Ledger
 from reactions.load import Loader
 from reactions.migrate import migrate
 from reactions.outbox import Outbox
 from reactions.persist import Persister
+from reactions.queries import Queries
 from reactions.settings import Settings
 from reactions.verify import Verification, Verifier
 from tests.servers import running_postgres, running_redis
@@ -93,11 +96,14 @@ class Engine:
     settings: Settings
     client: Client
     reactions: Reactions
-    hot: Hot
+    cache: Cache
     outbox: Outbox
+    database: Database
     ledger: Ledger
+    queries: Queries
     persister: Persister
     loader: Loader
+    eraser: Eraser
 
     def drain(self) -> None:
         """Drain every shard until nothing is pending."""
@@ -105,29 +111,30 @@ class Engine:
             self.persister.drain(range(100))
 
     def verify(self) -> Verification:
-        verifier = Verifier(
-            self.hot, self.outbox, self.ledger, whole_hash=self.settings.viral_threshold
-        )
-        return verifier.verify()
+        return Verifier(self.client, self.database, self.settings).verify()
 
     def close(self) -> None:
         self.reactions.close()
-        self.ledger.close()
+        self.database.close()
         self.client.close()
 
 
 def make_engine(settings: Settings) -> Engine:
     client = connect(settings)
-    hot, outbox, ledger = Hot(client, settings), Outbox(client, settings), Ledger(settings)
+    database = Database(settings)
+    cache, queries = Cache(client, settings), Queries(database)
     return Engine(
         settings,
         client,
         Reactions(settings),
-        hot,
-        outbox,
-        ledger,
-        Persister(outbox, hot, ledger, settings),
-        Loader(hot, ledger, settings),
+        cache,
+        Outbox(client, settings),
+        database,
+        Ledger(database),
+        queries,
+        Persister(client, database, settings),
+        Loader(cache, queries, settings),
+        Eraser(client, database, settings),
     )
 
 

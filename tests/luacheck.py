@@ -20,6 +20,7 @@ from reactions import scripts
 
 FOLDER = Path(__file__).parent.parent / "reactions" / "lua"
 LONGEST = 100
+HEADER = ("KEYS", "ARGV", "reply", "cost")
 GLOBALS = {"redis", "KEYS", "ARGV", "string", "math", "table", "tonumber", "tostring", "ipairs"}
 GLOBALS |= {"pairs", "unpack", "select", "cjson", "type", "error"}
 KEYS_BLOCK = re.compile(r"^-- KEYS.*?(?=^-- ARGV)", re.MULTILINE | re.DOTALL)
@@ -35,16 +36,21 @@ def check(path: Path, declared: Mapping[str, int]) -> list[str]:
         declared: script -> number of keys, as ``reactions.scripts`` has it.
     """
     text = path.read_text("utf-8")
-    found = [*_layout(text), *_header(text, path.stem)]
+    shared = path.stem in {script.include for script in scripts.ALL}
+    found = [*_layout(text), *_header(text, path.stem, () if shared else HEADER)]
     try:
         tree = ast.parse(text)
     except ast.SyntaxException as error:
         line = re.search(r"line (\d+)", str(error))
         found.append((int(line[1]) if line else 1, str(error)))
     else:
-        names = Names()
+        include = next((s.include for s in scripts.ALL if s.name == path.stem), None)
+        names = Names(functions(path.with_name(f"{include}.lua")) if include else ())
         names.walk(tree)
-        found += [*names.problems, *_keys(text, tree, declared.get(path.stem))]
+        if shared:  # what its functions are for is in the files that include it
+            found += [p for p in names.problems if p[1] not in unused(functions(path))]
+        else:
+            found += [*names.problems, *_keys(text, tree, declared.get(path.stem))]
     shown = os.path.relpath(path)
     return [f"{shown}:{line}: {message}" for line, message in sorted(found)]
 
@@ -59,10 +65,19 @@ def _layout(text: str) -> Found:
             yield number, f"{len(line)} characters, more than {LONGEST}"
 
 
-def _header(text: str, name: str) -> Found:
+def functions(path: Path) -> set[str]:
+    """The functions that an included file gives to a script."""
+    return set(re.findall(r"^local function (\w+)", path.read_text("utf-8"), re.MULTILINE))
+
+
+def unused(names: Iterable[str]) -> set[str]:
+    return {f"local {name} is never used" for name in names}
+
+
+def _header(text: str, name: str, parts: Iterable[str]) -> Found:
     if not text.startswith(f"-- {name}: "):
         yield 1, f"does not begin with `-- {name}: `"
-    for part in ("KEYS", "ARGV", "reply", "cost"):
+    for part in parts:
         if not re.search(rf"^-- {part} ", text, re.MULTILINE):
             yield 1, f"the header has no line `-- {part}`"
 
@@ -107,7 +122,8 @@ def _is_keys(node: Any) -> bool:
 class Names:
     """Walks a tree with its scopes at hand: undefined, global, unused and shadowed names."""
 
-    def __init__(self) -> None:
+    def __init__(self, included: Iterable[str] = ()) -> None:
+        self._globals = GLOBALS | set(included)
         self.problems: list[tuple[int, str]] = []
         self._line = 1  # of the last node that has one; a declared name has none of its own
         self._scopes: list[dict[str, int]] = []  # name -> line, negative once it was read
@@ -163,7 +179,7 @@ class Names:
 
     def _declare(self, names: Iterable[Any]) -> None:
         for name in (n.id for n in names if isinstance(n, lua.Name) and n.id != "_"):
-            if name in GLOBALS or any(name in scope for scope in self._scopes):
+            if name in self._globals or any(name in scope for scope in self._scopes):
                 self.problems.append((self._line, f"local {name} shadows another {name}"))
             self._scopes[-1][name] = self._line
 
@@ -178,7 +194,7 @@ class Names:
         scope = next((scope for scope in reversed(self._scopes) if name in scope), None)
         if scope is not None:
             scope[name] = -abs(scope[name])
-        elif name not in GLOBALS:
+        elif name not in self._globals:
             self.problems.append((self._line, f"{name} is not defined"))
 
 

@@ -11,7 +11,8 @@
 --        7 rows after which to take no further post
 --        8 most rows of a post to reply with; a larger one comes without, to be scanned
 -- reply  {0} when another drain has the shard (it is told that we came), else
---        {1, now µs, more, {post, rows, {user, "type:version", ...}}, ...}
+--        {1, now µs, more, {post, rows, since, {user, "type:version", ...}}, ...}
+--        since     when the oldest of the post's changes came, µs
 --        more      posts left with something to do beside what was taken
 --        no posts  nothing was found to do, and the lease is given back
 -- cost   O(posts + rows taken)
@@ -38,7 +39,9 @@ end
 call('DEL', wake)
 local reply = {1, now, 0}
 local taken, behind = 0, 0
-for _, post in ipairs(call('ZRANGE', dirty, 0, most_posts - 1)) do
+local posts = call('ZRANGE', dirty, 0, most_posts - 1, 'WITHSCORES')
+for at = 1, #posts, 2 do
+  local post = posts[at]
   local base = prefix .. post
   local claimed, pending = base .. ':claimed', base .. ':pending'
   -- A claimed hash left by a drain that died is taken again as it is; what came since is behind it.
@@ -65,7 +68,7 @@ for _, post in ipairs(call('ZRANGE', dirty, 0, most_posts - 1)) do
       rows = call('HGETALL', claimed)
     end
     taken = taken + size
-    reply[#reply + 1] = {post, size, rows}
+    reply[#reply + 1] = {post, size, posts[at + 1], rows}
     if taken >= most_rows then
       break
     end

@@ -3,13 +3,23 @@
 -- A claim deletes the token, so what is read between this and the install is either still the
 -- truth, together with what is pending, or refused.
 --
--- KEYS   1 post:claimed  2 post:loading
+-- KEYS   1 post:claimed  2 post:loading  3 post:viral  4 outbox:deleted
 -- ARGV   1 token of this load  2 life of the token in ms
--- reply  1, or 0 when a claim is open: what is read now cannot be cached
+--        3 1 to give way to a load that is under way, 0 to take its place
+--        4 post id
+-- reply  0 when it is refused: what is read now cannot be cached
+--        1 for a regular post, 2 for a viral one
+--        3 for a deleted one: refused for ever
 -- cost   O(1)
 
-if redis.call('EXISTS', KEYS[1]) == 1 then
+local claimed, loading, viral = KEYS[1], KEYS[2], KEYS[3]
+local call = redis.call
+
+if call('SISMEMBER', KEYS[4], ARGV[4]) == 1 then
+  return 3
+end
+if call('EXISTS', claimed) == 1 or ARGV[3] == '1' and call('EXISTS', loading) == 1 then
   return 0
 end
-redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
-return 1
+call('SET', loading, ARGV[1], 'PX', ARGV[2])
+return 1 + call('EXISTS', viral)

@@ -1,33 +1,51 @@
 -- react: record one user's reaction on one post: counts, cache and outbox in one step.
 --
--- KEYS   1 post:reactions  2 post:reaction_counts  3 post:pending  4 post:claimed  5 post:delta
---        6 outbox:dirty    7 outbox:clock          8 outbox:wake
+-- KEYS   1 post:reactions  2 post:reaction_counts  3 post:pending   4 post:claimed  5 post:delta
+--        6 post:recent     7 post:total_reactions  8 post:uniques
+--        9 outbox:dirty   10 outbox:clock         11 outbox:wake   12 outbox:deleted
+--        and in the same slot: the further buckets of post:reactions
 -- ARGV   1 user id
 --        2 post id
 --        3 type code, 0 removes
 --        4 patience: age in µs from which an unanswered wake-up is asked for again
+--        5 most users in the sample of a viral post
 -- reply  {status, previous, version, wake}
 --        status    0 unchanged  1 created  2 replaced  3 removed  4 accepted (earlier one unknown)
+--                  5 refused: the post is deleted
 --        previous  type code; 0 none or unknown
 --        version   µs, rising for each shard; 0 when nothing was written
 --        wake      1 when the caller is to enqueue a drain of this shard
--- cost   O(1): at most 17 commands, whatever the post's size
+-- cost   O(1): a bucket and a sample are bounded, whatever the post's size
 
-local reactions, counts, pending, claimed = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local delta, dirty, clock, wake = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
-local user, post, code, patience = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local reactions, counts, pending, claimed, delta = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local recent, total, uniques = KEYS[6], KEYS[7], KEYS[8]
+local dirty, clock, wake, deleted = KEYS[9], KEYS[10], KEYS[11], KEYS[12]
+local user, post, code, patience, most = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local call = redis.call
 
--- The user's reaction so far: the hash if it is complete (field 0 says so), else the outbox.
+if call('SISMEMBER', deleted, post) == 1 then
+  return {5, 0, 0, 0}
+end
+
+-- What is cached of the user: `home` is the bucket, `whole` that it is there, `listed` its entry.
+local home = reactions
+local whole, listed = unpack(call('HMGET', home, '0', user))
+local size = tonumber(whole) or 0
+if size > 1 or size < -1 then
+  home = bucket_key(reactions, bucket_of(user, math.abs(size)))
+  if home ~= reactions then
+    whole, listed = unpack(call('HMGET', home, '0', user))
+  end
+end
+
+-- The reaction so far: from a complete hash or the sample, else from the outbox.
 local before
-local cached = call('HMGET', reactions, '0', user)
-if cached[1] then
-  before = cached[2] or '0'
+if whole and (listed or size > 0) then
+  before = listed or '0'
 else
   local entry = call('HGET', pending, user) or call('HGET', claimed, user)
   before = entry and string.match(entry, '^%d+')
 end
-
 if before == code then
   return {0, tonumber(code), 0, 0}
 end
@@ -41,25 +59,52 @@ call('HSET', pending, user, code .. ':' .. stamp)
 call('ZADD', dirty, 'NX', string.format('%.0f', now), post)
 
 -- An unknown earlier reaction is taken as none; the acknowledgement of the batch corrects it.
+local gone, come = (before or '0') ~= '0', code ~= '0'
 local counted = call('EXISTS', counts) == 1
-if before and before ~= '0' then
+if gone then
   call('HINCRBY', delta, before, -1)
   if counted then
     call('HINCRBY', counts, before, -1)
   end
 end
-if code ~= '0' then
+if come then
   call('HINCRBY', delta, code, 1)
   if counted then
     call('HINCRBY', counts, code, 1)
   end
 end
 
-if cached[1] then
-  if code == '0' then
-    call('HDEL', reactions, user)
-  else
-    call('HSET', reactions, user, code)
+if size > 0 then
+  if whole then
+    if come then
+      call('HSET', home, user, code)
+    else
+      call('HDEL', home, user)
+    end
+  end
+else -- a post with a complete hash has none of these
+  if gone ~= come and call('EXISTS', total) == 1 then
+    call('INCRBY', total, come and 1 or -1)
+  end
+  if come and call('EXISTS', uniques) == 1 then
+    call('PFADD', uniques, user)
+  end
+end
+if size < 0 then
+  local length = come and call('LPUSHX', recent, user)
+  if not whole or length == 0 then -- a part of the sample is lost, so all of it is
+    drop_buckets(reactions)
+  elseif come then
+    call('HSET', home, user, code)
+    if listed then
+      call('LREM', recent, -1, user)
+    elseif length > tonumber(most) then
+      local oldest = call('RPOP', recent)
+      call('HDEL', bucket_key(reactions, bucket_of(oldest, -size)), oldest)
+    end
+  elseif listed then
+    call('LREM', recent, 1, user)
+    call('HDEL', home, user)
   end
 end
 
@@ -72,12 +117,6 @@ end
 
 local status = 4
 if before then
-  if code == '0' then
-    status = 3
-  elseif before == '0' then
-    status = 1
-  else
-    status = 2
-  end
+  status = not come and 3 or gone and 2 or 1
 end
 return {status, tonumber(before) or 0, version, awaken}

@@ -1,28 +1,32 @@
 -- settle: acknowledge a claimed batch that PostgreSQL has committed, and give the lease back.
 --
--- Counts are written absolutely, database + still pending, so they heal at every batch.
+-- Counts are written absolutely, database + still pending, so they heal at every batch. The tier of
+-- each post is decided here: at the threshold it is viral, below the low mark it is regular again.
+-- A post that lacks what its tier is to have cached is fenced for a load.
 --
--- A regular post that is used often, so that its counts were cached already, is fenced for a load
--- when its hash is not: the caller is to load it, with the token of the lease.
---
--- KEYS   1 outbox:dirty  2 outbox:lease  3 outbox:lags
---        and of each post, in the same slot: reaction_counts, reactions, pending, claimed, delta,
---        loading
+-- KEYS   1 outbox:dirty  2 outbox:lease  3 outbox:lags  4 outbox:deleted
+--        and of each post, in the same slot: reaction_counts, reactions and its buckets, viral,
+--        total_reactions, recent, uniques, pending, claimed, delta, loading
 -- ARGV   1 prefix of the shard's post keys
 --        2 token of the lease
 --        3 when the batch was claimed (µs): nothing pending now is older
---        4 reactions from which a post is viral, and is not loaded
---        5 life of a load's token in ms
---        6 number of lag buckets, then for each: upper bound in µs, reactions
---        then for each post: post id, TTL in ms, 1 to drop the cached hash (rows were refused),
+--        4 reactions from which a post is viral  5 below which it is no longer
+--        6 most users in a sample  7 entries in a bucket from which a hash is to grow
+--        8 life of a load's token in ms  9-12 TTL in ms of a cold, regular, hot and viral post
+--        13 number of lag buckets, then for each: upper bound in µs, reactions
+--        then for each post: post id; share of the TTL to use, in thousandths; 1 when hot;
+--        1 to drop what is cached of users (rows were refused), 2 when the post is deleted;
 --        number of types, then for each: type code, count in the database
 -- reply  {0} when the lease is no longer ours: nothing was changed, else
---        {1, posts still dirty, 1 when another drain came by, post fenced for a load, ...}
--- cost   O(posts x types)
+--        {1, posts still dirty, 1 when another drain came by, post, what, ...}
+--        what  1 fenced, with the token of the lease, for a load of the complete hash
+--              2 the same, of the sample
+--              3 the complete hash is to grow
+-- cost   O(posts x (types + buckets))
 
-local dirty, lease, lags = KEYS[1], KEYS[2], KEYS[3]
+local dirty, lease, lags, deleted = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local prefix, token, claimed_at = ARGV[1], ARGV[2], ARGV[3]
-local viral, life = tonumber(ARGV[4]), ARGV[5]
+local threshold, low, most, full = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 local call = redis.call
 
 local owner, _, bounced = string.match(call('GET', lease) or '', '^([^|]*)|(%d+)|(%d)$')
@@ -30,51 +34,108 @@ if owner ~= token then
   return {0}
 end
 
-local at = 7
-for _ = 1, tonumber(ARGV[6]) do
-  call('HINCRBY', lags, ARGV[at], ARGV[at + 1])
-  at = at + 2
+local at = 13
+local function take()
+  at = at + 1
+  return ARGV[at]
 end
 
-local cold = {}
-while at <= #ARGV do
-  local post, ttl, drop, types = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
-  at = at + 4
-  local base = prefix .. post
-  local counts, reactions = base .. ':reaction_counts', base .. ':reactions'
-
-  local total = {}
-  for _ = 1, types do
-    total[ARGV[at]] = tonumber(ARGV[at + 1])
-    at = at + 2
+-- The counts with what is pending; their sum, and whether they were cached before.
+local function settle_counts(base)
+  local counted = {}
+  for _ = 1, tonumber(take()) do
+    local code = take()
+    counted[code] = tonumber(take())
   end
   local delta = call('HGETALL', base .. ':delta')
   for i = 1, #delta, 2 do
-    total[delta[i]] = (total[delta[i]] or 0) + tonumber(delta[i + 1])
+    counted[delta[i]] = (counted[delta[i]] or 0) + tonumber(delta[i + 1])
   end
   local fields, sum = {}, 0
-  for code, count in pairs(total) do
+  for code, count in pairs(counted) do
     fields[#fields + 1] = code
     fields[#fields + 1] = count
     sum = sum + count
   end
-  local often = call('DEL', counts) == 1
+  local often = call('DEL', base .. ':reaction_counts') == 1
   if #fields > 0 then
-    call('HSET', counts, unpack(fields))
-    call('PEXPIRE', counts, ttl)
+    call('HSET', base .. ':reaction_counts', unpack(fields))
   end
+  return sum, often
+end
 
-  if drop == '1' then
-    call('UNLINK', reactions)
-  else
-    local cached = call('PEXPIRE', reactions, ttl) == 1
-    if often and not cached and sum < viral then
-      call('SET', base .. ':loading', token, 'PX', life)
-      cold[#cold + 1] = post
+-- The caches of a viral post: the number of its buckets (0: no sample), and whether it is short.
+local function settle_viral(base, size, sum, ttl)
+  call('SET', base .. ':viral', '1', 'PX', ttl)
+  if size > 0 then
+    refresh_buckets(base .. ':reactions', size, ttl) -- still complete: the sample takes its place
+    return true
+  end
+  call('SET', base .. ':total_reactions', string.format('%.0f', sum), 'PX', ttl)
+  call('PEXPIRE', base .. ':uniques', ttl)
+  return size == 0
+    or call('PEXPIRE', base .. ':recent', ttl) == 0
+    or refresh_buckets(base .. ':reactions', size, ttl) < -size
+    or call('LLEN', base .. ':recent') < math.min(most, sum)
+end
+
+local function settle_post(base, sum, often, share, hot)
+  local reactions = base .. ':reactions'
+  local size = tonumber(call('HGET', reactions, '0')) or 0
+  local viral = size < 0 or call('EXISTS', base .. ':viral') == 1
+  local function ttl(index)
+    return math.max(1, math.floor(ARGV[index] * share / 1000))
+  end
+  if sum >= threshold or viral and sum >= low then
+    call('PEXPIRE', base .. ':reaction_counts', ttl(12))
+    return settle_viral(base, size, sum, ttl(12)) and 2
+  end
+  if viral then
+    call('UNLINK', base .. ':viral', base .. ':total_reactions', base .. ':recent',
+      base .. ':uniques')
+    if size < 0 then
+      drop_buckets(reactions)
+      size = 0
     end
   end
+  local life = ttl(hot and 11 or size > 0 and 10 or 9)
+  call('PEXPIRE', base .. ':reaction_counts', life)
+  if size == 0 then
+    return often and 1
+  elseif refresh_buckets(reactions, size, life) < size then
+    return 1
+  end
+  return sum > size * full and 3
+end
 
+for _ = 1, tonumber(ARGV[13]) do
+  call('HINCRBY', lags, take(), take())
+end
+
+local reply = {}
+while at < #ARGV do
+  local post, share, hot, drop = take(), tonumber(take()), take() == '1', take()
+  local base = prefix .. post
+  local sum, often = settle_counts(base)
+  if drop ~= '0' then
+    drop_buckets(base .. ':reactions')
+    call('UNLINK', base .. ':recent', base .. ':uniques')
+  end
   call('UNLINK', base .. ':claimed')
+  if drop == '2' or call('SISMEMBER', deleted, post) == 1 then
+    call('SADD', deleted, post)
+    call('UNLINK', base .. ':pending', base .. ':delta', base .. ':reaction_counts')
+    call('UNLINK', base .. ':viral', base .. ':total_reactions', base .. ':loading')
+  else
+    local what = settle_post(base, sum, often, share, hot)
+    if what and what < 3 then
+      call('SET', base .. ':loading', token, 'PX', ARGV[8])
+    end
+    if what then
+      reply[#reply + 1] = post
+      reply[#reply + 1] = what
+    end
+  end
   if call('EXISTS', base .. ':pending') == 1 then
     call('ZADD', dirty, 'XX', claimed_at, post)
   else
@@ -83,4 +144,4 @@ while at <= #ARGV do
 end
 
 call('DEL', lease)
-return {1, call('ZCARD', dirty), tonumber(bounced), unpack(cold)}
+return {1, call('ZCARD', dirty), tonumber(bounced), unpack(reply)}

@@ -2,6 +2,8 @@
 
 from reactions.tasks.app import app
 from reactions.tasks.drain import drain
+from reactions.tasks.erase import erase
+from reactions.tasks.load import load
 from reactions.tasks.sweep import sweep
 
-__all__ = ["app", "drain", "sweep"]
+__all__ = ["app", "drain", "erase", "load", "sweep"]

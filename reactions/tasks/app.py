@@ -9,11 +9,14 @@ from typing import Any
 from celery import signals
 
 from reactions.broker import make_app
-from reactions.client import connect
-from reactions.hot import Hot
-from reactions.ledger import Ledger
+from reactions.cache import Cache
+from reactions.client import Client, connect
+from reactions.database import Database
+from reactions.erase import Eraser
+from reactions.load import Loader
 from reactions.outbox import Outbox
 from reactions.persist import Persister
+from reactions.queries import Queries
 from reactions.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -23,22 +26,45 @@ app = make_app(settings)
 
 
 @cache
-def outbox() -> Outbox:
+def client() -> Client:
     """One for each worker process: made on first use, so never shared across a fork."""
-    return Outbox(connect(settings), settings)
+    return connect(settings)
+
+
+@cache
+def database() -> Database:
+    """One for each worker process."""
+    return Database(settings, name="reactions-worker")
+
+
+@cache
+def outbox() -> Outbox:
+    """One for each worker process."""
+    return Outbox(client(), settings)
 
 
 @cache
 def persister() -> Persister:
     """One for each worker process."""
-    hot = Hot(connect(settings), settings)
-    return Persister(outbox(), hot, Ledger(settings, name="reactions-worker"), settings)
+    return Persister(client(), database(), settings)
+
+
+@cache
+def loader() -> Loader:
+    """One for each worker process."""
+    return Loader(Cache(client(), settings), Queries(database()), settings)
+
+
+@cache
+def eraser() -> Eraser:
+    """One for each worker process."""
+    return Eraser(client(), database(), settings)
 
 
 @signals.worker_process_init.connect
 def _fresh(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
-    outbox.cache_clear()
-    persister.cache_clear()
+    for made in (client, database, outbox, persister, loader, eraser):
+        made.cache_clear()
 
 
 @signals.worker_ready.connect

@@ -127,5 +127,5 @@ class Lane:
 def clean(engine: Engine) -> None:
     """Empty both stores, but for the reaction types: a worker registers them once."""
     engine.client.flushdb()
-    with engine.ledger.engine.begin() as connection:
+    with engine.database.engine.begin() as connection:
         connection.execute(text("TRUNCATE reactions, reaction_counts, dead_letters"))

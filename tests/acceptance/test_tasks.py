@@ -29,7 +29,7 @@ def react(lane: Lane, *users: int, post_id: int = POST) -> None:
 
 
 def rows(lane: Lane, post_id: int = POST) -> dict[int, int]:
-    return lane.engine.ledger.reactions([post_id])[post_id]
+    return lane.engine.queries.reactions([post_id])[post_id]
 
 
 def claim(lane: Lane, shard: int = SHARD) -> Claim:
@@ -48,7 +48,7 @@ def finish(lane: Lane, held: Claim) -> Drained:
 def assert_drained(lane: Lane, *users: int) -> None:
     assert lane.engine.outbox.pending() == 0
     assert rows(lane) == dict.fromkeys(users, 1)
-    assert lane.engine.ledger.counts([POST])[POST] == {1: len(users)}
+    assert lane.engine.queries.counts([POST])[POST] == {1: len(users)}
     assert lane.engine.verify().holds
 
 

@@ -74,6 +74,6 @@ def test_a_plain_install_of_the_wheel_works_without_the_checkout(
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith(str(folder))
-    assert engine.ledger.counts([1042])[1042] == {1: 1}
+    assert engine.queries.counts([1042])[1042] == {1: 1}
     command = [str(folder / "bin" / "reactions"), "--version"]
     assert subprocess.run(command, check=True, capture_output=True).stdout

@@ -34,7 +34,7 @@ def assert_swept(
 ) -> None:
     """A reaction that nobody was told about becomes durable: that is the sweep."""
     unheard.react(user, POST, "like")
-    wait_until(lambda: ready() and user in engine.ledger.reactions([POST])[POST], 30, "the sweep")
+    wait_until(lambda: ready() and user in engine.queries.reactions([POST])[POST], 30, "the sweep")
     wait_until(lambda: engine.outbox.pending() == 0, what="the drain has settled")
     assert engine.verify().holds
 
@@ -75,7 +75,7 @@ def test_a_reaction_becomes_durable(engine: Engine) -> None:
     client.react(3, POST, "sad")
     client.unreact(3, POST)
     wait_until(lambda: engine.outbox.pending() == 0, what="the wake-up has been answered")
-    assert engine.ledger.reactions([POST]) == {POST: {1: 1, 2: 4}}
+    assert engine.queries.reactions([POST]) == {POST: {1: 1, 2: 4}}
     assert client.counts(POST) == {**dict.fromkeys(client.counts(POST), 0), "like": 1, "wow": 1}
     assert engine.verify().holds
     # The acknowledgement gave the lease back: the next drain need not wait for it to lapse.
@@ -126,7 +126,7 @@ def test_a_wake_up_that_never_came_is_swept(
     wait_until(lambda: unheard.relay_stats().failed, what="the broker was tried")
     start_beat("beat")
     wait_until(lambda: engine.outbox.pending() == 0, what="the sweep")
-    rows = engine.ledger.reactions(range(POST + 1, POST + 21))
+    rows = engine.queries.reactions(range(POST + 1, POST + 21))
     assert rows == {POST + user: {user: 1} for user in range(1, 21)}
     assert engine.verify().holds
 
@@ -146,4 +146,4 @@ def test_of_two_beats_one_leads_and_the_other_takes_over(
     leader.kill()
     assert_swept(engine, unheard, user=2)
     assert standby.leads()
-    assert engine.ledger.counts([POST]) == {POST: {1: 2}}
+    assert engine.queries.counts([POST]) == {POST: {1: 2}}

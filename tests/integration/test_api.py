@@ -49,7 +49,7 @@ def test_outcomes_of_a_cold_and_of_a_loaded_post(engine: Engine) -> None:
     assert (first.status, first.reaction, first.previous) == (Status.ACCEPTED, "like", None)
     assert isinstance(first.version, int)
     engine.drain()
-    assert engine.loader.reactions(1042)
+    assert engine.loader.load([1042])
     assert client.react(1, 1042, "like") == reactions.Outcome(
         Status.UNCHANGED, "like", "like", None
     )
@@ -282,10 +282,10 @@ def test_a_fork_while_another_thread_makes_the_default_client_does_not_hang() ->
 
 def test_closing_closes_the_connections_to_the_database(engine: Engine) -> None:
     engine.reactions.counts(9)
-    loader = engine.reactions._loader
-    assert loader is not None
+    reader = engine.reactions._reader
+    assert reader is not None
     engine.reactions.close()
-    assert loader[1].engine.pool.status().count("Connections in pool: 0") == 1
+    assert reader[1].engine.pool.status().count("Connections in pool: 0") == 1
 
 
 def test_the_module_functions_use_a_client_from_the_environment(
@@ -324,7 +324,7 @@ def test_hot_path_and_drain_stay_within_their_slots(
             client.script_flush()
         engine.drain()
         assert engine.reactions.counts(5)["love"] == 1
-        assert engine.loader.reactions(5)
+        assert engine.loader.load([5])
         assert engine.reactions.counts(77)["like"] == 0
         found = engine.verify()
         assert (found.holds, found.posts, found.reactions) == (True, 29, 58)

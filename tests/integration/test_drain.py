@@ -12,9 +12,9 @@ from sqlalchemy import text
 
 from reactions import keys
 from reactions.api import Reactions
+from reactions.database import Database
 from reactions.errors import ReactionsUnavailable
-from reactions.hot import Hot
-from reactions.ledger import Ledger, Recorded
+from reactions.ledger import Recorded
 from reactions.model import Row
 from reactions.outbox import Outbox
 from reactions.persist import Batch, Drained, DrainFailed, Persister
@@ -34,7 +34,7 @@ def step(engine: Engine, batch_rows: int, **update: int) -> Engine:
     """The same stores with a smaller batch."""
     settings = engine.settings.model_copy(update={"batch_rows": batch_rows, **update})
     engine.outbox = Outbox(engine.client, settings)
-    engine.persister = Persister(engine.outbox, engine.hot, engine.ledger, settings)
+    engine.persister = Persister(engine.client, engine.database, settings)
     return engine
 
 
@@ -43,7 +43,7 @@ def test_counts_and_rows_agree_after_a_drain(engine: Engine) -> None:
     engine.reactions.react(1, POST, "love")
     engine.reactions.unreact(2, POST)
     engine.drain()
-    assert engine.ledger.counts([POST])[POST] == {1: 48, 2: 1}
+    assert engine.queries.counts([POST])[POST] == {1: 48, 2: 1}
     assert engine.reactions.counts(POST)["like"] == 48
     assert engine.verify().holds
 
@@ -53,7 +53,7 @@ def test_a_user_who_toggles_is_persisted_once(engine: Engine) -> None:
         engine.reactions.react(1, POST, reaction)
     assert engine.outbox.pending() == 1
     assert engine.persister.drain([SHARD]).rows == 1
-    assert engine.ledger.reactions([POST]) == {POST: {1: 5}}
+    assert engine.queries.reactions([POST]) == {POST: {1: 5}}
 
 
 def test_a_removal_leaves_a_tombstone_and_zero_counts(engine: Engine) -> None:
@@ -61,9 +61,9 @@ def test_a_removal_leaves_a_tombstone_and_zero_counts(engine: Engine) -> None:
     engine.drain()
     engine.reactions.unreact(1, POST)
     engine.drain()
-    assert engine.ledger.reactions([POST]) == {POST: {}}
-    assert engine.ledger.counts([POST]) == {POST: {1: 0}}
-    with engine.ledger.engine.connect() as connection:
+    assert engine.queries.reactions([POST]) == {POST: {}}
+    assert engine.queries.counts([POST]) == {POST: {1: 0}}
+    with engine.database.engine.connect() as connection:
         stored = connection.execute(text("SELECT reaction FROM reactions WHERE post_id = 1042"))
         assert stored.scalars().all() == [0]
 
@@ -84,7 +84,7 @@ def test_a_batch_recorded_twice_changes_nothing_the_second_time(engine: Engine) 
     engine.persister.record([claim], first)
     engine.persister.record([claim], second)
     assert (first.changed, second.changed) == (20, 0)
-    assert engine.ledger.counts([POST])[POST] == {1: 20}
+    assert engine.queries.counts([POST])[POST] == {1: 20}
 
 
 @pytest.mark.parametrize("batch_rows", [1, 7, 100])
@@ -93,7 +93,7 @@ def test_a_post_larger_than_a_batch_goes_in_pieces(engine: Engine, batch_rows: i
     done = step(engine, batch_rows).persister.drain([SHARD])
     assert done.rows >= 600
     assert engine.outbox.pending() == 0
-    assert engine.ledger.counts([POST])[POST] == {1: 600}
+    assert engine.queries.counts([POST])[POST] == {1: 600}
     assert engine.verify().holds
 
 
@@ -106,7 +106,7 @@ def test_a_large_post_with_a_field_that_is_no_user_is_drained_all_the_same(
     engine.client.hset(keys.post_pending(POST), field, "1:5")
     done = step(engine, 50).persister.drain([SHARD])
     assert (done.refused, engine.outbox.pending()) == (1, 0)
-    assert engine.ledger.counts([POST])[POST] == {1: 600}
+    assert engine.queries.counts([POST])[POST] == {1: 600}
 
 
 def test_a_drain_that_dies_in_the_middle_of_a_large_post_goes_on_where_it_was(
@@ -118,7 +118,7 @@ def test_a_drain_that_dies_in_the_middle_of_a_large_post_goes_on_where_it_was(
     pieces = engine.outbox.scan(POST)
     for _ in range(3):
         fields, entries = next(pieces)
-        engine.persister._record_entries(entries, Batch(), Drained())
+        engine.persister._record_entries(entries, claim.until(), Batch(), Drained())
         assert engine.outbox.trim(claim, POST, fields)
     left = engine.client.hlen(keys.post_claimed(POST))
     assert left < 2000
@@ -145,7 +145,7 @@ def test_a_scan_cut_by_a_restart_of_redis_loses_nothing(tmp_path: Path, settings
         )
         engine = make_engine(own)
         react(engine, 5000)
-        record, calls = engine.ledger.record, itertools.count()
+        record, calls = engine.persister._ledger.record, itertools.count()
 
         def recording(rows: Sequence[Row]) -> Recorded:
             if next(calls) == 5:
@@ -153,9 +153,9 @@ def test_a_scan_cut_by_a_restart_of_redis_loses_nothing(tmp_path: Path, settings
                 server.start()
             return record(rows)
 
-        engine.ledger.record = recording  # type: ignore[method-assign]
+        engine.persister._ledger.record = recording  # type: ignore[method-assign]
         engine.drain()
-        assert engine.ledger.counts([POST])[POST] == {1: 5000}
+        assert engine.queries.counts([POST])[POST] == {1: 5000}
         assert engine.verify().holds
         engine.close()
 
@@ -179,14 +179,15 @@ def test_small_posts_do_not_wait_for_a_large_one(engine: Engine) -> None:
     react(engine, 600)
     react(engine, 1, POST + 1)
     order: list[int] = []
-    record = engine.ledger.record
+    step(engine, 50)
+    record = engine.persister._ledger.record
 
     def recording(rows: Sequence[Row]) -> Recorded:
         order.append(rows[0].post_id)
         return record(rows)
 
-    engine.ledger.record = recording  # type: ignore[method-assign]
-    step(engine, 50).persister.drain([SHARD, SHARD + 1])
+    engine.persister._ledger.record = recording  # type: ignore[method-assign]
+    engine.persister.drain([SHARD, SHARD + 1])
     assert order[0] == POST + 1
     assert engine.verify().holds
 
@@ -218,7 +219,7 @@ def test_a_stale_drain_can_neither_settle_nor_undo(engine: Engine) -> None:
     assert (late.changed, late.lost) == (0, 1)
     assert engine.outbox.pending() == 1
     engine.drain()
-    assert engine.ledger.counts([POST])[POST] == {1: 3, 2: 1, 4: 1}
+    assert engine.queries.counts([POST])[POST] == {1: 3, 2: 1, 4: 1}
     assert engine.verify().holds
 
 
@@ -253,7 +254,7 @@ def test_a_row_that_is_refused_holds_up_nothing_else(engine: Engine, user: str, 
     assert engine.outbox.pending() == 0
     assert engine.ledger.dead_letters() == 1
     healthy = 9 if user != "7" else 8
-    assert engine.ledger.counts([POST, POST + 100]) == {POST: {1: healthy}, POST + 100: {1: 9}}
+    assert engine.queries.counts([POST, POST + 100]) == {POST: {1: healthy}, POST + 100: {1: 9}}
     assert engine.reactions.counts(POST)["like"] == healthy
     assert engine.verify().holds
 
@@ -271,7 +272,7 @@ def test_without_a_database_a_drain_fails_and_keeps_its_claim(
     nowhere = settings.model_copy(
         update={"database_url": Settings(database_url="postgresql://127.0.0.1:1/x").database_url}
     )
-    persister = Persister(engine.outbox, Hot(engine.client, settings), Ledger(nowhere), settings)
+    persister = Persister(engine.client, Database(nowhere), settings)
     persister._registered = True  # past the first contact, as a worker in service is
     with pytest.raises(DrainFailed) as failure:
         persister.drain([SHARD])
@@ -300,7 +301,7 @@ def test_a_backlog_of_many_batches_does_not_outlive_its_leases(engine: Engine) -
 
 def test_a_budget_that_runs_out_hands_on_the_rest(engine: Engine, settings: Settings) -> None:
     hurried = settings.model_copy(update={"drain_budget_s": 0.0})
-    persister = Persister(engine.outbox, engine.hot, engine.ledger, hurried)
+    persister = Persister(engine.client, engine.database, hurried)
     react(engine, 1)
     assert persister.drain([SHARD]).leftover == [SHARD]
 
@@ -317,7 +318,7 @@ def test_the_whole_keyspace_has_a_ttl_or_is_outbox(engine: Engine) -> None:
     for post in range(1, 30):
         react(engine, post, post)
     engine.drain()
-    assert engine.loader.reactions(29)
+    assert engine.loader.load([29])
     engine.reactions.counts(77)  # a cold post
     react(engine, 40, 5)
     engine.outbox.claim({6: "", 5: ""})
@@ -333,8 +334,8 @@ def test_a_cold_count_is_read_once_and_cached(engine: Engine) -> None:
     engine.drain()
     engine.client.delete(keys.post_reaction_counts(POST))
     assert engine.reactions.counts(POST)["like"] == 5
-    engine.ledger.close()
-    with engine.ledger.engine.begin() as connection:
+    engine.database.close()
+    with engine.database.engine.begin() as connection:
         connection.execute(text("UPDATE reaction_counts SET count = 0"))
     assert engine.reactions.counts(POST)["like"] == 5
 

@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from sqlalchemy import inspect, text
 
 from alembic import command
+from reactions.database import Database
 from reactions.embedded import Postgres
 from reactions.errors import ReactionsUnavailable, TypesMismatch
 from reactions.ledger import LOCK_CLASS, RECORD, Ledger, RowsRefused
 from reactions.migrate import at_head, config_for, migrate
 from reactions.model import Row
+from reactions.queries import Queries
 from reactions.settings import Settings
 from reactions.tables import PARTITIONS, metadata
 from tests.servers import running_postgres
@@ -32,10 +34,20 @@ def postgres(request: pytest.FixtureRequest) -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def ledger(database_url: str) -> Iterator[Ledger]:
-    ledger = Ledger(Settings(database_url=database_url, database_timeout_s=2))
-    yield ledger
-    ledger.close()
+def ledger(database: Database) -> Ledger:
+    return Ledger(database)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(Settings(database_url=database_url, database_timeout_s=2))
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def queries(database: Database) -> Queries:
+    return Queries(database)
 
 
 class Model:
@@ -76,9 +88,9 @@ batches = st.lists(rows, min_size=1, max_size=12, unique_by=lambda row: (row.pos
 )
 @given(st.lists(batches, max_size=6))
 def test_any_batches_in_any_order_agree_with_the_model(
-    ledger: Ledger, batches: list[list[Row]]
+    ledger: Ledger, database: Database, queries: Queries, batches: list[list[Row]]
 ) -> None:
-    with ledger.engine.begin() as connection:
+    with database.engine.begin() as connection:
         connection.execute(text("TRUNCATE reactions, reaction_counts"))
     model = Model()
     for batch in batches:
@@ -86,12 +98,13 @@ def test_any_batches_in_any_order_agree_with_the_model(
         assert recorded.changed == model.record(batch)
         for post_id, counts in recorded.counts.items():
             assert {k: v for k, v in counts.items() if v} == model.counts(post_id)
-    for post_id, stored in ledger.stored([1, 2, 3], 100).items():
-        assert {k: v for k, v in stored.counts.items() if v} == model.counts(post_id)
-        assert stored.tally == model.counts(post_id)
+    for post_id, stored in queries.stored([1, 2, 3], 100).items():
+        assert {k: v for k, v in stored.counts.items() if k and v} == model.counts(post_id)
+        assert stored.tally == {code: n for code, n in stored.counts.items() if n}
+        assert queries.count_ever(post_id) == sum(post == post_id for post, _ in model.rows)
 
 
-def test_counts_stay_exact_when_batches_of_one_shard_race(ledger: Ledger) -> None:
+def test_counts_stay_exact_when_batches_of_one_shard_race(ledger: Ledger, queries: Queries) -> None:
     """Replays and new versions of the same rows from eight threads at once."""
     batches = [
         [Row(1042, user, 1 + (version + user) % 3, version) for user in range(1, 30)]
@@ -99,12 +112,14 @@ def test_counts_stay_exact_when_batches_of_one_shard_race(ledger: Ledger) -> Non
     ]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(ledger.record, batches + batches[::-1]))
-    stored = ledger.stored([1042], 100)[1042]
+    stored = queries.stored([1042], 100)[1042]
     assert stored.counts == stored.tally
     assert stored.rows == {user: 1 + (24 + user) % 3 for user in range(1, 30)}
 
 
-def test_batches_over_the_same_shards_in_any_order_never_deadlock(ledger: Ledger) -> None:
+def test_batches_over_the_same_shards_in_any_order_never_deadlock(
+    ledger: Ledger, queries: Queries
+) -> None:
     posts = list(range(1, 41))
     batches = [
         [Row(post, user, 1, version) for post in (posts if version % 2 else posts[::-1])]
@@ -112,26 +127,28 @@ def test_batches_over_the_same_shards_in_any_order_never_deadlock(ledger: Ledger
     ]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(ledger.record, batches))
-    assert ledger.counts(posts) == {post: {1: 3} for post in posts}
+    assert queries.counts(posts) == {post: {1: 3} for post in posts}
 
 
-def test_a_refused_row_takes_its_batch_with_it(ledger: Ledger) -> None:
+def test_a_refused_row_takes_its_batch_with_it(ledger: Ledger, queries: Queries) -> None:
     with pytest.raises(RowsRefused, match="fk_reaction_counts_reaction"):
         ledger.record([Row(1, 1, 1, 1), Row(1, 2, 99, 1)])
-    assert ledger.reactions([1]) == {1: {}}
+    assert queries.reactions([1]) == {1: {}}
 
 
-def test_a_lock_that_is_not_given_back_is_an_error_in_time(ledger: Ledger) -> None:
-    with ledger.engine.begin() as other:
+def test_a_lock_that_is_not_given_back_is_an_error_in_time(
+    ledger: Ledger, database: Database
+) -> None:
+    with database.engine.begin() as other:
         other.execute(text(f"SELECT pg_advisory_xact_lock({LOCK_CLASS}, 1)"))
         with pytest.raises(ReactionsUnavailable, match="timeout"):
             ledger.record([Row(1, 1, 1, 1)])
     assert ledger.record([Row(1, 1, 1, 1)]).changed == 1
 
 
-def test_a_connection_that_died_is_replaced(ledger: Ledger) -> None:
+def test_a_connection_that_died_is_replaced(ledger: Ledger, database: Database) -> None:
     ledger.record([Row(1, 1, 1, 1)])
-    with ledger.engine.connect() as other:
+    with database.engine.connect() as other:
         other.execute(
             text(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -142,7 +159,7 @@ def test_a_connection_that_died_is_replaced(ledger: Ledger) -> None:
 
 
 def test_an_error_shows_neither_statement_nor_password() -> None:
-    secret = Ledger(Settings(database_url="postgresql://me:hunter2@127.0.0.1:1/x"))
+    secret = Ledger(Database(Settings(database_url="postgresql://me:hunter2@127.0.0.1:1/x")))
     with pytest.raises(ReactionsUnavailable) as error:
         secret.record([Row(1, 1, 1, 1)])
     shown = f"{error.value} {error.value!r} {error.value.__cause__}"
@@ -157,18 +174,18 @@ def test_a_code_keeps_its_name(ledger: Ledger) -> None:
         ledger.register_types({"heart": 1})
 
 
-def test_posts_walks_everything_once(ledger: Ledger) -> None:
+def test_posts_walks_everything_once(ledger: Ledger, queries: Queries) -> None:
     wanted = list(range(1, 60))
     ledger.record([Row(post, user, 1, 1) for post in wanted for user in (1, 2)])
     seen: list[int] = []
-    while chunk := ledger.posts(seen[-1] if seen else 0, 7):
+    while chunk := queries.posts(seen[-1] if seen else 0, 7):
         seen += chunk
     assert seen == wanted
 
 
-def test_a_batch_finds_its_rows_by_index(ledger: Ledger) -> None:
+def test_a_batch_finds_its_rows_by_index(database: Database) -> None:
     """A batch must not read the table, however many partitions there are."""
-    with ledger.engine.begin() as connection:
+    with database.engine.begin() as connection:
         connection.execute(
             text(
                 "INSERT INTO reactions SELECT 1 + i / 100, 1 + i % 100, 1, 1 "
@@ -189,8 +206,8 @@ def test_a_batch_finds_its_rows_by_index(ledger: Ledger) -> None:
 # -- migrations ------------------------------------------------------------------------------------
 
 
-def test_metadata_and_migrations_agree(ledger: Ledger) -> None:
-    with ledger.engine.connect() as connection:
+def test_metadata_and_migrations_agree(database: Database) -> None:
+    with database.engine.connect() as connection:
         context = MigrationContext.configure(
             connection, opts={"include_object": _ours, "compare_server_default": True}
         )
@@ -202,15 +219,15 @@ def _ours(_object: object, name: str | None, kind: str, *_: object) -> bool:
     return not (kind in {"table", "index"} and (name or "").startswith("reactions_"))
 
 
-def test_down_and_up_again(database_url: str, ledger: Ledger) -> None:
+def test_down_and_up_again(database_url: str, database: Database) -> None:
     settings = Settings(database_url=database_url)
     assert at_head(settings)
     migrate(settings, "base")
-    assert inspect(ledger.engine).get_table_names() == ["alembic_version"]
+    assert inspect(database.engine).get_table_names() == ["alembic_version"]
     assert not at_head(settings)
     migrate(settings)
     assert at_head(settings)
-    partitions = [t for t in inspect(ledger.engine).get_table_names() if t[:10] == "reactions_"]
+    partitions = [t for t in inspect(database.engine).get_table_names() if t[:10] == "reactions_"]
     assert len(partitions) == PARTITIONS
 
 

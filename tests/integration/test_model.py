@@ -1,29 +1,42 @@
-"""A model beside the system: any order of reactions, drain steps, crashes, losses and loads.
+"""A model beside the system: any order of reactions, drain steps, crashes, losses, loads, erasures.
 
 A drain is taken apart into its steps; each may be the last of its process, may be repeated, or may
-come late, after another drain took over. Any cache key may vanish at any moment. A load is
-taken apart too. In the end everything is drained, and rows, counts and caches must equal the model.
+come late, after another drain took over. Any cache key may vanish at any moment. Loads of posts and
+of users are taken apart too. Sample, buckets and threshold are so small that posts change their
+tier, grow and shrink all the time. In the end everything is drained, and rows, counts and caches
+must equal the model.
 """
 
 from __future__ import annotations
 
 import itertools
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
 
+import pytest
 from hypothesis import HealthCheck, note
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from reactions import keys
-from reactions.model import Status
+from reactions import buckets, keys, load, scripts, verify
+from reactions.cache import Snapshot
+from reactions.errors import PostDeleted
+from reactions.model import Row, Status, Tier
 from reactions.outbox import Claim
-from reactions.persist import Batch, Drained
-from tests.conftest import Engine
+from reactions.persist import Batch, Drained, Persister
+from reactions.scripts import run_many
+from reactions.users import Users
+from reactions.verify import Verification, Verifier
+from tests.conftest import Engine, make_engine
 
 _fresh = itertools.count(1)
 
-USERS = st.integers(1, 2)  # few, so that changes of one reaction meet at every step
+SAMPLE = 3
+THRESHOLD = 4
+USERS = st.integers(1, 6)
+FEW = st.integers(1, 2)  # so that changes of one reaction meet at every step
 WHICH = st.integers(0, 2)  # the first two posts share a shard, the third has another
 REACTIONS = st.sampled_from(["like", "love"])
 
@@ -36,6 +49,18 @@ class Drain:
         self.batch: Batch | None = None
 
 
+@dataclass
+class Load:
+    """One load of a post somewhere between its reading and its install."""
+
+    post: int
+    token: str
+    rows: dict[int, int]
+    counts: dict[int, int]
+    newest: list[Row]
+    ever: list[int]
+
+
 class System(RuleBasedStateMachine):
     """The rules; the engine is set by the test, its stores serve all examples."""
 
@@ -45,25 +70,49 @@ class System(RuleBasedStateMachine):
         super().__init__()
         base = next(_fresh) * 10_000
         self.posts = (base + 7, base + 107, base + 8)
+        self.first = base  # of the users, who are nobody else's
+        self.users = Users(self.engine.client, self.engine.settings)
         self.model: dict[tuple[int, int], str] = {}
+        self.versions: dict[tuple[int, int], int] = {}
+        self.ever: set[tuple[int, int]] = set()
+        self.touched: set[tuple[int, int]] = set()
+        self.deleted: set[int] = set()
         self.drains: list[Drain] = []
-        self.loads: list[tuple[int, str, dict[int, int], dict[int, int]]] = []
+        self.loads: list[Load] = []
+        self.recalls: list[tuple[int, str, dict[int, int]]] = []
 
     # -- reactions -----------------------------------------------------------------------------
 
-    @rule(user=USERS, which=WHICH, reaction=REACTIONS)
+    @rule(user=st.one_of(FEW, USERS), which=WHICH, reaction=REACTIONS)
     def react(self, user: int, which: int, reaction: str) -> None:
-        post = self.posts[which]
+        user, post = self.first + user, self.posts[which]
+        if post in self.deleted:
+            with pytest.raises(PostDeleted):
+                self.engine.reactions.react(user, post, reaction)
+            return
         before = self.model.get((post, user))
         outcome = self.engine.reactions.react(user, post, reaction)
         self._check(outcome.status, before, reaction)
         assert outcome.previous == (None if outcome.status is Status.ACCEPTED else before)
         self.model[post, user] = reaction
+        self.versions[post, user] = outcome.version or self.versions[post, user]
+        self.ever.add((post, user))
+        self.touched.add((post, user))
 
-    @rule(user=USERS, which=WHICH)
+    @rule(which=WHICH, reaction=REACTIONS)
+    def everyone_reacts(self, which: int, reaction: str) -> None:
+        for user in range(1, 7):
+            self.react(user, which, reaction)
+
+    @rule(user=st.one_of(FEW, USERS), which=WHICH)
     def unreact(self, user: int, which: int) -> None:
-        post = self.posts[which]
+        user, post = self.first + user, self.posts[which]
+        if post in self.deleted:
+            with pytest.raises(PostDeleted):
+                self.engine.reactions.unreact(user, post)
+            return
         before = self.model.pop((post, user), None)
+        self.touched.add((post, user))
         self._check(self.engine.reactions.unreact(user, post).status, before, None)
 
     def _check(self, status: Status, before: str | None, after: str | None) -> None:
@@ -88,8 +137,9 @@ class System(RuleBasedStateMachine):
         if claims:
             self.drains.append(Drain(claims))
         if stalls:
-            for shard in shards:
-                self.engine.client.delete(keys.outbox_lease(shard))
+            self._lapse()
+            for claim in claims:
+                claim.claimed_at -= 10_000_000  # as long ago as it seems
 
     @precondition(lambda self: self.drains)
     @rule(data=st.data())
@@ -110,10 +160,17 @@ class System(RuleBasedStateMachine):
     def die(self, data: st.DataObject) -> None:
         self.drains.remove(data.draw(st.sampled_from(self.drains)))
 
-    @rule(which=WHICH)
-    def lease_lapses(self, which: int) -> None:
-        """Its owner may still be at work, and come late."""
-        self.engine.client.delete(keys.outbox_lease(keys.shard_of(self.posts[which])))
+    @rule()
+    def leases_lapse(self) -> None:
+        """Their owners may still be at work, and come late."""
+        self._lapse()
+        for drain in self.drains:
+            for claim in drain.claims:
+                claim.claimed_at -= 10_000_000
+
+    def _lapse(self) -> None:
+        for post in self.posts:
+            self.engine.client.delete(keys.outbox_lease(keys.shard_of(post)))
 
     @rule()
     def drain(self) -> None:
@@ -121,83 +178,224 @@ class System(RuleBasedStateMachine):
 
     # -- caches come and go --------------------------------------------------------------------
 
-    @rule(
-        which=WHICH,
-        key=st.sampled_from([keys.post_reactions, keys.post_reaction_counts, keys.post_loading]),
-    )
-    def evict(self, which: int, key: Any) -> None:
-        self.engine.client.delete(key(self.posts[which]))
+    @rule(data=st.data())
+    def evict(self, data: st.DataObject) -> None:
+        """Whatever has a TTL may go, alone, at any moment."""
+        cached = [key for key in self._keys() if self.engine.client.pttl(key) >= 0]
+        if cached:
+            self.engine.client.delete(data.draw(st.sampled_from(sorted(cached))))
 
-    @rule(which=WHICH)
-    def read_counts(self, which: int) -> None:
-        assert all(count >= 0 for count in self.engine.reactions.counts(self.posts[which]).values())
+    def _keys(self) -> Iterator[bytes]:
+        for post in self.posts:
+            yield from self.engine.client.scan_iter(f"post:*:{post}:*", count=100_000)
+        for user in range(1, 7):
+            yield from self.engine.client.scan_iter(f"user:*:{self.first + user}:*", count=100_000)
 
     @rule(which=WHICH)
     def load(self, which: int) -> None:
-        self.engine.loader.reactions(self.posts[which])
+        self.engine.loader.load([self.posts[which]])
 
     @rule(which=WHICH)
     def begin_load(self, which: int) -> None:
         post, token = self.posts[which], f"token{len(self.loads)}"
-        if self.engine.hot.fence(post, token):
-            rows = self.engine.ledger.reactions([post])[post]
-            self.loads.append((post, token, rows, self.engine.ledger.counts([post])[post]))
+        if self.engine.cache.fence(post, token):
+            queries = self.engine.queries
+            self.loads.append(
+                Load(
+                    post,
+                    token,
+                    queries.reactions([post])[post],
+                    queries.counts([post])[post],
+                    queries.newest(post, [1, 2], limit=SAMPLE + 2),
+                    queries.ever(post, 100),
+                )
+            )
 
     @precondition(lambda self: self.loads)
-    @rule(data=st.data(), hash_first=st.booleans())
-    def end_load(self, data: st.DataObject, hash_first: bool) -> None:
+    @rule(data=st.data(), what=st.sampled_from(["hash", "sample", "counts"]))
+    def end_load(self, data: st.DataObject, what: str) -> None:
         """Late, after whatever happened meanwhile: installed or refused, never wrong."""
-        post, token, rows, counts = data.draw(st.sampled_from(self.loads))
-        if hash_first:
-            self.engine.hot.install_reactions(post, token, rows)
-        else:
-            self.engine.hot.install_counts(post, token, counts)
+        found = data.draw(st.sampled_from(self.loads))
+        cache, post, token = self.engine.cache, found.post, found.token
+        if what == "hash":
+            cache.install_reactions(post, token, found.rows)
+        elif what == "counts":
+            cache.install_counts(post, token, found.counts)
+        elif len(found.newest) >= SAMPLE:
+            newest = [(row.user_id, row.reaction) for row in found.newest]
+            total = sum(found.counts.values())
+            cache.install_sample(post, token, total=total, newest=newest, ever=found.ever)
+
+    # -- reads ---------------------------------------------------------------------------------
+
+    @rule(user=USERS, which=WHICH)
+    def reaction_of(self, user: int, which: int) -> None:
+        """Users read what they wrote, at every step."""
+        user, post = self.first + user, self.posts[which]
+        assert self.engine.reactions.reaction_of(user, post) == self.model.get((post, user))
+
+    @rule(user=USERS)
+    def summaries(self, user: int) -> None:
+        user += self.first
+        for summary in self.engine.reactions.summaries(self.posts, user):
+            assert summary.reaction == self.model.get((summary.post_id, user))
+            assert summary.total == sum(summary.counts.values())
+            assert all(count >= 0 for count in summary.counts.values())
+            assert (summary.tier is Tier.DELETED) == (summary.post_id in self.deleted)
+
+    @rule(which=WHICH)
+    def lists(self, which: int) -> None:
+        """Newest first, with what is not durable yet."""
+        post = self.posts[which]
+        newest = self._newest(post)
+        client = self.engine.reactions
+        assert [(r.user_id, r.reaction) for r in client.recent(post, SAMPLE)] == newest[:SAMPLE]
+        seen, cursor = [], None
+        while True:
+            page = client.reactors(post, limit=2, cursor=cursor)
+            seen += [(r.user_id, r.reaction) for r in page.items]
+            cursor = page.cursor
+            if cursor is None:
+                break
+        assert seen == newest
+
+    @rule(user=USERS)
+    def begin_recall(self, user: int) -> None:
+        user += self.first
+        token = f"token{len(self.recalls)}"
+        run_many(self.engine.client, [self.users.fence(user, token)])
+        # The reader found nothing in the outbox, so the user is answered from the database.
+        unknown = [
+            post
+            for post, s in zip(self.posts, self.engine.cache.snapshots(self.posts), strict=True)
+            if user not in s.pending and user not in s.claimed
+        ]
+        self.recalls.append((user, token, self.engine.queries.summaries([], user, unknown)[1]))
+
+    @precondition(lambda self: self.recalls)
+    @rule(data=st.data())
+    def end_recall(self, data: st.DataObject) -> None:
+        user, token, found = data.draw(st.sampled_from(self.recalls))
+        if found:
+            self.users.recall(user, token, found).run(self.engine.client)
+
+    # -- erasures ------------------------------------------------------------------------------
+
+    @rule(which=WHICH, sure=st.integers(0, 3))
+    def delete_post(self, which: int, sure: int) -> None:
+        if sure:  # not so often, as a deleted post is no use any more
+            return
+        post = self.posts[which]
+        self.engine.reactions.delete_post(post)
+        self.deleted.add(post)
+        self.model = {key: name for key, name in self.model.items() if key[0] != post}
+
+    @rule()
+    def erase(self) -> None:
+        self.engine.eraser.erase(0.0)
+
+    @rule(user=FEW)
+    def forget_user(self, user: int) -> None:
+        """Drains that stalled before may come late; the user may come back."""
+        user += self.first
+        self.engine.reactions.forget_user(user)
+        while user in self.engine.outbox.erasures()[1]:
+            self.engine.eraser.erase()
+            self._lapse()
+            self.engine.drain()
+        for post in self.posts:
+            self.model.pop((post, user), None)
+            self.ever.discard((post, user))
 
     # -- what must always be true --------------------------------------------------------------
+
+    def _newest(self, post: int) -> list[tuple[int, str]]:
+        found = [(user, name) for (p, user), name in self.model.items() if p == post]
+        return sorted(found, key=lambda item: -self.versions[post, item[0]])
 
     @invariant()
     def caches_are_right_or_absent(self) -> None:
         codes = self.engine.settings.reaction_types
-        stored = self.engine.ledger.counts(self.posts)
-        for post, snapshot in zip(self.posts, self.engine.hot.snapshots(self.posts), strict=True):
+        stored = self.engine.queries.counts(self.posts)
+        for post, snapshot in zip(self.posts, self.engine.cache.snapshots(self.posts), strict=True):
             if snapshot.counts and not snapshot.claimed:
                 settled = {
                     code: stored[post].get(code, 0) + snapshot.delta.get(code, 0)
                     for code in codes.values()
                 }
                 assert settled == {c: snapshot.counts.get(c, 0) for c in settled}, post
-            if snapshot.complete:
-                assert snapshot.reactions == {
-                    user: codes[name] for (p, user), name in self.model.items() if p == post
-                }, post
+            newest = [(user, codes[name]) for user, name in self._newest(post)]
+            if snapshot.buckets > 0:
+                self._check_hash(snapshot, dict(newest))
+            elif snapshot.sampled:
+                assert [(u, snapshot.reactions[u]) for u in snapshot.recent] == newest[
+                    : len(snapshot.recent)
+                ]
+                assert len(snapshot.reactions) == len(snapshot.recent) <= SAMPLE
+                if snapshot.total is not None and snapshot.counts:
+                    assert snapshot.total == sum(snapshot.counts.values())
+            if (uniques := self.engine.cache.uniques(post)) is not None:
+                assert len([1 for p, _ in self.ever if p == post]) <= uniques
+                assert uniques <= len([1 for p, _ in self.touched if p == post])
+            if post in self.deleted:
+                assert not snapshot.counts
+                assert not snapshot.pending
+
+    def _check_hash(self, snapshot: Snapshot, rows: dict[int, int]) -> None:
+        for number, entries in enumerate(snapshot.entries):
+            if entries is not None:
+                assert entries == {
+                    user: code
+                    for user, code in rows.items()
+                    if buckets.bucket_of(user, snapshot.buckets) == number
+                }
 
     def teardown(self) -> None:
         """Everything settles, whatever was left half-done."""
-        for post in self.posts:
-            self.engine.client.delete(keys.outbox_lease(keys.shard_of(post)))
-        self.engine.drain()
-        codes = self.engine.settings.reaction_types
-        stored = self.engine.ledger.stored(self.posts, 100)
+        engine = self.engine
+        self._lapse()
+        engine.drain()
+        while any(engine.outbox.erasures()):
+            engine.eraser.erase()
+            engine.drain()
+        codes = engine.settings.reaction_types
+        stored = engine.queries.stored(self.posts, 100)
         for post in self.posts:
             rows = {user: codes[n] for (p, user), n in self.model.items() if p == post}
             note(f"post {post}: {stored[post]}, the model has {rows}")
             assert stored[post].rows == rows
             tally = {code: list(rows.values()).count(code) for code in set(rows.values())}
-            assert stored[post].tally == tally
-            assert {k: v for k, v in stored[post].counts.items() if v} == tally
-            shown = self.engine.reactions.counts(post)
+            assert {k: v for k, v in stored[post].tally.items() if k} == tally
+            assert {k: v for k, v in stored[post].counts.items() if v} == stored[post].tally
+            shown = engine.reactions.counts(post)
             assert {codes[name]: n for name, n in shown.items() if n} == tally
-        assert self.engine.outbox.pending() == 0
+            for user in range(self.first + 1, self.first + 7):
+                assert engine.reactions.reaction_of(user, post) == self.model.get((post, user))
+        assert engine.outbox.pending() == 0
+        found = Verification()
+        Verifier(engine.client, engine.database, engine.settings)._verify_chunk(self.posts, found)
+        assert found.holds, found
 
 
-def test_the_system_agrees_with_the_model(engine: Engine) -> None:
-    _run(engine, 80)
+@pytest.fixture
+def small(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """Samples of three, a threshold of four, buckets of two: all of it happens to six users."""
+    for module in (scripts, load, verify):
+        monkeypatch.setattr(module, "SAMPLE", SAMPLE)
+    monkeypatch.setattr(buckets, "FILL", 2)
+    monkeypatch.setattr(buckets, "FULL", 2)
+    update = {"viral_threshold": THRESHOLD, "viral_hysteresis": 0.75}
+    return make_engine(engine.settings.model_copy(update=update))
 
 
-def test_it_does_with_batches_so_small_that_posts_are_scanned(engine: Engine) -> None:
-    from tests.integration.test_drain import step
+def test_the_system_agrees_with_the_model(small: Engine) -> None:
+    _run(small, 80)
 
-    _run(step(engine, 2), 40)
+
+def test_it_does_with_batches_so_small_that_posts_are_scanned(small: Engine) -> None:
+    settings = small.settings.model_copy(update={"batch_rows": 2})
+    small.persister = Persister(small.client, small.database, settings)
+    _run(small, 40)
 
 
 def _run(engine: Engine, examples: int) -> None:
@@ -209,3 +407,4 @@ def _run(engine: Engine, examples: int) -> None:
         suppress_health_check=list(HealthCheck),
     )
     System.TestCase().runTest()
+    engine.close()

@@ -7,11 +7,12 @@ from typing import Any
 from redis import Redis
 
 from reactions import keys, scripts
-from reactions.scripts import SettledPost
+from reactions.scripts import LOAD_HASH, LOAD_SAMPLE, SettledPost, Tiers
 
 SHARD = 42
 POST, OTHER = 1042, 1142
 LEASE = 5_000_000
+TIERS = Tiers(100, 80, 1000, 60_000, 61_000, 62_000, 63_000)
 
 
 def react(redis: Redis, user: int, code: int, post: int = POST) -> None:
@@ -26,11 +27,10 @@ def claim(
 
 
 def settle(redis: Redis, token: str, claimed: Any, counts: dict[int, dict[int, int]]) -> Any:
-    posts = [SettledPost(post, 60_000, False, found) for post, found in counts.items()]
-    call = scripts.settle(
-        SHARD, token, claimed[1], viral=100, life_ms=1000, lags={100: 3}, posts=posts
+    posts = [SettledPost(post, 1000, False, 0, found) for post, found in counts.items()]
+    return scripts.settle(SHARD, token, claimed[1], tiers=TIERS, lags={100: 3}, posts=posts).run(
+        redis
     )
-    return call.run(redis)
 
 
 def lease_expiry(redis: Redis) -> int:
@@ -43,7 +43,7 @@ def rows(reply: Any) -> dict[int, dict[int, int]]:
             int(user): int(entry.split(b":")[0])
             for user, entry in zip(flat[::2], flat[1::2], strict=True)
         }
-        for post, _, flat in reply[3:]
+        for post, _, _, flat in reply[3:]
     }
 
 
@@ -68,7 +68,8 @@ def test_a_claim_stops_at_its_rows_but_takes_at_least_one_post(redis: Redis) -> 
 def test_a_large_post_comes_without_its_rows(redis: Redis) -> None:
     for user in range(1, 11):
         react(redis, user, 1)
-    assert claim(redis, "a", inline=5)[3:] == [[b"1042", 10, []]]
+    ((post, rows_of_it, _, entries),) = claim(redis, "a", inline=5)[3:]
+    assert (post, rows_of_it, entries) == (b"1042", 10, [])
     assert redis.hlen(keys.post_claimed(POST)) == 10
 
 
@@ -154,21 +155,21 @@ def test_settling_drops_the_hash_of_a_post_with_refused_rows(redis: Redis) -> No
     redis.hset(keys.post_reactions(POST), mapping={"0": 1})
     react(redis, 1, 1)
     claimed = claim(redis, "a")
-    post = SettledPost(POST, 60_000, True, {1: 0})
-    scripts.settle(SHARD, "a", claimed[1], viral=100, life_ms=1000, lags={}, posts=[post]).run(
-        redis
-    )
+    post = SettledPost(POST, 1000, False, 1, {1: 0})
+    scripts.settle(SHARD, "a", claimed[1], tiers=TIERS, lags={}, posts=[post]).run(redis)
     assert not redis.exists(keys.post_reactions(POST))
 
 
 def test_settling_fences_a_load_of_what_is_used_often_but_not_cached(redis: Redis) -> None:
-    """Counts that were cached already are the sign; a viral post and a cached one need no load."""
+    """Counts that were cached already are the sign; a viral post always needs its sample."""
     for post in (POST, OTHER):
         react(redis, 1, 1, post=post)
-    assert settle(redis, "a", claim(redis, "a"), {POST: {1: 1}, OTHER: {1: 100}})[3:] == []
+    settled = settle(redis, "a", claim(redis, "a"), {POST: {1: 1}, OTHER: {1: 100}})
+    assert settled[3:] == [b"1142", LOAD_SAMPLE]
     for post in (POST, OTHER):
         react(redis, 2, 1, post=post)
-    assert settle(redis, "b", claim(redis, "b"), {POST: {1: 2}, OTHER: {1: 101}})[3:] == [b"1042"]
+    settled = settle(redis, "b", claim(redis, "b"), {POST: {1: 2}, OTHER: {1: 101}})
+    assert settled[3:] == [b"1042", LOAD_HASH, b"1142", LOAD_SAMPLE]
     assert redis.get(keys.post_loading(POST)) == b"b"
     assert 0 < redis.pttl(keys.post_loading(POST)) <= 1000
     redis.hset(keys.post_reactions(POST), mapping={"0": 1})

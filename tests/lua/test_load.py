@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 
 from reactions import keys, resources, scripts
-from reactions.hot import Hot
+from reactions.cache import Cache
 from reactions.scripts import Script
 from reactions.settings import Settings
 
@@ -16,84 +16,87 @@ POST = 1042
 
 
 @pytest.fixture
-def hot(redis: Redis, redis_settings: Settings) -> Hot:
-    return Hot(redis, redis_settings)
+def cache(redis: Redis, redis_settings: Settings) -> Cache:
+    return Cache(redis, redis_settings)
 
 
 def react(redis: Redis, user: int, code: int) -> None:
     scripts.react(user, POST, code, 10_000_000).run(redis)
 
 
-def test_counts_are_installed_with_what_is_pending(redis: Redis, hot: Hot) -> None:
+def test_counts_are_installed_with_what_is_pending(redis: Redis, cache: Cache) -> None:
     react(redis, 1, 2)
-    assert hot.fence(POST, "t")
-    assert hot.install_counts(POST, "t", {1: 5, 2: 0}) == (True, {1: 5, 2: 1})
-    assert hot.counts(POST) == {1: 5, 2: 1}
+    assert cache.fence(POST, "t")
+    assert cache.install_counts(POST, "t", {1: 5, 2: 0}) == (True, {1: 5, 2: 1})
+    assert cache.counts(POST) == {1: 5, 2: 1}
     assert 0 < redis.pttl(keys.post_reaction_counts(POST)) <= 86_400_000
     assert not redis.exists(keys.post_loading(POST))
 
 
-def test_refused_counts_are_answered_but_not_cached(redis: Redis, hot: Hot) -> None:
+def test_refused_counts_are_answered_but_not_cached(redis: Redis, cache: Cache) -> None:
     react(redis, 1, 2)
-    assert hot.install_counts(POST, "never fenced", {1: 5}) == (False, {1: 5, 2: 1})
-    assert hot.counts(POST) is None
+    assert cache.install_counts(POST, "never fenced", {1: 5}) == (False, {1: 5, 2: 1})
+    assert cache.counts(POST) is None
 
 
-def test_only_the_last_of_two_loads_installs(hot: Hot) -> None:
-    assert hot.fence(POST, "first")
-    assert hot.fence(POST, "second")
-    assert hot.install_counts(POST, "first", {1: 1})[0] is False
-    assert hot.install_counts(POST, "second", {1: 2})[0] is True
+def test_only_the_last_of_two_loads_installs(cache: Cache) -> None:
+    assert cache.fence(POST, "first")
+    assert cache.fence(POST, "second")
+    assert cache.install_counts(POST, "first", {1: 1})[0] is False
+    assert cache.install_counts(POST, "second", {1: 2})[0] is True
 
 
-def test_a_loaded_hash_is_overlaid_with_what_is_pending(redis: Redis, hot: Hot) -> None:
+def test_a_loaded_hash_is_overlaid_with_what_is_pending(redis: Redis, cache: Cache) -> None:
     react(redis, 1, 3)
     react(redis, 2, 0)
-    assert hot.fence(POST, "t")
-    assert hot.install_reactions(POST, "t", {1: 1, 2: 1, 5: 1})
+    assert cache.fence(POST, "t")
+    assert cache.install_reactions(POST, "t", {1: 1, 2: 1, 5: 1})
     assert redis.hgetall(keys.post_reactions(POST)) == {b"0": b"1", b"1": b"3", b"5": b"1"}
     assert redis.pttl(keys.post_reactions(POST)) > 0
 
 
 @pytest.mark.parametrize("size", [0, 1, 999, 1000, 2500])
-def test_a_hash_of_any_size_is_installed_whole(redis: Redis, hot: Hot, size: int) -> None:
+def test_a_hash_of_any_size_is_installed_whole(redis: Redis, cache: Cache, size: int) -> None:
     redis.hset(keys.post_reactions(POST), mapping={"77777": 1})  # what was there before is gone
-    assert hot.fence(POST, "t")
-    assert hot.install_reactions(POST, "t", dict.fromkeys(range(1, size + 1), 1))
-    assert redis.hlen(keys.post_reactions(POST)) == size + 1
-    assert not redis.hexists(keys.post_reactions(POST), "77777")
+    assert cache.fence(POST, "t")
+    assert cache.install_reactions(POST, "t", dict.fromkeys(range(1, size + 1), 1))
+    (found,) = cache.snapshots([POST])
+    assert found.complete
+    assert found.reactions == dict.fromkeys(range(1, size + 1), 1)
+    assert all(len(entries or {}) < 512 for entries in found.entries)
 
 
 @pytest.mark.parametrize("rest", [None, {"5": 1}])
 def test_a_loaded_hash_that_was_lost_is_not_installed_as_an_empty_one(
-    redis: Redis, hot: Hot, rest: dict[str, int] | None
+    redis: Redis, cache: Cache, rest: dict[str, int] | None
 ) -> None:
     """Evicted before the install, or between two of its chunks: then its mark is gone too."""
-    assert hot.fence(POST, "t")
+    assert cache.fence(POST, "t")
     loaded = f"{keys.post_loading(POST)}:t"
     if rest:
         redis.hset(loaded, mapping=rest)  # type: ignore[arg-type]
-    assert scripts.install_reactions(POST, "t", 1000, 10, loaded).run(redis) == 0
+    call = scripts.install_reactions(POST, "t", ttl_ms=1000, overlay=10, size=1)
+    assert call.run(redis) == 0
     assert not redis.exists(keys.post_reactions(POST), loaded)
 
 
-def test_a_refused_hash_is_not_left_behind(redis: Redis, hot: Hot) -> None:
-    assert hot.fence(POST, "t")
+def test_a_refused_hash_is_not_left_behind(redis: Redis, cache: Cache) -> None:
+    assert cache.fence(POST, "t")
     redis.delete(keys.post_loading(POST))  # as a claim does, or an eviction
-    assert hot.install_reactions(POST, "t", {1: 1}) is False
+    assert cache.install_reactions(POST, "t", {1: 1}) is False
     assert redis.dbsize() == 0
 
 
-def test_a_corrupt_pending_entry_does_not_break_a_load(redis: Redis, hot: Hot) -> None:
+def test_a_corrupt_pending_entry_does_not_break_a_load(redis: Redis, cache: Cache) -> None:
     redis.hset(keys.post_pending(POST), "1", "garbage")
-    assert hot.fence(POST, "t")
-    assert hot.install_reactions(POST, "t", {1: 1})
+    assert cache.fence(POST, "t")
+    assert cache.install_reactions(POST, "t", {1: 1})
 
 
-def test_a_snapshot_is_everything_of_one_moment(redis: Redis, hot: Hot) -> None:
+def test_a_snapshot_is_everything_of_one_moment(redis: Redis, cache: Cache) -> None:
     react(redis, 1, 3)
-    hot.fence(POST, "t")
-    (found,) = hot.snapshots([POST])
+    cache.fence(POST, "t")
+    (found,) = cache.snapshots([POST])
     assert (found.complete, found.reactions, found.counts) == (False, {}, {})
     assert (found.pending, found.claimed, found.delta) == ({1: 3}, {}, {3: 1})
     assert found.loading == "t"
@@ -118,4 +121,4 @@ def test_the_header_states_as_many_keys_as_the_binding_sends(script: Script) -> 
     header = resources.lua(script.name).split("\n\n", 1)[0]
     stated = re.search(r"-- KEYS(.*?)-- ARGV", header, re.DOTALL)
     assert stated is not None
-    assert len(set(re.findall(r"\b(\d+) (?:post|outbox|the)", stated[1]))) == script.keys
+    assert len(set(re.findall(r"\b(\d+) (?:post|user|outbox|the)", stated[1]))) == script.keys

@@ -17,6 +17,10 @@ from reactions.settings import MAX_ID, SHARDS
 OF_POST: dict[Callable[[int], str], str] = {
     keys.post_reactions: "post:{42}:1042:reactions",  # brief
     keys.post_reaction_counts: "post:{42}:1042:reaction_counts",  # brief
+    keys.post_viral: "post:{42}:1042:viral",  # brief
+    keys.post_total_reactions: "post:{42}:1042:total_reactions",  # brief
+    keys.post_recent: "post:{42}:1042:recent",
+    keys.post_uniques: "post:{42}:1042:uniques",
     keys.post_loading: "post:{42}:1042:loading",
     keys.post_pending: "post:{42}:1042:pending",
     keys.post_claimed: "post:{42}:1042:claimed",
@@ -28,6 +32,13 @@ OF_SHARD: dict[Callable[[int], str], str] = {
     keys.outbox_lease: "outbox:{42}:lease",
     keys.outbox_wake: "outbox:{42}:wake",
     keys.outbox_lags: "outbox:{42}:lags",
+    keys.outbox_deleted: "outbox:{42}:deleted",
+    keys.outbox_deletions: "outbox:{42}:deletions",
+    keys.outbox_forgetting: "outbox:{42}:forgetting",
+}
+OF_USER: dict[Callable[[int], str], str] = {
+    keys.user_reactions: "user:{17}:1017:reactions",  # brief
+    keys.user_loading: "user:{17}:1017:loading",
 }
 POST = st.integers(1, MAX_ID)
 SHARD = st.integers(0, SHARDS - 1)
@@ -38,6 +49,11 @@ relaxed = settings(deadline=None)  # the machine may be busy
 @pytest.mark.parametrize(("function", "key"), OF_POST.items())
 def test_keys_of_a_post(function: Callable[[int], str], key: str) -> None:
     assert function(1042) == key
+
+
+@pytest.mark.parametrize(("function", "key"), OF_USER.items())
+def test_keys_of_a_user(function: Callable[[int], str], key: str) -> None:
+    assert function(1017) == key
 
 
 @pytest.mark.parametrize(("function", "key"), OF_SHARD.items())
@@ -51,8 +67,10 @@ def test_every_function_that_makes_a_key_is_tested_here() -> None:
         for name, function in inspect.getmembers(keys, inspect.isfunction)
         if not name.startswith("_")
     }
-    rest: set[object] = {keys.shard_of, keys.post_prefix, keys.post_loaded}
-    assert public == {*OF_POST, *OF_SHARD, *rest}
+    rest: set[object] = {keys.shard_of, keys.post_prefix, keys.post_loaded, keys.bucket}
+    assert public == {*OF_POST, *OF_SHARD, *OF_USER, *rest}
+    assert keys.bucket("first", 0) == "first"
+    assert keys.bucket("first", 3) == "first:3"
     assert keys.post_loaded(1042, "t") == "post:{42}:1042:loading:t"
 
 
@@ -80,6 +98,7 @@ def test_a_post_key_is_the_prefix_that_scripts_append_to(post_id: int) -> None:
 def test_no_two_keys_are_equal(posts: Sequence[int], shards: Sequence[int]) -> None:
     made = [function(post) for function in OF_POST for post in posts]
     made += [function(shard) for function in OF_SHARD for shard in shards]
+    made += [function(user) for function in OF_USER for user in posts]
     assert len(set(made)) == len(made)
 
 
@@ -92,8 +111,8 @@ def test_shards_spread_over_the_slots() -> None:
 @given(POST, POST)
 def test_calls_stay_in_their_slot_and_bring_their_keys(user_id: int, post_id: int) -> None:
     shard = keys.shard_of(post_id)
-    loaded = keys.post_loaded(post_id, "token")
-    settled = [scripts.SettledPost(post_id, 1, False, {1: 2})]
+    settled = [scripts.SettledPost(post_id, 1, False, 0, {1: 2})]
+    tiers = scripts.Tiers(1, 1, 1, 1, 1, 1, 1)
     calls = [
         scripts.react(user_id, post_id, 1, 10),
         scripts.claim(shard, "t", "", lease_us=1, longest_us=1, posts=1, rows=1, inline=1),
@@ -101,19 +120,35 @@ def test_calls_stay_in_their_slot_and_bring_their_keys(user_id: int, post_id: in
             shard,
             "t",
             1,
-            viral=1,
-            life_ms=1,
+            tiers=tiers,
             lags={10: 1},
             posts=settled,
         ),
         scripts.trim(post_id, "t", 1, [user_id]),
         scripts.hold(shard, "t", 1),
+        scripts.grow(post_id, 1),
         scripts.fence(post_id, "t", 1),
-        scripts.install_counts(post_id, "t", 1, {1: 2}),
-        scripts.install_reactions(post_id, "t", 1, 1, loaded),
+        scripts.install_counts(post_id, "t", ttl_ms=1, viral_ttl_ms=1, viral=1, counts={1: 2}),
+        scripts.install_reactions(post_id, "t", ttl_ms=1, overlay=1, size=1),
+        scripts.install_sample(
+            post_id, "t", ttl_ms=1, overlay=1, total=1, parts=1, newest=[(1, 1)]
+        ),
+        scripts.look(post_id, user_id, cold_ms=1, regular_ms=1, viral_ms=1),
+        scripts.recent(post_id, 1),
+        scripts.delete(post_id),
         scripts.snapshot(post_id),
     ]
-    assert [call.script for call in calls] == list(scripts.ALL)
+    of_users = [
+        scripts.remember(1, 1, {user_id: [(post_id, 1)]}),
+        scripts.recall(user_id, "t", 1, {post_id: 1}),
+        scripts.advance(user_id, "", "1|"),
+    ]
+    assert {call.script for call in [*calls, *of_users]} == set(scripts.ALL)
+    for call in of_users:
+        assert len(call.keys) == call.script.keys
+        assert {key_slot(key.encode()) for key in call.keys} == {
+            key_slot(keys.outbox_dirty(keys.shard_of(user_id)).encode())
+        }
     for call in calls:
         assert len(call.keys) == call.script.keys
         assert len(set(call.keys)) == len(call.keys)

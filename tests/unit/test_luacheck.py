@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reactions import scripts
+from reactions import resources, scripts
 from tests import luacheck
 
 HEADER = """\
@@ -154,20 +154,20 @@ def test_keys_of_header_and_python(tmp_path: Path, keys: int) -> None:
 
 def test_a_file_of_the_project_with_a_planted_fault(tmp_path: Path) -> None:
     """The header is read as it is written here, not only as in this module's example."""
-    text = scripts.REACT.source
-    path = tmp_path / "react.lua"
-    path.write_text(text.replace("8 outbox:wake", "9 outbox:wake"), "utf-8")
-    found = [problem.partition("react.lua:")[2] for problem in luacheck.check(path, {"react": 8})]
+    text = resources.lua("claim")
+    path = tmp_path / "claim.lua"
+    path.write_text(text.replace("3 outbox:wake", "4 outbox:wake"), "utf-8")
+    found = [problem.partition("claim.lua:")[2] for problem in luacheck.check(path, {"claim": 3})]
     assert found == [
-        "1: KEYS 8 is only in the body",
-        "1: KEYS 9 is only in the header",
-        "1: the header lists KEYS [1, 2, 3, 4, 5, 6, 7, 9], but reactions.scripts sends 8",
+        "1: KEYS 3 is only in the body",
+        "1: KEYS 4 is only in the header",
+        "1: the header lists KEYS [1, 2, 4], but reactions.scripts sends 3",
     ]
 
 
 def test_the_project_is_clean(capsys: pytest.CaptureFixture[str]) -> None:
     assert luacheck.main() == 0
-    assert capsys.readouterr().out == f"{len(scripts.ALL)} Lua files checked\n"
+    assert capsys.readouterr().out == f"{len(scripts.ALL) + 2} Lua files checked\n"
 
 
 def test_problems_are_printed_and_fail(

@@ -32,9 +32,18 @@ READ: Mapping[str, tuple[str, object]] = {
     "reaction_types": ("up,down=9", {"up": 1, "down": 9}),
     "redis_timeout_s": ("0.25", 0.25),
     "database_timeout_s": ("7", 7.0),
-    "cache_ttl_s": ("60", 60),
+    "cache_ttl_cold_s": ("60", 60),
+    "cache_ttl_regular_s": ("61", 61),
+    "cache_ttl_hot_s": ("62", 62),
+    "cache_ttl_viral_s": ("63", 63),
+    "cache_ttl_user_s": ("64", 64),
     "cache_ttl_jitter": ("0", 0.0),
     "viral_threshold": ("10", 10),
+    "viral_hysteresis": ("0.5", 0.5),
+    "hot_rate": ("2.5", 2.5),
+    "local_cache_s": ("1", 1.0),
+    "cursor_secret": ("s3cret-s3cret-s3cret", SecretStr("s3cret-s3cret-s3cret")),
+    "read_timeout_s": ("2", 2.0),
     "batch_rows": ("1", 1),
     "batch_posts": ("1", 1),
     "lease_s": ("1.5", 1.5),
@@ -93,6 +102,7 @@ ALL_VALUES = st.fixed_dictionaries(
         "redis_url": PASSWORD.map(lambda p: f"redis://:{p}@cache/0"),
         "redis_cluster": st.booleans(),
         "database_url": PASSWORD.map(lambda p: f"postgresql://u:{p}@db/x"),
+        "cursor_secret": st.text("QXZ789", min_size=16).map(SecretStr),
         "broker_url": PASSWORD.map(lambda p: f"amqps://u:{p}@s/0"),
         "reaction_types": TYPES,
         **{name: numbers(name) for name in NUMBERS},
@@ -105,7 +115,7 @@ ALL_VALUES = st.fixed_dictionaries(
 
 def test_defaults_are_those_of_the_brief() -> None:
     settings = Settings()
-    assert settings.cache_ttl_s == 24 * 3600
+    assert settings.cache_ttl_viral_s == settings.cache_ttl_cold_s == 24 * 3600
     assert settings.viral_threshold == 10_000
     assert list(settings.reaction_types) == ["like", "love", "laugh", "wow", "sad", "angry"]
     assert list(settings.reaction_types.values()) == [1, 2, 3, 4, 5, 6]

@@ -1,0 +1,315 @@
+"""The caches of a post: what a read finds, and how they are filled under the fence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from reactions import buckets, keys, scripts
+from reactions.client import Client, translate, translated
+from reactions.scripts import Call, Fenced
+from reactions.settings import LOAD_LIFE_MS, Settings
+from reactions.ttl import Ttl
+
+OVERLAY_MOST = 5_000
+"""Most pending entries an install overlays, so that it holds the server for a few ms at most."""
+
+GROW_MOST = 4
+"""Most buckets divided by one script: about 1 ms."""
+
+LOADABLE = (Fenced.REGULAR, Fenced.VIRAL)
+
+_CHUNK = 1_000  # fields or elements of one command
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What Redis knows of a post, and of one user's reaction on it."""
+
+    deleted: bool
+    viral: bool
+    buckets: int
+    """Of its complete hash; negative for a sample, 0 for neither."""
+    code: int | None
+    """The user's type code, 0 for no reaction; None when Redis does not know."""
+    counts: Mapping[int, int]
+    """Empty when they are not cached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything Redis holds of one post, in one moment. User -> code, code -> number."""
+
+    buckets: int
+    """Of the complete hash; negative for a sample, 0 for neither."""
+    entries: Sequence[Mapping[int, int] | None]
+    """What is in each bucket; None for one that is lost."""
+    counts: Mapping[int, int]
+    pending: Mapping[int, int]
+    versions: Mapping[int, int]
+    """user -> version of what is pending."""
+    claimed: Mapping[int, int]
+    delta: Mapping[int, int]
+    loading: str | None
+    """Token of the load under way."""
+    viral: bool
+    total: int | None
+    recent: Sequence[int]
+    """The users of the sample, newest first."""
+
+    @property
+    def complete(self) -> bool:
+        """The hash has everyone, and no bucket of it is lost."""
+        return self.buckets > 0 and None not in self.entries
+
+    @property
+    def sampled(self) -> bool:
+        """The sample is there, and no part of it is lost."""
+        return self.buckets < 0 and None not in self.entries and bool(self.recent)
+
+    @property
+    def reactions(self) -> dict[int, int]:
+        """All buckets together."""
+        return {user: code for bucket in self.entries for user, code in (bucket or {}).items()}
+
+
+class Cache:
+    """The caches of posts, on one client."""
+
+    def __init__(self, client: Client, settings: Settings) -> None:
+        self._client = client
+        self._viral = settings.viral_threshold
+        self._ttl = Ttl(settings)
+
+    def look(self, post_id: int, user_id: int = 0) -> Call:
+        """The call whose reply ``looked`` reads; for a pipeline with others."""
+        ttl = self._ttl
+        share = ttl.share()
+        return scripts.look(
+            post_id,
+            user_id,
+            cold_ms=ttl.cold * share // 1000,
+            regular_ms=ttl.regular * share // 1000,
+            viral_ms=ttl.viral * share // 1000,
+        )
+
+    def counts(self, post_id: int) -> dict[int, int] | None:
+        """The cached counts, or None where they are not cached. One round trip."""
+        return dict(looked(self.look(post_id).run(self._client)).counts) or None
+
+    def recent(self, post_id: int, most: int) -> list[tuple[int, int]] | None:
+        """(user, code) of the newest of a viral post; None without its sample. One round trip."""
+        flat = scripts.recent(post_id, most).run(self._client)
+        return None if len(flat) == 1 else list(pairs(flat).items())
+
+    def pending(self, post_id: int, most: int) -> dict[int, tuple[int, int]] | None:
+        """user -> (code, version) of what the database may lack; None when it is more than this."""
+        names = keys.post_pending(post_id), keys.post_claimed(post_id)
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.hlen(name)
+            if sum(pipe.execute()) > most:
+                return None
+            for name in names:
+                pipe.hgetall(name)
+            pending, claimed = pipe.execute()
+        found = {}
+        for user, entry in {**claimed, **pending}.items():
+            code, _, version = entry.partition(b":")
+            if user.isdigit() and code.isdigit() and version.isdigit():
+                found[int(user)] = int(code), int(version)
+        return found
+
+    # -- filling -------------------------------------------------------------------------------
+
+    def fence(self, post_id: int, token: str) -> bool:
+        """Announce a load. False when a claim is open, so that nothing read now can be cached."""
+        return self.fence_call(post_id, token).run(self._client) in LOADABLE
+
+    def fence_call(self, post_id: int, token: str, *, yields: bool = False) -> Call:
+        """Reply: 0 when refused, or what ``Fenced`` names.
+
+        Args:
+            yields: give way to a load that is under way already.
+        """
+        return scripts.fence(post_id, token, LOAD_LIFE_MS, yields=yields)
+
+    def fence_many(
+        self, post_ids: Sequence[int], token: str, *, yields: bool = False
+    ) -> dict[int, Fenced]:
+        """Fence several posts, one round trip for each node; those refused now are left out."""
+        calls = [self.fence_call(post_id, token, yields=yields) for post_id in post_ids]
+        with translated():
+            replies = scripts.run_many(self._client, calls)
+        for reply in replies:
+            if isinstance(reply, RedisError):
+                raise translate(reply) from reply
+        return {p: Fenced(reply) for p, reply in zip(post_ids, replies, strict=True) if reply}
+
+    def install_counts_call(self, post_id: int, token: str, counts: Mapping[int, int]) -> Call:
+        """Reply: whether they were cached, then database + pending; ``installed`` reads it."""
+        return scripts.install_counts(
+            post_id,
+            token,
+            ttl_ms=self._ttl.jittered(self._ttl.cold),
+            viral_ttl_ms=self._ttl.jittered(self._ttl.viral),
+            viral=self._viral,
+            counts=counts,
+        )
+
+    def install_counts(
+        self, post_id: int, token: str, counts: Mapping[int, int]
+    ) -> tuple[bool, dict[int, int]]:
+        """Cache counts read from the database since ``fence``; what is pending is added.
+
+        Returns:
+            Whether they were cached, and database + pending. While a claim is open, what it holds
+            may be in neither: then nothing is cached, and the answer is a batch behind.
+        """
+        return installed(self.install_counts_call(post_id, token, counts).run(self._client))
+
+    def install_reactions(self, post_id: int, token: str, rows: Mapping[int, int]) -> bool:
+        """Cache a post's complete user -> code, read since ``fence``; False when refused."""
+        loaded = keys.post_loaded(post_id, token)
+        spread = buckets.spread(rows)
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for number, entries in enumerate(spread):
+                for chunk in _chunks(entries.items()):
+                    name = keys.bucket(loaded, number)
+                    pipe.hset(name, items=[number for pair in chunk for number in pair])
+                    pipe.pexpire(name, LOAD_LIFE_MS)  # at once: nobody would, if we died here
+            pipe.execute()
+        call = scripts.install_reactions(
+            post_id,
+            token,
+            ttl_ms=self._ttl.jittered(self._ttl.regular),
+            overlay=OVERLAY_MOST,
+            size=len(spread),
+        )
+        return bool(call.run(self._client))
+
+    def install_sample(
+        self,
+        post_id: int,
+        token: str,
+        *,
+        total: int,
+        newest: Sequence[tuple[int, int]],
+        ever: Iterable[int] = (),
+    ) -> bool:
+        """Cache a viral post, read since ``fence``; False when refused.
+
+        Args:
+            total: its reactions in the database.
+            newest: (user, code) of the newest of them, newest first.
+            ever: everyone who ever reacted; without them, no HyperLogLog is made.
+        """
+        loaded = keys.post_loaded(post_id, token)
+        parts = 0
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for chunk in _chunks(ever):
+                # One command each: a HyperLogLog has no place for a mark, so it is whole or lost.
+                pipe.pfadd(keys.bucket(loaded, parts), *chunk)
+                pipe.pexpire(keys.bucket(loaded, parts), LOAD_LIFE_MS)
+                parts += 1
+            pipe.execute()
+        call = scripts.install_sample(
+            post_id,
+            token,
+            ttl_ms=self._ttl.jittered(self._ttl.viral),
+            overlay=OVERLAY_MOST,
+            total=total,
+            parts=parts,
+            newest=newest,
+        )
+        return bool(call.run(self._client))
+
+    def grow(self, post_ids: Sequence[int]) -> None:
+        """Divide the buckets of hashes that became too full; each script about 1 ms."""
+        todo = list(post_ids)
+        while todo:
+            with translated():
+                replies = scripts.run_many(
+                    self._client, [scripts.grow(post_id, GROW_MOST) for post_id in todo]
+                )
+            todo = [post for post, reply in zip(todo, replies, strict=True) if reply == 1]
+
+    def has_uniques(self, post_id: int) -> bool:
+        """Whether the HyperLogLog of a post is cached. One round trip."""
+        with translated():
+            return bool(self._client.exists(keys.post_uniques(post_id)))
+
+    def uniques(self, post_id: int) -> int | None:
+        """How many ever reacted on a viral post, within 1 %; None when not cached. One trip."""
+        with translated():
+            # No key counts as 0, and a post with a HyperLogLog has had a reactor.
+            return int(self._client.pfcount(keys.post_uniques(post_id))) or None
+
+    def snapshots(self, post_ids: Sequence[int]) -> list[Snapshot]:
+        """For verification: one round trip for each node."""
+        with translated():
+            replies = scripts.run_many(self._client, [scripts.snapshot(p) for p in post_ids])
+        return [_snapshot(reply) for reply in replies]
+
+
+def looked(reply: Any) -> Look:  # noqa: ANN401 - a reply of the server
+    """A reply of ``look``."""
+    if isinstance(reply, RedisError):
+        raise translate(reply) from reply
+    tier, size, code, *flat = reply
+    return Look(tier == 2, tier == 1, size, None if code < 0 else code, pairs(flat))
+
+
+def installed(reply: Any) -> tuple[bool, dict[int, int]]:  # noqa: ANN401 - as above
+    """A reply of ``install_counts``."""
+    if isinstance(reply, RedisError):
+        raise translate(reply) from reply
+    return bool(reply[0]), pairs(reply[1:])
+
+
+def pairs(flat: Sequence[bytes]) -> dict[int, int]:
+    """Of a reply of fields and values."""
+    return {int(k): int(v) for k, v in zip(flat[::2], flat[1::2], strict=True)}
+
+
+def _chunks(items: Iterable[Any]) -> Iterable[list[Any]]:
+    rest = iter(items)
+    return iter(lambda: list(islice(rest, _CHUNK)), [])
+
+
+def _part(flat: Sequence[bytes], part: int) -> dict[int, int]:
+    """user -> code (0) or version (1), from ``user, "code:version"`` pairs."""
+    return {
+        int(user): int(entry.split(b":")[part])
+        for user, entry in zip(flat[::2], flat[1::2], strict=True)
+    }
+
+
+def _snapshot(reply: Any) -> Snapshot:  # noqa: ANN401 - a reply of the server
+    if isinstance(reply, RedisError):
+        raise translate(reply) from reply
+    counts, pending, claimed, delta, token, viral, total, recent, *found = reply
+    entries: list[dict[int, int] | None] = []
+    size = 0
+    for bucket in map(pairs, found):
+        mark = bucket.pop(buckets.MARK, None)
+        if not entries:
+            size = mark or 0
+        entries.append(None if mark is None else bucket)
+    return Snapshot(
+        size,
+        entries,
+        pairs(counts),
+        _part(pending, 0),
+        _part(pending, 1),
+        _part(claimed, 0),
+        pairs(delta),
+        token.decode() if isinstance(token, bytes) else None,
+        bool(viral),
+        None if total is None else int(total),
+        [int(user) for user in recent],
+    )

@@ -1,0 +1,131 @@
+"""Carries deletions of posts, and of everything a user did, into PostgreSQL. Celery-free.
+
+What is asked for stands in the outbox until it is done, so any step may be the last of its process,
+and each may be done twice. A deleted post takes no reaction, so its rows just go. The
+reactions of a user are taken away one by one through the hot path, as the user could do it, so that
+every count stays exact; what is left then are tombstones, and those are deleted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from reactions.client import Client
+from reactions.database import Database
+from reactions.erasures import Erasures
+from reactions.hot import Hot
+from reactions.outbox import Outbox
+from reactions.queries import Queries
+from reactions.settings import Settings
+from reactions.users import Users
+
+PAGE = 500
+"""Reactions of a user taken away in one round trip."""
+
+BUDGET_S = 1.0
+"""How long one call works: below the interval of its task, so it never takes a worker over."""
+
+
+@dataclass(slots=True)
+class Erased:
+    """What a call did: rows deleted, posts and users finished, reactions taken away."""
+
+    rows: int = 0
+    posts: int = 0
+    users: int = 0
+    removed: int = 0
+
+
+class Eraser:
+    """Goes on with what is to be erased."""
+
+    def __init__(self, client: Client, database: Database, settings: Settings) -> None:
+        self._outbox = Outbox(client, settings)
+        self._hot = Hot(client, settings)
+        self._users = Users(client, settings)
+        self._queries = Queries(database)
+        self._erasures = Erasures(database)
+        self._batch = settings.batch_rows
+
+    def erase(self, budget_s: float = BUDGET_S) -> Erased:
+        """Work for about this long; what is left is found again by the next call.
+
+        Raises:
+            ReactionsUnavailable: a store failed; what was committed stays so.
+        """
+        began = time.monotonic()
+        done = Erased()
+        posts, users = self._outbox.erasures()
+        for user_id, step in users.items():  # at most half of the time, so that posts go on too
+            self._forget(user_id, step, began + budget_s / 2, done)
+            if time.monotonic() > began + budget_s / 2:
+                break
+        for post_id in posts:
+            if not self._erase_post(post_id, began + budget_s, done):
+                break
+        return done
+
+    def _erase_post(self, post_id: int, deadline: float, done: Erased) -> bool:
+        """False when time is up."""
+        self._erasures.mark_deleted(post_id)
+        while users := self._erasures.erase_post(post_id, self._batch):
+            self._users.forget_post(post_id, users)
+            done.rows += len(users)
+            if time.monotonic() > deadline:
+                return False
+        self._outbox.deleted(post_id)
+        done.posts += 1
+        return True
+
+    def _forget(self, user_id: int, step: str, deadline: float, done: Erased) -> None:
+        """One step: note the time; take reactions away; wait until all is durable; erase."""
+        cutoff, _, quiet = step.partition("|")
+        if not cutoff:
+            step, cutoff, quiet = self._advance(user_id, step, f"{self._outbox.now_us():.0f}|")
+            if not step:
+                return
+        if quiet and not self._outbox.quiet_before(int(quiet)):
+            return
+        removed = self._take_away(user_id, int(cutoff), deadline)
+        done.removed += removed
+        if removed:  # once more when it is durable: it may have hidden others
+            self._advance(user_id, step, f"{cutoff}|")
+        elif not quiet:
+            self._advance(user_id, step, f"{cutoff}|{self._outbox.now_us():.0f}")
+        elif self._erase_user(user_id, int(quiet), deadline, done):
+            self._users.forget(user_id)
+            self._outbox.advance(user_id, step, "")
+            done.users += 1
+
+    def _advance(self, user_id: int, step: str, following: str) -> tuple[str, str, str]:
+        """The new step in parts; empty when it was asked for anew."""
+        if not self._outbox.advance(user_id, step, following):
+            return "", "", ""
+        cutoff, _, quiet = following.partition("|")
+        return following, cutoff, quiet
+
+    def _take_away(self, user_id: int, cutoff: int, deadline: float) -> int:
+        removed = 0
+        for posts in self._pages(user_id, cutoff):
+            self._hot.react_many((user_id, post_id, 0) for post_id in posts)
+            removed += len(posts)
+            if time.monotonic() > deadline:
+                break
+        return removed
+
+    def _pages(self, user_id: int, cutoff: int) -> Iterator[list[int]]:
+        before = cutoff + 1, 0
+        while rows := self._queries.history(user_id, limit=PAGE, before=before):
+            yield [row.post_id for row in rows]
+            before = rows[-1].version, rows[-1].post_id
+
+    def _erase_user(self, user_id: int, before: int, deadline: float, done: Erased) -> bool:
+        """False when time is up."""
+        self._erasures.mark_forgotten(user_id, before)
+        while erased := self._erasures.erase_user(user_id, before, self._batch):
+            done.rows += erased
+            if time.monotonic() > deadline:
+                return False
+        return True

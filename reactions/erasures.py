@@ -1,0 +1,109 @@
+"""What is taken out of PostgreSQL: deleted posts and forgotten users, a bounded batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, delete, select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from reactions import keys
+from reactions.database import Database, array
+from reactions.ledger import LOCK, LOCK_CLASS
+from reactions.settings import SHARDS
+from reactions.tables import dead_letters, deleted_posts, forgotten_users, reaction_counts
+from reactions.tables import reactions as reactions_table
+
+_row = reactions_table.c
+
+# The counts move in the statement that takes the rows away.
+_ERASE = """
+WITH gone AS (
+    DELETE FROM reactions WHERE {condition} RETURNING post_id, user_id, reaction
+), moved AS (
+    UPDATE reaction_counts AS c SET count = c.count - rows
+    FROM (SELECT post_id, reaction, count(*) AS rows FROM gone GROUP BY 1, 2) AS g
+    WHERE c.post_id = g.post_id AND c.reaction = g.reaction
+)
+SELECT user_id FROM gone
+"""
+
+# ARRAY() is evaluated first, so that the rows are found by the primary key and by nothing else.
+ERASE_POST = text(
+    _ERASE.format(
+        condition="post_id = :post AND user_id = ANY (ARRAY("
+        "SELECT user_id FROM reactions WHERE post_id = :post ORDER BY user_id LIMIT :limit))"
+    )
+)
+ERASE_USER = text(
+    _ERASE.format(
+        condition="post_id = ANY (CAST(:posts AS bigint[])) AND user_id = :user"
+        " AND reaction = 0 AND version <= :before"
+    )
+)
+
+
+class Erasures:
+    """Erases rows. Each method is one transaction, under the locks that drains take."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def mark_deleted(self, post_id: int) -> None:
+        """From its commit on, no drain writes a row of this post."""
+        with self._database.transaction() as connection:
+            _lock(connection, [keys.shard_of(post_id)])
+            connection.execute(
+                insert(deleted_posts).values(post_id=post_id).on_conflict_do_nothing()
+            )
+
+    def erase_post(self, post_id: int, limit: int) -> list[int]:
+        """Delete rows of a post, with their counts; the users they were of: none at the end."""
+        with self._database.transaction() as connection:
+            _lock(connection, [keys.shard_of(post_id)])
+            users = _erase(connection, ERASE_POST, {"post": post_id, "limit": limit})
+            if not users:
+                connection.execute(
+                    delete(reaction_counts).where(reaction_counts.c.post_id == post_id)
+                )
+        return users
+
+    def mark_forgotten(self, user_id: int, before: int) -> None:
+        """From its commit on, no drain writes a reaction of this user's up to this version.
+
+        Nor is one at it: all shards are locked for a moment.
+        """
+        with self._database.transaction() as connection:
+            _lock(connection, range(SHARDS))
+            added = insert(forgotten_users).values(user_id=user_id, before=before)
+            connection.execute(
+                added.on_conflict_do_update(
+                    index_elements=["user_id"], set_={"before": added.excluded.before}
+                )
+            )
+            connection.execute(delete(dead_letters).where(dead_letters.c.user == str(user_id)))
+
+    def erase_user(self, user_id: int, before: int, limit: int) -> int:
+        """Delete a user's tombstones up to this version; how many: 0 at the end."""
+        with self._database.transaction() as connection:
+            posts = connection.scalars(
+                select(_row.post_id)
+                .where(_row.user_id == user_id, _row.reaction == 0, _row.version <= before)
+                .limit(limit)
+            ).all()
+            if not posts:
+                return 0
+            _lock(connection, sorted({keys.shard_of(post_id) for post_id in posts}))
+            erased = _erase(
+                connection, ERASE_USER, {"posts": array(posts), "user": user_id, "before": before}
+            )
+        return len(erased)
+
+
+def _erase(connection: Connection, statement: Any, values: Mapping[str, Any]) -> list[int]:  # noqa: ANN401
+    return list(connection.scalars(statement, values))
+
+
+def _lock(connection: Connection, shards: Iterable[int]) -> None:
+    connection.execute(LOCK, {"class": LOCK_CLASS, "shards": array(shards)})

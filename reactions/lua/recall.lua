@@ -1,0 +1,19 @@
+-- recall: cache what a reader found in the database of a user, unless a drain came in between.
+--
+-- KEYS   1 user:reactions  2 user:loading
+-- ARGV   1 token of the load  2 TTL in ms  3 most posts to keep of a user
+--        4.. post id, type code (0: no reaction), ...
+-- reply  1, or 0 when it was refused
+-- cost   O(posts)
+
+local reactions, loading = KEYS[1], KEYS[2]
+local call = redis.call
+
+if call('GET', loading) ~= ARGV[1] then
+  return 0
+end
+call('DEL', loading)
+call('HSET', reactions, unpack(ARGV, 4))
+trim_user(reactions, tonumber(ARGV[3]))
+call('PEXPIRE', reactions, ARGV[2])
+return 1

@@ -1,0 +1,36 @@
+-- remember: bring the cached reactions of users up to what a drain has committed, before it is
+-- acknowledged. Within its lease a drain is the only writer of its posts, so what it has committed
+-- is the newest; after it, what is cached of these posts is dropped instead.
+--
+-- KEYS   1 user:reactions of the first user
+--        and of each user, in the same slot: reactions, loading
+-- ARGV   1 until when the drain may write (µs); 0 to drop only
+--        2 TTL in ms  3 most posts to keep of a user
+--        then for each user: user id, number of posts, then for each: post id, type code
+-- reply  1 when they were written, 0 when dropped
+-- cost   O(posts)
+
+local prefix, ttl, most = string.match(KEYS[1], '^.-:.-:'), ARGV[2], tonumber(ARGV[3])
+local call = redis.call
+
+local time = call('TIME')
+local fresh = time[1] * 1000000 + time[2] < tonumber(ARGV[1])
+local at = 4
+while at < #ARGV do
+  local base, posts = prefix .. ARGV[at], tonumber(ARGV[at + 1])
+  local reactions = base .. ':reactions'
+  call('DEL', base .. ':loading') -- refuses what a reader read before this
+  for i = at + 2, at + 2 * posts, 2 do
+    if fresh then
+      call('HSET', reactions, ARGV[i], ARGV[i + 1])
+    else
+      call('HDEL', reactions, ARGV[i])
+    end
+  end
+  if fresh then
+    trim_user(reactions, most)
+    call('PEXPIRE', reactions, ttl)
+  end
+  at = at + 2 + 2 * posts
+end
+return fresh and 1 or 0

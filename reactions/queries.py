@@ -1,0 +1,244 @@
+"""What is read from PostgreSQL. Every query goes by a key or an index, whatever a post's size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, exists, func, select, text, tuple_, union_all
+
+from reactions.database import Database, array
+from reactions.model import Row
+from reactions.tables import deleted_posts, reaction_counts
+from reactions.tables import reactions as reactions_table
+
+_row = reactions_table.c
+
+# LATERAL with LIMIT keeps the planner on the primary key, partition by partition.
+OWN = text("""
+SELECT wanted.post_id, found.reaction
+FROM unnest(CAST(:posts AS bigint[])) AS wanted (post_id) CROSS JOIN LATERAL (
+    SELECT reaction FROM reactions AS r
+    WHERE r.post_id = wanted.post_id AND r.user_id = :user LIMIT 1
+) AS found
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the database holds of one post, in one moment."""
+
+    counts: Mapping[int, int]
+    """The counts table: type code -> count; type 0 are those who took their reaction away."""
+    tally: Mapping[int, int]
+    """The rows, counted: type code -> rows."""
+    rows: Mapping[int, int] | None
+    """user -> type code; None for a post with more rows than were asked for."""
+    newest: Sequence[Row]
+    """Of a post with many rows: the newest, newest first."""
+
+
+class Queries:
+    """Reads reactions. Each method is one query, unless it says more."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def counts(self, post_ids: Iterable[int]) -> dict[int, dict[int, int]]:
+        """post -> type code -> count, from the counts table."""
+        with self._database.transaction() as connection:
+            return _counts(connection, set(post_ids))
+
+    def summaries(
+        self, post_ids: Iterable[int], user_id: int, own_ids: Iterable[int]
+    ) -> tuple[dict[int, dict[int, int]], dict[int, int]]:
+        """Counts of some posts, and a user's reaction on others: a query for each, if any.
+
+        Returns:
+            post -> type code -> count; and post -> the user's code, 0 for no reaction.
+        """
+        cold, unknown = set(post_ids), set(own_ids)
+        with self._database.transaction() as connection:
+            counts = _counts(connection, cold) if cold else {}
+            own = dict.fromkeys(unknown, 0)
+            if unknown:
+                found = connection.execute(OWN, {"posts": array(unknown), "user": user_id})
+                own.update((post_id, code) for post_id, code in found)
+        return counts, own
+
+    def reactions(self, post_ids: Sequence[int]) -> dict[int, dict[int, int]]:
+        """post -> user -> type code of what is not removed; over all rows of these posts."""
+        rows: dict[int, dict[int, int]] = {post_id: {} for post_id in post_ids}
+        with self._database.transaction() as connection:
+            found = connection.execute(
+                select(_row.post_id, _row.user_id, _row.reaction).where(
+                    _row.post_id.in_(post_ids), _row.reaction != 0
+                )
+            )
+            for post_id, user_id, code in found:
+                rows[post_id][user_id] = code
+        return rows
+
+    def newest(
+        self, post_id: int, codes: Iterable[int], *, limit: int, before: int | None = None
+    ) -> list[Row]:
+        """The newest reactions of these types on a post, newest first.
+
+        Args:
+            before: only those with a smaller version.
+        """
+        with self._database.transaction() as connection:
+            return _newest(connection, post_id, codes, limit, before)
+
+    def history(
+        self,
+        user_id: int,
+        codes: Iterable[int] | None = None,
+        *,
+        limit: int,
+        before: tuple[int, int] | None = None,
+    ) -> list[Row]:
+        """A user's reactions, newest first, without those on deleted posts.
+
+        Args:
+            codes: only of these types.
+            before: (version, post) of the last one of the page before.
+        """
+        order = _row.version.desc(), _row.post_id.desc()
+        wanted = [
+            _row.user_id == user_id,
+            _row.reaction != 0,
+            ~exists().where(deleted_posts.c.post_id == _row.post_id),
+        ]
+        if codes is not None:
+            wanted.append(_row.reaction.in_(list(codes)))
+        if before is not None:
+            # The first condition alone bounds the index scan.
+            wanted += [
+                _row.version <= before[0],
+                tuple_(_row.version, _row.post_id) < tuple_(*before),
+            ]
+        with self._database.transaction() as connection:
+            found = connection.execute(
+                select(_row.post_id, _row.user_id, _row.reaction, _row.version)
+                .where(*wanted)
+                .order_by(*order)
+                .limit(limit)
+            )
+            return [Row(*row) for row in found]
+
+    def ever(self, post_id: int, limit: int) -> list[int]:
+        """Users who ever reacted on a post, also those who took it away; at most ``limit``."""
+        with self._database.transaction() as connection:
+            return list(
+                connection.scalars(select(_row.user_id).where(_row.post_id == post_id).limit(limit))
+            )
+
+    def count_ever(self, post_id: int) -> int:
+        """How many users ever reacted on a post: from the counts, tombstones included."""
+        table = reaction_counts.c
+        with self._database.transaction() as connection:
+            total = connection.scalar(
+                select(func.coalesce(func.sum(table.count), 0)).where(table.post_id == post_id)
+            )
+        return int(total or 0)
+
+    def stored(
+        self,
+        post_ids: Sequence[int],
+        rows_up_to: int,
+        *,
+        newest_from: int | None = None,
+        newest: int = 0,
+    ) -> dict[int, Stored]:
+        """Counts, tally and rows of posts in one snapshot; for verification.
+
+        Three queries, and one for each post with many rows.
+
+        Args:
+            rows_up_to: rows are read only of posts with at most this many.
+            newest_from: of those with at least this many, the newest rows are read,
+            newest: as many as this.
+        """
+        tally: dict[int, dict[int, int]] = {post_id: {} for post_id in post_ids}
+        rows: dict[int, dict[int, int]] = {}
+        latest: dict[int, list[Row]] = {}
+        here = _row.post_id.in_(post_ids)
+        with self._database.transaction("REPEATABLE READ") as connection:
+            counts = _counts(connection, set(post_ids), removed=True)
+            for post_id, code, count in connection.execute(
+                select(_row.post_id, _row.reaction, func.count())
+                .where(here)
+                .group_by(_row.post_id, _row.reaction)
+            ):
+                tally[post_id][code] = count
+            for post_id in post_ids:
+                live = sum(n for code, n in tally[post_id].items() if code)
+                if live <= rows_up_to:
+                    rows[post_id] = {}
+                if newest_from is not None and live >= newest_from:
+                    latest[post_id] = _newest(connection, post_id, tally[post_id], newest, None)
+            for post_id, user_id, code in connection.execute(
+                select(_row.post_id, _row.user_id, _row.reaction).where(
+                    _row.post_id.in_(list(rows)), _row.reaction != 0
+                )
+            ):
+                rows[post_id][user_id] = code
+        return {p: Stored(counts[p], tally[p], rows.get(p), latest.get(p, [])) for p in post_ids}
+
+    def posts(self, after: int, limit: int) -> list[int]:
+        """The next posts, by id, that the rows or the counts know; for a walk over all of them."""
+        rows, counts = _row.post_id, reaction_counts.c.post_id
+        both = (
+            select(rows.label("post_id"))
+            .where(rows > after)
+            .distinct()
+            .order_by(rows)
+            .limit(limit)
+            .subquery()
+            .select()
+            .union(
+                select(counts)
+                .where(counts > after)
+                .distinct()
+                .order_by(counts)
+                .limit(limit)
+                .subquery()
+                .select()
+            )
+        ).subquery()
+        with self._database.transaction() as connection:
+            found = connection.scalars(select(both.c.post_id).order_by(both.c.post_id).limit(limit))
+            return list(found)
+
+
+def _counts(
+    connection: Connection, post_ids: set[int], *, removed: bool = False
+) -> dict[int, dict[int, int]]:
+    counts: dict[int, dict[int, int]] = {post_id: {} for post_id in post_ids}
+    table = reaction_counts.c
+    wanted: list[ColumnElement[bool]] = [table.post_id.in_(post_ids)]
+    if not removed:
+        wanted.append(table.reaction != 0)
+    for post_id, code, count in connection.execute(
+        select(table.post_id, table.reaction, table.count).where(*wanted)
+    ):
+        counts[post_id][code] = count
+    return counts
+
+
+def _newest(
+    connection: Connection, post_id: int, codes: Iterable[int], limit: int, before: int | None
+) -> list[Row]:
+    """One index scan for each type, merged by the server: it reads no more than it returns."""
+    scans = []
+    for code in codes:
+        scan = select(_row.post_id, _row.user_id, _row.reaction, _row.version).where(
+            _row.post_id == post_id, _row.reaction == code, _row.reaction != 0
+        )
+        scans.append(scan if before is None else scan.where(_row.version < before))
+    if not scans:
+        return []
+    merged = union_all(*scans).subquery()
+    found = connection.execute(select(merged).order_by(merged.c.version.desc()).limit(limit))
+    return [Row(*row) for row in found]

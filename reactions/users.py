@@ -1,0 +1,86 @@
+"""What Redis remembers of a user: some of their reactions, as the database has them.
+
+Never needed for an answer to be right. Drains write it before they acknowledge a batch, so that it
+is never older than what has left the outbox; reads add what they had to ask the database for, under
+a token that every drain of that user's reactions deletes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from reactions import keys, scripts
+from reactions.client import Client, translate, translated
+from reactions.model import Row
+from reactions.scripts import Call, Command
+from reactions.settings import LOAD_LIFE_MS, Settings
+from reactions.ttl import Ttl
+
+
+class Users:
+    """The cached reactions of users, on one client."""
+
+    def __init__(self, client: Client, settings: Settings) -> None:
+        self._client = client
+        self._ttl = Ttl(settings)
+
+    def remember(self, rows: Iterable[Row], until_us: int) -> None:
+        """Write what a drain has committed, one script for each shard of users in one pipeline.
+
+        Args:
+            until_us: when its lease may end; later, what is cached of these posts is dropped.
+
+        Raises:
+            ReactionsUnavailable: the batch must not be acknowledged.
+        """
+        shards: dict[int, dict[int, list[tuple[int, int]]]] = {}
+        for row in rows:
+            users = shards.setdefault(keys.shard_of(row.user_id), {})
+            users.setdefault(row.user_id, []).append((row.post_id, row.reaction))
+        calls = [
+            scripts.remember(until_us, self._ttl.jittered(self._ttl.user), users)
+            for users in shards.values()
+        ]
+        with translated():
+            replies = scripts.run_many(self._client, calls)
+        for reply in replies:
+            if isinstance(reply, RedisError):
+                raise translate(reply) from reply
+
+    def ask(self, user_id: int, post_ids: Sequence[int]) -> list[Command]:
+        """Two commands for a pipeline; ``told`` reads the reply of the first."""
+        name = keys.user_reactions(user_id)
+        return [
+            Command(("HMGET", name, *post_ids)),
+            Command(("PEXPIRE", name, self._ttl.jittered(self._ttl.user))),
+        ]
+
+    def fence(self, user_id: int, token: str) -> Command:
+        """Announces, in a pipeline, that the database is going to be asked."""
+        return Command(("SET", keys.user_loading(user_id), token, "PX", LOAD_LIFE_MS))
+
+    def recall(self, user_id: int, token: str, found: Mapping[int, int]) -> Call:
+        """The call that caches what was read since ``fence``, unless a drain came in between."""
+        return scripts.recall(user_id, token, self._ttl.jittered(self._ttl.user), found)
+
+    def forget(self, user_id: int) -> None:
+        """Drop what is cached of a user."""
+        with translated():
+            self._client.unlink(keys.user_reactions(user_id), keys.user_loading(user_id))
+
+    def forget_post(self, post_id: int, user_ids: Iterable[int]) -> None:
+        """Drop what is cached of one post for these users; one round trip for each node."""
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for user_id in user_ids:
+                pipe.hdel(keys.user_reactions(user_id), str(post_id))
+            pipe.execute()
+
+
+def told(post_ids: Sequence[int], reply: Any) -> dict[int, int]:  # noqa: ANN401 - of the server
+    """post -> code, 0 for none, of those posts that are cached: from the reply to ``Users.ask``."""
+    if isinstance(reply, RedisError):
+        raise translate(reply) from reply
+    return {p: int(code) for p, code in zip(post_ids, reply, strict=True) if code is not None}
