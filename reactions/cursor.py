@@ -32,12 +32,13 @@ class Cursors:
             InvalidArgument: it is not a cursor that ``write`` made for this list.
         """
         allowed = "a cursor that this service gave out for the same list"
-        if type(cursor) is not str or len(cursor) > LONGEST:
+        if type(cursor) is not str or len(cursor) > LONGEST or not cursor.isascii():
             raise InvalidArgument("cursor", allowed, cursor)
         try:
             value = self._serializer.loads(cursor)
         except BadData:
             raise InvalidArgument("cursor", allowed, cursor) from None
-        if not isinstance(value, list) or len(value) != numbers + 1 or value[0] != about:
+        # Base64 has several spellings of the same bytes; only the one that was given out is taken.
+        if value[0] != about or len(value) != numbers + 1 or self.write(*value) != cursor:
             raise InvalidArgument("cursor", allowed, cursor)
         return tuple(value[1:])

@@ -42,9 +42,11 @@ class Flight(Generic[Key, Value]):
             for key, future in mine.items():
                 future.set_result(found[key])
         except BaseException as error:
+            # What ends this thread only, SystemExit for one, is not for those who wait.
+            failure = error if isinstance(error, Exception) else TimeoutError("who asked is gone")
             for future in mine.values():
                 if not future.done():
-                    future.set_exception(error)
+                    future.set_exception(failure)
             raise
         finally:
             with self._lock:

@@ -279,7 +279,7 @@ class Fenced(enum.IntEnum):
 
 def grow(post_id: int, most: int) -> Call:
     """Reply: 1 when it is to be called again."""
-    return GROW.call((keys.post_reactions(post_id),), (buckets.FILL, most))
+    return GROW.call((keys.post_reactions(post_id),), (buckets.FULL, most))
 
 
 def fence(post_id: int, token: str, life_ms: int, *, yields: bool = False) -> Call:

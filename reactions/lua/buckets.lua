@@ -3,18 +3,25 @@
 -- Field `0` of the first bucket, the brief's key, is the mark: the number of buckets, negative for
 -- the sample of a viral post. Field `0` of any other is `1`. A bucket without its mark is lost.
 -- Linear hashing: to grow by one bucket, only one other is divided. reactions/buckets.py has the
--- same arithmetic, and a test holds the two against each other.
+-- same arithmetic, with the reasons, and a test holds the two against each other.
 
 local function bucket_of(user, count)
-  -- A prime spreads ids with a common factor too; in two halves, as a double ends at 2^53.
+  -- In two halves, as a double is exact up to 2^53 only.
   local low = tonumber(string.sub(user, -9)) or 0
   local high = tonumber(string.sub(user, 1, -10)) or 0
+  local spread = ((high % 4194301) * (1000000000 % 4194301) + low) % 4194301 * 2592221 % 4194301
   local width = 1
   while width < count do
     width = width * 2
   end
-  local bucket = ((high % 65521) * (1000000000 % 65521) + low) % 65521 % width
+  local bucket = spread % width
   return bucket < count and bucket or bucket - width / 2
+end
+
+-- Whether a hash in `count` buckets is to have more for its entries, on average `full` in each, or
+-- was left in the middle of growing: a power of two has no buckets that are fuller than others.
+local function outgrown(count, entries, full)
+  return entries > count * full or math.frexp(count) ~= 0.5
 end
 
 local function bucket_key(first, bucket)

@@ -1,12 +1,13 @@
--- grow: divide buckets of a complete hash until they are no fuller than they should be.
+-- grow: divide the buckets of a complete hash that has outgrown them, until all are divided.
 --
 -- KEYS   1 post:reactions, and in the same slot its further buckets
--- ARGV   1 entries a bucket is to have on average  2 most buckets to divide now
+-- ARGV   1 entries in a bucket, on average, from which it is to grow
+--        2 most buckets to divide now
 -- reply  1 when it is to be called again, else 0
 -- cost   O(entries of the divided buckets): about 0.2 ms each
 
 local reactions = KEYS[1]
-local fill, most = tonumber(ARGV[1]), tonumber(ARGV[2])
+local full, most = tonumber(ARGV[1]), tonumber(ARGV[2])
 local call = redis.call
 
 -- Moves what belongs there into bucket `new`; false when the bucket to divide was lost.
@@ -47,10 +48,9 @@ local entries = 0
 for bucket = 0, size - 1 do
   entries = entries + call('HLEN', bucket_key(reactions, bucket))
 end
-local until_size = math.ceil(entries / fill)
-for new = size, math.min(until_size, size + most) - 1 do
-  if not divide(new) then
+for new = size, size + most - 1 do
+  if not outgrown(new, entries, full) or not divide(new) then
     return 0
   end
 end
-return until_size > size + most and 1 or 0
+return outgrown(size + most, entries, full) and 1 or 0

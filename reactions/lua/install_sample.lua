@@ -51,8 +51,10 @@ end
 
 drop_buckets(reactions)
 call('UNLINK', loading, recent)
-for bucket = size - 1, 0, -1 do
-  call('HSET', bucket_key(reactions, bucket), '0', bucket == 0 and -size or 1)
+for bucket = 0, size - 1 do
+  local home = bucket_key(reactions, bucket)
+  call('UNLINK', home) -- what an earlier hash, whose first bucket was lost, may have left
+  call('HSET', home, '0', bucket == 0 and -size or 1)
 end
 for i = 1, math.min(most, #fresh) do
   local user, code = fresh[i][1], fresh[i][2]

@@ -13,7 +13,6 @@ if call('GET', loading) ~= ARGV[1] then
   return 0
 end
 call('DEL', loading)
-call('HSET', reactions, unpack(ARGV, 4))
-trim_user(reactions, tonumber(ARGV[3]))
+write_user(reactions, 4, #ARGV, tonumber(ARGV[3]))
 call('PEXPIRE', reactions, ARGV[2])
 return 1

@@ -20,17 +20,15 @@ while at < #ARGV do
   local base, posts = prefix .. ARGV[at], tonumber(ARGV[at + 1])
   local reactions = base .. ':reactions'
   call('DEL', base .. ':loading') -- refuses what a reader read before this
-  for i = at + 2, at + 2 * posts, 2 do
-    if fresh then
-      call('HSET', reactions, ARGV[i], ARGV[i + 1])
-    else
+  local first, last = at + 2, at + 1 + 2 * posts
+  if fresh then
+    write_user(reactions, first, last, most)
+    call('PEXPIRE', reactions, ttl)
+  else
+    for i = first, last, 2 do
       call('HDEL', reactions, ARGV[i])
     end
   end
-  if fresh then
-    trim_user(reactions, most)
-    call('PEXPIRE', reactions, ttl)
-  end
-  at = at + 2 + 2 * posts
+  at = last + 1
 end
 return fresh and 1 or 0

@@ -105,7 +105,7 @@ local function settle_post(base, sum, often, share, hot)
   elseif refresh_buckets(reactions, size, life) < size then
     return 1
   end
-  return sum > size * full and 3
+  return outgrown(size, sum, full) and 3
 end
 
 for _ = 1, tonumber(ARGV[13]) do
