@@ -29,6 +29,14 @@ class Database:
     ) -> None:
         """``timeout_s``: for a connection and for a statement; database_timeout_s if not given."""
         wait = timeout_s or settings.database_timeout_s
+        options = {
+            "statement_timeout": int(wait * 1000),
+            "lock_timeout": int(wait * 1000),
+            # Every statement here goes by a key and takes few rows, so the index is always right.
+            "random_page_cost": 1.1,
+            "max_parallel_workers_per_gather": 0,
+            "jit": "off",
+        }
         self.engine: Engine = create_engine(
             settings.database_url.get_secret_value(),
             pool_pre_ping=True,
@@ -38,8 +46,7 @@ class Database:
                 # libpq takes whole seconds.
                 "connect_timeout": max(1, math.ceil(wait)),
                 "application_name": name,
-                "options": f"-c statement_timeout={int(wait * 1000)}"
-                f" -c lock_timeout={int(wait * 1000)}",
+                "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
             },
         )
 
