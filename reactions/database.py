@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine
+import psycopg2
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import IsolationLevel
-from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DisconnectionError, IntegrityError, SQLAlchemyError
 
 from reactions.errors import ReactionsError, ReactionsUnavailable
 from reactions.settings import Settings
+from reactions.watchdog import Watchdog
 
 
 class RowsRefused(ReactionsError):
@@ -37,9 +40,11 @@ class Database:
             "max_parallel_workers_per_gather": 0,
             "jit": "off",
         }
+        # The server's own timeout comes first, where it is alive.
+        self._patience_s = 1.5 * wait
+        self._watchdog = Watchdog()
         self.engine: Engine = create_engine(
             settings.database_url.get_secret_value(),
-            pool_pre_ping=True,
             pool_timeout=wait,
             hide_parameters=True,
             connect_args={
@@ -49,6 +54,18 @@ class Database:
                 "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
             },
         )
+
+        event.listen(self.engine, "checkout", self._check)
+
+    def _check(self, connection: Any, *_: object) -> None:  # noqa: ANN401 - psycopg2's
+        """Ask a connection of the pool for a sign of life, before it is used."""
+        try:
+            with self._watchdog.guard(connection.fileno(), self._patience_s):
+                connection.autocommit = True  # one round trip, not one more to begin and to end
+                connection.cursor().execute("SELECT 1")
+                connection.autocommit = False
+        except psycopg2.Error as error:
+            raise DisconnectionError(str(error)) from error  # the pool then tries another one
 
     def close(self) -> None:
         """Close the connections of the pool."""
@@ -64,8 +81,13 @@ class Database:
         """
         engine = self.engine.execution_options(isolation_level=isolation) if isolation else None
         try:
-            with (engine or self.engine).begin() as connection:
-                yield connection
+            with (engine or self.engine).connect() as connection:
+                driver: Any = connection.connection.driver_connection
+                with (
+                    self._watchdog.guard(driver.fileno(), self._patience_s),
+                    connection.begin(),
+                ):
+                    yield connection
         except (DataError, IntegrityError) as error:
             raise RowsRefused(_reason(error)) from error
         except SQLAlchemyError as error:

@@ -230,13 +230,15 @@ def _counts(
 def _newest(
     connection: Connection, post_id: int, codes: Iterable[int], limit: int, before: int | None
 ) -> list[Row]:
-    """One index scan for each type, merged by the server: it reads no more than it returns."""
+    """One index scan for each type, each ordered and bounded, merged by the server."""
     scans = []
     for code in codes:
         scan = select(_row.post_id, _row.user_id, _row.reaction, _row.version).where(
             _row.post_id == post_id, _row.reaction == code, _row.reaction != 0
         )
-        scans.append(scan if before is None else scan.where(_row.version < before))
+        if before is not None:
+            scan = scan.where(_row.version < before)
+        scans.append(scan.order_by(_row.version.desc()).limit(limit))
     if not scans:
         return []
     merged = union_all(*scans).subquery()

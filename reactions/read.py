@@ -10,9 +10,9 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from cachetools import TTLCache
 
@@ -37,6 +37,9 @@ LOAD_AGAIN_S = 5.0
 
 DOWN_S = 1.0
 """How long reads do without PostgreSQL after it failed them, before they try it again."""
+
+
+Stored = TypeVar("Stored")
 
 
 @dataclass(slots=True)
@@ -176,17 +179,13 @@ class Reader:
         self, cold: list[int], user_id: int, unknown: list[int]
     ) -> tuple[dict[int, Mapping[int, int]], dict[int, int]]:
         """Fence, read, cache: two round trips and two queries."""
-        self._check_up()
+        self._check_up()  # before anything is fenced
         token = secrets.token_hex(8)
         fences: list[Call | Command] = [self._cache.fence_call(p, token) for p in cold]
         if unknown:
             fences.append(self._users.fence(user_id, token))
         self._run(fences)
-        try:
-            stored, own = self._queries.summaries(cold, user_id, unknown)
-        except ReactionsUnavailable:
-            self._down_until = time.monotonic() + DOWN_S
-            raise
+        stored, own = self._stored(lambda: self._queries.summaries(cold, user_id, unknown))
         zeros = dict.fromkeys(self._codes.values(), 0)
         installs: list[Call | Command] = [
             self._cache.install_counts_call(p, token, zeros | stored[p]) for p in cold
@@ -195,6 +194,15 @@ class Reader:
             installs.append(self._users.recall(user_id, token, own))
         replies = self._run(installs)
         return {p: installed(reply)[1] for p, reply in zip(cold, replies, strict=False)}, own
+
+    def _stored(self, ask: Callable[[], Stored]) -> Stored:
+        """What PostgreSQL answers; when it fails, it is left alone for a moment."""
+        self._check_up()
+        try:
+            return ask()
+        except ReactionsUnavailable:
+            self._down_until = time.monotonic() + DOWN_S
+            raise
 
     def _check_up(self) -> None:
         """Do not wait for a database that has just failed."""
@@ -250,8 +258,9 @@ class Reader:
         if cursor is not None:
             version, post_id = self._cursors.read(about, 2, cursor)
             before = version, post_id
-        self._check_up()
-        rows = self._queries.history(user_id, self._names, limit=limit + 1, before=before)
+        rows = self._stored(
+            lambda: self._queries.history(user_id, self._names, limit=limit + 1, before=before)
+        )
         items = tuple(
             Reacted(row.post_id, self._names[row.reaction], row.version) for row in rows[:limit]
         )
@@ -264,8 +273,7 @@ class Reader:
         """From the HyperLogLog, else from the database."""
         found = self._cache.uniques(post_id)
         if found is None:
-            self._check_up()
-            found = self._queries.count_ever(post_id)
+            found = self._stored(lambda: self._queries.count_ever(post_id))
         return found
 
     def _newest(self, post_id: int, code: int | None, limit: int, before: int | None) -> list[Row]:
@@ -274,10 +282,12 @@ class Reader:
         if look.deleted:
             return []
         overlay = self._cache.pending(post_id, OVERLAY_MOST) or {}
-        self._check_up()
         codes = [code] if code else list(self._names)
         # Rows that the overlay has in another place make room for as many more.
-        stored = self._queries.newest(post_id, codes, limit=limit + len(overlay), before=before)
+        most = limit + len(overlay)
+        stored = self._stored(
+            lambda: self._queries.newest(post_id, codes, limit=most, before=before)
+        )
         fresh = [
             Row(post_id, user_id, kind, version)
             for user_id, (kind, version) in overlay.items()

@@ -123,7 +123,7 @@ INSTALL_SAMPLE = Script("install_sample", keys=9, include="buckets")
 REMEMBER = Script("remember", keys=1, include="users", frees=True)
 RECALL = Script("recall", keys=2, include="users")
 LOOK = Script("look", keys=6, include="buckets")
-RECENT = Script("recent", keys=2, include="buckets")
+RECENT = Script("recent", keys=3, include="buckets")
 DELETE = Script("delete", keys=13, include="buckets", frees=True)
 ADVANCE = Script("advance", keys=1, frees=True)
 SNAPSHOT = Script("snapshot", keys=9, include="buckets")
@@ -402,7 +402,14 @@ def look(post_id: int, user_id: int, *, cold_ms: int, regular_ms: int, viral_ms:
 
 def recent(post_id: int, most: int) -> Call:
     """Reply: ``[user, code, ...]``, or ``[0]``."""
-    return RECENT.call((keys.post_reactions(post_id), keys.post_recent(post_id)), (most,))
+    return RECENT.call(
+        (
+            keys.post_reactions(post_id),
+            keys.post_recent(post_id),
+            keys.post_total_reactions(post_id),
+        ),
+        (most,),
+    )
 
 
 def delete(post_id: int) -> Call:
