@@ -1,7 +1,8 @@
 """Ends waiting for a server that has fallen silent.
 
 The timeouts of PostgreSQL are kept by PostgreSQL: when it is frozen, or a cable is cut, nothing
-comes back, and libpq waits for ever. This closes the socket under it at the deadline, and it gives up.
+comes back, and libpq waits for ever. This closes the socket under it at the deadline, so that it
+gives up.
 """
 
 from __future__ import annotations
