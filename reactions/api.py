@@ -173,7 +173,8 @@ class Reactions:
     def history(self, user_id: int, limit: int = 50, cursor: str | None = None) -> Page[Reacted]:
         """What a user reacted on, newest first, as PostgreSQL has it: at most a batch behind.
 
-        No round trip, one query.
+        One query and one round trip. A page may have fewer than ``limit`` where posts were deleted
+        a moment ago.
 
         Args:
             limit: 1 to 200.
@@ -181,7 +182,7 @@ class Reactions:
 
         Raises:
             InvalidArgument: nothing was sent.
-            ReactionsUnavailable: PostgreSQL.
+            ReactionsUnavailable: PostgreSQL or Redis.
         """
         return self._reads().history(
             check_id("user_id", user_id), check_limit(limit, PAGE_MOST), cursor

@@ -244,10 +244,23 @@ class Cache:
             return bool(self._client.exists(keys.post_uniques(post_id)))
 
     def uniques(self, post_id: int) -> int | None:
-        """How many ever reacted on a viral post, within 1 %; None when not cached. One trip."""
-        with translated():
-            # No key counts as 0, and a post with a HyperLogLog has had a reactor.
-            return int(self._client.pfcount(keys.post_uniques(post_id))) or None
+        """How many ever reacted on a viral post, within 1 %; None when not cached. One trip.
+
+        0 on a deleted post.
+        """
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            pipe.sismember(keys.outbox_deleted(keys.shard_of(post_id)), str(post_id))
+            pipe.pfcount(keys.post_uniques(post_id))
+            deleted, found = pipe.execute()
+        # No key counts as 0, and a post with a HyperLogLog has had a reactor.
+        return 0 if deleted else int(found) or None
+
+    def deleted(self, post_ids: Sequence[int]) -> set[int]:
+        """Those of these posts that are deleted. One round trip for each node."""
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for post_id in post_ids:
+                pipe.sismember(keys.outbox_deleted(keys.shard_of(post_id)), str(post_id))
+            return {post for post, gone in zip(post_ids, pipe.execute(), strict=True) if gone}
 
     def snapshots(self, post_ids: Sequence[int]) -> list[Snapshot]:
         """For verification: one round trip for each node."""

@@ -38,6 +38,28 @@ class Erased:
     removed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far the erasure of a user is.
+
+    Attributes:
+        cutoff: the newest version when it began: what is newer stays.
+        quiet: when nothing was left to be taken away (µs); 0 until then.
+        before: the newest version then.
+    """
+
+    cutoff: int = 0
+    quiet: int = 0
+    before: int = 0
+
+    @classmethod
+    def read(cls, written: str) -> Step:
+        return cls(*(int(part) for part in written.split("|") if part))
+
+    def __str__(self) -> str:
+        return f"{self.cutoff}|{self.quiet}|{self.before}"
+
+
 class Eraser:
     """Goes on with what is to be erased."""
 
@@ -79,32 +101,27 @@ class Eraser:
         done.posts += 1
         return True
 
-    def _forget(self, user_id: int, step: str, deadline: float, done: Erased) -> None:
+    def _forget(self, user_id: int, written: str, deadline: float, done: Erased) -> None:
         """One step: note the time; take reactions away; wait until all is durable; erase."""
-        cutoff, _, quiet = step.partition("|")
-        if not cutoff:
-            step, cutoff, quiet = self._advance(user_id, step, f"{self._outbox.now_us():.0f}|")
-            if not step:
-                return
-        if quiet and not self._outbox.quiet_before(int(quiet)):
+        step = Step.read(written)
+        if not step.cutoff:
+            step = Step(self._outbox.newest_version())
+            if not self._outbox.advance(user_id, written, str(step)):
+                return  # asked for anew meanwhile
+        if step.quiet and not self._outbox.quiet_before(step.quiet):
             return
-        removed = self._take_away(user_id, int(cutoff), deadline)
+        removed = self._take_away(user_id, step.cutoff, deadline)
         done.removed += removed
         if removed:  # once more when it is durable: it may have hidden others
-            self._advance(user_id, step, f"{cutoff}|")
-        elif not quiet:
-            self._advance(user_id, step, f"{cutoff}|{self._outbox.now_us():.0f}")
-        elif self._erase_user(user_id, int(quiet), deadline, done):
+            self._outbox.advance(user_id, str(step), str(Step(step.cutoff)))
+        elif not step.quiet:
+            now = int(self._outbox.now_us())
+            following = Step(step.cutoff, now, self._outbox.newest_version())
+            self._outbox.advance(user_id, str(step), str(following))
+        elif self._erase_user(user_id, step.before, deadline, done):
             self._users.forget(user_id)
-            self._outbox.advance(user_id, step, "")
+            self._outbox.advance(user_id, str(step), "")
             done.users += 1
-
-    def _advance(self, user_id: int, step: str, following: str) -> tuple[str, str, str]:
-        """The new step in parts; empty when it was asked for anew."""
-        if not self._outbox.advance(user_id, step, following):
-            return "", "", ""
-        cutoff, _, quiet = following.partition("|")
-        return following, cutoff, quiet
 
     def _take_away(self, user_id: int, cutoff: int, deadline: float) -> int:
         removed = 0

@@ -147,5 +147,5 @@ def outbox_deletions(shard: int) -> str:
 
 
 def outbox_forgetting(shard: int) -> str:
-    """Hash user -> ``cutoff|quiet``: those whose reactions are being erased, and how far it is."""
+    """Hash user -> ``cutoff|quiet|before``: those whose reactions are being erased; how far."""
     return _outbox(shard, "forgetting")

@@ -301,6 +301,14 @@ class Outbox:
                 pipe.hlen(keys.post_claimed(post_id))
             return sum(pipe.execute())
 
+    def newest_version(self) -> int:
+        """At least as large as any version given out so far; one round trip for each node."""
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for shard in range(SHARDS):
+                pipe.get(keys.outbox_clock(shard))
+            # After a step of the server's clock back, versions are ahead of it.
+            return max(int(self.now_us()), *(int(version or 0) for version in pipe.execute()))
+
     def quiet_before(self, time_us: int) -> bool:
         """Whether everything that came before this time is durable; one round trip a node."""
         with translated(), self._client.pipeline(transaction=False) as pipe:

@@ -252,7 +252,7 @@ class Reader:
         return [Reactor(user, self._names[code]) for user, code in found if code in self._names]
 
     def history(self, user_id: int, limit: int, cursor: str | None) -> Page[Reacted]:
-        """From the database."""
+        """From the database, without what has just been deleted."""
         about = f"history {user_id}"
         before = None
         if cursor is not None:
@@ -261,8 +261,12 @@ class Reader:
         rows = self._stored(
             lambda: self._queries.history(user_id, self._names, limit=limit + 1, before=before)
         )
+        # PostgreSQL hears of a deletion a few seconds later.
+        deleted = self._cache.deleted([row.post_id for row in rows])
         items = tuple(
-            Reacted(row.post_id, self._names[row.reaction], row.version) for row in rows[:limit]
+            Reacted(row.post_id, self._names[row.reaction], row.version)
+            for row in rows[:limit]
+            if row.post_id not in deleted
         )
         if len(rows) <= limit:
             return Page(items, None)

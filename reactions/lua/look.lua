@@ -40,7 +40,11 @@ if user ~= '0' then
 end
 
 local life = tonumber(ARGV[tier == 1 and 6 or size > 0 and 5 or 4])
-if call('PTTL', counts) < life / 2 then
+local left = call('PTTL', counts)
+if size ~= 0 then
+  left = math.min(left, call('PTTL', reactions))
+end
+if left < life / 2 then
   call('PEXPIRE', counts, life)
   refresh_buckets(reactions, size, life)
   for _, name in ipairs({'viral', 'total_reactions', 'recent', 'uniques'}) do
