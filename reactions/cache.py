@@ -208,22 +208,20 @@ class Cache:
             newest: (user, code) of the newest of them, newest first.
             ever: everyone who ever reacted; without them, no HyperLogLog is made.
         """
-        loaded = keys.post_loaded(post_id, token)
-        parts = 0
-        with translated(), self._client.pipeline(transaction=False) as pipe:
-            for chunk in _chunks(ever):
-                # One command each: a HyperLogLog has no place for a mark, so it is whole or lost.
-                pipe.pfadd(keys.bucket(loaded, parts), *chunk)
-                pipe.pexpire(keys.bucket(loaded, parts), LOAD_LIFE_MS)
-                parts += 1
-            pipe.execute()
+        collected = [
+            scripts.collect(post_id, token, number == 0, LOAD_LIFE_MS, chunk)
+            for number, chunk in enumerate(_chunks(ever))
+        ]
+        with translated():
+            # A HyperLogLog has no place for a mark: each part looks whether those before are there.
+            if not all(reply == 1 for reply in scripts.run_many(self._client, collected)):
+                return False
         call = scripts.install_sample(
             post_id,
             token,
             ttl_ms=self._ttl.jittered(self._ttl.viral),
             overlay=OVERLAY_MOST,
             total=total,
-            parts=parts,
             newest=newest,
         )
         return bool(call.run(self._client))

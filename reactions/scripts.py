@@ -119,6 +119,7 @@ GROW = Script("grow", keys=1, include="buckets")
 FENCE = Script("fence", keys=4)
 INSTALL_COUNTS = Script("install_counts", keys=4)
 INSTALL_REACTIONS = Script("install_reactions", keys=8, include="buckets")
+COLLECT = Script("collect", keys=1)
 INSTALL_SAMPLE = Script("install_sample", keys=9, include="buckets")
 REMEMBER = Script("remember", keys=1, include="users", frees=True)
 RECALL = Script("recall", keys=2, include="users")
@@ -138,6 +139,7 @@ ALL = (
     FENCE,
     INSTALL_COUNTS,
     INSTALL_REACTIONS,
+    COLLECT,
     INSTALL_SAMPLE,
     REMEMBER,
     RECALL,
@@ -336,6 +338,11 @@ def install_reactions(post_id: int, token: str, *, ttl_ms: int, overlay: int, si
     )
 
 
+def collect(post_id: int, token: str, first: bool, life_ms: int, users: Sequence[int]) -> Call:
+    """Reply: 1, or 0 when what was collected before is lost."""
+    return COLLECT.call((keys.post_loaded(post_id, token),), (int(first), life_ms, *users))
+
+
 def install_sample(
     post_id: int,
     token: str,
@@ -343,11 +350,10 @@ def install_sample(
     ttl_ms: int,
     overlay: int,
     total: int,
-    parts: int,
     newest: Iterable[tuple[int, int]],
 ) -> Call:
     """``newest``: (user, code), newest first. Reply: 1, or 0 when the load was refused."""
-    args: list[Argument] = [token, ttl_ms, overlay, SAMPLE, buckets.count_for(SAMPLE), total, parts]
+    args: list[Argument] = [token, ttl_ms, overlay, SAMPLE, buckets.count_for(SAMPLE), total]
     for user_id, code in newest:
         args += (user_id, code)
     return INSTALL_SAMPLE.call(

@@ -1,0 +1,106 @@
+"""buckets.lua: the same arithmetic as reactions/buckets.py, for every id and every count."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis
+from hypothesis import strategies as st
+from redis import Redis
+
+from reactions import keys, resources
+from reactions.buckets import PRIME, bucket_of
+from reactions.settings import MAX_ID
+
+MOST = 600  # more than a hash of 100,000 users has
+
+ALL_COUNTS = f"""
+{resources.lua("buckets")}
+local reply = {{}}
+for _, user in ipairs(ARGV) do
+  for count = 1, {MOST} do
+    reply[#reply + 1] = bucket_of(user, count)
+  end
+end
+return reply
+"""
+
+NAMES = f"""
+{resources.lua("buckets")}
+local reply = {{}}
+for bucket = 0, {MOST} do
+  reply[#reply + 1] = bucket_key(KEYS[1], bucket)
+end
+return reply
+"""
+
+EDGES = sorted(
+    {
+        edge + step
+        for edge in (
+            1,
+            PRIME,
+            2 * PRIME,
+            PRIME * PRIME,
+            PRIME << 32,
+            10**9,
+            10**9 * PRIME,
+            10**18,
+            9 * 10**18,
+            2**31,
+            2**32,
+            2**53,
+            2**62,
+            MAX_ID,
+        )
+        for step in range(-3, 4)
+        if 1 <= edge + step <= MAX_ID
+    }
+)
+
+
+def ask(redis: Redis, users: list[int]) -> dict[int, list[int]]:
+    """user -> the bucket among 1, 2, ... 600, as the server reckons it."""
+    reply = redis.eval(ALL_COUNTS, 0, *map(str, users))
+    assert isinstance(reply, list)
+    return {user: reply[at * MOST : (at + 1) * MOST] for at, user in enumerate(users)}
+
+
+def reckon(user: int) -> list[int]:
+    return [bucket_of(user, count) for count in range(1, MOST + 1)]
+
+
+@hypothesis(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    users=st.lists(
+        st.one_of(st.integers(1, MAX_ID), st.integers(2**53 - 10, 2**53 + 10)),
+        min_size=1,
+        max_size=12,
+        unique=True,
+    )
+)
+def test_the_server_and_python_agree(redis: Redis, users: list[int]) -> None:
+    assert ask(redis, users) == {user: reckon(user) for user in users}
+
+
+def test_they_agree_where_a_double_or_the_halves_end(redis: Redis) -> None:
+    assert ask(redis, EDGES) == {user: reckon(user) for user in EDGES}
+
+
+def test_the_buckets_have_the_same_names(redis: Redis) -> None:
+    first = keys.post_reactions(1042)
+    names = redis.eval(NAMES, 1, first)
+    assert isinstance(names, list)
+    assert names == [keys.bucket(first, number).encode() for number in range(MOST + 1)]
+
+
+@pytest.mark.parametrize("user", ["nobody", "", "-5", "7" * 40, "\xff"])
+def test_a_field_that_is_no_user_has_some_bucket(redis: Redis, user: str) -> None:
+    """What a foreign hand wrote into a hash must not break the scripts that walk it."""
+    reply = redis.eval(ALL_COUNTS, 0, user)
+    assert isinstance(reply, list)
+    assert all(0 <= bucket < count for count, bucket in enumerate(reply, start=1))
