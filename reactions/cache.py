@@ -124,6 +124,20 @@ class Cache:
                 found[int(user)] = int(code), int(version)
         return found
 
+    def changed(self, post_id: int, user_ids: Sequence[int]) -> set[int]:
+        """Those of these users who have something pending on a post. One round trip."""
+        if not user_ids:
+            return set()
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for name in (keys.post_pending(post_id), keys.post_claimed(post_id)):
+                pipe.hmget(name, [str(user_id) for user_id in user_ids])
+            pending, claimed = pipe.execute()
+        return {
+            user_id
+            for user_id, *entries in zip(user_ids, pending, claimed, strict=True)
+            if any(entries)
+        }
+
     # -- filling -------------------------------------------------------------------------------
 
     def fence(self, post_id: int, token: str) -> bool:
@@ -149,6 +163,14 @@ class Cache:
             if isinstance(reply, RedisError):
                 raise translate(reply) from reply
         return {p: Fenced(reply) for p, reply in zip(post_ids, replies, strict=True) if reply}
+
+    def release(self, post_ids: Sequence[int]) -> None:
+        """Give up loads that were announced, so that others need not give way to them."""
+        if post_ids:
+            with translated(), self._client.pipeline(transaction=False) as pipe:
+                for post_id in post_ids:
+                    pipe.unlink(keys.post_loading(post_id))
+                pipe.execute()
 
     def install_counts_call(self, post_id: int, token: str, counts: Mapping[int, int]) -> Call:
         """Reply: whether they were cached, then database + pending; ``installed`` reads it."""

@@ -46,12 +46,16 @@ class Loader:
         totals = {post_id: sum(counts[post_id].values()) for post_id in fenced}
         loaded, room = 0, self._threshold
         hashes: dict[int, str] = {}
+        left: list[int] = []
         for post_id, tier in fenced.items():
             if totals[post_id] >= (self._low if tier is Fenced.VIRAL else self._threshold):
                 loaded += self.sample(post_id, token, totals[post_id])
             elif totals[post_id] <= room:
                 room -= totals[post_id]
                 hashes[post_id] = token
+            else:
+                left.append(post_id)
+        self._cache.release(left)
         return loaded + self.hashes(hashes)
 
     def hashes(self, tokens: Mapping[int, str]) -> int:

@@ -254,6 +254,7 @@ class Persister:
                 break
             chosen[post_id] = token
         try:
+            self._cache.release([post_id for post_id in hashes if post_id not in chosen])
             self._cache.grow([post for _, answer in settled for post in answer.grows])
             done.loaded += self._loader.hashes(chosen)
             for post_id, token in samples.items():

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from cachetools import TTLCache
@@ -285,8 +286,10 @@ class Reader:
         look = looked(self._cache.look(post_id).run(self._client))
         if look.deleted:
             return []
-        overlay = self._cache.pending(post_id, OVERLAY_MOST) or {}
         codes = [code] if code else list(self._names)
+        overlay = self._cache.pending(post_id, OVERLAY_MOST)
+        if overlay is None:
+            return self._newest_settled(post_id, codes, limit, before)
         # Rows that the overlay has in another place make room for as many more.
         most = limit + len(overlay)
         stored = self._stored(
@@ -299,6 +302,24 @@ class Reader:
         ]
         fresh += (row for row in stored if row.user_id not in overlay)
         return sorted(fresh, key=lambda row: -row.version)[:limit]
+
+    def _newest_settled(
+        self, post_id: int, codes: Sequence[int], limit: int, before: int | None
+    ) -> list[Row]:
+        """The newest of the database, without those who have something pending by now.
+
+        They have a newer place in the list, on a page before, or none at all.
+        """
+        rows: list[Row] = []
+        size = limit
+        while True:
+            ask = partial(self._queries.newest, post_id, codes, limit=size, before=before)
+            found = self._stored(ask)
+            changed = self._cache.changed(post_id, [row.user_id for row in found])
+            rows += (row for row in found if row.user_id not in changed)
+            if len(found) < size or len(rows) >= limit:
+                return rows[:limit]
+            before, size = found[-1].version, 2 * size
 
     def _run(self, calls: Sequence[Call | Command]) -> list[Any]:
         with translated():
