@@ -193,8 +193,9 @@ class Reactions:
 
         (Also one who only ever took away what was not there: it left a tombstone all the same.)
 
-        On a viral post within about 1 % (a HyperLogLog), one round trip. Elsewhere, or where that
-        is not cached, exact but for the last batch, and one query more. 0 on a deleted post.
+        On a viral post an estimate with a standard error of 0.8 % (a HyperLogLog), one round trip.
+        Elsewhere, or where that is not cached, exact but for the last batch, and one query more.
+        0 on a deleted post.
 
         Raises:
             InvalidArgument: nothing was sent.

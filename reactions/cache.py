@@ -264,7 +264,7 @@ class Cache:
             return bool(self._client.exists(keys.post_uniques(post_id)))
 
     def uniques(self, post_id: int) -> int | None:
-        """How many ever reacted on a viral post, within 1 %; None when not cached. One trip.
+        """How many ever reacted on a viral post, about; None when not cached. One round trip.
 
         0 on a deleted post.
         """

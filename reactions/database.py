@@ -14,7 +14,7 @@ from sqlalchemy.exc import DataError, DisconnectionError, IntegrityError, SQLAlc
 
 from reactions.errors import ReactionsError, ReactionsUnavailable
 from reactions.settings import Settings
-from reactions.watchdog import Watchdog
+from reactions.watchdog import guard
 
 
 class RowsRefused(ReactionsError):
@@ -42,7 +42,6 @@ class Database:
         }
         # The server's own timeout comes first, where it is alive.
         self._patience_s = 1.5 * wait
-        self._watchdog = Watchdog()
         self.engine: Engine = create_engine(
             settings.database_url.get_secret_value(),
             pool_timeout=wait,
@@ -60,7 +59,7 @@ class Database:
     def _check(self, connection: Any, *_: object) -> None:  # noqa: ANN401 - psycopg2's
         """Ask a connection of the pool for a sign of life, before it is used."""
         try:
-            with self._watchdog.guard(connection.fileno(), self._patience_s):
+            with guard(connection.fileno(), self._patience_s):
                 connection.autocommit = True  # one round trip, not one more to begin and to end
                 connection.cursor().execute("SELECT 1")
                 connection.autocommit = False
@@ -84,7 +83,7 @@ class Database:
             with (engine or self.engine).connect() as connection:
                 driver: Any = connection.connection.driver_connection
                 with (
-                    self._watchdog.guard(driver.fileno(), self._patience_s),
+                    guard(driver.fileno(), self._patience_s),
                     connection.begin(),
                 ):
                     yield connection

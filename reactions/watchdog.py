@@ -13,11 +13,11 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 
 class Watchdog:
-    """One thread for each process, started when first needed; it sleeps until the next deadline."""
+    """One thread, started when first needed; it sleeps until the next deadline."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -67,3 +67,20 @@ def _shut(descriptor: int) -> None:
     """For both directions, whoever else has it open: so a poll on it returns."""
     with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as end:
         end.shutdown(socket.SHUT_RDWR)
+
+
+_dog = Watchdog()
+
+
+def guard(descriptor: int, seconds: float) -> AbstractContextManager[None]:
+    """``Watchdog.guard`` of this process's one."""
+    return _dog.guard(descriptor, seconds)
+
+
+def _renew() -> None:
+    """Neither its thread nor its lock is of use in a forked child."""
+    global _dog
+    _dog = Watchdog()
+
+
+os.register_at_fork(after_in_child=_renew)
