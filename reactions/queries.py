@@ -16,11 +16,15 @@ _row = reactions_table.c
 
 # LATERAL with LIMIT keeps the planner on the primary key, partition by partition.
 OWN = text("""
-SELECT wanted.post_id, found.reaction
+SELECT wanted.post_id, found.reaction, 0 AS other
 FROM unnest(CAST(:posts AS bigint[])) AS wanted (post_id) CROSS JOIN LATERAL (
     SELECT reaction FROM reactions AS r
     WHERE r.post_id = wanted.post_id AND r.user_id = :user LIMIT 1
 ) AS found
+UNION ALL (
+    SELECT post_id, reaction, 1 FROM reactions
+    WHERE user_id = :user AND reaction <> 0 ORDER BY version DESC LIMIT :most
+)
 """)
 
 
@@ -50,21 +54,33 @@ class Queries:
             return _counts(connection, set(post_ids))
 
     def summaries(
-        self, post_ids: Iterable[int], user_id: int, own_ids: Iterable[int]
-    ) -> tuple[dict[int, dict[int, int]], dict[int, int]]:
+        self, post_ids: Iterable[int], user_id: int, own_ids: Iterable[int], *, most: int = 0
+    ) -> tuple[dict[int, dict[int, int]], dict[int, int], bool]:
         """Counts of some posts, and a user's reaction on others: a query for each, if any.
 
+        Args:
+            most: the newest of the user's other reactions are read too, up to one more than this.
+
         Returns:
-            post -> type code -> count; and post -> the user's code, 0 for no reaction.
+            post -> type code -> count; post -> the user's code, 0 for no reaction; and whether
+            these are all of the user's reactions.
         """
         cold, unknown = set(post_ids), set(own_ids)
         with self._database.transaction() as connection:
             counts = _counts(connection, cold) if cold else {}
-            own = dict.fromkeys(unknown, 0)
+            own: dict[int, int] = {}
+            others = 0
             if unknown:
-                found = connection.execute(OWN, {"posts": array(unknown), "user": user_id})
-                own.update((post_id, code) for post_id, code in found)
-        return counts, own
+                limit = most + 1 if most else 0
+                found = connection.execute(
+                    OWN, {"posts": array(unknown), "user": user_id, "most": limit}
+                ).all()
+                others = sum(other for _, _, other in found)
+                # The oldest first, as those are let go first.
+                own = {post_id: code for post_id, code, other in reversed(found) if other}
+                own |= dict.fromkeys(unknown, 0)
+                own |= {post_id: code for post_id, code, _ in found if post_id in unknown}
+        return counts, own, most > 0 and others <= most
 
     def reactions(self, post_ids: Sequence[int]) -> dict[int, dict[int, int]]:
         """post -> user -> type code of what is not removed; over all rows of these posts."""

@@ -27,7 +27,7 @@ from reactions.model import Counts, Page, Reacted, Reactor, Row, Summary, Tier
 from reactions.queries import Queries
 from reactions.relay import Relay
 from reactions.scripts import Call, Command, run_many
-from reactions.settings import SAMPLE, Settings
+from reactions.settings import SAMPLE, USER_WHOLE, Settings
 from reactions.users import Users, told
 
 OVERLAY_MOST = 1_000
@@ -81,14 +81,15 @@ class Reader:
         """``user_id`` 0 for nobody's."""
         wanted = list(dict.fromkeys(post_ids))
         posts = self._local(wanted) if not user_id else {}
-        posts |= self._look([post_id for post_id in wanted if post_id not in posts], user_id)
+        looked_at, many = self._look([p for p in wanted if p not in posts], user_id)
+        posts |= looked_at
         cold = [post_id for post_id, post in posts.items() if post.counts is None]
         unknown = [post_id for post_id, post in posts.items() if user_id and post.code is None]
         failure = None
         if cold or unknown:
             self._request_loads(posts, unknown)
             try:
-                self._ask_database(posts, cold, user_id, unknown)
+                self._ask_database(posts, cold, user_id, unknown, many)
             except ReactionsUnavailable as error:
                 if error.store != "postgresql":
                     raise
@@ -104,21 +105,23 @@ class Reader:
 
     def reaction_of(self, user_id: int, post_id: int) -> str | None:
         """The name of the type."""
-        posts = self._look([post_id], user_id)
+        posts, many = self._look([post_id], user_id)
         post = posts[post_id]
         if post.code is None:
             self._request_loads(posts, [post_id])
-            self._ask_database(posts, [], user_id, [post_id])
+            self._ask_database(posts, [], user_id, [post_id], many)
         return self._names.get(post.code or 0)
 
-    def _look(self, post_ids: Sequence[int], user_id: int) -> dict[int, _Post]:
-        """What Redis knows: one round trip. On a cluster another one for the user, if needed.
+    def _look(self, post_ids: Sequence[int], user_id: int) -> tuple[dict[int, _Post], bool]:
+        """What Redis knows, and whether the user has more reactions than are cached.
+
+        One round trip. On a cluster another one for the user, if needed.
 
         There the nodes answer at different times, and what is remembered of the user must be read
         after the outbox: what has left the one is in the other.
         """
         if not post_ids:
-            return {}
+            return {}, False
         calls: list[Call | Command] = [self._cache.look(p, user_id) for p in post_ids]
         together = bool(user_id) and not self._settings.redis_cluster
         if together:
@@ -134,14 +137,15 @@ class Reader:
                 with self._lock:
                     self._viral[post_id] = look.counts
         unknown = [post_id for post_id in post_ids if posts[post_id].code is None]
-        if user_id and unknown:
-            if together:
-                known = told(post_ids, replies[len(post_ids)])
-            else:
-                known = told(unknown, self._run(self._users.ask(user_id, unknown))[0])
-            for post_id in unknown:
-                posts[post_id].code = known.get(post_id)
-        return posts
+        if not user_id or not unknown:
+            return posts, False
+        if together:
+            remembered = told(post_ids, replies[len(post_ids)])
+        else:
+            remembered = told(unknown, self._run(self._users.ask(user_id, unknown))[0])
+        for post_id in unknown:
+            posts[post_id].code = remembered.known.get(post_id)
+        return posts, remembered.many
 
     def _local(self, post_ids: Sequence[int]) -> dict[int, _Post]:
         """Viral posts that this process has looked at a moment ago."""
@@ -156,16 +160,21 @@ class Reader:
         }
 
     def _ask_database(
-        self, posts: Mapping[int, _Post], cold: list[int], user_id: int, unknown: list[int]
+        self,
+        posts: Mapping[int, _Post],
+        cold: list[int],
+        user_id: int,
+        unknown: list[int],
+        many: bool,
     ) -> None:
         """Fill in what Redis does not know, for all of it together: two queries at most."""
 
         def ask(mine: list[int]) -> Mapping[int, Mapping[int, int]]:
             if not mine and not unknown:
                 return {}
-            counts, own = self._load(mine, user_id, unknown)
-            for post_id, code in own.items():
-                posts[post_id].code = code
+            counts, own = self._load(mine, user_id, unknown, many)
+            for post_id in unknown:
+                posts[post_id].code = own[post_id]
             return counts
 
         try:
@@ -177,22 +186,29 @@ class Reader:
             posts[post_id].counts = counts
 
     def _load(
-        self, cold: list[int], user_id: int, unknown: list[int]
+        self, cold: list[int], user_id: int, unknown: list[int], many: bool
     ) -> tuple[dict[int, Mapping[int, int]], dict[int, int]]:
-        """Fence, read, cache: two round trips and two queries."""
+        """Fence, read, cache: two round trips and two queries.
+
+        Where something of the user is unknown, all of it is read, so that it is known from then on;
+        of one with too many reactions, only what is asked for.
+        """
         self._check_up()  # before anything is fenced
         token = secrets.token_hex(8)
         fences: list[Call | Command] = [self._cache.fence_call(p, token) for p in cold]
         if unknown:
             fences.append(self._users.fence(user_id, token))
         self._run(fences)
-        stored, own = self._stored(lambda: self._queries.summaries(cold, user_id, unknown))
+        stored, own, whole = self._stored(
+            lambda: self._queries.summaries(cold, user_id, unknown, most=0 if many else USER_WHOLE)
+        )
         zeros = dict.fromkeys(self._codes.values(), 0)
         installs: list[Call | Command] = [
             self._cache.install_counts_call(p, token, zeros | stored[p]) for p in cold
         ]
         if own:
-            installs.append(self._users.recall(user_id, token, own))
+            kept = own if whole else {post_id: own[post_id] for post_id in unknown}
+            installs.append(self._users.recall(user_id, token, kept, whole=whole))
         replies = self._run(installs)
         return {p: installed(reply)[1] for p, reply in zip(cold, replies, strict=False)}, own
 

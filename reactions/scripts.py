@@ -382,9 +382,9 @@ def remember(until_us: int, ttl_ms: int, users: Mapping[int, Sequence[tuple[int,
     return REMEMBER.call((keys.user_reactions(next(iter(users))),), args)
 
 
-def recall(user_id: int, token: str, ttl_ms: int, found: Mapping[int, int]) -> Call:
-    """``found``: post -> code, 0 for none. Reply: 1, or 0 when refused."""
-    args: list[Argument] = [token, ttl_ms, USER_POSTS]
+def recall(user_id: int, token: str, ttl_ms: int, found: Mapping[int, int], *, whole: bool) -> Call:
+    """``found``: post -> code, 0 for none; ``whole``: all of them. Reply: 1, or 0 when refused."""
+    args: list[Argument] = [token, ttl_ms, USER_POSTS, int(whole)]
     for post_id, code in found.items():
         args += (post_id, code)
     return RECALL.call((keys.user_reactions(user_id), keys.user_loading(user_id)), args)

@@ -37,6 +37,10 @@ SAMPLE = 1_000
 USER_POSTS = 500
 """Most reactions cached of one user: within the 512 entries that stay a listpack."""
 
+USER_WHOLE = 400
+"""A user with at most this many reactions is cached whole, so that one question to the database
+answers for all posts; the rest of USER_POSTS is room for what comes after it."""
+
 DEFAULT_TYPES = "like,love,laugh,wow,sad,angry"
 TYPE_NAME = re.compile(r"[A-Za-z0-9_+-]{1,32}")
 

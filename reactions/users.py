@@ -8,6 +8,7 @@ a token that every drain of that user's reactions deletes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -18,6 +19,9 @@ from reactions.model import Row
 from reactions.scripts import Call, Command
 from reactions.settings import LOAD_LIFE_MS, Settings
 from reactions.ttl import Ttl
+
+MARK = 0
+"""The field of the mark; ids start at 1, so it is no post's."""
 
 
 class Users:
@@ -54,7 +58,7 @@ class Users:
         """Two commands for a pipeline; ``told`` reads the reply of the first."""
         name = keys.user_reactions(user_id)
         return [
-            Command(("HMGET", name, *post_ids)),
+            Command(("HMGET", name, MARK, *post_ids)),
             Command(("PEXPIRE", name, self._ttl.jittered(self._ttl.user))),
         ]
 
@@ -62,9 +66,14 @@ class Users:
         """Announces, in a pipeline, that the database is going to be asked."""
         return Command(("SET", keys.user_loading(user_id), token, "PX", LOAD_LIFE_MS))
 
-    def recall(self, user_id: int, token: str, found: Mapping[int, int]) -> Call:
-        """The call that caches what was read since ``fence``, unless a drain came in between."""
-        return scripts.recall(user_id, token, self._ttl.jittered(self._ttl.user), found)
+    def recall(self, user_id: int, token: str, found: Mapping[int, int], *, whole: bool) -> Call:
+        """The call that caches what was read since ``fence``, unless a drain came in between.
+
+        Args:
+            whole: these are all of the user's reactions; otherwise they are too many.
+        """
+        life = self._ttl.jittered(self._ttl.user)
+        return scripts.recall(user_id, token, life, found, whole=whole)
 
     def forget(self, user_id: int) -> None:
         """Drop what is cached of a user."""
@@ -79,8 +88,25 @@ class Users:
             pipe.execute()
 
 
-def told(post_ids: Sequence[int], reply: Any) -> dict[int, int]:  # noqa: ANN401 - of the server
-    """post -> code, 0 for none, of those posts that are cached: from the reply to ``Users.ask``."""
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is remembered of a user.
+
+    Attributes:
+        known: post -> code, 0 for none.
+        many: the user has more reactions than are cached.
+    """
+
+    known: Mapping[int, int]
+    many: bool
+
+
+def told(post_ids: Sequence[int], reply: Any) -> Told:  # noqa: ANN401 - of the server
+    """From the reply to ``Users.ask`` for these posts."""
     if isinstance(reply, RedisError):
         raise translate(reply) from reply
-    return {p: int(code) for p, code in zip(post_ids, reply, strict=True) if code is not None}
+    mark, *codes = reply
+    known = {p: int(code) for p, code in zip(post_ids, codes, strict=True) if code is not None}
+    if mark == b"1":
+        known = {post_id: known.get(post_id, 0) for post_id in post_ids}
+    return Told(known, mark == b"0")

@@ -26,7 +26,7 @@ while at < #ARGV do
     call('PEXPIRE', reactions, ttl)
   else
     for i = first, last, 2 do
-      call('HDEL', reactions, ARGV[i])
+      call('HDEL', reactions, '0', ARGV[i])
     end
   end
   at = last + 1

@@ -1,4 +1,7 @@
 -- users: what the scripts of a user's cached reactions share. Included by scripts.
+--
+-- Field `0` is the mark: `1` when all of the user's reactions are there, so that a post that is not
+-- has none; `0` when they are known to be too many for that. Without it, absence says nothing.
 
 -- Writes the pairs ARGV[first] to ARGV[last] and keeps a user with very many reactions bounded: the
 -- first fields are the oldest of a listpack, and it stays one, as few pairs are written at a time.
@@ -8,7 +11,7 @@ local function write_user(reactions, first, last, most)
     local length = redis.call('HLEN', reactions)
     if length > most then
       local posts = redis.call('HKEYS', reactions)
-      redis.call('HDEL', reactions, unpack(posts, 1, length - most + math.floor(most / 4)))
+      redis.call('HDEL', reactions, '0', unpack(posts, 1, length - most + math.floor(most / 4)))
     end
   end
 end

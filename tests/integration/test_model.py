@@ -27,6 +27,7 @@ from reactions.model import Row, Status, Tier
 from reactions.outbox import Claim
 from reactions.persist import Batch, Drained, Persister
 from reactions.scripts import run_many
+from reactions.settings import USER_WHOLE
 from reactions.users import Users
 from reactions.verify import Verification, Verifier
 from tests.conftest import Engine, make_engine
@@ -79,7 +80,7 @@ class System(RuleBasedStateMachine):
         self.deleted: set[int] = set()
         self.drains: list[Drain] = []
         self.loads: list[Load] = []
-        self.recalls: list[tuple[int, str, dict[int, int]]] = []
+        self.recalls: list[tuple[int, str, dict[int, int], bool]] = []
 
     # -- reactions -----------------------------------------------------------------------------
 
@@ -270,14 +271,15 @@ class System(RuleBasedStateMachine):
             for post, s in zip(self.posts, self.engine.cache.snapshots(self.posts), strict=True)
             if user not in s.pending and user not in s.claimed
         ]
-        self.recalls.append((user, token, self.engine.queries.summaries([], user, unknown)[1]))
+        _, found, whole = self.engine.queries.summaries([], user, unknown, most=USER_WHOLE)
+        self.recalls.append((user, token, found, whole))
 
     @precondition(lambda self: self.recalls)
     @rule(data=st.data())
     def end_recall(self, data: st.DataObject) -> None:
-        user, token, found = data.draw(st.sampled_from(self.recalls))
+        user, token, found, whole = data.draw(st.sampled_from(self.recalls))
         if found:
-            self.users.recall(user, token, found).run(self.engine.client)
+            self.users.recall(user, token, found, whole=whole).run(self.engine.client)
 
     # -- erasures ------------------------------------------------------------------------------
 
@@ -289,6 +291,7 @@ class System(RuleBasedStateMachine):
         self.engine.reactions.delete_post(post)
         self.deleted.add(post)
         self.model = {key: name for key, name in self.model.items() if key[0] != post}
+        self.ever = {key for key in self.ever if key[0] != post}
 
     @rule()
     def erase(self) -> None:

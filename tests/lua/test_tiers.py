@@ -1122,7 +1122,7 @@ def test_a_batch_with_very_many_reactions_of_one_user(redis: Redis, posts: int) 
 
 
 def recall(redis: Redis, found: Mapping[int, int], token: str = "t") -> int:  # noqa: S107
-    return int(scripts.recall(USER, token, 50_000, found).run(redis))
+    return int(scripts.recall(USER, token, 50_000, found, whole=False).run(redis))
 
 
 def test_what_a_reader_found_is_cached_also_that_there_is_nothing(redis: Redis) -> None:

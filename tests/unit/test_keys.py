@@ -139,7 +139,7 @@ def test_calls_stay_in_their_slot_and_bring_their_keys(user_id: int, post_id: in
     ]
     of_users = [
         scripts.remember(1, 1, {user_id: [(post_id, 1)]}),
-        scripts.recall(user_id, "t", 1, {post_id: 1}),
+        scripts.recall(user_id, "t", 1, {post_id: 1}, whole=True),
         scripts.advance(user_id, "", "1|"),
     ]
     assert {call.script for call in [*calls, *of_users]} == set(scripts.ALL)
