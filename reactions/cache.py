@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from reactions import buckets, keys, scripts
 from reactions.client import Client, translate, translated
-from reactions.scripts import Call, Fenced
+from reactions.scripts import Call, Command, Fenced
 from reactions.settings import LOAD_LIFE_MS, Settings
 from reactions.ttl import Ttl
 
@@ -268,10 +268,15 @@ class Cache:
 
         0 on a deleted post.
         """
-        with translated(), self._client.pipeline(transaction=False) as pipe:
-            pipe.sismember(keys.outbox_deleted(keys.shard_of(post_id)), str(post_id))
-            pipe.pfcount(keys.post_uniques(post_id))
-            deleted, found = pipe.execute()
+        commands = [
+            Command(("SISMEMBER", keys.outbox_deleted(keys.shard_of(post_id)), post_id)),
+            Command(("PFCOUNT", keys.post_uniques(post_id))),
+        ]
+        with translated():
+            deleted, found = scripts.run_many(self._client, commands)
+        for reply in (deleted, found):
+            if isinstance(reply, RedisError):
+                raise translate(reply) from reply
         # No key counts as 0, and a post with a HyperLogLog has had a reactor.
         return 0 if deleted else int(found) or None
 

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reactions.client import Client
 from reactions.database import Database
 from reactions.erasures import Erasures
 from reactions.hot import Hot
+from reactions.keys import shard_of
 from reactions.outbox import Outbox
 from reactions.queries import Queries
-from reactions.settings import Settings
+from reactions.scripts import Reacted
+from reactions.settings import SHARDS, Settings
 from reactions.users import Users
 
 PAGE = 500
@@ -30,12 +32,17 @@ BUDGET_S = 1.0
 
 @dataclass(slots=True)
 class Erased:
-    """What a call did: rows deleted, posts and users finished, reactions taken away."""
+    """What a call did: rows deleted, posts and users finished, reactions taken away.
+
+    Attributes:
+        wake: shards that are to be drained now.
+    """
 
     rows: int = 0
     posts: int = 0
     users: int = 0
     removed: int = 0
+    wake: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,23 +117,28 @@ class Eraser:
                 return  # asked for anew meanwhile
         if step.quiet and not self._outbox.quiet_before(step.quiet):
             return
-        removed = self._take_away(user_id, step.cutoff, deadline)
+        removed = self._take_away(user_id, step.cutoff, deadline, done.wake)
         done.removed += removed
         if removed:  # once more when it is durable: it may have hidden others
             self._outbox.advance(user_id, str(step), str(Step(step.cutoff)))
         elif not step.quiet:
-            now = int(self._outbox.now_us())
-            following = Step(step.cutoff, now, self._outbox.newest_version())
+            before = self._outbox.newest_version()
+            # What is reacted from here on is newer; what came before is waited for.
+            self._outbox.raise_clocks(range(SHARDS), before)
+            following = Step(step.cutoff, int(self._outbox.now_us()), before)
             self._outbox.advance(user_id, str(step), str(following))
         elif self._erase_user(user_id, step.before, deadline, done):
             self._users.forget(user_id)
             self._outbox.advance(user_id, str(step), "")
             done.users += 1
 
-    def _take_away(self, user_id: int, cutoff: int, deadline: float) -> int:
+    def _take_away(self, user_id: int, cutoff: int, deadline: float, wake: set[int]) -> int:
         removed = 0
         for posts in self._pages(user_id, cutoff):
-            self._hot.react_many((user_id, post_id, 0) for post_id in posts)
+            replies = self._hot.react_many((user_id, post_id, 0) for post_id in posts)
+            for post_id, reply in zip(posts, replies, strict=True):
+                if isinstance(reply, Reacted) and reply.wake:
+                    wake.add(shard_of(post_id))
             removed += len(posts)
             if time.monotonic() > deadline:
                 break

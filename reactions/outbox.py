@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -308,6 +308,16 @@ class Outbox:
                 pipe.get(keys.outbox_clock(shard))
             # After a step of the server's clock back, versions are ahead of it.
             return max(int(self.now_us()), *(int(version or 0) for version in pipe.execute()))
+
+    def raise_clocks(self, shards: Iterable[int], version: int) -> None:
+        """Give out no version up to this one in these shards; one round trip for each node."""
+        with translated():
+            replies = scripts.run_many(
+                self._client, [scripts.raise_clock(shard, version) for shard in shards]
+            )
+        for reply in replies:
+            if isinstance(reply, RedisError):
+                raise translate(reply) from reply
 
     def quiet_before(self, time_us: int) -> bool:
         """Whether everything that came before this time is durable; one round trip a node."""

@@ -332,7 +332,9 @@ class Reader:
             ask = partial(self._queries.newest, post_id, codes, limit=size, before=before)
             found = self._stored(ask)
             changed = self._cache.changed(post_id, [row.user_id for row in found])
-            rows += (row for row in found if row.user_id not in changed)
+            # Asked again: what has left the outbox meanwhile has a newer version now.
+            still = set(self._stored(ask))
+            rows += (row for row in found if row in still and row.user_id not in changed)
             if len(found) < size or len(rows) >= limit:
                 return rows[:limit]
             before, size = found[-1].version, 2 * size

@@ -127,6 +127,7 @@ LOOK = Script("look", keys=6, include="buckets")
 RECENT = Script("recent", keys=3, include="buckets")
 DELETE = Script("delete", keys=13, include="buckets", frees=True)
 ADVANCE = Script("advance", keys=1, frees=True)
+RAISE_CLOCK = Script("raise_clock", keys=1)
 SNAPSHOT = Script("snapshot", keys=9, include="buckets")
 
 ALL = (
@@ -147,6 +148,7 @@ ALL = (
     RECENT,
     DELETE,
     ADVANCE,
+    RAISE_CLOCK,
     SNAPSHOT,
 )
 
@@ -446,6 +448,11 @@ def advance(user_id: int, step: str, following: str) -> Call:
     return ADVANCE.call(
         (keys.outbox_forgetting(keys.shard_of(user_id)),), (user_id, step, following)
     )
+
+
+def raise_clock(shard: int, version: int) -> Call:
+    """Reply: 1."""
+    return RAISE_CLOCK.call((keys.outbox_clock(shard),), (version,))
 
 
 def snapshot(post_id: int) -> Call:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from reactions.tasks.app import app, eraser
+from reactions.tasks.drain import drain
 
 INTERVAL = timedelta(seconds=2)
 
@@ -18,4 +19,6 @@ app.conf.beat_schedule["erase"] = {
 @app.task(name="reactions.erase")
 def erase() -> None:
     """Go on with what is asked for. Harmless twice: what is to be erased stands in the outbox."""
-    eraser().erase()
+    done = eraser().erase()
+    if done.wake:
+        drain.delay(shards=sorted(done.wake))

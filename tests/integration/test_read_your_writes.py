@@ -99,10 +99,10 @@ def test_a_reader_who_comes_late_does_not_bring_back_what_was(engine: Engine) ->
     summaries = queries.summaries
     asked = 0
 
-    def late(*args: Any) -> Any:
+    def late(*args: Any, **options: Any) -> Any:
         nonlocal asked
         asked += 1
-        found = summaries(*args)
+        found = summaries(*args, **options)
         if asked == 1:
             react(engine, POST, [USER], "love")
             engine.drain()

@@ -1121,17 +1121,55 @@ def test_a_batch_with_very_many_reactions_of_one_user(redis: Redis, posts: int) 
     assert set(kept.values()) == {1}
 
 
-def recall(redis: Redis, found: Mapping[int, int], token: str = "t") -> int:  # noqa: S107
-    return int(scripts.recall(USER, token, 50_000, found, whole=False).run(redis))
+def recall(
+    redis: Redis,
+    found: Mapping[int, int],
+    token: str = "t",  # noqa: S107
+    *,
+    whole: bool = False,
+) -> int:
+    return int(scripts.recall(USER, token, 50_000, found, whole=whole).run(redis))
 
 
 def test_what_a_reader_found_is_cached_also_that_there_is_nothing(redis: Redis) -> None:
     loading(redis)
     assert recall(redis, {1: 2, 7: 0}) == 1
-    assert remembered(redis) == {1: 2, 7: 0}
+    assert remembered(redis) == {0: 0, 1: 2, 7: 0}
     assert 49_000 < redis.pttl(keys.user_reactions(USER)) <= 50_000
     assert not redis.exists(keys.user_loading(USER))
     assert recall(redis, {1: 5}) == 0  # a token serves once
+
+
+def test_all_of_a_user_takes_the_place_of_what_was_and_is_kept_up_to_date(redis: Redis) -> None:
+    remember(redis, {USER: [(5, 1)]})
+    loading(redis)
+    assert recall(redis, {1: 2, 7: 0}, whole=True) == 1
+    assert remembered(redis) == {0: 1, 1: 2, 7: 0}
+    assert 49_000 < redis.pttl(keys.user_reactions(USER)) <= 50_000
+    remember(redis, {USER: [(1, 0), (9, 3)]})
+    assert remembered(redis) == {0: 1, 1: 0, 7: 0, 9: 3}
+
+
+def test_absence_is_no_answer_any_more_once_something_was_dropped(redis: Redis) -> None:
+    """By a drain that came late, or for want of room."""
+    everything = dict.fromkeys(range(1, 401), 1)
+    loading(redis)
+    recall(redis, everything, whole=True)
+    remember(redis, {USER: [(9, 3)]}, until=0)
+    assert remembered(redis) == {post: 1 for post in everything if post != 9}
+    loading(redis)
+    recall(redis, everything, whole=True)
+    remember(redis, {USER: [(post, 1) for post in range(401, 500)]})
+    assert remembered(redis) == {0: 1} | dict.fromkeys(range(1, 500), 1)
+    remember(redis, {USER: [(500, 1)]})
+    assert remembered(redis).keys() == set(range(126, 501))  # and no mark
+
+
+def test_a_reader_who_is_refused_says_nothing_of_absence(redis: Redis) -> None:
+    loading(redis)
+    remember(redis, {USER: [(1, 3)]})
+    assert recall(redis, {1: 2}, whole=True) == 0
+    assert remembered(redis) == {1: 3}
 
 
 def test_a_reader_is_refused_after_a_drain_or_another_reader(redis: Redis) -> None:

@@ -141,6 +141,7 @@ def test_calls_stay_in_their_slot_and_bring_their_keys(user_id: int, post_id: in
         scripts.remember(1, 1, {user_id: [(post_id, 1)]}),
         scripts.recall(user_id, "t", 1, {post_id: 1}, whole=True),
         scripts.advance(user_id, "", "1|"),
+        scripts.raise_clock(keys.shard_of(user_id), 1),
     ]
     assert {call.script for call in [*calls, *of_users]} == set(scripts.ALL)
     for call in of_users:
