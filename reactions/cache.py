@@ -268,7 +268,7 @@ class Cache:
 
         0 on a deleted post.
         """
-        commands = [
+        commands: list[Call | Command] = [
             Command(("SISMEMBER", keys.outbox_deleted(keys.shard_of(post_id)), post_id)),
             Command(("PFCOUNT", keys.post_uniques(post_id))),
         ]
