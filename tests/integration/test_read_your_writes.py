@@ -108,7 +108,7 @@ def test_a_reader_who_comes_late_does_not_bring_back_what_was(engine: Engine) ->
             engine.drain()
         return found
 
-    queries.summaries = late  # type: ignore[method-assign, assignment]
+    queries.summaries = late  # type: ignore[method-assign]
     client.summaries([POST], USER)  # as it was, or as it is
     assert asked == 1
     queries.summaries = summaries  # type: ignore[method-assign]
