@@ -596,6 +596,8 @@ def print_tables(figures: Mapping[str, Any], markdown: bool) -> None:
             ],
             markdown,
         )  # fmt: skip
+        if found["failed"]:
+            common.err.print(f"{found['failed']:,} calls failed", style="red")
         common.print_table(
             "SQL statements by call",
             ["call: kind", "statements"],

@@ -19,7 +19,7 @@ OVERLAY_MOST = 5_000
 """Most pending entries an install overlays, so that it holds the server for a few ms at most."""
 
 GROW_MOST = 4
-"""Most buckets divided by one script: about 1 ms."""
+"""Most buckets divided by one script: about 4 ms of the server."""
 
 LOADABLE = (Fenced.REGULAR, Fenced.VIRAL)
 
@@ -249,7 +249,7 @@ class Cache:
         return bool(call.run(self._client))
 
     def grow(self, post_ids: Sequence[int]) -> None:
-        """Divide the buckets of hashes that became too full; each script about 1 ms."""
+        """Divide the buckets of hashes that became too full; each script about 4 ms."""
         todo = list(post_ids)
         while todo:
             with translated():

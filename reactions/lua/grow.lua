@@ -4,7 +4,7 @@
 -- ARGV   1 entries in a bucket, on average, from which it is to grow
 --        2 most buckets to divide now
 -- reply  1 when it is to be called again, else 0
--- cost   O(entries of the divided buckets): about 0.2 ms each
+-- cost   O(entries of the divided buckets): about 1 ms each
 
 local reactions = KEYS[1]
 local full, most = tonumber(ARGV[1]), tonumber(ARGV[2])
