@@ -15,11 +15,11 @@ from reactions.scripts import Call, Command, Fenced
 from reactions.settings import LOAD_LIFE_MS, Settings
 from reactions.ttl import Ttl
 
-OVERLAY_MOST = 5_000
+OVERLAY_MOST = 2_000
 """Most pending entries an install overlays, so that it holds the server for a few ms at most."""
 
-GROW_MOST = 4
-"""Most buckets divided by one script: about 4 ms of the server."""
+GROW_MOST = 2
+"""Most buckets divided by one script: about 2 ms of the server."""
 
 LOADABLE = (Fenced.REGULAR, Fenced.VIRAL)
 
@@ -249,7 +249,7 @@ class Cache:
         return bool(call.run(self._client))
 
     def grow(self, post_ids: Sequence[int]) -> None:
-        """Divide the buckets of hashes that became too full; each script about 4 ms."""
+        """Divide the buckets of hashes that became too full; each script about 2 ms."""
         todo = list(post_ids)
         while todo:
             with translated():

@@ -206,8 +206,13 @@ class Reader:
         installs: list[Call | Command] = [
             self._cache.install_counts_call(p, token, zeros | stored[p]) for p in cold
         ]
-        if own:
-            kept = own if whole else {post_id: own[post_id] for post_id in unknown}
+        if unknown:
+            # Of a user who is cached whole, absence says that there is none.
+            kept = (
+                {post_id: code for post_id, code in own.items() if code}
+                if whole
+                else {post_id: own[post_id] for post_id in unknown}
+            )
             installs.append(self._users.recall(user_id, token, kept, whole=whole))
         replies = self._run(installs)
         return {p: installed(reply)[1] for p, reply in zip(cold, replies, strict=False)}, own

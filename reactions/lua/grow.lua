@@ -10,7 +10,16 @@ local reactions = KEYS[1]
 local full, most = tonumber(ARGV[1]), tonumber(ARGV[2])
 local call = redis.call
 
--- Moves what belongs there into bucket `new`; false when the bucket to divide was lost.
+local function write(key, fields, life)
+  call('UNLINK', key) -- also what an earlier hash of this post may have left
+  for i = 1, #fields, 1000 do
+    call('HSET', key, unpack(fields, i, math.min(i + 999, #fields)))
+  end
+  call('PEXPIRE', key, life)
+end
+
+-- Divides a bucket between itself and bucket `new`; false when it was lost. Both are written anew,
+-- as a hash that has ever been a table stays one, however small it becomes.
 local function divide(new)
   local width = 1
   while width <= new do
@@ -20,22 +29,17 @@ local function divide(new)
   if call('HEXISTS', old_key, '0') == 0 then
     return false
   end
-  local moved, names = {'0', '1'}, {'0'}
+  local life = math.max(1, call('PTTL', reactions))
+  local stays, moves = {'0', '1'}, {'0', '1'}
   local entries = call('HGETALL', old_key)
   for i = 1, #entries, 2 do
-    if entries[i] ~= '0' and bucket_of(entries[i], new + 1) == new then
-      moved[#moved + 1], moved[#moved + 2] = entries[i], entries[i + 1]
-      names[#names + 1] = entries[i]
+    if entries[i] ~= '0' then
+      local to = bucket_of(entries[i], new + 1) == new and moves or stays
+      to[#to + 1], to[#to + 2] = entries[i], entries[i + 1]
     end
   end
-  call('UNLINK', new_key) -- what an earlier hash of this post may have left
-  for i = 1, #moved, 1000 do
-    call('HSET', new_key, unpack(moved, i, math.min(i + 999, #moved)))
-  end
-  for i = 2, #names, 1000 do
-    call('HDEL', old_key, unpack(names, i, math.min(i + 999, #names)))
-  end
-  call('PEXPIRE', new_key, math.max(1, call('PTTL', reactions)))
+  write(old_key, stays, life)
+  write(new_key, moves, life)
   call('HSET', reactions, '0', new + 1)
   return true
 end

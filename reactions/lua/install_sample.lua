@@ -21,25 +21,22 @@ if call('GET', loading) ~= ARGV[1] or call('HLEN', pending) > tonumber(ARGV[3]) 
   return 0
 end
 
-local fresh, changed = {}, {}
+-- Versions sort as plain numbers, which takes a fifth of the time of a comparison in Lua.
+local versions, places, changed, people = {}, {}, {}, {}
 local entries = call('HGETALL', pending)
 for i = 1, #entries, 2 do
   local code, version = string.match(entries[i + 1], '^(%d+):(%d+)$')
   if code then
     changed[entries[i]] = true
+    people[#people + 1] = entries[i]
     if code ~= '0' then
-      fresh[#fresh + 1] = {entries[i], code, tonumber(version)}
+      version = tonumber(version)
+      versions[#versions + 1] = version
+      places[version] = i
     end
   end
 end
-table.sort(fresh, function(a, b)
-  return a[3] > b[3]
-end)
-for i = 7, #ARGV, 2 do
-  if not changed[ARGV[i]] then
-    fresh[#fresh + 1] = {ARGV[i], ARGV[i + 1]}
-  end
-end
+table.sort(versions)
 
 drop_buckets(reactions)
 call('UNLINK', loading, recent)
@@ -47,10 +44,18 @@ local order, homes = {}, {}
 for bucket = 0, size - 1 do
   homes[bucket] = {'0', bucket == 0 and -size or 1}
 end
-for i = 1, math.min(most, #fresh) do
-  local user, code = fresh[i][1], fresh[i][2]
+local function add(user, code)
   local home = homes[bucket_of(user, size)]
-  order[i], home[#home + 1], home[#home + 2] = user, user, code
+  order[#order + 1], home[#home + 1], home[#home + 2] = user, user, code
+end
+for i = #versions, math.max(1, #versions - most + 1), -1 do
+  local place = places[versions[i]]
+  add(entries[place], string.match(entries[place + 1], '^%d+'))
+end
+for i = 7, #ARGV, 2 do
+  if #order < most and not changed[ARGV[i]] then
+    add(ARGV[i], ARGV[i + 1])
+  end
 end
 for bucket = 0, size - 1 do
   local key, entries_of = bucket_key(reactions, bucket), homes[bucket]
@@ -67,8 +72,8 @@ call('PEXPIRE', recent, ttl)
 
 if call('EXISTS', loaded) == 1 then
   call('RENAME', loaded, uniques)
-  for user in pairs(changed) do
-    call('PFADD', uniques, user)
+  for i = 1, #people, 1000 do
+    call('PFADD', uniques, unpack(people, i, math.min(i + 999, #people)))
   end
 end
 call('PEXPIRE', uniques, ttl)

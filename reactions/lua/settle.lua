@@ -112,7 +112,7 @@ for _ = 1, tonumber(ARGV[13]) do
   call('HINCRBY', lags, take(), take())
 end
 
-local reply = {}
+local reply = {1, 0, tonumber(bounced)}
 while at < #ARGV do
   local post, share, hot, drop = take(), tonumber(take()), take() == '1', take()
   local base = prefix .. post
@@ -144,4 +144,5 @@ while at < #ARGV do
 end
 
 call('DEL', lease)
-return {1, call('ZCARD', dirty), tonumber(bounced), unpack(reply)}
+reply[2] = call('ZCARD', dirty)
+return reply

@@ -177,6 +177,21 @@ def test_settling_fences_a_load_of_what_is_used_often_but_not_cached(redis: Redi
     assert settle(redis, "c", claim(redis, "c"), {POST: {1: 3}})[3:] == []
 
 
+def test_settling_answers_for_as_many_posts_as_a_batch_may_have(redis: Redis) -> None:
+    """More values than Lua can unpack."""
+    posts = [SHARD + 100 * number for number in range(1, 5_001)]
+    counts = {post: {1: 1} for post in posts}
+    for what in (0, LOAD_HASH):  # at the second time all have cached counts, and lack their hash
+        calls = [scripts.react(7, post, 1 + what, 10_000_000) for post in posts]
+        scripts.run_many(redis, calls)
+        token = f"t{what}"
+        claimed = claim(redis, token, posts=5_000, rows=5_000)
+        reply = settle(redis, token, claimed, counts)
+        assert reply[:3] == [1, 0, 0]
+        expected = dict.fromkeys(posts, what) if what else {}
+        assert dict(zip(map(int, reply[3::2]), reply[4::2], strict=True)) == expected
+
+
 def test_settling_without_the_lease_changes_nothing(redis: Redis) -> None:
     react(redis, 1, 1)
     claimed = claim(redis, "a")

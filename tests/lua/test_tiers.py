@@ -443,6 +443,17 @@ def test_a_hash_that_grows_little_by_little_stays_in_listpacks(redis: Redis, sto
     assert kinds == {b"listpack"}
 
 
+def test_a_burst_between_two_drains_leaves_only_listpacks(redis: Redis, store: Cache) -> None:
+    """A bucket that became a hash table would stay one, at three times the memory."""
+    complete(store, {1: 1})
+    scripts.run_many(redis, [scripts.react(user, POST, 1, 1) for user in range(2, 2_001)])
+    assert redis.object("encoding", keys.post_reactions(POST)) == b"hashtable"
+    store.grow([POST])
+    assert entries(redis) == dict.fromkeys(range(1, 2_001), 1)
+    kinds = {redis.object("encoding", key_of(what)) for what in bucket_names(2_000)}
+    assert kinds == {b"listpack"}
+
+
 def test_new_buckets_live_as_long_as_the_first(redis: Redis, small: Cache) -> None:
     complete(small, dict.fromkeys(range(1, 6), 1))
     before = set(lives(redis))
