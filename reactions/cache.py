@@ -60,6 +60,10 @@ class Snapshot:
     total: int | None
     recent: Sequence[int]
     """The users of the sample, newest first."""
+    dirty: bool
+    """A drain would find the post."""
+    immortal: Sequence[str]
+    """Cache keys of the post that have no TTL."""
 
     @property
     def complete(self) -> bool:
@@ -258,6 +262,24 @@ class Cache:
                 )
             todo = [post for post, reply in zip(todo, replies, strict=True) if reply == 1]
 
+    def drop(self, post_id: int) -> None:
+        """Drop what is cached of a post, but for its HyperLogLog. Three round trips.
+
+        Not at once, but each of these keys may be missing alone.
+        """
+        first = keys.post_reactions(post_id)
+        with translated():
+            size = self._client.hget(first, str(buckets.MARK)) or 1
+            count = abs(int(size))
+            self._client.unlink(
+                *(keys.bucket(first, number) for number in range(count)),
+                keys.post_reaction_counts(post_id),
+                keys.post_viral(post_id),
+                keys.post_total_reactions(post_id),
+                keys.post_recent(post_id),
+            )
+            self._client.pexpire(keys.post_uniques(post_id), self._ttl.jittered(self._ttl.viral))
+
     def has_uniques(self, post_id: int) -> bool:
         """Whether the HyperLogLog of a post is cached. One round trip."""
         with translated():
@@ -330,7 +352,7 @@ def _part(flat: Sequence[bytes], part: int) -> dict[int, int]:
 def _snapshot(reply: Any) -> Snapshot:  # noqa: ANN401 - a reply of the server
     if isinstance(reply, RedisError):
         raise translate(reply) from reply
-    counts, pending, claimed, delta, token, viral, total, recent, *found = reply
+    counts, pending, claimed, delta, token, viral, total, recent, dirty, immortal, *found = reply
     entries: list[dict[int, int] | None] = []
     size = 0
     for bucket in map(pairs, found):
@@ -350,4 +372,6 @@ def _snapshot(reply: Any) -> Snapshot:  # noqa: ANN401 - a reply of the server
         bool(viral),
         None if total is None else int(total),
         [int(user) for user in recent],
+        bool(dirty),
+        [key.decode() for key in immortal],
     )

@@ -227,11 +227,13 @@ def replay(trace: Path, events: int | None, writers: int, as_json: bool) -> None
 
 
 @main.command()
+@click.option("--repair", is_flag=True, help="Make right what differs.")
+@click.option("--post", "posts", type=click.IntRange(1), multiple=True, help="Only this post.")
 @as_json
-def verify(as_json: bool) -> None:
+def verify(repair: bool, posts: tuple[int, ...], as_json: bool) -> None:
     """Compare rows, counts table and Redis of the configured stack, knowing what is pending.
 
-    Reads only. Exit code 1 when something differs.
+    Reads only, unless --repair is given. Exit code 1 when something differs, or is left unrepaired.
     """
     from reactions.client import connect
     from reactions.database import Database
@@ -239,10 +241,12 @@ def verify(as_json: bool) -> None:
 
     settings = Settings.from_env()
     database = Database(settings, name="reactions-verify")
-    verifier = Verifier(connect(settings), database, settings)
+    verifier = Verifier(connect(settings), database, settings, repair=repair)
     with _progress() as progress:
-        found = verifier.verify(lambda posts: progress("verifying", posts, posts))
-    result = asdict(found)
+        found = verifier.verify(
+            lambda looked_at: progress("verifying", looked_at, looked_at), list(posts) or None
+        )
+    result = asdict(found) | {"found": dict(found.found)}
     for example in result.pop("examples"):
         err.print(example, style="red")
     _print_report(result, found.holds)

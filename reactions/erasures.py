@@ -67,6 +67,11 @@ class Erasures:
                 connection.execute(
                     delete(reaction_counts).where(reaction_counts.c.post_id == post_id)
                 )
+                connection.execute(
+                    deleted_posts.update()
+                    .where(deleted_posts.c.post_id == post_id)
+                    .values(erased=True)
+                )
         return users
 
     def mark_forgotten(self, user_id: int, before: int) -> None:

@@ -136,6 +136,11 @@ def outbox_lags(shard: int) -> str:
     return _outbox(shard, "lags")
 
 
+def outbox_mark(shard: int) -> str:
+    """String ``incarnation|tick|at``: by which a loss of this shard is noticed."""
+    return _outbox(shard, "mark")
+
+
 def outbox_deleted(shard: int) -> str:
     """Set of deleted posts; they refuse reactions."""
     return _outbox(shard, "deleted")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from sqlalchemy import func, select, text
@@ -11,8 +11,8 @@ from sqlalchemy.dialects.postgresql import insert
 from reactions import keys
 from reactions.database import Database, RowsRefused, array
 from reactions.errors import TypesMismatch
-from reactions.model import Row
-from reactions.tables import dead_letters, reaction_types
+from reactions.model import PostTier, Row
+from reactions.tables import TOUCHED_EVERY_US, dead_letters, posts, reaction_types
 
 __all__ = ["LOCK", "LOCK_CLASS", "RECORD", "Ledger", "Recorded", "RowsRefused"]
 
@@ -30,6 +30,8 @@ class Recorded:
     """Rows really changed; the others were older than what the table has."""
     deleted: Set[int]
     """Posts that are deleted: none of their rows was written."""
+    older: Set[int]
+    """Posts of which the table had something newer: after a loss of Redis, what it has is wrong."""
 
 
 # One statement moves rows and counts together. Its parts see the table as it was before it, and
@@ -50,10 +52,10 @@ WITH deleted AS MATERIALIZED (
         SELECT FROM forgotten WHERE forgotten.user_id = t.user_id AND t.version <= before
       )
 ), before AS (
-    SELECT post_id, user_id, old.reaction
+    SELECT post_id, user_id, old.reaction, old.version > incoming.version AS newer
     FROM incoming CROSS JOIN LATERAL (
         -- LIMIT keeps the planner from a hash join, which would read every partition.
-        SELECT reaction FROM reactions AS r
+        SELECT reaction, version FROM reactions AS r
         WHERE r.post_id = incoming.post_id AND r.user_id = incoming.user_id LIMIT 1
     ) AS old
 ), written AS (
@@ -63,16 +65,34 @@ WITH deleted AS MATERIALIZED (
     DO UPDATE SET reaction = excluded.reaction, version = excluded.version
     WHERE r.version < excluded.version
     RETURNING r.post_id, r.user_id, r.reaction
+), steps AS MATERIALIZED (
+    SELECT post_id, user_id, reaction, 1 AS step FROM written
+    UNION ALL
+    SELECT post_id, user_id, before.reaction, -1 FROM before JOIN written USING (post_id, user_id)
 ), moved AS (
-    SELECT post_id, reaction, sum(step) AS step
-    FROM (
-        SELECT post_id, reaction, 1 AS step FROM written
-        UNION ALL
-        SELECT before.post_id, before.reaction, -1
-        FROM before JOIN written USING (post_id, user_id)
-    ) AS steps
-    GROUP BY post_id, reaction
-    HAVING sum(step) <> 0
+    SELECT post_id, reaction, sum(step) AS step FROM steps
+    GROUP BY post_id, reaction HAVING sum(step) <> 0
+), audited AS (
+    -- What an audit has counted already moves with the rows; see reactions.audits.
+    INSERT INTO audits AS a (post_id, reaction, position, rows)
+    SELECT post_id, s.reaction, under.position, sum(step)
+    FROM steps AS s JOIN (
+        SELECT DISTINCT post_id, position FROM audits
+        WHERE post_id = ANY (CAST(:touched AS bigint[]))
+    ) AS under USING (post_id)
+    WHERE s.user_id <= under.position
+    GROUP BY post_id, s.reaction, under.position
+    ON CONFLICT (post_id, reaction) DO UPDATE SET rows = a.rows + excluded.rows
+), noted AS (
+    -- Now and then, not at each change: most batches then only look.
+    INSERT INTO posts AS p (post_id, touched)
+    SELECT i.post_id, max(i.version) FROM incoming AS i
+    WHERE NOT EXISTS (
+        SELECT FROM posts WHERE posts.post_id = i.post_id AND posts.touched > i.version - :every
+    )
+    GROUP BY i.post_id ORDER BY i.post_id
+    ON CONFLICT (post_id) DO UPDATE SET touched = excluded.touched
+    WHERE p.touched < excluded.touched
 ), counted AS (
     INSERT INTO reaction_counts AS c (post_id, reaction, count)
     SELECT post_id, reaction, step FROM moved ORDER BY post_id, reaction
@@ -90,6 +110,8 @@ UNION ALL
 SELECT 0, 0, count(*) FROM written
 UNION ALL
 SELECT post_id, -1, 0 FROM deleted
+UNION ALL
+SELECT DISTINCT post_id, -2, 0 FROM before WHERE newer
 """)
 
 LOCK = text(
@@ -132,19 +154,63 @@ class Ledger:
                     "codes": array(row.reaction for row in rows),
                     "versions": array(row.version for row in rows),
                     "touched": array(touched),
+                    "every": TOUCHED_EVERY_US,
                 },
             )
             counts: dict[int, dict[int, int]] = {post_id: {} for post_id in touched}
             changed = 0
             deleted: set[int] = set()
+            older: set[int] = set()
             for post_id, code, count in found:
                 if not post_id:
                     changed = count
-                elif code < 0:
+                elif code == -1:
                     deleted.add(post_id)
+                elif code == -2:
+                    older.add(post_id)
                 elif code:
                     counts[post_id][code] = count
-        return Recorded(counts, changed, deleted)
+        return Recorded(counts, changed, deleted, older)
+
+    def note_tiers(self, tiers: Mapping[int, PostTier], now_us: int) -> None:
+        """Note the tier of posts, and since when where it is another one."""
+        with self._database.transaction() as connection:
+            added = insert(posts).values(
+                [
+                    {"post_id": post, "touched": now_us, "tier": tier, "tier_since": now_us}
+                    for post, tier in sorted(tiers.items())
+                ]
+            )
+            connection.execute(
+                added.on_conflict_do_update(
+                    index_elements=["post_id"],
+                    set_={"tier": added.excluded.tier, "tier_since": added.excluded.tier_since},
+                    where=posts.c.tier != added.excluded.tier,
+                )
+            )
+
+    def note_checked(self, post_ids: Iterable[int], now_us: int) -> None:
+        """Note that the caches of posts were compared."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                posts.update().where(posts.c.post_id.in_(sorted(post_ids))).values(checked=now_us)
+            )
+
+    def cool(self, before_us: int, limit: int) -> int:
+        """Note as regular what was hot and has not been touched since; how many."""
+        cold = (
+            select(posts.c.post_id)
+            .where(posts.c.tier == PostTier.HOT, posts.c.touched < before_us)
+            .limit(limit)
+        )
+        with self._database.transaction() as connection:
+            return int(
+                connection.execute(
+                    posts.update()
+                    .where(posts.c.post_id.in_(cold.scalar_subquery()))
+                    .values(tier=PostTier.REGULAR, tier_since=before_us)
+                ).rowcount
+            )
 
     def bury(self, post: str, user: str, value: str, reason: str) -> None:
         """Keep a change that the database refuses, with the reason; once, however often told."""

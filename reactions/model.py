@@ -57,6 +57,15 @@ class Tier(enum.StrEnum):
     """It refuses reactions, and has none."""
 
 
+class PostTier(enum.IntEnum):
+    """How the database notes the tier of a post, for those that look for work."""
+
+    REGULAR = 0
+    HOT = 1
+    """Regular, but drained at ``hot_rate`` or more lately."""
+    VIRAL = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What a feed shows of a post.

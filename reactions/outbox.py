@@ -13,7 +13,15 @@ from redis.exceptions import RedisError
 from reactions import keys, lags, scripts
 from reactions.client import Client, translate, translated
 from reactions.model import Row
-from reactions.scripts import GROW_HASH, LOAD_HASH, LOAD_SAMPLE, SettledPost, Tiers
+from reactions.scripts import (
+    BECAME_REGULAR,
+    BECAME_VIRAL,
+    GROW_HASH,
+    LOAD_HASH,
+    LOAD_SAMPLE,
+    SettledPost,
+    Tiers,
+)
 from reactions.settings import LOAD_LIFE_MS, SHARDS, Settings
 from reactions.ttl import Ttl
 
@@ -95,6 +103,8 @@ class Settled:
     """Viral posts whose sample is to be loaded: likewise."""
     grows: Sequence[int] = ()
     """Posts whose complete hash is to be spread over more buckets."""
+    promoted: Sequence[int] = ()
+    demoted: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +302,12 @@ class Outbox:
             replies = pipe.execute()
         return [int(post) for posts in replies for post in posts]
 
+    def list_post(self, post_id: int) -> None:
+        """Have a drain look at a post; one with nothing to do is left out again by its claim."""
+        key = keys.outbox_dirty(keys.shard_of(post_id))
+        with translated():
+            self._client.zadd(key, {str(post_id): self.now_us()}, nx=True)
+
     def pending(self) -> int:
         """Changes that are not durable yet, over all shards; two round trips for each node."""
         posts = self.dirty_posts()
@@ -318,6 +334,16 @@ class Outbox:
         for reply in replies:
             if isinstance(reply, RedisError):
                 raise translate(reply) from reply
+
+    def mark_deleted(self, posts: Mapping[int, bool]) -> None:
+        """Refuse reactions on these posts; False are those with rows yet to be erased."""
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for post_id, erased in posts.items():
+                shard = keys.shard_of(post_id)
+                pipe.sadd(keys.outbox_deleted(shard), str(post_id))
+                if not erased:
+                    pipe.sadd(keys.outbox_deletions(shard), str(post_id))
+            pipe.execute()
 
     def quiet_before(self, time_us: int) -> bool:
         """Whether everything that came before this time is durable; one round trip a node."""
@@ -390,14 +416,11 @@ def _posts(found: Sequence[Any]) -> Iterator[ClaimedPost]:
 def _settled(reply: Any) -> Settled:  # noqa: ANN401 - a reply of the server
     if not reply[0]:
         return Settled(lost=True)
-    todo = {int(post): what for post, what in zip(reply[3::2], reply[4::2], strict=True)}
-    return Settled(
-        False,
-        bool(reply[2]),
-        [post for post, what in todo.items() if what == LOAD_HASH],
-        [post for post, what in todo.items() if what == LOAD_SAMPLE],
-        [post for post, what in todo.items() if what == GROW_HASH],
-    )
+    todo: dict[int, list[int]] = {}
+    for post, what in zip(reply[3::2], reply[4::2], strict=True):
+        todo.setdefault(what, []).append(int(post))
+    kinds = (LOAD_HASH, LOAD_SAMPLE, GROW_HASH, BECAME_VIRAL, BECAME_REGULAR)
+    return Settled(False, bool(reply[2]), *(todo.get(kind, []) for kind in kinds))
 
 
 def _entry(post: str, user: bytes, value: bytes) -> Entry:

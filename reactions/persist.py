@@ -11,19 +11,24 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from cachetools import TTLCache
+
 from reactions.cache import Cache
 from reactions.client import Client
 from reactions.database import Database
 from reactions.errors import ReactionsError, ReactionsUnavailable
 from reactions.ledger import Ledger, RowsRefused
 from reactions.load import Loader
-from reactions.model import Row
+from reactions.model import PostTier, Row
 from reactions.outbox import BadEntry, Claim, ClaimedPost, Entry, Outbox, Settled
 from reactions.queries import Queries
 from reactions.scripts import SettledPost
 from reactions.settings import Settings
 from reactions.ttl import Ttl
 from reactions.users import Users
+
+HOT_NOTED_S = 60.0
+"""How often one worker process notes that a post is hot."""
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +91,7 @@ class Persister:
         self._loader = Loader(self._cache, self._queries, settings)
         self._ttl = Ttl(settings)
         self._settings = settings
+        self._hot: TTLCache[int, bool] = TTLCache(10_000, HOT_NOTED_S)
         self._registered = False
 
     def drain(self, shards: Iterable[int], tokens: Mapping[int, str] | None = None) -> Drained:
@@ -208,6 +214,7 @@ class Persister:
         self._users.remember(rows, until_us if recorded.changed == len(rows) else 0)
         batch.counts.update(recorded.counts)
         batch.deleted.update(recorded.deleted)
+        batch.refused.update(recorded.older)
         done.rows += len(rows)
         done.changed += recorded.changed
         done.transactions += 1
@@ -223,7 +230,9 @@ class Persister:
             for claim in kept
         }
         settled = self._outbox.settle(kept, posts)
-        self._fill(list(zip(kept, settled, strict=True)), batch, done)
+        pairs = list(zip(kept, settled, strict=True))
+        self._fill(pairs, batch, done)
+        self._note_tiers(pairs, [post for found in posts.values() for post in found])
         done.lost += sum(answer.lost for answer in settled) + len(batch.abandoned)
         return [
             claim.shard
@@ -241,6 +250,25 @@ class Persister:
             drop,
             dict.fromkeys(codes, 0) | dict(batch.counts[post.post_id]),
         )
+
+    def _note_tiers(
+        self, settled: Sequence[tuple[Claim, Settled]], posts: Sequence[SettledPost]
+    ) -> None:
+        """Note for the duties which posts changed their tier; lost, reconciliation notes it."""
+        tiers: dict[int, PostTier] = {}
+        for post in posts:
+            if post.hot and post.post_id not in self._hot and not post.drop:
+                self._hot[post.post_id] = True
+                if sum(post.counts.values()) < self._settings.viral_threshold:
+                    tiers[post.post_id] = PostTier.HOT
+        for _, answer in settled:
+            tiers.update(dict.fromkeys(answer.promoted, PostTier.VIRAL))
+            tiers.update(dict.fromkeys(answer.demoted, PostTier.REGULAR))
+        if tiers:
+            try:
+                self._ledger.note_tiers(tiers, max(claim.claimed_at for claim, _ in settled))
+            except ReactionsUnavailable as error:
+                log.info("%d tiers not noted: %s", len(tiers), error)
 
     def _fill(self, settled: Sequence[tuple[Claim, Settled]], batch: Batch, done: Drained) -> None:
         """Cache what posts lack, within the rows of one batch; it is only a cache."""

@@ -9,7 +9,9 @@ from sqlalchemy import ColumnElement, Connection, exists, func, select, text, tu
 
 from reactions.database import Database, array
 from reactions.model import Row
-from reactions.tables import deleted_posts, reaction_counts
+from reactions.settings import SHARDS
+from reactions.tables import TOUCHED_EVERY_US, deleted_posts, reaction_counts
+from reactions.tables import posts as posts_table
 from reactions.tables import reactions as reactions_table
 
 _row = reactions_table.c
@@ -143,6 +145,83 @@ class Queries:
             )
             return [Row(*row) for row in found]
 
+    def sizes(self, after: int, limit: int) -> dict[int, int]:
+        """The next posts, by id, that were ever touched, with how many rows they have."""
+        known = posts_table.c.post_id
+        table = reaction_counts.c
+        with self._database.transaction() as connection:
+            posts = list(
+                connection.scalars(select(known).where(known > after).order_by(known).limit(limit))
+            )
+            sizes = dict.fromkeys(posts, 0)
+            for post_id, rows in connection.execute(
+                select(table.post_id, func.sum(table.count))
+                .where(table.post_id.in_(posts))
+                .group_by(table.post_id)
+            ):
+                sizes[post_id] = int(rows)
+        return sizes
+
+    def to_check(self, tiers: Iterable[int], before: int, limit: int) -> list[int]:
+        """Posts of these tiers that were touched since they were last compared, newest first.
+
+        Args:
+            before: those compared at this time or later are left out.
+        """
+        table = posts_table.c
+        with self._database.transaction() as connection:
+            return list(
+                connection.scalars(
+                    select(table.post_id)
+                    .where(
+                        table.tier.in_(list(tiers)),
+                        table.touched > table.checked - TOUCHED_EVERY_US,
+                        table.checked < before,
+                    )
+                    .order_by(table.touched.desc())
+                    .limit(limit)
+                )
+            )
+
+    def newest_users(self, post_id: int, limit: int) -> list[int]:
+        """The users of the newest reactions on a post, of every type."""
+        with self._database.transaction() as connection:
+            known = _counts(connection, {post_id})[post_id]
+            rows = _newest(connection, post_id, known, limit, None)
+        return [row.user_id for row in rows]
+
+    def newest_touched(self) -> int:
+        """The newest that ``posts`` knows of any change."""
+        with self._database.transaction() as connection:
+            return int(connection.scalar(select(func.max(posts_table.c.touched))) or 0)
+
+    def touched(self, since: int, shards: Sequence[int], limit: int = 50_000) -> list[int]:
+        """Posts of these shards that were touched since, the newest first."""
+        table = posts_table.c
+        wanted = (
+            select(table.post_id)
+            .where(table.touched >= since, (table.post_id % SHARDS).in_(list(shards)))
+            .order_by(table.touched.desc())
+            .limit(limit)
+        )
+        with self._database.transaction() as connection:
+            return list(connection.scalars(wanted))
+
+    def deleted_of(self, shards: Sequence[int]) -> dict[int, bool]:
+        """Deleted posts of these shards -> whether all of their rows are erased."""
+        table = deleted_posts.c
+        wanted = select(table.post_id, table.erased).where(
+            (table.post_id % SHARDS).in_(list(shards))
+        )
+        with self._database.transaction() as connection:
+            return dict(connection.execute(wanted).all())
+
+    def deleted(self, post_ids: Iterable[int]) -> set[int]:
+        """Those of these posts that are deleted."""
+        column = deleted_posts.c.post_id
+        with self._database.transaction() as connection:
+            return set(connection.scalars(select(column).where(column.in_(list(post_ids)))))
+
     def ever(self, post_id: int, limit: int) -> list[int]:
         """Users who ever reacted on a post, also those who took it away; at most ``limit``."""
         with self._database.transaction() as connection:
@@ -166,6 +245,7 @@ class Queries:
         *,
         newest_from: int | None = None,
         newest: int = 0,
+        tally: bool = True,
     ) -> dict[int, Stored]:
         """Counts, tally and rows of posts in one snapshot; for verification.
 
@@ -175,32 +255,38 @@ class Queries:
             rows_up_to: rows are read only of posts with at most this many.
             newest_from: of those with at least this many, the newest rows are read,
             newest: as many as this.
+            tally: also count all rows; otherwise only the counts table is read.
         """
-        tally: dict[int, dict[int, int]] = {post_id: {} for post_id in post_ids}
+        rows_of: dict[int, dict[int, int]] = {post_id: {} for post_id in post_ids}
         rows: dict[int, dict[int, int]] = {}
         latest: dict[int, list[Row]] = {}
         here = _row.post_id.in_(post_ids)
         with self._database.transaction("REPEATABLE READ") as connection:
             counts = _counts(connection, set(post_ids), removed=True)
-            for post_id, code, count in connection.execute(
-                select(_row.post_id, _row.reaction, func.count())
-                .where(here)
-                .group_by(_row.post_id, _row.reaction)
+            for post_id, code, count in (
+                connection.execute(
+                    select(_row.post_id, _row.reaction, func.count())
+                    .where(here)
+                    .group_by(_row.post_id, _row.reaction)
+                )
+                if tally
+                else ()
             ):
-                tally[post_id][code] = count
+                rows_of[post_id][code] = count
             for post_id in post_ids:
-                live = sum(n for code, n in tally[post_id].items() if code)
+                known = rows_of[post_id] if tally else counts[post_id]
+                live = sum(n for code, n in known.items() if code)
                 if live <= rows_up_to:
                     rows[post_id] = {}
                 if newest_from is not None and live >= newest_from:
-                    latest[post_id] = _newest(connection, post_id, tally[post_id], newest, None)
+                    latest[post_id] = _newest(connection, post_id, known, newest, None)
             for post_id, user_id, code in connection.execute(
                 select(_row.post_id, _row.user_id, _row.reaction).where(
                     _row.post_id.in_(list(rows)), _row.reaction != 0
                 )
             ):
                 rows[post_id][user_id] = code
-        return {p: Stored(counts[p], tally[p], rows.get(p), latest.get(p, [])) for p in post_ids}
+        return {p: Stored(counts[p], rows_of[p], rows.get(p), latest.get(p, [])) for p in post_ids}
 
     def posts(self, after: int, limit: int) -> list[int]:
         """The next posts, by id, that the rows or the counts know; for a walk over all of them."""

@@ -128,7 +128,7 @@ RECENT = Script("recent", keys=3, include="buckets")
 DELETE = Script("delete", keys=13, include="buckets", frees=True)
 ADVANCE = Script("advance", keys=1, frees=True)
 RAISE_CLOCK = Script("raise_clock", keys=1)
-SNAPSHOT = Script("snapshot", keys=9, include="buckets")
+SNAPSHOT = Script("snapshot", keys=11, include="buckets")
 
 ALL = (
     REACT,
@@ -226,7 +226,7 @@ class SettledPost(NamedTuple):
     counts: Mapping[int, int]
 
 
-LOAD_HASH, LOAD_SAMPLE, GROW_HASH = 1, 2, 3
+LOAD_HASH, LOAD_SAMPLE, GROW_HASH, BECAME_VIRAL, BECAME_REGULAR = 1, 2, 3, 4, 5
 """What ``settle`` says is to be done with a post."""
 
 
@@ -468,6 +468,8 @@ def snapshot(post_id: int) -> Call:
             keys.post_viral(post_id),
             keys.post_total_reactions(post_id),
             keys.post_recent(post_id),
+            keys.post_uniques(post_id),
+            keys.outbox_dirty(keys.shard_of(post_id)),
         ),
-        (),
+        (post_id,),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -25,6 +26,9 @@ from sqlalchemy import (
 
 PARTITIONS = 16
 """Hash partitions of ``reactions``: 40 million rows of one post stay in one of them."""
+
+TOUCHED_EVERY_US = 30_000_000
+"""How far ``posts.touched`` may lag behind a post's newest change."""
 
 metadata = MetaData(
     naming_convention={
@@ -99,6 +103,8 @@ deleted_posts = Table(
     metadata,
     Column("post_id", BigInteger, primary_key=True, autoincrement=False),
     Column("deleted_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    # All of its rows are gone.
+    Column("erased", Boolean, nullable=False, server_default=text("false")),
 )
 
 forgotten_users = Table(
@@ -107,6 +113,64 @@ forgotten_users = Table(
     Column("user_id", BigInteger, primary_key=True, autoincrement=False),
     # No reaction of theirs up to this version is to be written.
     Column("before", BigInteger, nullable=False),
+)
+
+# What the duties of Beat find work by.
+posts = Table(
+    "posts",
+    metadata,
+    Column("post_id", BigInteger, primary_key=True, autoincrement=False),
+    # Version of a recorded change; the newest one may be up to TOUCHED_EVERY_US later.
+    Column("touched", BigInteger, nullable=False),
+    # 0 regular, 1 hot, 2 viral; and since when (µs).
+    Column("tier", SmallInteger, nullable=False, server_default="0"),
+    Column("tier_since", BigInteger, nullable=False, server_default="0"),
+    # When its caches were last compared (µs).
+    Column("checked", BigInteger, nullable=False, server_default="0"),
+)
+Index("ix_posts_tier_touched", posts.c.tier, posts.c.touched.desc())
+Index("ix_posts_touched", posts.c.touched.desc())
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("duty", Text, nullable=False),
+    Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("ended_at", DateTime(timezone=True)),
+    Column("looked_at", BigInteger, nullable=False, server_default="0"),
+    Column("found", BigInteger, nullable=False, server_default="0"),
+    Column("repaired", BigInteger, nullable=False, server_default="0"),
+    Column("detail", Text, nullable=False, server_default=""),
+    Column("error", Text),
+)
+Index("ix_runs_duty_started", runs.c.duty, runs.c.started_at.desc())
+
+# Audits of posts with more rows than one look takes: how far, and what was counted. Drains keep it
+# up to date for what lies behind the position.
+audits = Table(
+    "audits",
+    metadata,
+    Column("post_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("reaction", SmallInteger, primary_key=True, autoincrement=False),
+    Column("position", BigInteger, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+)
+
+positions = Table(
+    "positions",
+    metadata,
+    Column("duty", Text, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+)
+
+# What each shard of Redis was last seen with: another incarnation, or an older tick, is a loss.
+marks = Table(
+    "marks",
+    metadata,
+    Column("shard", SmallInteger, primary_key=True, autoincrement=False),
+    Column("incarnation", Text, nullable=False),
+    Column("tick", BigInteger, nullable=False),
 )
 
 dead_letters = Table(

@@ -7,7 +7,7 @@ a token that every drain of that user's reactions deletes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,10 +75,29 @@ class Users:
         life = self._ttl.jittered(self._ttl.user)
         return scripts.recall(user_id, token, life, found, whole=whole)
 
+    def remembered(self, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
+        """(user, post) -> code, of those that are cached; one round trip for each node."""
+        calls = [
+            Command(("HGET", keys.user_reactions(user_id), post_id)) for user_id, post_id in wanted
+        ]
+        with translated():
+            replies = scripts.run_many(self._client, calls)
+        return {
+            pair: int(code) for pair, code in zip(wanted, replies, strict=True) if code is not None
+        }
+
     def forget(self, user_id: int) -> None:
         """Drop what is cached of a user."""
         with translated():
             self._client.unlink(keys.user_reactions(user_id), keys.user_loading(user_id))
+
+    def forget_shards(self, shards: Collection[int]) -> None:
+        """Drop what is cached of all users of these shards: a walk over all keys, by SCAN."""
+        prefixes = tuple(f"user:{{{shard}}}:".encode() for shard in shards)
+        with translated():
+            for key in self._client.scan_iter(match="user:*", count=1000):
+                if key.startswith(prefixes):
+                    self._client.unlink(key)
 
     def forget_post(self, post_id: int, user_ids: Iterable[int]) -> None:
         """Drop what is cached of one post for these users; one round trip for each node."""

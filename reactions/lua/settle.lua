@@ -22,6 +22,7 @@
 --        what  1 fenced, with the token of the lease, for a load of the complete hash
 --              2 the same, of the sample
 --              3 the complete hash is to grow
+--              4 it became viral  5 it became regular again
 -- cost   O(posts x (types + buckets))
 
 local dirty, lease, lags, deleted = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -79,6 +80,12 @@ local function settle_viral(base, size, sum, ttl)
     or call('LLEN', base .. ':recent') < math.min(most, sum)
 end
 
+local reply = {1, 0, tonumber(bounced)}
+local function note(base, what)
+  reply[#reply + 1] = string.sub(base, #prefix + 1)
+  reply[#reply + 1] = what
+end
+
 local function settle_post(base, sum, often, share, hot)
   local reactions = base .. ':reactions'
   local size = tonumber(call('HGET', reactions, '0')) or 0
@@ -87,10 +94,14 @@ local function settle_post(base, sum, often, share, hot)
     return math.max(1, math.floor(ARGV[index] * share / 1000))
   end
   if sum >= threshold or viral and sum >= low then
+    if not viral then
+      note(base, 4)
+    end
     call('PEXPIRE', base .. ':reaction_counts', ttl(12))
     return settle_viral(base, size, sum, ttl(12)) and 2
   end
   if viral then
+    note(base, 5)
     call('UNLINK', base .. ':viral', base .. ':total_reactions', base .. ':recent',
       base .. ':uniques')
     if size < 0 then
@@ -112,7 +123,6 @@ for _ = 1, tonumber(ARGV[13]) do
   call('HINCRBY', lags, take(), take())
 end
 
-local reply = {1, 0, tonumber(bounced)}
 while at < #ARGV do
   local post, share, hot, drop = take(), tonumber(take()), take() == '1', take()
   local base = prefix .. post
@@ -132,8 +142,7 @@ while at < #ARGV do
       call('SET', base .. ':loading', token, 'PX', ARGV[8])
     end
     if what then
-      reply[#reply + 1] = post
-      reply[#reply + 1] = what
+      note(base, what)
     end
   end
   if call('EXISTS', base .. ':pending') == 1 then

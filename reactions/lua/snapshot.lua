@@ -2,11 +2,12 @@
 --
 -- KEYS   1 post:reactions, and in the same slot its further buckets  2 post:reaction_counts
 --        3 post:pending  4 post:claimed  5 post:delta  6 post:loading  7 post:viral
---        8 post:total_reactions  9 post:recent
--- ARGV   none
--- reply  {counts, pending, claimed, delta, token, viral, total, recent, bucket, ...}: hashes as
---        {field, value, ...}; the token of the load under way, or nil; 1 for a viral post; its
---        total, or nil; the users of the sample, newest first
+--        8 post:total_reactions  9 post:recent  10 post:uniques  11 outbox:dirty
+-- ARGV   1 post id
+-- reply  {counts, pending, claimed, delta, token, viral, total, recent, dirty, immortal, bucket,
+--        ...}: hashes as {field, value, ...}; the token of the load under way, or nil; 1 for a
+--        viral post; its total, or nil; the users of the sample, newest first; 1 when a drain would
+--        find the post; the cache keys that have no TTL
 -- cost   O(size of the post's keys); not for the hot path
 
 local call = redis.call
@@ -19,8 +20,18 @@ reply[5] = call('GET', KEYS[6])
 reply[6] = call('EXISTS', KEYS[7])
 reply[7] = call('GET', KEYS[8])
 reply[8] = call('LRANGE', KEYS[9], 0, -1)
+reply[9] = call('ZSCORE', KEYS[11], ARGV[1]) and 1 or 0
+local cached = {KEYS[2], KEYS[7], KEYS[8], KEYS[9], KEYS[10]}
 local size = math.abs(tonumber(call('HGET', KEYS[1], '0')) or 1)
 for bucket = 0, size - 1 do
-  reply[9 + bucket] = call('HGETALL', bucket_key(KEYS[1], bucket))
+  cached[#cached + 1] = bucket_key(KEYS[1], bucket)
+  reply[11 + bucket] = call('HGETALL', cached[#cached])
 end
+local immortal = {}
+for _, key in ipairs(cached) do
+  if call('PTTL', key) == -1 then
+    immortal[#immortal + 1] = key
+  end
+end
+reply[10] = immortal
 return reply

@@ -15,8 +15,10 @@ from reactions.database import Database
 from reactions.erase import Eraser
 from reactions.load import Loader
 from reactions.outbox import Outbox
+from reactions.patrol import Patrol
 from reactions.persist import Persister
 from reactions.queries import Queries
+from reactions.recover import Recovery
 from reactions.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -61,9 +63,21 @@ def eraser() -> Eraser:
     return Eraser(client(), database(), settings)
 
 
+@cache
+def patrol() -> Patrol:
+    """One for each worker process."""
+    return Patrol(client(), database(), settings)
+
+
+@cache
+def recovery() -> Recovery:
+    """One for each worker process."""
+    return Recovery(client(), database(), settings)
+
+
 @signals.worker_process_init.connect
 def _fresh(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
-    for made in (client, database, outbox, persister, loader, eraser):
+    for made in (client, database, outbox, persister, loader, eraser, patrol, recovery):
         made.cache_clear()
 
 

@@ -6,18 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from reactions import buckets, load, scripts, verify
 from tests.conftest import Engine, make_engine
-from tests.integration.reading import SMALL_SAMPLE, VIRAL
+from tests.integration.reading import SMALL_SAMPLE, VIRAL, shrink
 
 
 @pytest.fixture
 def small(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """A post is viral from ten reactions on; samples of five; buckets of four."""
-    for module in (scripts, load, verify):
-        monkeypatch.setattr(module, "SAMPLE", SMALL_SAMPLE)
-    monkeypatch.setattr(buckets, "FILL", 4)
-    monkeypatch.setattr(buckets, "FULL", 8)
+    shrink(monkeypatch, SMALL_SAMPLE, 4, 8)
     made = make_engine(engine.settings.model_copy(update={"viral_threshold": VIRAL}))
     yield made
     made.close()

@@ -13,6 +13,7 @@ from redis.connection import AbstractConnection
 from sqlalchemy import Engine as SqlEngine
 from sqlalchemy import event
 
+from reactions import buckets, compare, load, reconcile, scripts
 from reactions.api import Reactions
 from reactions.read import Reader
 from reactions.settings import Settings
@@ -26,6 +27,14 @@ FEED = range(1, 51)
 VIRAL = 10
 SMALL_SAMPLE = 5
 PATIENCE_S = 20.0
+
+
+def shrink(patch: pytest.MonkeyPatch, sample: int, fill: int, full: int) -> None:
+    """Make samples and buckets so small that a handful of users meets all that can happen."""
+    for module in (scripts, load, compare, reconcile):
+        patch.setattr(module, "SAMPLE", sample)
+    patch.setattr(buckets, "FILL", fill)
+    patch.setattr(buckets, "FULL", full)
 
 
 def react(

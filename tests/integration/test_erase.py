@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from reactions import buckets, erase, keys, load, scripts, verify
+from reactions import erase, keys, scripts
 from reactions.api import Reactions
 from reactions.erase import Eraser
 from reactions.errors import PostDeleted
@@ -20,6 +20,7 @@ from reactions.model import Page, Status, Tier
 from reactions.outbox import Claim
 from reactions.persist import Batch, Drained, Persister
 from tests.conftest import Engine, make_engine, wait_until
+from tests.integration.reading import shrink
 
 POST, OTHER = 1042, 1142
 SHARD = 42
@@ -31,10 +32,7 @@ BATCH = 7
 @pytest.fixture
 def small(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """Batches and pages of seven; viral from fifteen on, samples of five, buckets of four."""
-    for module in (scripts, load, verify):
-        monkeypatch.setattr(module, "SAMPLE", 5)
-    monkeypatch.setattr(buckets, "FILL", 4)
-    monkeypatch.setattr(buckets, "FULL", 8)
+    shrink(monkeypatch, 5, 4, 8)
     monkeypatch.setattr(erase, "PAGE", BATCH)
     update = {"viral_threshold": 15, "batch_rows": BATCH}
     made = make_engine(engine.settings.model_copy(update=update))

@@ -20,7 +20,7 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from reactions import buckets, keys, load, scripts, verify
+from reactions import buckets, keys
 from reactions.cache import Snapshot
 from reactions.errors import PostDeleted
 from reactions.model import Row, Status, Tier
@@ -29,8 +29,9 @@ from reactions.persist import Batch, Drained, Persister
 from reactions.scripts import run_many
 from reactions.settings import USER_WHOLE
 from reactions.users import Users
-from reactions.verify import Verification, Verifier
+from reactions.verify import Verifier
 from tests.conftest import Engine, make_engine
+from tests.integration.reading import shrink
 
 _fresh = itertools.count(1)
 
@@ -375,18 +376,15 @@ class System(RuleBasedStateMachine):
             for user in range(self.first + 1, self.first + 7):
                 assert engine.reactions.reaction_of(user, post) == self.model.get((post, user))
         assert engine.outbox.pending() == 0
-        found = Verification()
-        Verifier(engine.client, engine.database, engine.settings)._verify_chunk(self.posts, found)
+        verifier = Verifier(engine.client, engine.database, engine.settings)
+        found = verifier.verify(post_ids=self.posts)
         assert found.holds, found
 
 
 @pytest.fixture
 def small(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """Samples of three, a threshold of four, buckets of two: all of it happens to six users."""
-    for module in (scripts, load, verify):
-        monkeypatch.setattr(module, "SAMPLE", SAMPLE)
-    monkeypatch.setattr(buckets, "FILL", 2)
-    monkeypatch.setattr(buckets, "FULL", 2)
+    shrink(monkeypatch, SAMPLE, 2, 2)
     update = {"viral_threshold": THRESHOLD, "viral_hysteresis": 0.75}
     return make_engine(engine.settings.model_copy(update=update))
 

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from reactions import buckets, keys, load, scripts, verify
+from reactions import keys, scripts
 from reactions.outbox import Outbox
 from reactions.persist import Persister
 from reactions.settings import LOAD_LIFE_MS, Settings
 from tests.conftest import Engine, make_engine
+from tests.integration.reading import shrink
 
 POST = 1042
 USER = 7
@@ -23,10 +24,7 @@ VIRAL_FROM = 15
 @pytest.fixture
 def small(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """A life of its own for each tier; viral from 15 on, samples of five, buckets of four."""
-    for module in (scripts, load, verify):
-        monkeypatch.setattr(module, "SAMPLE", 5)
-    monkeypatch.setattr(buckets, "FILL", 4)
-    monkeypatch.setattr(buckets, "FULL", 8)
+    shrink(monkeypatch, 5, 4, 8)
     made = make_engine(with_lives(engine.settings))
     yield made
     made.close()

@@ -7,7 +7,7 @@ from typing import Any
 from redis import Redis
 
 from reactions import keys, scripts
-from reactions.scripts import LOAD_HASH, LOAD_SAMPLE, SettledPost, Tiers
+from reactions.scripts import BECAME_VIRAL, LOAD_HASH, LOAD_SAMPLE, SettledPost, Tiers
 
 SHARD = 42
 POST, OTHER = 1042, 1142
@@ -165,7 +165,7 @@ def test_settling_fences_a_load_of_what_is_used_often_but_not_cached(redis: Redi
     for post in (POST, OTHER):
         react(redis, 1, 1, post=post)
     settled = settle(redis, "a", claim(redis, "a"), {POST: {1: 1}, OTHER: {1: 100}})
-    assert settled[3:] == [b"1142", LOAD_SAMPLE]
+    assert settled[3:] == [b"1142", BECAME_VIRAL, b"1142", LOAD_SAMPLE]
     for post in (POST, OTHER):
         react(redis, 2, 1, post=post)
     settled = settle(redis, "b", claim(redis, "b"), {POST: {1: 2}, OTHER: {1: 101}})

@@ -13,7 +13,16 @@ from redis import Redis
 from reactions import buckets, cache, keys, scripts
 from reactions.buckets import FULL, bucket_of
 from reactions.cache import Cache
-from reactions.scripts import LOAD_HASH, LOAD_SAMPLE, Fenced, Reacted, SettledPost, Tiers
+from reactions.scripts import (
+    BECAME_REGULAR,
+    BECAME_VIRAL,
+    LOAD_HASH,
+    LOAD_SAMPLE,
+    Fenced,
+    Reacted,
+    SettledPost,
+    Tiers,
+)
 from reactions.settings import Settings
 from tests.conftest import wait_until
 
@@ -46,7 +55,13 @@ def react(redis: Redis, user: int, code: int, post: int = POST) -> Reacted:
     return Reacted(*scripts.react(user, post, code, 10_000_000).run(redis))
 
 
-def settle(
+def settle(redis: Redis, counts: Mapping[int, int], **more: Any) -> int:
+    """As ``settled``; only what is to be done with the post."""
+    whats = settled(redis, counts, **more) - {BECAME_VIRAL, BECAME_REGULAR}
+    return whats.pop() if whats else 0
+
+
+def settled(
     redis: Redis,
     counts: Mapping[int, int],
     *,
@@ -55,8 +70,8 @@ def settle(
     hot: bool = False,
     drop: int = 0,
     behind: Iterable[tuple[int, int]] = (),
-) -> int:
-    """Claim what is pending on a post, and acknowledge it; what is to be done with the post then.
+) -> set[int]:
+    """Claim what is pending on a post, and acknowledge it; what became of it, and is to be done.
 
     Args:
         counts: what the database has.
@@ -71,19 +86,17 @@ def settle(
     assert claimed[0] == 1
     for user, code in behind:
         react(redis, user, code, post)
-    settled = SettledPost(post, share, hot, drop, counts)
-    reply = scripts.settle(SHARD, token, claimed[1], tiers=TIERS, lags={}, posts=[settled]).run(
-        redis
-    )
+    posts = [SettledPost(post, share, hot, drop, counts)]
+    reply = scripts.settle(SHARD, token, claimed[1], tiers=TIERS, lags={}, posts=posts).run(redis)
     assert reply[0] == 1
-    done = dict(zip(reply[3::2], reply[4::2], strict=True))
-    what = int(done.get(str(post).encode(), 0))
-    if what in (LOAD_HASH, LOAD_SAMPLE):
+    assert set(reply[3::2]) <= {str(post).encode()}
+    whats = set(reply[4::2])
+    if whats & {LOAD_HASH, LOAD_SAMPLE}:
         assert text(redis.get(keys.post_loading(post))) == token
         assert 0 < redis.pttl(keys.post_loading(post)) <= TIERS.loading_ms
     else:
         assert not redis.exists(keys.post_loading(post))
-    return what
+    return whats
 
 
 def sample(
@@ -224,6 +237,15 @@ def test_a_demoted_post_with_a_complete_hash_keeps_it(redis: Redis, store: Cache
     redis.set(keys.post_viral(POST), 1, px=1000)
     assert settle(redis, {1: LOW - 1}) == 0
     assert names(redis) == {"reaction_counts", "reactions"}
+
+
+def test_a_post_says_when_its_tier_is_another_one(redis: Redis, small: Cache) -> None:
+    assert settled(redis, {1: VIRAL - 1}) == set()
+    assert settled(redis, {1: VIRAL}) == {BECAME_VIRAL, LOAD_SAMPLE}
+    assert settled(redis, {1: LOW}) == {LOAD_SAMPLE}
+    sample(small, [(user, 1) for user in range(1, LOW + 1)], total=LOW)
+    assert settled(redis, {1: VIRAL}) == set()
+    assert settled(redis, {1: LOW - 1}) == {BECAME_REGULAR, LOAD_HASH}
 
 
 def test_one_that_lost_everything_is_cold_whatever_it_was(redis: Redis) -> None:

@@ -1,0 +1,104 @@
+"""Marks by which a loss of Redis is noticed: the same in Redis and in PostgreSQL, one a shard.
+
+A mark is an incarnation, random, and a tick that rises. Redis is marked first, so its tick is never
+behind, unless it lost something: an empty server has no mark, another one another incarnation, a
+restored snapshot (or an append-only file without its last second) an older tick.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from reactions import keys
+from reactions.client import Client, translated
+from reactions.database import Database
+from reactions.settings import SHARDS
+from reactions.tables import marks
+
+
+class Loss(enum.StrEnum):
+    """What became of a shard of Redis."""
+
+    NONE = "none"
+    EMPTY = "empty"
+    """It has no mark, or another's: all of it is gone."""
+    OLDER = "older"
+    """It is as it was some time ago."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One shard's."""
+
+    incarnation: str
+    tick: int
+    at_us: int = 0
+    """When Redis was marked."""
+
+    @classmethod
+    def read(cls, written: bytes | None) -> Mark | None:
+        parts = (written or b"").decode(errors="replace").split("|")
+        if len(parts) != 3 or not (parts[1].isdigit() and parts[2].isdigit()):
+            return None
+        return cls(parts[0], int(parts[1]), int(parts[2]))
+
+    def __str__(self) -> str:
+        return f"{self.incarnation}|{self.tick}|{self.at_us}"
+
+
+def loss(in_redis: Mark | None, in_database: Mark | None) -> Loss:
+    """What the two say together. A database that has no mark yet has nothing to compare with."""
+    if in_database is None:
+        return Loss.NONE
+    if in_redis is None or in_redis.incarnation != in_database.incarnation:
+        return Loss.EMPTY
+    return Loss.OLDER if in_redis.tick < in_database.tick else Loss.NONE
+
+
+class Marks:
+    """Reads and writes marks."""
+
+    def __init__(self, client: Client, database: Database) -> None:
+        self._client = client
+        self._database = database
+
+    def in_redis(self) -> dict[int, Mark | None]:
+        """One round trip for each node."""
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for shard in range(SHARDS):
+                pipe.get(keys.outbox_mark(shard))
+            return {shard: Mark.read(found) for shard, found in enumerate(pipe.execute())}
+
+    def in_database(self) -> dict[int, Mark]:
+        """One query."""
+        with self._database.transaction() as connection:
+            found = connection.execute(select(marks.c.shard, marks.c.incarnation, marks.c.tick))
+            return {shard: Mark(incarnation, tick) for shard, incarnation, tick in found}
+
+    def write(self, found: Mapping[int, Mark]) -> None:
+        """To Redis, and then to PostgreSQL."""
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for shard, mark in found.items():
+                pipe.set(keys.outbox_mark(shard), str(mark))
+            pipe.execute()
+        added = insert(marks).values(
+            [
+                {"shard": shard, "incarnation": mark.incarnation, "tick": mark.tick}
+                for shard, mark in sorted(found.items())
+            ]
+        )
+        with self._database.transaction() as connection:
+            connection.execute(
+                added.on_conflict_do_update(
+                    index_elements=["shard"],
+                    set_={
+                        "incarnation": added.excluded.incarnation,
+                        "tick": added.excluded.tick,
+                    },
+                )
+            )

@@ -1,0 +1,159 @@
+"""Holds the caches of some posts against the database, and repairs what differs.
+
+A look is fenced: where a drain claims a post meanwhile, nothing is said about it. A repair of
+caches only drops them and has them loaded anew, so it cannot make anything wrong.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from reactions.audits import Audits
+from reactions.cache import Cache, Snapshot
+from reactions.client import Client
+from reactions.compare import Difference, Kind, Tiering, compare_cache, compare_ledger
+from reactions.database import Database
+from reactions.hot import Hot
+from reactions.load import Loader
+from reactions.outbox import Outbox
+from reactions.queries import Queries, Stored
+from reactions.scripts import Fenced
+from reactions.settings import SAMPLE, Settings
+from reactions.users import Users
+
+USERS_MOST = 200
+"""Users of a post whose own cache is looked at: the newest, as those are asked for."""
+
+SLICE = 20_000
+"""Rows counted by one transaction of an audit."""
+
+
+@dataclass(slots=True)
+class Checked:
+    """What a check saw.
+
+    Attributes:
+        decided: posts that were compared; the others were being drained.
+        snapshots: of those, what Redis had.
+    """
+
+    decided: dict[int, Stored] = field(default_factory=dict)
+    snapshots: dict[int, Snapshot] = field(default_factory=dict)
+    differences: list[Difference] = field(default_factory=list)
+
+
+class Reconciler:
+    """Checks and repairs posts."""
+
+    def __init__(self, client: Client, database: Database, settings: Settings) -> None:
+        self._cache = Cache(client, settings)
+        self._users = Users(client, settings)
+        self._outbox = Outbox(client, settings)
+        self._hot = Hot(client, settings)
+        self._queries = Queries(database)
+        self._audits = Audits(database)
+        self._loader = Loader(self._cache, self._queries, settings)
+        low = int(settings.viral_threshold * settings.viral_hysteresis)
+        self._tiering = Tiering(settings.viral_threshold, low)
+
+    def check(self, post_ids: Sequence[int], *, count_rows: bool = False) -> Checked:
+        """Compare posts, in a few queries and round trips for all of them. Changes nothing.
+
+        Args:
+            count_rows: also hold the counts table against the rows, which reads all of them;
+                otherwise it is an audit's business.
+        """
+        token = secrets.token_hex(8)
+        tiers = self._cache.fence_many(post_ids, token)
+        stored = self._queries.stored(
+            list(tiers),
+            self._tiering.viral,
+            newest_from=self._tiering.low,
+            newest=2 * SAMPLE,
+            tally=count_rows,
+        )
+        deleted = self._queries.deleted(post_ids)
+        remembered = self._remembered(stored)
+        snapshots = dict(zip(tiers, self._cache.snapshots(list(tiers)), strict=True))
+        checked = Checked()
+        for post_id, tier in tiers.items():
+            snapshot = snapshots[post_id]
+            if tier is not Fenced.DELETED and snapshot.loading != token:
+                continue  # claimed since the fence
+            checked.decided[post_id] = stored[post_id]
+            checked.snapshots[post_id] = snapshot
+            found = checked.differences
+            if count_rows:
+                found += compare_ledger(post_id, stored[post_id])
+            if tier is Fenced.DELETED:
+                continue
+            if post_id in deleted:
+                found.append(Difference(Kind.UNMARKED, post_id, "deleted, but not marked so"))
+                continue
+            found += compare_cache(post_id, stored[post_id], snapshot, self._tiering)
+            found += self._compare_users(post_id, stored[post_id], remembered)
+            if snapshot.pending and not snapshot.dirty:
+                found.append(Difference(Kind.UNLISTED, post_id, "pending, but not in the outbox"))
+            if snapshot.immortal:
+                names = ", ".join(snapshot.immortal)
+                found.append(Difference(Kind.IMMORTAL, post_id, f"without a TTL: {names}"))
+        return checked
+
+    def repair(self, differences: Sequence[Difference]) -> int:
+        """Make right what differs; how many were. Safe at any time, also when nothing does."""
+        kinds: dict[int, set[Kind]] = {}
+        for difference in differences:
+            kinds.setdefault(difference.post_id, set()).add(difference.kind)
+        for post_id, found in kinds.items():
+            self._repair(post_id, found)
+        return len(differences)
+
+    def _repair(self, post_id: int, kinds: set[Kind]) -> None:
+        if Kind.LEDGER in kinds:
+            while not self._audits.slice(post_id, SLICE, repair=True).finished:
+                pass
+        if Kind.UNMARKED in kinds:
+            self._hot.delete_post(post_id)
+            return
+        if Kind.UNLISTED in kinds:
+            self._outbox.list_post(post_id)
+        if Kind.USER in kinds:
+            for user_id in self._queries.newest_users(post_id, USERS_MOST):
+                self._users.forget(user_id)
+        self.reload(post_id)
+
+    def reload(self, post_id: int) -> None:
+        """Drop what is cached of a post, and have it loaded."""
+        self._cache.drop(post_id)
+        self._loader.load([post_id])
+
+    def _remembered(self, stored: dict[int, Stored]) -> dict[tuple[int, int], int]:
+        wanted = [
+            (user_id, post_id) for post_id, found in stored.items() for user_id in _users(found)
+        ]
+        return self._users.remembered(wanted)
+
+    def _compare_users(
+        self,
+        post_id: int,
+        stored: Stored,
+        remembered: dict[tuple[int, int], int],
+    ) -> list[Difference]:
+        wrong = [
+            user_id
+            for user_id, code in _users(stored).items()
+            if remembered.get((user_id, post_id), code) != code
+        ]
+        if not wrong:
+            return []
+        return [Difference(Kind.USER, post_id, f"users {wrong[:5]} are remembered otherwise")]
+
+
+def _users(stored: Stored) -> dict[int, int]:
+    """user -> code of those whose own cache is looked at."""
+    if stored.newest:
+        return {row.user_id: row.reaction for row in stored.newest[:USERS_MOST]}
+    rows = stored.rows or {}
+    return dict(list(rows.items())[:USERS_MOST])

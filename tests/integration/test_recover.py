@@ -1,0 +1,167 @@
+"""A loss of Redis is noticed by itself, and what it held is rebuilt; nothing durable is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from reactions import PostDeleted, keys
+from reactions.duties import Duties
+from reactions.marks import Loss, Mark, loss
+from reactions.recover import Recovery
+from tests.conftest import Engine, make_engine
+
+REGULAR, VIRAL, DELETED = 1042, 1143, 1044
+
+
+@pytest.fixture
+def small(engine: Engine) -> Iterator[Engine]:
+    made = make_engine(engine.settings.model_copy(update={"viral_threshold": 10}))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def recovery(small: Engine) -> Recovery:
+    return Recovery(small.client, small.database, small.settings)
+
+
+def fill(engine: Engine) -> None:
+    client = engine.reactions
+    for post, users in ((REGULAR, 6), (VIRAL, 15), (DELETED, 3)):
+        client.react_many((user, post, "like") for user in range(1, users + 1))
+    engine.drain()
+    client.delete_post(DELETED)
+    while any(engine.outbox.erasures()):
+        engine.eraser.erase()
+
+
+def dump(engine: Engine) -> dict[bytes, bytes]:
+    """As a snapshot of the server."""
+    return {key: engine.client.dump(key) for key in engine.client.scan_iter()}  # type: ignore[misc]
+
+
+def restore(engine: Engine, snapshot: dict[bytes, bytes]) -> None:
+    engine.client.flushall()
+    for key, value in snapshot.items():
+        life = 0 if key.startswith(b"outbox:") or key.endswith((b"pending", b"delta")) else 60_000
+        engine.client.restore(key, life, value)
+
+
+@pytest.mark.parametrize(
+    ("in_redis", "in_database", "what"),
+    [
+        (None, None, Loss.NONE),
+        (Mark("a", 5), None, Loss.NONE),
+        (None, Mark("a", 5), Loss.EMPTY),
+        (Mark("b", 9), Mark("a", 5), Loss.EMPTY),
+        (Mark("a", 4), Mark("a", 5), Loss.OLDER),
+        (Mark("a", 5), Mark("a", 5), Loss.NONE),
+        (Mark("a", 6), Mark("a", 5), Loss.NONE),  # the second half of a mark was not written
+    ],
+)
+def test_what_the_marks_say(in_redis: Mark | None, in_database: Mark | None, what: Loss) -> None:
+    assert loss(in_redis, in_database) is what
+
+
+@pytest.mark.parametrize("written", [b"", b"x", b"a|b|c", b"a|1", b"\xff|1|2|3"])
+def test_a_mark_that_is_none_is_a_loss(written: bytes) -> None:
+    assert Mark.read(written) is None
+
+
+def test_nothing_lost_is_nothing_done(small: Engine, recovery: Recovery) -> None:
+    fill(small)
+    for _ in range(3):
+        assert recovery.watch() is None
+    assert "recover" not in Duties(small.database).last()
+
+
+def test_an_empty_server_is_noticed_and_rebuilt(small: Engine, recovery: Recovery) -> None:
+    fill(small)
+    recovery.watch()
+    small.client.flushall()
+    small.reactions.react(77, REGULAR, "love")  # before anybody noticed
+    run = recovery.watch()
+    assert run is not None
+    assert dict(run.found) == {Loss.EMPTY: 100}
+    regular, viral = small.cache.snapshots([REGULAR, VIRAL])
+    assert len(viral.recent) == 15
+    assert regular.complete or regular.pending
+    with pytest.raises(PostDeleted):
+        small.reactions.react(1, DELETED, "like")
+    assert recovery.watch() is None
+    small.drain()
+    assert small.verify().holds
+    assert small.reactions.counts(REGULAR)["love"] == 1
+    last = Duties(small.database).last()
+    assert last["recover"].found == 100
+    assert last["rebuild"].looked_at >= 2
+
+
+def test_no_version_comes_twice_after_a_loss(small: Engine, recovery: Recovery) -> None:
+    """Versions were ahead of the clock; the new server starts at its own time."""
+    ahead = small.client.time()[0] * 1_000_000 + 3_600_000_000
+    small.client.set(keys.outbox_clock(keys.shard_of(REGULAR)), ahead)
+    small.reactions.react(1, REGULAR, "like")
+    small.drain()
+    recovery.watch()
+    small.client.flushall()
+    recovery.watch()
+    small.reactions.react(1, REGULAR, "love")
+    small.drain()
+    assert small.queries.reactions([REGULAR]) == {REGULAR: {1: 2}}
+
+
+def test_after_an_older_snapshot_nothing_that_is_durable_goes_back(
+    small: Engine, recovery: Recovery
+) -> None:
+    client = small.reactions
+    fill(small)
+    client.react_many((user, REGULAR, "wow") for user in (1, 2, 50))  # pending in the snapshot
+    recovery.watch()
+    snapshot = dump(small)
+    small.drain()
+    client.react_many((user, post, "love") for user in (1, 2, 3) for post in (REGULAR, VIRAL))
+    client.unreact(4, VIRAL)
+    small.drain()
+    client.summaries([REGULAR, VIRAL], 3)
+    recovery.watch()
+    restore(small, snapshot)
+    run = recovery.watch()
+    assert run is not None
+    assert dict(run.found) == {Loss.OLDER: 100}
+    small.drain()
+    found = small.verify()
+    assert found.holds, found
+    assert small.queries.reactions([REGULAR])[REGULAR] == {
+        1: 2,
+        2: 2,
+        3: 2,
+        4: 1,
+        5: 1,
+        6: 1,
+        50: 4,
+    }
+    for user in (1, 2, 3):
+        assert client.reaction_of(user, VIRAL) == "love"
+    assert client.reaction_of(4, VIRAL) is None
+
+
+def test_a_recovery_that_died_is_done_again(
+    small: Engine, recovery: Recovery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(small)
+    recovery.watch()
+    small.client.flushall()
+
+    def die(*_: object) -> None:
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(small.outbox.__class__, "mark_deleted", die)
+        with pytest.raises(RuntimeError):
+            recovery.watch()
+    assert recovery.watch() is not None
+    with pytest.raises(PostDeleted):
+        small.reactions.react(1, DELETED, "like")
