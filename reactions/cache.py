@@ -21,7 +21,7 @@ OVERLAY_MOST = 2_000
 GROW_MOST = 2
 """Most buckets divided by one script: about 2 ms of the server."""
 
-LOADABLE = (Fenced.REGULAR, Fenced.VIRAL)
+LOADABLE = (Fenced.REGULAR, Fenced.VIRAL, Fenced.RISING)
 
 _CHUNK = 1_000  # fields or elements of one command
 
@@ -57,6 +57,8 @@ class Snapshot:
     loading: str | None
     """Token of the load under way."""
     viral: bool
+    rising: bool
+    """Viral before its time: on its way."""
     total: int | None
     recent: Sequence[int]
     """The users of the sample, newest first."""
@@ -79,6 +81,16 @@ class Snapshot:
     def reactions(self) -> dict[int, int]:
         """All buckets together."""
         return {user: code for bucket in self.entries for user, code in (bucket or {}).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """How a post grew when a batch of it was last settled."""
+
+    per_s: float
+    """Reactions a second, exponentially weighted."""
+    at_us: int
+    total: int
 
 
 class Cache:
@@ -280,6 +292,26 @@ class Cache:
             )
             self._client.pexpire(keys.post_uniques(post_id), self._ttl.jittered(self._ttl.viral))
 
+    def demote(self, post_id: int) -> None:
+        """Drop what only a viral post has cached, and its counts, to be loaded as a regular one."""
+        self.drop(post_id)
+        with translated():
+            self._client.unlink(keys.post_uniques(post_id), keys.post_rate(post_id))
+
+    def growths(self, post_ids: Sequence[int]) -> dict[int, Growth]:
+        """How posts grow, of those that are watched; one round trip for each node."""
+        calls = [Command(("GET", keys.post_rate(post_id))) for post_id in post_ids]
+        with translated():
+            replies = scripts.run_many(self._client, calls)
+        found = {}
+        for post_id, reply in zip(post_ids, replies, strict=True):
+            if isinstance(reply, RedisError):
+                raise translate(reply) from reply
+            if reply is not None:
+                rate, at, total = reply.split(b"|")
+                found[post_id] = Growth(float(rate) * 1e6, int(at), int(total))
+        return found
+
     def has_uniques(self, post_id: int) -> bool:
         """Whether the HyperLogLog of a post is cached. One round trip."""
         with translated():
@@ -370,6 +402,7 @@ def _snapshot(reply: Any) -> Snapshot:  # noqa: ANN401 - a reply of the server
         pairs(delta),
         token.decode() if isinstance(token, bytes) else None,
         bool(viral),
+        viral == 2,
         None if total is None else int(total),
         [int(user) for user in recent],
         bool(dirty),

@@ -31,9 +31,11 @@ class Kind(enum.StrEnum):
     TOTAL = "total"
     """The total of a viral post is not the sum of its counts."""
     FLAG = "flag"
-    """A post below the mark is flagged as viral, or has a sample."""
+    """A post below the mark is flagged as viral."""
+    MISSING = "missing"
+    """No sample is cached of a viral post that was touched within a day."""
     UNFLAGGED = "unflagged"
-    """A viral post has no flag."""
+    """A viral post, or one with a sample, has no flag."""
     USER = "user"
     """What is remembered of a user differs."""
     UNLISTED = "unlisted"
@@ -46,7 +48,7 @@ class Kind(enum.StrEnum):
     """A key holds what no version of this library writes."""
 
 
-GAPS = frozenset({Kind.SHORT, Kind.UNFLAGGED})
+GAPS = frozenset({Kind.SHORT, Kind.MISSING, Kind.UNFLAGGED})
 """What is missing rather than wrong, as after an eviction: repaired, but no drift."""
 
 
@@ -110,12 +112,12 @@ def _compare_flag(
     """Only while nothing is pending: a settlement decides on the tier."""
     if redis.pending:
         return
-    if redis.viral and total < tiering.low:
+    if redis.viral and total < tiering.low and not redis.rising:
         yield Difference(Kind.FLAG, post_id, f"flagged as viral with {total} reactions")
     elif not redis.viral and total >= tiering.viral and (redis.counts or redis.buckets):
         yield Difference(Kind.UNFLAGGED, post_id, f"not flagged as viral with {total} reactions")
-    elif redis.buckets < 0 and total < tiering.low:
-        yield Difference(Kind.FLAG, post_id, f"a sample of a regular post with {total} reactions")
+    elif redis.buckets < 0 and not redis.viral:
+        yield Difference(Kind.UNFLAGGED, post_id, f"a sample without a flag, {total} reactions")
 
 
 def _compare_hash(post_id: int, rows: Mapping[int, int], redis: Snapshot) -> Iterator[Difference]:
@@ -139,7 +141,7 @@ def _compare_sample(
     post_id: int, stored: Stored, redis: Snapshot, total: int
 ) -> Iterator[Difference]:
     """A sample that lost a part says so itself, and is no difference."""
-    if not redis.sampled:
+    if not redis.sampled or stored.newest is None:
         return
     fresh = sorted(redis.pending, key=lambda user_id: -redis.versions[user_id])
     newest = [(user_id, redis.pending[user_id]) for user_id in fresh if redis.pending[user_id]]

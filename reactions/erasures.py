@@ -12,7 +12,7 @@ from reactions import keys
 from reactions.database import Database, array
 from reactions.ledger import LOCK, LOCK_CLASS
 from reactions.settings import SHARDS
-from reactions.tables import dead_letters, deleted_posts, forgotten_users, reaction_counts
+from reactions.tables import audits, dead_letters, deleted_posts, forgotten_users, reaction_counts
 from reactions.tables import reactions as reactions_table
 
 _row = reactions_table.c
@@ -25,6 +25,15 @@ WITH gone AS (
     UPDATE reaction_counts AS c SET count = c.count - rows
     FROM (SELECT post_id, reaction, count(*) AS rows FROM gone GROUP BY 1, 2) AS g
     WHERE c.post_id = g.post_id AND c.reaction = g.reaction
+), audited AS (
+    -- What an audit has counted already moves along; see reactions.audits.
+    UPDATE audits AS a SET rows = a.rows - g.rows
+    FROM (
+        SELECT gone.post_id, gone.reaction, count(*) AS rows
+        FROM gone JOIN audits USING (post_id, reaction)
+        WHERE gone.user_id <= audits.position GROUP BY 1, 2
+    ) AS g
+    WHERE a.post_id = g.post_id AND a.reaction = g.reaction
 )
 SELECT user_id FROM gone
 """
@@ -40,6 +49,12 @@ ERASE_USER = text(
     _ERASE.format(
         condition="post_id = ANY (CAST(:posts AS bigint[])) AND user_id = :user"
         " AND reaction = 0 AND version <= :before"
+    )
+)
+ERASE_TOMBSTONES = text(
+    _ERASE.format(
+        condition="post_id = ANY (CAST(:posts AS bigint[])) AND user_id = ANY (CAST(:users AS"
+        " bigint[])) AND reaction = 0 AND version < :before"
     )
 )
 
@@ -64,9 +79,8 @@ class Erasures:
             _lock(connection, [keys.shard_of(post_id)])
             users = _erase(connection, ERASE_POST, {"post": post_id, "limit": limit})
             if not users:
-                connection.execute(
-                    delete(reaction_counts).where(reaction_counts.c.post_id == post_id)
-                )
+                for table in (reaction_counts, audits):
+                    connection.execute(delete(table).where(table.c.post_id == post_id))
                 connection.execute(
                     deleted_posts.update()
                     .where(deleted_posts.c.post_id == post_id)
@@ -102,6 +116,26 @@ class Erasures:
             _lock(connection, sorted({keys.shard_of(post_id) for post_id in posts}))
             erased = _erase(
                 connection, ERASE_USER, {"posts": array(posts), "user": user_id, "before": before}
+            )
+        return len(erased)
+
+    def erase_tombstones(self, before: int, limit: int) -> int:
+        """Delete the oldest tombstones from before this version; how many: 0 at the end."""
+        with self._database.transaction() as connection:
+            found = connection.execute(
+                select(_row.post_id, _row.user_id)
+                .where(_row.reaction == 0, _row.version < before)
+                .order_by(_row.version)
+                .limit(limit)
+            ).all()
+            if not found:
+                return 0
+            posts, users = {post for post, _ in found}, {user for _, user in found}
+            _lock(connection, sorted({keys.shard_of(post_id) for post_id in posts}))
+            erased = _erase(
+                connection,
+                ERASE_TOMBSTONES,
+                {"posts": array(posts), "users": array(users), "before": before},
             )
         return len(erased)
 

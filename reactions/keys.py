@@ -50,7 +50,7 @@ def post_reaction_counts(post_id: int) -> str:
 
 
 def post_viral(post_id: int) -> str:
-    """String ``1``: the post is viral."""
+    """String ``1``: the post is viral; ``2``: it is on its way, and treated so."""
     return _post(post_id, "viral")
 
 
@@ -67,6 +67,11 @@ def post_recent(post_id: int) -> str:
 def post_uniques(post_id: int) -> str:
     """HyperLogLog of all users who ever reacted on a viral post."""
     return _post(post_id, "uniques")
+
+
+def post_rate(post_id: int) -> str:
+    """String ``growth|at|total``: reactions a µs, weighted, when last settled (µs)."""
+    return _post(post_id, "rate")
 
 
 def user_reactions(user_id: int) -> str:

@@ -27,15 +27,26 @@ class Loader:
         self._queries = queries
         self._codes = list(settings.reaction_types.values())
         self._threshold = settings.viral_threshold
-        self._low = int(settings.viral_threshold * settings.viral_hysteresis)
+        self._sampled_from = {
+            Fenced.REGULAR: settings.viral_threshold,
+            Fenced.VIRAL: int(settings.viral_threshold * settings.viral_hysteresis),
+            Fenced.RISING: 0,
+        }
         self._ever_most = max(50_000, 2 * settings.viral_threshold)
 
     def load(self, post_ids: Sequence[int]) -> int:
         """Cache what the tier of each post is to have; returns how many were cached.
 
-        A post that another load or a drain is at work on is left alone. Of the complete hashes,
-        as many as fit into the rows of one viral post.
+        A post that another load or a drain is at work on is left alone.
         """
+        loaded, todo = 0, list(post_ids)
+        while todo:
+            done, todo = self._load(todo)
+            loaded += done
+        return loaded
+
+    def _load(self, post_ids: Sequence[int]) -> tuple[int, list[int]]:
+        """Of the complete hashes, as many as fit into the rows of one viral post; what is left."""
         token = secrets.token_hex(8)
         fenced = {
             post_id: tier
@@ -48,7 +59,7 @@ class Loader:
         hashes: dict[int, str] = {}
         left: list[int] = []
         for post_id, tier in fenced.items():
-            if totals[post_id] >= (self._low if tier is Fenced.VIRAL else self._threshold):
+            if totals[post_id] >= self._sampled_from[tier]:
                 loaded += self.sample(post_id, token, totals[post_id])
             elif totals[post_id] <= room:
                 room -= totals[post_id]
@@ -56,7 +67,7 @@ class Loader:
             else:
                 left.append(post_id)
         self._cache.release(left)
-        return loaded + self.hashes(hashes)
+        return loaded + self.hashes(hashes), left
 
     def hashes(self, tokens: Mapping[int, str]) -> int:
         """Cache the complete hashes of posts that are fenced already: one query for all of them.

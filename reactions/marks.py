@@ -8,10 +8,10 @@ restored snapshot (or an append-only file without its last second) an older tick
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from reactions import keys
@@ -80,25 +80,56 @@ class Marks:
             found = connection.execute(select(marks.c.shard, marks.c.incarnation, marks.c.tick))
             return {shard: Mark(incarnation, tick) for shard, incarnation, tick in found}
 
-    def write(self, found: Mapping[int, Mark]) -> None:
-        """To Redis, and then to PostgreSQL."""
+    def write(self, found: Mapping[int, Mark], rebuild: Mapping[int, int]) -> None:
+        """To Redis, and then to PostgreSQL.
+
+        Args:
+            rebuild: for shards that were lost, from when back their posts are to be loaded (µs).
+        """
         with translated(), self._client.pipeline(transaction=False) as pipe:
             for shard, mark in found.items():
                 pipe.set(keys.outbox_mark(shard), str(mark))
             pipe.execute()
         added = insert(marks).values(
             [
-                {"shard": shard, "incarnation": mark.incarnation, "tick": mark.tick}
+                {
+                    "shard": shard,
+                    "incarnation": mark.incarnation,
+                    "tick": mark.tick,
+                    "rebuild": rebuild.get(shard, 0),
+                }
                 for shard, mark in sorted(found.items())
             ]
         )
+        new = added.excluded
         with self._database.transaction() as connection:
             connection.execute(
                 added.on_conflict_do_update(
                     index_elements=["shard"],
                     set_={
-                        "incarnation": added.excluded.incarnation,
-                        "tick": added.excluded.tick,
+                        "incarnation": new.incarnation,
+                        "tick": new.tick,
+                        "rebuild": func.greatest(marks.c.rebuild, new.rebuild),
                     },
                 )
+            )
+
+    def to_rebuild(self) -> dict[int, int]:
+        """Shards with posts yet to be loaded, and from when back (µs). One query."""
+        wanted = select(marks.c.shard, marks.c.rebuild).where(marks.c.rebuild > 0)
+        with self._database.transaction() as connection:
+            return dict(connection.execute(wanted).all())
+
+    def ask_for_rebuild(self, before: int) -> None:
+        """Note that the posts of all shards are to be loaded, from here back."""
+        with self._database.transaction() as connection:
+            connection.execute(marks.update().values(rebuild=before))
+
+    def rebuilt(self, shards: Sequence[int], before: int, down_to: int) -> None:
+        """Note that these shards, which stood at ``before``, are loaded down to this; 0: all."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                marks.update()
+                .where(marks.c.shard.in_(shards), marks.c.rebuild == before)
+                .values(rebuild=down_to)
             )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, pool
+from sqlalchemy import Connection, create_engine, pool, text
 
-from alembic import command
+from alembic import command, context, op
 from reactions import resources
 from reactions.database import Database
 from reactions.ledger import Ledger
 from reactions.settings import Settings
+from reactions.tables import PARTITIONS
 
 
 def migrate(settings: Settings, revision: str = "head") -> None:
@@ -65,3 +66,29 @@ def _current(connection: Connection) -> str | None:
 def _newer(connection: Connection) -> list[str]:
     current = _current(connection) or "base"
     return [script.revision for script in _scripts().iterate_revisions("head", current)]
+
+
+def create_index(name: str, columns: str, where: str) -> None:
+    """In a migration: an index on every partition, so that no write waits for it.
+
+    Each is built CONCURRENTLY and then attached. Interrupted, it goes on where it was.
+    """
+    with op.get_context().autocommit_block():
+        op.execute(f"CREATE INDEX IF NOT EXISTS {name} ON ONLY reactions {columns} WHERE {where}")
+        for part in range(PARTITIONS):
+            index, table = f"{name}_{part:02}", f"reactions_{part:02}"
+            if _is_broken(index):
+                op.execute(f"DROP INDEX CONCURRENTLY {index}")
+            op.execute(
+                f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {index} "
+                f"ON {table} {columns} WHERE {where}"
+            )
+            op.execute(f"ALTER INDEX {name} ATTACH PARTITION {index}")
+
+
+def _is_broken(index: str) -> bool:
+    """What an interrupted build leaves behind."""
+    if context.is_offline_mode():
+        return False
+    valid = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:index)")
+    return op.get_bind().scalar(valid, {"index": index}) is False

@@ -64,6 +64,8 @@ class PostTier(enum.IntEnum):
     HOT = 1
     """Regular, but drained at ``hot_rate`` or more lately."""
     VIRAL = 2
+    RISING = 3
+    """On its way to become viral, and treated so already."""
 
 
 @dataclass(frozen=True, slots=True)

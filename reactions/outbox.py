@@ -19,6 +19,7 @@ from reactions.scripts import (
     GROW_HASH,
     LOAD_HASH,
     LOAD_SAMPLE,
+    RISING,
     SettledPost,
     Tiers,
 )
@@ -105,6 +106,8 @@ class Settled:
     """Posts whose complete hash is to be spread over more buckets."""
     promoted: Sequence[int] = ()
     demoted: Sequence[int] = ()
+    rising: Sequence[int] = ()
+    """Posts that are viral now, regular again, on their way to become viral."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,9 @@ class Outbox:
             ttl.regular,
             ttl.hot,
             ttl.viral,
+            int(settings.viral_window_s * 1e6),
+            int(settings.viral_horizon_s * 1e6),
+            max(1, int(settings.viral_threshold * settings.viral_watch)),
         )
 
     def claim(self, shards: Mapping[int, str]) -> tuple[list[Claim], dict[int, str]]:
@@ -419,7 +425,7 @@ def _settled(reply: Any) -> Settled:  # noqa: ANN401 - a reply of the server
     todo: dict[int, list[int]] = {}
     for post, what in zip(reply[3::2], reply[4::2], strict=True):
         todo.setdefault(what, []).append(int(post))
-    kinds = (LOAD_HASH, LOAD_SAMPLE, GROW_HASH, BECAME_VIRAL, BECAME_REGULAR)
+    kinds = (LOAD_HASH, LOAD_SAMPLE, GROW_HASH, BECAME_VIRAL, BECAME_REGULAR, RISING)
     return Settled(False, bool(reply[2]), *(todo.get(kind, []) for kind in kinds))
 
 

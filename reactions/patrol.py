@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from reactions.audits import Audits
 from reactions.client import Client
-from reactions.compare import Kind
+from reactions.compare import Difference, Kind
 from reactions.database import Database
-from reactions.duties import Duties, Run
+from reactions.duties import WORKING_SET_US, Duties, Run
+from reactions.erasures import Erasures
 from reactions.ledger import Ledger
 from reactions.model import PostTier
 from reactions.outbox import Outbox
@@ -25,6 +27,9 @@ BUDGET_S = 20.0
 RECORDS_DAYS = 30
 """How long records of runs are kept."""
 
+SAMPLED = (PostTier.VIRAL, PostTier.RISING)
+"""Tiers whose posts have a sample."""
+
 HOT_US = 600_000_000
 """How long after its last change a hot post is a regular one again: ten minutes."""
 
@@ -38,7 +43,10 @@ class Patrol:
         self._queries = Queries(database)
         self._ledger = Ledger(database)
         self._audits = Audits(database)
+        self._erasures = Erasures(database)
         self._duties = Duties(database)
+        self._batch = settings.batch_rows
+        self._tombstones_us = settings.tombstone_days * 86_400_000_000
 
     def reconcile(self, tier: PostTier, budget_s: float = BUDGET_S) -> Run | None:
         """Compare the posts of a tier that were touched since they were last compared; repair.
@@ -52,9 +60,10 @@ class Patrol:
             now = int(self._outbox.now_us())
             if tier is PostTier.HOT:
                 self._ledger.cool(now - HOT_US, CHUNK)
+            tiers = SAMPLED if tier is PostTier.VIRAL else [tier]
             undecided: set[int] = set()
             while time.monotonic() < deadline:
-                posts = self._queries.to_check([tier], now, CHUNK + len(undecided))
+                posts = self._queries.to_check(tiers, now, CHUNK + len(undecided))
                 posts = [post_id for post_id in posts if post_id not in undecided][:CHUNK]
                 if not posts:
                     break
@@ -114,9 +123,61 @@ class Patrol:
             self._reconciler.reload(post_id)
         return time.monotonic() < deadline
 
-    def tidy(self) -> Run | None:
-        """Housekeeping: old records of runs."""
+    def refresh(self, budget_s: float = BUDGET_S) -> Run | None:
+        """Load the samples of viral posts that are missing, short, out of order or too old.
+
+        Walks over all of them, a while at a time; reconciliation sees only those touched lately.
+        """
+        deadline = time.monotonic() + budget_s
+        with self._duties.run("refresh") as run:
+            if run is None:
+                return None
+            position = self._duties.position("refresh")
+            while time.monotonic() < deadline:
+                since = int(self._outbox.now_us()) - WORKING_SET_US
+                posts = self._queries.of_tiers(SAMPLED, position, since, CHUNK)
+                if posts:
+                    self._refresh(posts, run)
+                position = max(posts, default=0)
+                self._duties.move("refresh", position)
+                if not position:  # all the way round
+                    break
+            return run
+
+    def _refresh(self, posts: Sequence[int], run: Run) -> None:
+        checked = self._reconciler.check(posts)
+        run.looked_at += len(checked.decided)
+        lacking = [
+            difference
+            for difference in checked.differences
+            if difference.kind in (Kind.SAMPLE, Kind.SHORT, Kind.UNFLAGGED)
+        ]
+        lacking += (
+            Difference(Kind.MISSING, post_id, "no sample is cached")
+            for post_id, snapshot in checked.snapshots.items()
+            if not snapshot.sampled and not snapshot.complete
+        )
+        run.found.update(difference.kind for difference in lacking)
+        run.detail += map(str, lacking)
+        run.repaired += self._reconciler.repair(lacking)
+
+    def tidy(self, budget_s: float = BUDGET_S) -> Run | None:
+        """Housekeeping: old records of runs, and tombstones that no late change can need.
+
+        Those are older than ``tombstone_days``, while nothing that came before then is pending.
+        """
+        deadline = time.monotonic() + budget_s
         with self._duties.run("tidy") as run:
-            if run is not None:
-                run.repaired = self._duties.prune(RECORDS_DAYS)
+            if run is None:
+                return None
+            records = self._duties.prune(RECORDS_DAYS)
+            before = int(self._outbox.now_us()) - self._tombstones_us
+            tombstones = 0
+            if self._outbox.quiet_before(before):
+                while erased := self._erasures.erase_tombstones(before, self._batch):
+                    tombstones += erased
+                    if time.monotonic() > deadline:
+                        break
+            run.looked_at = run.repaired = records + tombstones
+            run.detail.append(f"{records} records and {tombstones} tombstones deleted")
             return run

@@ -264,6 +264,7 @@ class Persister:
         for _, answer in settled:
             tiers.update(dict.fromkeys(answer.promoted, PostTier.VIRAL))
             tiers.update(dict.fromkeys(answer.demoted, PostTier.REGULAR))
+            tiers.update(dict.fromkeys(answer.rising, PostTier.RISING))
         if tiers:
             try:
                 self._ledger.note_tiers(tiers, max(claim.claimed_at for claim, _ in settled))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, exists, func, select, text, tuple_, union_all
 
 from reactions.database import Database, array
-from reactions.model import Row
+from reactions.model import PostTier, Row
 from reactions.settings import SHARDS
 from reactions.tables import TOUCHED_EVERY_US, deleted_posts, reaction_counts
 from reactions.tables import posts as posts_table
@@ -40,8 +40,8 @@ class Stored:
     """The rows, counted: type code -> rows."""
     rows: Mapping[int, int] | None
     """user -> type code; None for a post with more rows than were asked for."""
-    newest: Sequence[Row]
-    """Of a post with many rows: the newest, newest first."""
+    newest: Sequence[Row] | None
+    """Of a post with many rows, or where it was asked for: the newest, newest first."""
 
 
 class Queries:
@@ -183,6 +183,33 @@ class Queries:
                 )
             )
 
+    def of_tiers(self, tiers: Iterable[int], after: int, since: int, limit: int) -> list[int]:
+        """The next posts of these tiers, by id, that were touched since then."""
+        table = posts_table.c
+        with self._database.transaction() as connection:
+            return list(
+                connection.scalars(
+                    select(table.post_id)
+                    .where(
+                        table.tier.in_(list(tiers)), table.touched >= since, table.post_id > after
+                    )
+                    .order_by(table.post_id)
+                    .limit(limit)
+                )
+            )
+
+    def rising(self, limit: int) -> dict[int, int]:
+        """Posts on their way to become viral, and since when (µs); the latest first."""
+        table = posts_table.c
+        wanted = (
+            select(table.post_id, table.tier_since)
+            .where(table.tier == PostTier.RISING)
+            .order_by(table.touched.desc())
+            .limit(limit)
+        )
+        with self._database.transaction() as connection:
+            return dict(connection.execute(wanted).all())
+
     def newest_users(self, post_id: int, limit: int) -> list[int]:
         """The users of the newest reactions on a post, of every type."""
         with self._database.transaction() as connection:
@@ -206,6 +233,27 @@ class Queries:
         )
         with self._database.transaction() as connection:
             return list(connection.scalars(wanted))
+
+    def touched_before(
+        self, before: int, since: int, shards: Sequence[int], limit: int
+    ) -> dict[int, int]:
+        """Posts of these shards, the newest touched before this first, and when they were.
+
+        All of those that were touched at the same time come together, beyond the limit too.
+        """
+        table = posts_table.c
+        wanted = (
+            select(table.post_id, table.touched)
+            .where(
+                table.touched < before,
+                table.touched >= since,
+                (table.post_id % SHARDS).in_(list(shards)),
+            )
+            .order_by(table.touched.desc())
+            .fetch(limit, with_ties=True)
+        )
+        with self._database.transaction() as connection:
+            return dict(connection.execute(wanted).all())
 
     def deleted_of(self, shards: Sequence[int]) -> dict[int, bool]:
         """Deleted posts of these shards -> whether all of their rows are erased."""
@@ -245,6 +293,7 @@ class Queries:
         *,
         newest_from: int | None = None,
         newest: int = 0,
+        newest_of: Collection[int] = (),
         tally: bool = True,
     ) -> dict[int, Stored]:
         """Counts, tally and rows of posts in one snapshot; for verification.
@@ -253,7 +302,8 @@ class Queries:
 
         Args:
             rows_up_to: rows are read only of posts with at most this many.
-            newest_from: of those with at least this many, the newest rows are read,
+            newest_from: of those with at least this many, and of
+            newest_of: these, the newest rows are read,
             newest: as many as this.
             tally: also count all rows; otherwise only the counts table is read.
         """
@@ -278,7 +328,7 @@ class Queries:
                 live = sum(n for code, n in known.items() if code)
                 if live <= rows_up_to:
                     rows[post_id] = {}
-                if newest_from is not None and live >= newest_from:
+                if post_id in newest_of or (newest_from is not None and live >= newest_from):
                     latest[post_id] = _newest(connection, post_id, known, newest, None)
             for post_id, user_id, code in connection.execute(
                 select(_row.post_id, _row.user_id, _row.reaction).where(
@@ -286,7 +336,7 @@ class Queries:
                 )
             ):
                 rows[post_id][user_id] = code
-        return {p: Stored(counts[p], rows_of[p], rows.get(p), latest.get(p, [])) for p in post_ids}
+        return {p: Stored(counts[p], rows_of[p], rows.get(p), latest.get(p)) for p in post_ids}
 
     def posts(self, after: int, limit: int) -> list[int]:
         """The next posts, by id, that the rows or the counts know; for a walk over all of them."""

@@ -72,6 +72,7 @@ class Reconciler:
             self._tiering.viral,
             newest_from=self._tiering.low,
             newest=2 * SAMPLE,
+            newest_of=[post_id for post_id, tier in tiers.items() if tier is Fenced.RISING],
             tally=count_rows,
         )
         deleted = self._queries.deleted(post_ids)

@@ -10,12 +10,13 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from reactions.cache import Cache
 from reactions.client import Client
 from reactions.database import Database
-from reactions.duties import Duties, Run
+from reactions.duties import WORKING_SET_US, Duties, Run
 from reactions.load import Loader
 from reactions.marks import Loss, Mark, Marks, loss
 from reactions.outbox import Outbox
@@ -30,8 +31,11 @@ CHUNK = 50
 """Posts loaded together. Between two chunks PostgreSQL gets as much time off as the last one took,
 so a rebuild takes at most half of one connection."""
 
-WORKING_SET_US = 24 * 3600 * 1_000_000
-"""What was reacted on within this time before the loss is rebuilt: the life of a cache key."""
+BUDGET_S = 4.0
+"""How long one call rebuilds: below the interval of its task, so it never takes a worker over."""
+
+WATCH_LEASE = timedelta(seconds=15)
+"""How long a watch is left to a worker that says nothing more."""
 
 
 class Recovery:
@@ -47,71 +51,102 @@ class Recovery:
         self._duties = Duties(database)
 
     def watch(self) -> Run | None:
-        """Compare the marks; recover what is lost, and mark anew. None when nothing was lost."""
-        in_redis, in_database = self._marks.in_redis(), self._marks.in_database()
-        losses = {shard: loss(in_redis[shard], in_database.get(shard)) for shard in range(SHARDS)}
-        lost = [shard for shard, what in losses.items() if what is not Loss.NONE]
-        run = self._recover(losses, in_redis) if lost else None
-        if lost and run is None:
-            return None  # another worker is at it
+        """Compare the marks; recover what is lost, and mark anew. None when nothing was lost.
+
+        What is to be loaded again is left to ``rebuild``.
+        """
+        with self._duties.run("watch", WATCH_LEASE, quiet=True) as run:
+            if run is None:
+                return None
+            in_redis, in_database = self._marks.in_redis(), self._marks.in_database()
+            losses = {
+                shard: loss(in_redis[shard], in_database.get(shard)) for shard in range(SHARDS)
+            }
+            run.looked_at = SHARDS
+            if any(what is not Loss.NONE for what in losses.values()):
+                self._recover(losses, in_redis, run)
+            self._mark(losses, in_redis)  # last: a recovery that died before is done again
+            return run if run.found else None
+
+    def _mark(self, losses: Mapping[int, Loss], in_redis: Mapping[int, Mark | None]) -> None:
         now = int(self._outbox.now_us())
         incarnation = secrets.token_hex(8)
-        following = {}
-        for shard in range(SHARDS):
-            before = in_redis[shard] if losses[shard] is Loss.NONE else None
-            following[shard] = (
+        marks = {}
+        for shard, what in losses.items():
+            before = in_redis[shard] if what is Loss.NONE else None
+            marks[shard] = (
                 Mark(before.incarnation, before.tick + 1, now)
                 if before
                 else Mark(incarnation, 1, now)
             )
-        self._marks.write(following)
-        if run is not None:
-            self._rebuild(lost, now, run)
-        return run
+        lost = [shard for shard, what in losses.items() if what is not Loss.NONE]
+        # A change that a drain notes may be ahead of the clock by now.
+        self._marks.write(marks, dict.fromkeys(lost, now + TOUCHED_EVERY_US))
 
-    def _recover(self, losses: dict[int, Loss], in_redis: dict[int, Mark | None]) -> Run | None:
-        """What cannot wait: marks of deleted posts, versions, and caches that are older."""
-        with self._duties.run("recover") as run:
-            if run is None:
-                return None
-            kinds = Counter(what for what in losses.values() if what is not Loss.NONE)
-            shards = [shard for shard, what in losses.items() if what is not Loss.NONE]
-            log.critical("Redis lost data: %s; recovering", dict(kinds))
-            run.found.update(kinds)
-            self._outbox.raise_clocks(shards, self._queries.newest_touched() + TOUCHED_EVERY_US)
-            self._outbox.mark_deleted(self._queries.deleted_of(shards))
-            older = [shard for shard in shards if losses[shard] is Loss.OLDER]
-            if older:
-                since = min(mark.at_us for shard in older if (mark := in_redis[shard]))
-                run.repaired += self._drop_older(older, since - TOUCHED_EVERY_US)
-            return run
+    def _recover(
+        self, losses: Mapping[int, Loss], in_redis: Mapping[int, Mark | None], run: Run
+    ) -> None:
+        """What cannot wait: versions, marks of deleted posts, and caches that are older."""
+        kinds = Counter(what for what in losses.values() if what is not Loss.NONE)
+        shards = [shard for shard, what in losses.items() if what is not Loss.NONE]
+        log.critical("Redis lost data: %s; recovering", dict(kinds))
+        run.found.update(kinds)
+        self._outbox.raise_clocks(shards, self._queries.newest_touched() + TOUCHED_EVERY_US)
+        self._outbox.mark_deleted(self._queries.deleted_of(shards))
+        older = [shard for shard in shards if losses[shard] is Loss.OLDER]
+        if older:
+            since = min(mark.at_us for shard in older if (mark := in_redis[shard]))
+            run.detail.append(f"{self._drop_older(older, since)} posts dropped")
+        run.repaired = len(shards)
 
     def _drop_older(self, shards: Sequence[int], since_us: int) -> int:
-        """Drop what is cached of posts touched since the snapshot, and of all users there."""
-        posts = self._queries.touched(since_us - TOUCHED_EVERY_US, shards)
+        """Drop what is cached of posts touched since the snapshot, and of all users."""
+        posts = self._queries.touched(since_us - 2 * TOUCHED_EVERY_US, shards)
         for post_id in posts:
             self._cache.drop(post_id)
-        self._users.forget_shards(shards)
+        # A user's shard says nothing of the posts: those of any shard may have changed since.
+        self._users.forget_all()
         return len(posts)
 
-    def _rebuild(self, shards: Sequence[int], now_us: int, run: Run) -> None:
-        """Load the working set, the most recently active first."""
-        with self._duties.run("rebuild") as rebuild:
-            if rebuild is None:
-                return
-            posts = self._queries.touched(now_us - WORKING_SET_US, shards)
-            for start in range(0, len(posts), CHUNK):
-                began = time.monotonic()
-                chunk = posts[start : start + CHUNK]
-                rebuild.repaired += self._loader.load(chunk)
-                rebuild.looked_at += len(chunk)
-                time.sleep(time.monotonic() - began)
-            run.looked_at = rebuild.looked_at
-            run.repaired += rebuild.repaired
+    def rebuild(self, budget_s: float = BUDGET_S) -> Run | None:
+        """Go on loading the working set, the most recently active posts first.
 
-    def rebuild(self, post_ids: Sequence[int]) -> int:
-        """Load these posts; how many were cached."""
+        None when nothing is to be loaded, or another worker is at it.
+        """
+        if not self._marks.to_rebuild():
+            return None
+        deadline = time.monotonic() + budget_s
+        with self._duties.run("rebuild") as run:
+            while run is not None and (shards := self._marks.to_rebuild()):
+                began = time.monotonic()
+                self._rebuild_some(shards, run)
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(time.monotonic() - began)
+            return run
+
+    def _rebuild_some(self, positions: Mapping[int, int], run: Run) -> None:
+        """The next posts of the shards that are furthest back."""
+        top = max(positions.values())
+        shards = [shard for shard, position in positions.items() if position == top]
+        oldest = int(self._outbox.now_us()) - WORKING_SET_US
+        posts = self._queries.touched_before(top, oldest, shards, CHUNK)
+        run.repaired += self._loader.load(list(posts))
+        run.looked_at += len(posts)
+        self._marks.rebuilt(shards, top, min(posts.values(), default=0))
+
+    def unfinished(self) -> bool:
+        """Whether something is yet to be loaded."""
+        return bool(self._marks.to_rebuild())
+
+    def load(self, post_ids: Sequence[int]) -> int:
+        """Load these posts, whatever was lost; how many were cached."""
         return sum(
             self._loader.load(post_ids[start : start + CHUNK])
             for start in range(0, len(post_ids), CHUNK)
         )
+
+    def ask_for_rebuild(self) -> None:
+        """Have ``rebuild`` load again everything that was active lately."""
+        self.watch()  # without marks there is nowhere to note it
+        self._marks.ask_for_rebuild(int(self._outbox.now_us()) + TOUCHED_EVERY_US)

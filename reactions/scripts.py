@@ -125,10 +125,10 @@ REMEMBER = Script("remember", keys=1, include="users", frees=True)
 RECALL = Script("recall", keys=2, include="users")
 LOOK = Script("look", keys=6, include="buckets")
 RECENT = Script("recent", keys=3, include="buckets")
-DELETE = Script("delete", keys=13, include="buckets", frees=True)
+DELETE = Script("delete", keys=14, include="buckets", frees=True)
 ADVANCE = Script("advance", keys=1, frees=True)
 RAISE_CLOCK = Script("raise_clock", keys=1)
-SNAPSHOT = Script("snapshot", keys=11, include="buckets")
+SNAPSHOT = Script("snapshot", keys=12, include="buckets")
 
 ALL = (
     REACT,
@@ -212,6 +212,12 @@ class Tiers(NamedTuple):
     regular_ms: int
     hot_ms: int
     viral_ms: int
+    window_us: int = 1
+    """Over which the growth of a post is weighted."""
+    horizon_us: int = 0
+    """So long before the threshold a post is on its way; 0: never."""
+    watched: int = 1
+    """Reactions from which its growth is watched."""
 
 
 class SettledPost(NamedTuple):
@@ -226,8 +232,8 @@ class SettledPost(NamedTuple):
     counts: Mapping[int, int]
 
 
-LOAD_HASH, LOAD_SAMPLE, GROW_HASH, BECAME_VIRAL, BECAME_REGULAR = 1, 2, 3, 4, 5
-"""What ``settle`` says is to be done with a post."""
+LOAD_HASH, LOAD_SAMPLE, GROW_HASH, BECAME_VIRAL, BECAME_REGULAR, RISING = range(1, 7)
+"""What ``settle`` says became of a post, or is to be done with it."""
 
 
 def settle(
@@ -279,6 +285,8 @@ class Fenced(enum.IntEnum):
     VIRAL = 2
     DELETED = 3
     """Refused for ever."""
+    RISING = 4
+    """On its way to become viral, and treated so."""
 
 
 def grow(post_id: int, most: int) -> Call:
@@ -438,6 +446,7 @@ def delete(post_id: int) -> Call:
             keys.post_recent(post_id),
             keys.post_uniques(post_id),
             keys.post_loading(post_id),
+            keys.post_rate(post_id),
         ),
         (post_id,),
     )
@@ -470,6 +479,7 @@ def snapshot(post_id: int) -> Call:
             keys.post_recent(post_id),
             keys.post_uniques(post_id),
             keys.outbox_dirty(keys.shard_of(post_id)),
+            keys.post_rate(post_id),
         ),
         (post_id,),
     )

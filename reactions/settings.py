@@ -140,6 +140,24 @@ class Settings(BaseSettings):
         le=1,
         description="Share of the threshold below which a viral post is regular again.",
     )
+    viral_watch: float = Field(
+        0.1,
+        ge=0.001,
+        le=1,
+        description="Share of the threshold from which the growth of a post is watched.",
+    )
+    viral_window_s: float = Field(
+        600.0,
+        gt=0,
+        le=86_400,
+        description="Seconds over which that growth is weighted, exponentially.",
+    )
+    viral_horizon_s: float = Field(
+        1_800.0,
+        ge=0,
+        le=86_400,
+        description="A post that will be viral so soon, as it grows, is treated so; 0: none.",
+    )
     hot_rate: float = Field(
         5.0, gt=0, le=1e6, description="Reactions a second from which a regular post is hot."
     )
@@ -178,6 +196,12 @@ class Settings(BaseSettings):
     )
     read_timeout_s: float = Field(
         1.0, gt=0, le=60, description="Seconds that a read of the web tier waits for PostgreSQL."
+    )
+    tombstone_days: int = Field(
+        30,
+        ge=1,
+        le=3_650,
+        description="Days after which the row of a reaction that was taken away may be deleted.",
     )
     drain_budget_s: float = Field(
         10.0, gt=0, le=600, description="Seconds of work after which a drain hands on the rest."

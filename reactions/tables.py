@@ -12,6 +12,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     DateTime,
+    Double,
     ForeignKey,
     Identity,
     Index,
@@ -76,6 +77,8 @@ Index(
     reactions.c.version.desc(),
     postgresql_where=text("reaction <> 0"),
 )
+# Tombstones by age, for housekeeping.
+Index("ix_reactions_removed", reactions.c.version, postgresql_where=text("reaction = 0"))
 # The tombstones of a user, for their erasure.
 Index("ix_reactions_user_removed", reactions.c.user_id, postgresql_where=text("reaction = 0"))
 
@@ -122,13 +125,14 @@ posts = Table(
     Column("post_id", BigInteger, primary_key=True, autoincrement=False),
     # Version of a recorded change; the newest one may be up to TOUCHED_EVERY_US later.
     Column("touched", BigInteger, nullable=False),
-    # 0 regular, 1 hot, 2 viral; and since when (µs).
+    # model.PostTier; and since when (µs).
     Column("tier", SmallInteger, nullable=False, server_default="0"),
     Column("tier_since", BigInteger, nullable=False, server_default="0"),
     # When its caches were last compared (µs).
     Column("checked", BigInteger, nullable=False, server_default="0"),
 )
 Index("ix_posts_tier_touched", posts.c.tier, posts.c.touched.desc())
+Index("ix_posts_sampled", posts.c.post_id, postgresql_where=text("tier IN (2, 3)"))
 Index("ix_posts_touched", posts.c.touched.desc())
 
 runs = Table(
@@ -157,11 +161,29 @@ audits = Table(
     Column("rows", BigInteger, nullable=False),
 )
 
-positions = Table(
-    "positions",
+# One row a duty: who is at it, where it goes on, and what all of its runs came to.
+duties = Table(
+    "duties",
     metadata,
     Column("duty", Text, primary_key=True),
-    Column("position", BigInteger, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("leased_until", DateTime(timezone=True), nullable=False),
+    Column("position", BigInteger, nullable=False, server_default="0"),
+    Column("runs", BigInteger, nullable=False, server_default="0"),
+    Column("failures", BigInteger, nullable=False, server_default="0"),
+    Column("succeeded_at", DateTime(timezone=True)),
+    Column("looked_at", BigInteger, nullable=False, server_default="0"),
+    Column("repaired", BigInteger, nullable=False, server_default="0"),
+    Column("seconds", Double, nullable=False, server_default="0"),
+)
+
+# What all runs of a duty found, by kind.
+findings = Table(
+    "findings",
+    metadata,
+    Column("duty", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("found", BigInteger, nullable=False),
 )
 
 # What each shard of Redis was last seen with: another incarnation, or an older tick, is a loss.
@@ -171,6 +193,8 @@ marks = Table(
     Column("shard", SmallInteger, primary_key=True, autoincrement=False),
     Column("incarnation", Text, nullable=False),
     Column("tick", BigInteger, nullable=False),
+    # Its posts that were touched before this are yet to be loaded (µs); 0 when all are.
+    Column("rebuild", BigInteger, nullable=False, server_default="0"),
 )
 
 dead_letters = Table(

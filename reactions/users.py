@@ -7,7 +7,7 @@ a token that every drain of that user's reactions deletes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,13 +91,11 @@ class Users:
         with translated():
             self._client.unlink(keys.user_reactions(user_id), keys.user_loading(user_id))
 
-    def forget_shards(self, shards: Collection[int]) -> None:
-        """Drop what is cached of all users of these shards: a walk over all keys, by SCAN."""
-        prefixes = tuple(f"user:{{{shard}}}:".encode() for shard in shards)
+    def forget_all(self) -> None:
+        """Drop what is cached of all users: a walk over all keys, by SCAN."""
         with translated():
             for key in self._client.scan_iter(match="user:*", count=1000):
-                if key.startswith(prefixes):
-                    self._client.unlink(key)
+                self._client.unlink(key)
 
     def forget_post(self, post_id: int, user_ids: Iterable[int]) -> None:
         """Drop what is cached of one post for these users; one round trip for each node."""

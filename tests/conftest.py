@@ -83,6 +83,7 @@ def settings(redis_url: str, database_url: str) -> Settings:
         redis_url=redis_url,
         database_url=database_url,
         broker_url=DEAD_BROKER,
+        viral_horizon_s=0,  # tests of tiers are not to depend on how fast they run
         lease_s=1.0,
         retry_base_s=0.05,
         retry_cap_s=0.2,

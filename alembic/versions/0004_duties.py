@@ -29,6 +29,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("post_id", name="pk_posts"),
     )
     op.create_index("ix_posts_tier_touched", "posts", ["tier", sa.text("touched DESC")])
+    op.create_index(
+        "ix_posts_sampled", "posts", ["post_id"], postgresql_where=sa.text("tier IN (2, 3)")
+    )
     op.create_index("ix_posts_touched", "posts", [sa.text("touched DESC")])
     op.create_table(
         "runs",
@@ -55,21 +58,37 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("post_id", "reaction", name="pk_audits"),
     )
     op.create_table(
-        "positions",
+        "duties",
         sa.Column("duty", sa.Text(), nullable=False),
-        sa.Column("position", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("duty", name="pk_positions"),
+        sa.Column("owner", sa.Text(), nullable=False),
+        sa.Column("leased_until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("position", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("runs", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("failures", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("succeeded_at", sa.DateTime(timezone=True)),
+        sa.Column("looked_at", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("repaired", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("seconds", sa.Double(), server_default="0", nullable=False),
+        sa.PrimaryKeyConstraint("duty", name="pk_duties"),
+    )
+    op.create_table(
+        "findings",
+        sa.Column("duty", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("found", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("duty", "kind", name="pk_findings"),
     )
     op.create_table(
         "marks",
         sa.Column("shard", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("incarnation", sa.Text(), nullable=False),
         sa.Column("tick", sa.BigInteger(), nullable=False),
+        sa.Column("rebuild", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("shard", name="pk_marks"),
     )
 
 
 def downgrade() -> None:
-    for table in ("marks", "positions", "audits", "runs", "posts"):
+    for table in ("marks", "findings", "duties", "audits", "runs", "posts"):
         op.drop_table(table)
     op.drop_column("deleted_posts", "erased")

@@ -10,6 +10,7 @@
 -- reply  0 when it is refused: what is read now cannot be cached
 --        1 for a regular post, 2 for a viral one
 --        3 for a deleted one: refused for ever
+--        4 for one that is on its way to become viral, and treated so
 -- cost   O(1)
 
 local claimed, loading, viral = KEYS[1], KEYS[2], KEYS[3]
@@ -22,4 +23,5 @@ if call('EXISTS', claimed) == 1 or ARGV[3] == '1' and call('EXISTS', loading) ==
   return 0
 end
 call('SET', loading, ARGV[1], 'PX', ARGV[2])
-return 1 + call('EXISTS', viral)
+local flag = call('GET', viral)
+return flag == '2' and 4 or flag and 2 or 1

@@ -82,6 +82,6 @@ local sum = tonumber(ARGV[6])
 for _, step in ipairs(call('HVALS', delta)) do
   sum = sum + tonumber(step)
 end
-call('SET', viral, '1', 'PX', ttl)
+call('SET', viral, call('GET', viral) or '1', 'PX', ttl) -- also when it is only on its way
 call('SET', total, string.format('%.0f', sum), 'PX', ttl)
 return 1

@@ -6,14 +6,16 @@
 --
 -- KEYS   1 outbox:dirty  2 outbox:lease  3 outbox:lags  4 outbox:deleted
 --        and of each post, in the same slot: reaction_counts, reactions and its buckets, viral,
---        total_reactions, recent, uniques, pending, claimed, delta, loading
+--        total_reactions, recent, uniques, rate, pending, claimed, delta, loading
 -- ARGV   1 prefix of the shard's post keys
 --        2 token of the lease
 --        3 when the batch was claimed (µs): nothing pending now is older
 --        4 reactions from which a post is viral  5 below which it is no longer
 --        6 most users in a sample  7 entries in a bucket from which a hash is to grow
 --        8 life of a load's token in ms  9-12 TTL in ms of a cold, regular, hot and viral post
---        13 number of lag buckets, then for each: upper bound in µs, reactions
+--        13 µs over which the growth of a post is weighted  14 µs ahead of the threshold at which
+--        it is on its way, 0: never  15 reactions from which its growth is watched
+--        16 number of lag buckets, then for each: upper bound in µs, reactions
 --        then for each post: post id; share of the TTL to use, in thousandths; 1 when hot;
 --        1 to drop what is cached of users (rows were refused), 2 when the post is deleted;
 --        number of types, then for each: type code, count in the database
@@ -23,6 +25,7 @@
 --              2 the same, of the sample
 --              3 the complete hash is to grow
 --              4 it became viral  5 it became regular again
+--              6 it is on its way to become viral, and treated so
 -- cost   O(posts x (types + buckets))
 
 local dirty, lease, lags, deleted = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -35,7 +38,7 @@ if owner ~= token then
   return {0}
 end
 
-local at = 13
+local at = 16
 local function take()
   at = at + 1
   return ARGV[at]
@@ -65,9 +68,25 @@ local function settle_counts(base)
   return sum, often
 end
 
+-- Whether a post will be at the threshold soon, as it grows; one that was so stays so for twice as
+-- long, so that it does not come and go.
+local function on_its_way(base, sum, was)
+  local window, horizon = tonumber(ARGV[13]), tonumber(ARGV[14])
+  if horizon == 0 or sum < tonumber(ARGV[15]) then
+    return false
+  end
+  local known = call('GET', base .. ':rate') or ''
+  local rate, since, last = string.match(known, '^([^|]+)|(%d+)|(%d+)$')
+  local step = math.max(0, tonumber(claimed_at) - (tonumber(since) or 0))
+  rate = (tonumber(rate) or 0) * math.exp(-step / window)
+    + math.max(0, sum - (tonumber(last) or sum)) / window
+  call('SET', base .. ':rate', string.format('%.9g|%s|%.0f', rate, claimed_at, sum),
+    'PX', math.ceil(window / 100)) -- ten windows: what is older weighs nothing
+  return threshold - sum <= rate * horizon * (was and 2 or 1)
+end
+
 -- The caches of a viral post: the number of its buckets (0: no sample), and whether it is short.
 local function settle_viral(base, size, sum, ttl)
-  call('SET', base .. ':viral', '1', 'PX', ttl)
   if size > 0 then
     refresh_buckets(base .. ':reactions', size, ttl) -- still complete: the sample takes its place
     return true
@@ -89,14 +108,18 @@ end
 local function settle_post(base, sum, often, share, hot)
   local reactions = base .. ':reactions'
   local size = tonumber(call('HGET', reactions, '0')) or 0
-  local viral = size < 0 or call('EXISTS', base .. ':viral') == 1
+  local flag = call('GET', base .. ':viral')
+  local viral = flag or size < 0
   local function ttl(index)
     return math.max(1, math.floor(ARGV[index] * share / 1000))
   end
-  if sum >= threshold or viral and sum >= low then
-    if not viral then
-      note(base, 4)
+  local coming = sum < threshold and on_its_way(base, sum, viral)
+  if sum >= threshold or viral and sum >= low or coming then
+    local new = (sum >= threshold or sum >= low and viral and flag ~= '2') and '1' or '2'
+    if new ~= flag then
+      note(base, new == '1' and 4 or 6)
     end
+    call('SET', base .. ':viral', new, 'PX', ttl(12))
     call('PEXPIRE', base .. ':reaction_counts', ttl(12))
     return settle_viral(base, size, sum, ttl(12)) and 2
   end
@@ -119,7 +142,7 @@ local function settle_post(base, sum, often, share, hot)
   return outgrown(size, sum, full) and 3
 end
 
-for _ = 1, tonumber(ARGV[13]) do
+for _ = 1, tonumber(ARGV[16]) do
   call('HINCRBY', lags, take(), take())
 end
 
@@ -135,7 +158,9 @@ while at < #ARGV do
   if drop == '2' or call('SISMEMBER', deleted, post) == 1 then
     call('SADD', deleted, post)
     call('UNLINK', base .. ':pending', base .. ':delta', base .. ':reaction_counts')
-    call('UNLINK', base .. ':viral', base .. ':total_reactions', base .. ':loading')
+    for _, name in ipairs({'viral', 'total_reactions', 'rate', 'loading'}) do
+      call('UNLINK', base .. ':' .. name)
+    end
   else
     local what = settle_post(base, sum, often, share, hot)
     if what and what < 3 then

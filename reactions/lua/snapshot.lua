@@ -2,12 +2,12 @@
 --
 -- KEYS   1 post:reactions, and in the same slot its further buckets  2 post:reaction_counts
 --        3 post:pending  4 post:claimed  5 post:delta  6 post:loading  7 post:viral
---        8 post:total_reactions  9 post:recent  10 post:uniques  11 outbox:dirty
+--        8 post:total_reactions  9 post:recent  10 post:uniques  11 outbox:dirty  12 post:rate
 -- ARGV   1 post id
 -- reply  {counts, pending, claimed, delta, token, viral, total, recent, dirty, immortal, bucket,
 --        ...}: hashes as {field, value, ...}; the token of the load under way, or nil; 1 for a
---        viral post; its total, or nil; the users of the sample, newest first; 1 when a drain would
---        find the post; the cache keys that have no TTL
+--        viral post, 2 for one on its way; its total, or nil; the users of the sample, newest
+--        first; 1 when a drain would find the post; the cache keys that have no TTL
 -- cost   O(size of the post's keys); not for the hot path
 
 local call = redis.call
@@ -17,11 +17,11 @@ for i = 2, 5 do
   reply[#reply + 1] = call('HGETALL', KEYS[i])
 end
 reply[5] = call('GET', KEYS[6])
-reply[6] = call('EXISTS', KEYS[7])
+reply[6] = tonumber(call('GET', KEYS[7]) or 0)
 reply[7] = call('GET', KEYS[8])
 reply[8] = call('LRANGE', KEYS[9], 0, -1)
 reply[9] = call('ZSCORE', KEYS[11], ARGV[1]) and 1 or 0
-local cached = {KEYS[2], KEYS[7], KEYS[8], KEYS[9], KEYS[10]}
+local cached = {KEYS[2], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[12]}
 local size = math.abs(tonumber(call('HGET', KEYS[1], '0')) or 1)
 for bucket = 0, size - 1 do
   cached[#cached + 1] = bucket_key(KEYS[1], bucket)

@@ -20,6 +20,7 @@ from reactions.persist import Persister
 from reactions.queries import Queries
 from reactions.recover import Recovery
 from reactions.settings import Settings
+from reactions.virality import Virality
 
 log = logging.getLogger(__name__)
 
@@ -75,10 +76,29 @@ def recovery() -> Recovery:
     return Recovery(client(), database(), settings)
 
 
+@cache
+def virality() -> Virality:
+    """One for each worker process."""
+    return Virality(client(), database(), settings)
+
+
 @signals.worker_process_init.connect
 def _fresh(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
-    for made in (client, database, outbox, persister, loader, eraser, patrol, recovery):
+    for made in _PER_PROCESS:
         made.cache_clear()
+
+
+_PER_PROCESS = (
+    client,
+    database,
+    outbox,
+    persister,
+    loader,
+    eraser,
+    patrol,
+    recovery,
+    virality,
+)
 
 
 @signals.worker_ready.connect

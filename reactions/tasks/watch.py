@@ -17,5 +17,7 @@ app.conf.beat_schedule["watch"] = {
 
 @app.task(name="reactions.watch")
 def watch() -> None:
-    """Compare the marks in Redis with those in PostgreSQL, and recover what is lost."""
+    """Compare the marks in both stores; recover what is lost, a while at a time."""
     recovery().watch()
+    if recovery().rebuild() is not None and recovery().unfinished():
+        watch.delay()

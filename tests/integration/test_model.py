@@ -22,10 +22,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from reactions import buckets, keys
 from reactions.cache import Snapshot
+from reactions.compare import GAPS
 from reactions.errors import PostDeleted
 from reactions.model import Row, Status, Tier
 from reactions.outbox import Claim
 from reactions.persist import Batch, Drained, Persister
+from reactions.reconcile import Reconciler
 from reactions.scripts import run_many
 from reactions.settings import USER_WHOLE
 from reactions.users import Users
@@ -311,6 +313,17 @@ class System(RuleBasedStateMachine):
             self.model.pop((post, user), None)
             self.ever.discard((post, user))
 
+    # -- duties --------------------------------------------------------------------------------
+
+    @rule()
+    def reconcile(self) -> None:
+        """At no step is anything wrong; a repair of what is missing does no harm."""
+        engine = self.engine
+        reconciler = Reconciler(engine.client, engine.database, engine.settings)
+        found = reconciler.check(self.posts).differences
+        assert [difference for difference in found if difference.kind not in GAPS] == []
+        reconciler.repair(found)
+
     # -- what must always be true --------------------------------------------------------------
 
     def _newest(self, post: int) -> list[tuple[int, str]]:
@@ -397,6 +410,17 @@ def test_it_does_with_batches_so_small_that_posts_are_scanned(small: Engine) -> 
     settings = small.settings.model_copy(update={"batch_rows": 2})
     small.persister = Persister(small.client, small.database, settings)
     _run(small, 40)
+
+
+def test_it_does_where_posts_are_viral_before_their_time(
+    small: Engine,
+) -> None:
+    """Two reactions soon after each other are on their way to four."""
+    early = make_engine(
+        small.settings.model_copy(update={"viral_horizon_s": 3_600.0, "viral_watch": 0.25})
+    )
+    _run(early, 60)
+    small.close()
 
 
 def _run(engine: Engine, examples: int) -> None:

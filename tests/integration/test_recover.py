@@ -74,7 +74,7 @@ def test_nothing_lost_is_nothing_done(small: Engine, recovery: Recovery) -> None
     fill(small)
     for _ in range(3):
         assert recovery.watch() is None
-    assert "recover" not in Duties(small.database).last()
+    assert "watch" not in Duties(small.database).last()
 
 
 def test_an_empty_server_is_noticed_and_rebuilt(small: Engine, recovery: Recovery) -> None:
@@ -85,6 +85,7 @@ def test_an_empty_server_is_noticed_and_rebuilt(small: Engine, recovery: Recover
     run = recovery.watch()
     assert run is not None
     assert dict(run.found) == {Loss.EMPTY: 100}
+    assert recovery.rebuild() is not None
     regular, viral = small.cache.snapshots([REGULAR, VIRAL])
     assert len(viral.recent) == 15
     assert regular.complete or regular.pending
@@ -95,7 +96,7 @@ def test_an_empty_server_is_noticed_and_rebuilt(small: Engine, recovery: Recover
     assert small.verify().holds
     assert small.reactions.counts(REGULAR)["love"] == 1
     last = Duties(small.database).last()
-    assert last["recover"].found == 100
+    assert last["watch"].found == 100
     assert last["rebuild"].looked_at >= 2
 
 

@@ -20,6 +20,7 @@ OF_POST: dict[Callable[[int], str], str] = {
     keys.post_viral: "post:{42}:1042:viral",  # brief
     keys.post_total_reactions: "post:{42}:1042:total_reactions",  # brief
     keys.post_recent: "post:{42}:1042:recent",
+    keys.post_rate: "post:{42}:1042:rate",
     keys.post_uniques: "post:{42}:1042:uniques",
     keys.post_loading: "post:{42}:1042:loading",
     keys.post_pending: "post:{42}:1042:pending",
