@@ -341,10 +341,16 @@ class Cache:
                 pipe.sismember(keys.outbox_deleted(keys.shard_of(post_id)), str(post_id))
             return {post for post, gone in zip(post_ids, pipe.execute(), strict=True) if gone}
 
-    def snapshots(self, post_ids: Sequence[int]) -> list[Snapshot]:
-        """For verification: one round trip for each node."""
+    def snapshots(self, post_ids: Sequence[int], token: str = "") -> list[Snapshot]:
+        """For verification: one round trip for each node.
+
+        Args:
+            token: of a fence that was only to see whether a claim came in between; it is given up.
+        """
         with translated():
-            replies = scripts.run_many(self._client, [scripts.snapshot(p) for p in post_ids])
+            replies = scripts.run_many(
+                self._client, [scripts.snapshot(post_id, token) for post_id in post_ids]
+            )
         return [_snapshot(reply) for reply in replies]
 
 

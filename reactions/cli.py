@@ -8,40 +8,17 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from reactions.errors import ReactionsError
+from reactions import operators
+from reactions.console import Commands, as_json, bars, err, finish, print_report
 from reactions.settings import Settings
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)  # progress and remarks; standard output is for results
-
-
-class Commands(click.Group):
-    """Turns the library's errors into one line and exit code 2."""
-
-    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
-        try:
-            return super().invoke(ctx)
-        except ReactionsError as error:
-            raise click.ClickException(str(error)) from error
-
-
-click.ClickException.exit_code = 2
-
-as_json = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object as the last line."
-)
 trace_path = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -115,14 +92,14 @@ def demo(
         if trace is None:
             err.print("no --trace given: replaying a generated (synthetic) burst")
         stack = Stack(folder, types_of(source), concurrency=workers, say=err.print)
-        with stack, _progress() as progress:
+        with stack, bars() as progress:
             report, examples = run(stack, source, writers=writers, outage=outage, progress=progress)
     finally:
         remove(folder)
     for line in [*source.broken, *examples]:
         err.print(line, style="red")
-    _print_report(asdict(report), report.holds)
-    _finish(asdict(report), as_json, report.holds)
+    print_report(asdict(report), report.holds)
+    finish(asdict(report), as_json, report.holds)
 
 
 @main.command()
@@ -201,7 +178,7 @@ def replay(trace: Path, events: int | None, writers: int, as_json: bool) -> None
             f"set REACTIONS_REACTION_TYPES={','.join(source.types())}"
         )
     total = sum(1 for _ in source)
-    with _progress() as progress:
+    with bars() as progress:
         played = play(
             settings,
             trace,
@@ -222,76 +199,9 @@ def replay(trace: Path, events: int | None, writers: int, as_json: bool) -> None
     }
     for line in source.broken:
         err.print(line, style="red")
-    _print_report(result, None)
-    _finish(result, as_json, True)
+    print_report(result, None)
+    finish(result, as_json, True)
 
 
-@main.command()
-@click.option("--repair", is_flag=True, help="Make right what differs.")
-@click.option("--post", "posts", type=click.IntRange(1), multiple=True, help="Only this post.")
-@as_json
-def verify(repair: bool, posts: tuple[int, ...], as_json: bool) -> None:
-    """Compare rows, counts table and Redis of the configured stack, knowing what is pending.
-
-    Reads only, unless --repair is given. Exit code 1 when something differs, or is left unrepaired.
-    """
-    from reactions.client import connect
-    from reactions.database import Database
-    from reactions.verify import Verifier
-
-    settings = Settings.from_env()
-    database = Database(settings, name="reactions-verify")
-    verifier = Verifier(connect(settings), database, settings, repair=repair)
-    with _progress() as progress:
-        found = verifier.verify(
-            lambda looked_at: progress("verifying", looked_at, looked_at), list(posts) or None
-        )
-    result = asdict(found) | {"found": dict(found.found)}
-    for example in result.pop("examples"):
-        err.print(example, style="red")
-    _print_report(result, found.holds)
-    _finish(result, as_json, found.holds)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each phase, on the terminal only."""
-    with Progress(
-        TextColumn("{task.description:>16}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=err,
-    ) as bars:
-        tasks: dict[str, Any] = {}
-
-        def show(phase: str, done: int, total: int) -> None:
-            if phase not in tasks:
-                tasks[phase] = bars.add_task(phase, total=max(1, total))
-            bars.update(tasks[phase], completed=done, total=max(1, total))
-
-        yield show
-
-
-def _print_report(figures: Mapping[str, Any], holds: bool | None) -> None:
-    table = Table(show_header=False, box=None)
-    for name, value in figures.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{key} {number:,}" for key, number in value.items())
-        elif isinstance(value, int | float):
-            value = f"{value:,}"
-        table.add_row(name, "-" if value is None else str(value))
-    out.print(table)
-    if holds is not None:
-        out.print(
-            "[bold green]verified: the stores agree[/]"
-            if holds
-            else "[bold red]DRIFT: the stores do not agree[/]"
-        )
-
-
-def _finish(figures: Mapping[str, Any], as_json: bool, holds: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(figures))
-    if not holds:
-        sys.exit(1)
+for command in operators.COMMANDS:
+    main.add_command(command)

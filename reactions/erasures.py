@@ -54,7 +54,8 @@ ERASE_USER = text(
 ERASE_TOMBSTONES = text(
     _ERASE.format(
         condition="post_id = ANY (CAST(:posts AS bigint[])) AND user_id = ANY (CAST(:users AS"
-        " bigint[])) AND reaction = 0 AND version < :before"
+        " bigint[])) AND reaction = 0 AND version < :before AND (post_id, user_id) IN ("
+        "SELECT * FROM unnest(CAST(:posts AS bigint[]), CAST(:users AS bigint[])))"
     )
 )
 
@@ -130,7 +131,7 @@ class Erasures:
             ).all()
             if not found:
                 return 0
-            posts, users = {post for post, _ in found}, {user for _, user in found}
+            posts, users = zip(*found, strict=True)
             _lock(connection, sorted({keys.shard_of(post_id) for post_id in posts}))
             erased = _erase(
                 connection,

@@ -112,6 +112,22 @@ def post_delta(post_id: int) -> str:
     return _post(post_id, "delta")
 
 
+OF_POST = (
+    post_reactions,
+    post_reaction_counts,
+    post_viral,
+    post_total_reactions,
+    post_recent,
+    post_uniques,
+    post_rate,
+    post_loading,
+    post_pending,
+    post_claimed,
+    post_delta,
+)
+"""Every key of a post, but for further buckets and loads under way."""
+
+
 def _outbox(shard: int, what: str) -> str:
     return f"outbox:{{{shard}}}:{what}"
 

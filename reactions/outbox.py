@@ -314,6 +314,11 @@ class Outbox:
         with translated():
             self._client.zadd(key, {str(post_id): self.now_us()}, nx=True)
 
+    def oldest(self, post_id: int) -> float | None:
+        """When the oldest change of a post came that is not durable (µs); None without one."""
+        with translated():
+            return self._client.zscore(keys.outbox_dirty(keys.shard_of(post_id)), str(post_id))
+
     def pending(self) -> int:
         """Changes that are not durable yet, over all shards; two round trips for each node."""
         posts = self.dirty_posts()

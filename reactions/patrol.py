@@ -67,7 +67,7 @@ class Patrol:
                 posts = [post_id for post_id in posts if post_id not in undecided][:CHUNK]
                 if not posts:
                     break
-                checked = self._reconciler.check(posts)
+                checked = self._reconciler.check(posts, yields=True)
                 undecided.update(set(posts) - checked.decided.keys())
                 run.looked_at += len(checked.decided)
                 run.found.update(difference.kind for difference in checked.differences)
@@ -133,19 +133,19 @@ class Patrol:
             if run is None:
                 return None
             position = self._duties.position("refresh")
-            while time.monotonic() < deadline:
+            while True:
                 since = int(self._outbox.now_us()) - WORKING_SET_US
                 posts = self._queries.of_tiers(SAMPLED, position, since, CHUNK)
                 if posts:
                     self._refresh(posts, run)
                 position = max(posts, default=0)
                 self._duties.move("refresh", position)
-                if not position:  # all the way round
+                if not position or time.monotonic() > deadline:  # 0: all the way round
                     break
             return run
 
     def _refresh(self, posts: Sequence[int], run: Run) -> None:
-        checked = self._reconciler.check(posts)
+        checked = self._reconciler.check(posts, yields=True)
         run.looked_at += len(checked.decided)
         lacking = [
             difference

@@ -58,15 +58,18 @@ class Reconciler:
         low = int(settings.viral_threshold * settings.viral_hysteresis)
         self._tiering = Tiering(settings.viral_threshold, low)
 
-    def check(self, post_ids: Sequence[int], *, count_rows: bool = False) -> Checked:
+    def check(
+        self, post_ids: Sequence[int], *, count_rows: bool = False, yields: bool = False
+    ) -> Checked:
         """Compare posts, in a few queries and round trips for all of them. Changes nothing.
 
         Args:
             count_rows: also hold the counts table against the rows, which reads all of them;
                 otherwise it is an audit's business.
+            yields: leave posts alone that a load is at work on; otherwise it is refused.
         """
         token = secrets.token_hex(8)
-        tiers = self._cache.fence_many(post_ids, token)
+        tiers = self._cache.fence_many(post_ids, token, yields=yields)
         stored = self._queries.stored(
             list(tiers),
             self._tiering.viral,
@@ -77,7 +80,7 @@ class Reconciler:
         )
         deleted = self._queries.deleted(post_ids)
         remembered = self._remembered(stored)
-        snapshots = dict(zip(tiers, self._cache.snapshots(list(tiers)), strict=True))
+        snapshots = dict(zip(tiers, self._cache.snapshots(list(tiers), token), strict=True))
         checked = Checked()
         for post_id, tier in tiers.items():
             snapshot = snapshots[post_id]

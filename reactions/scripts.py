@@ -464,7 +464,7 @@ def raise_clock(shard: int, version: int) -> Call:
     return RAISE_CLOCK.call((keys.outbox_clock(shard),), (version,))
 
 
-def snapshot(post_id: int) -> Call:
+def snapshot(post_id: int, token: str) -> Call:
     """Reply: see the header of ``snapshot.lua``."""
     return SNAPSHOT.call(
         (
@@ -481,5 +481,5 @@ def snapshot(post_id: int) -> Call:
             keys.outbox_dirty(keys.shard_of(post_id)),
             keys.post_rate(post_id),
         ),
-        (post_id,),
+        (post_id, token),
     )

@@ -3,7 +3,7 @@
 -- KEYS   1 post:reactions, and in the same slot its further buckets  2 post:reaction_counts
 --        3 post:pending  4 post:claimed  5 post:delta  6 post:loading  7 post:viral
 --        8 post:total_reactions  9 post:recent  10 post:uniques  11 outbox:dirty  12 post:rate
--- ARGV   1 post id
+-- ARGV   1 post id  2 token of a load to give up, if it is the one under way
 -- reply  {counts, pending, claimed, delta, token, viral, total, recent, dirty, immortal, bucket,
 --        ...}: hashes as {field, value, ...}; the token of the load under way, or nil; 1 for a
 --        viral post, 2 for one on its way; its total, or nil; the users of the sample, newest
@@ -34,4 +34,7 @@ for _, key in ipairs(cached) do
   end
 end
 reply[10] = immortal
+if reply[5] == ARGV[2] then
+  call('DEL', KEYS[6])
+end
 return reply

@@ -341,3 +341,63 @@ def test_an_audit_goes_all_the_way_round_in_slices(
     assert run is not None
     assert run.found.total() == 0
     assert sound.verify().holds
+
+
+def test_a_look_leaves_no_load_announced(sound: Engine) -> None:
+    """Or the loads that reads ask for would give way to it until it expires."""
+    reconciler(sound).check([REGULAR, VIRAL, COLD], count_rows=True)
+    assert sound.client.keys("post:*:loading") == []
+    assert sound.cache.fence(COLD, "theirs")
+    reconciler(sound).check([COLD], yields=True)
+    assert sound.client.get(keys.post_loading(COLD)) == b"theirs"
+
+
+@pytest.mark.parametrize(
+    ("damage", "kind"),
+    [
+        ("a sample out of order", Kind.SAMPLE),
+        ("a short sample", Kind.SHORT),
+        ("a viral post without its flag", Kind.UNFLAGGED),
+    ],
+)
+def test_a_refresh_loads_what_is_not_the_newest(
+    sound: Engine, patrol: Patrol, damage: str, kind: Kind
+) -> None:
+    """Of viral posts that nobody touched since they were last compared."""
+    run = patrol.refresh()
+    assert run is not None
+    assert (run.looked_at, dict(run.found)) == (1, {})
+    DAMAGE[damage][2](sound)
+    run = patrol.refresh()
+    assert run is not None
+    assert (dict(run.found), run.repaired) == ({kind: 1}, 1)
+    assert sound.cache.snapshots([VIRAL])[0].sampled
+    assert sound.verify().found == {}
+
+
+@pytest.mark.parametrize("lost", ["reactions", "recent", "everything"])
+def test_a_refresh_loads_a_sample_that_is_lost(sound: Engine, patrol: Patrol, lost: str) -> None:
+    if lost == "everything":
+        sound.client.delete(*sound.client.keys(f"post:*:{VIRAL}:*"))
+    else:
+        sound.client.delete(f"post:{{42}}:{VIRAL}:{lost}")
+    run = patrol.refresh()
+    assert run is not None
+    assert dict(run.found) == {Kind.MISSING: 1}
+    assert sound.cache.snapshots([VIRAL])[0].sampled
+    assert sound.verify().found == {}
+
+
+def test_a_refresh_goes_on_where_it_was(
+    sound: Engine, patrol: Patrol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for post in range(3, 8):
+        sound.reactions.react_many((user, post, "like") for user in range(1, 12))
+    sound.drain()
+    monkeypatch.setattr("reactions.patrol.CHUNK", 2)
+    positions = []
+    for _ in range(4):
+        run = patrol.refresh(0.0)  # each does a chunk, whatever the time
+        assert run is not None
+        positions.append((run.looked_at, Duties(sound.database).position("refresh")))
+    assert positions == [(2, 4), (2, 6), (2, VIRAL), (0, 0)]

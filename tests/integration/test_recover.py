@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import text
 
 from reactions import PostDeleted, keys
 from reactions.duties import Duties
-from reactions.marks import Loss, Mark, loss
+from reactions.marks import Loss, Mark, Marks, loss
 from reactions.recover import Recovery
 from tests.conftest import Engine, make_engine
 
@@ -166,3 +167,97 @@ def test_a_recovery_that_died_is_done_again(
     assert recovery.watch() is not None
     with pytest.raises(PostDeleted):
         small.reactions.react(1, DELETED, "like")
+
+
+def test_a_rebuild_goes_on_where_it_was_the_newest_first(
+    small: Engine, recovery: Recovery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call a chunk at least; one that dies is gone on with."""
+    posts = list(range(1, 12))
+    for post in posts:
+        small.reactions.react_many((user, post, "like") for user in range(1, 4))
+    small.drain()
+    with small.database.engine.begin() as connection:  # touched one after the other
+        connection.execute(text("UPDATE posts SET touched = touched - 60000000 * post_id"))
+    recovery.watch()
+    small.client.flushall()
+    assert recovery.watch() is not None
+    monkeypatch.setattr("reactions.recover.CHUNK", 3)
+    cached = []
+    while recovery.unfinished():
+        recovery.rebuild(0.0)
+        cached.append([p for p in posts if small.cache.snapshots([p])[0].complete])
+    assert cached == [posts[:3], posts[:6], posts[:9], posts, posts]
+    assert recovery.rebuild() is None
+    assert small.verify().holds
+
+
+def test_posts_that_were_touched_together_are_loaded_together(
+    small: Engine, recovery: Recovery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    posts = list(range(1, 12))
+    for post in posts:
+        small.reactions.react(1, post, "like")
+    small.drain()
+    with small.database.engine.begin() as connection:
+        connection.execute(text("UPDATE posts SET touched = (SELECT max(touched) FROM posts)"))
+    monkeypatch.setattr("reactions.recover.CHUNK", 3)
+    recovery.ask_for_rebuild()
+    recovery.rebuild()
+    assert all(found.complete for found in small.cache.snapshots(posts))
+
+
+def test_what_nobody_touched_within_a_day_is_left_out(small: Engine, recovery: Recovery) -> None:
+    fill(small)
+    with small.database.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE posts SET touched = touched - 90000000000 WHERE post_id = :post"),
+            {"post": VIRAL},
+        )
+    recovery.watch()
+    small.client.flushall()
+    recovery.watch()
+    run = recovery.rebuild()
+    assert run is not None
+    assert not recovery.unfinished()
+    regular, viral = small.cache.snapshots([REGULAR, VIRAL])
+    assert regular.complete
+    assert not viral.sampled
+    assert small.reactions.counts(VIRAL)["like"] == 15  # the first read brings it back
+
+
+def test_only_the_shards_that_were_lost_are_recovered(small: Engine, recovery: Recovery) -> None:
+    """As when one node of a cluster is replaced."""
+    fill(small)
+    for post in (REGULAR, VIRAL):
+        small.loader.load([post])
+    recovery.watch()
+    small.client.delete(*small.client.keys("*{43}*"))
+    before = {key: small.client.dump(key) for key in small.client.keys("post:{42}:*")}
+    run = recovery.watch()
+    assert run is not None
+    assert dict(run.found) == {Loss.EMPTY: 1}
+    run = recovery.rebuild()
+    assert run is not None
+    assert run.looked_at == 1
+    assert small.cache.snapshots([VIRAL])[0].sampled
+    assert {key: small.client.dump(key) for key in small.client.keys("post:{42}:*")} == before
+
+
+def test_two_that_watch_do_not_take_each_other_for_a_loss(
+    small: Engine, recovery: Recovery
+) -> None:
+    fill(small)
+    with Duties(small.database).run("watch", quiet=True) as run:
+        assert run is not None
+        assert recovery.watch() is None
+    ticks = [mark.tick for mark in small_marks(small)]
+    assert len(set(ticks)) <= 1
+    recovery.watch()
+    recovery.watch()
+    assert {mark.tick for mark in small_marks(small)} == {2}
+
+
+def small_marks(engine: Engine) -> list[Mark]:
+    found = Marks(engine.client, engine.database).in_redis().values()
+    return [mark for mark in found if mark]

@@ -1,0 +1,115 @@
+"""What Prometheus scrapes of the duties and the outbox, read from the stores at each scrape.
+
+The stores have the totals of all workers, so nothing is lost by a fork, a restart or a pruned
+record, and one exporter serves any number of processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from reactions.client import Client
+from reactions.database import Database
+from reactions.duties import Duties
+from reactions.ledger import Ledger
+from reactions.outbox import Outbox
+from reactions.settings import Settings
+
+LAG_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class StoresCollector(Collector):
+    """Two round trips for each node of Redis and three queries a scrape."""
+
+    def __init__(self, client: Client, database: Database, settings: Settings) -> None:
+        self._outbox = Outbox(client, settings)
+        self._duties = Duties(database)
+        self._ledger = Ledger(database)
+
+    def describe(self) -> list[Metric]:
+        """Nothing, so that registering does not scrape."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """All families.
+
+        Raises:
+            ReactionsUnavailable: a store failed; the scrape fails with it, as it should.
+        """
+        yield from self._of_duties()
+        yield from self._of_outbox()
+        yield GaugeMetricFamily(
+            "reactions_dead_letters",
+            "Changes that PostgreSQL refused.",
+            value=self._ledger.dead_letters(),
+        )
+
+    def _of_duties(self) -> Iterator[Metric]:
+        labels = ["duty"]
+        succeeded = GaugeMetricFamily(
+            "reactions_duty_last_success_timestamp_seconds",
+            "When a duty of Beat last ended well.",
+            labels=labels,
+        )
+        ended = CounterMetricFamily(
+            "reactions_duty_runs", "Runs of a duty, by how they ended.", labels=["duty", "outcome"]
+        )
+        seconds = CounterMetricFamily(
+            "reactions_duty_seconds", "Time that runs which ended well took.", labels=labels
+        )
+        looked_at = CounterMetricFamily(
+            "reactions_duty_looked_at", "Posts, rows or shards looked at.", labels=labels
+        )
+        found = CounterMetricFamily(
+            "reactions_duty_found", "Differences found, by kind.", labels=["duty", "kind"]
+        )
+        repaired = CounterMetricFamily(
+            "reactions_duty_repaired", "Differences repaired.", labels=labels
+        )
+        for total in self._duties.totals():
+            name = [total.duty]
+            if total.succeeded_at is not None:
+                succeeded.add_metric(name, total.succeeded_at.timestamp())
+            ended.add_metric([total.duty, "ok"], total.runs)
+            ended.add_metric([total.duty, "failed"], total.failures)
+            seconds.add_metric(name, total.seconds)
+            looked_at.add_metric(name, total.looked_at)
+            repaired.add_metric(name, total.repaired)
+            for kind, number in total.kinds.items():
+                found.add_metric([total.duty, kind], number)
+        yield from (succeeded, ended, seconds, looked_at, found, repaired)
+
+    def _of_outbox(self) -> Iterator[Metric]:
+        dirty = GaugeMetricFamily(
+            "reactions_dirty_posts", "Posts with changes not durable yet.", labels=["shard"]
+        )
+        oldest = GaugeMetricFamily(
+            "reactions_oldest_change_seconds",
+            "Age of the oldest change that is not durable.",
+            labels=["shard"],
+        )
+        for state in self._outbox.states():
+            dirty.add_metric([str(state.shard)], state.dirty_posts)
+            oldest.add_metric([str(state.shard)], state.oldest_age_s)
+        yield from (dirty, oldest)
+        lags = self._outbox.lags()
+        within = [
+            (floatToGoString(bound), sum(n for us, n in lags.items() if us <= bound * 1e6))
+            for bound in LAG_BOUNDS_S
+        ]
+        # No sum is kept, so there is none; the formats allow for that.
+        yield HistogramMetricFamily(
+            "reactions_lag_seconds",
+            "From react() to the commit in PostgreSQL.",
+            buckets=[*within, ("+Inf", sum(lags.values()))],
+            sum_value=None,
+        )
