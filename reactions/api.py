@@ -191,6 +191,8 @@ class Reactions:
     def uniques(self, post_id: int) -> int:
         """How many users ever reacted on a post, also those who took it away since.
 
+        Where it is exact, those who took it away over ``tombstone_days`` ago are left out.
+
         (Also one who only ever took away what was not there: it left a tombstone all the same.)
 
         On a viral post an estimate with a standard error of 0.8 % (a HyperLogLog), one round trip.

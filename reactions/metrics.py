@@ -15,7 +15,6 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from reactions.client import Client
 from reactions.database import Database
@@ -103,7 +102,7 @@ class StoresCollector(Collector):
         yield from (dirty, oldest)
         lags = self._outbox.lags()
         within = [
-            (floatToGoString(bound), sum(n for us, n in lags.items() if us <= bound * 1e6))
+            (str(float(bound)), sum(n for us, n in lags.items() if us <= bound * 1e6))
             for bound in LAG_BOUNDS_S
         ]
         # No sum is kept, so there is none; the formats allow for that.
