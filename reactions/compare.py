@@ -72,9 +72,11 @@ class Tiering:
     low: int
 
 
-def compare_ledger(post_id: int, stored: Stored) -> Iterator[Difference]:
+def compare_ledger(
+    post_id: int, tally: Mapping[int, int], counts: Mapping[int, int]
+) -> Iterator[Difference]:
     """The counts table against the rows."""
-    for code, rows, counted in _differences(stored.tally, stored.counts):
+    for code, rows, counted in _differences(tally, counts):
         yield Difference(
             Kind.LEDGER, post_id, f"{rows} rows of type {code}, the counts table has {counted}"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from reactions.audits import Audits
 from reactions.client import Client
@@ -16,7 +16,7 @@ from reactions.model import PostTier
 from reactions.outbox import Outbox
 from reactions.queries import Queries
 from reactions.reconcile import SLICE, Reconciler
-from reactions.settings import Settings
+from reactions.settings import MAX_ID, Settings
 
 CHUNK = 100
 """Posts compared together."""
@@ -29,6 +29,9 @@ RECORDS_DAYS = 30
 
 SAMPLED = (PostTier.VIRAL, PostTier.RISING)
 """Tiers whose posts have a sample."""
+
+COOLED = 1_000
+"""Hot posts noted as regular by one statement."""
 
 HOT_US = 600_000_000
 """How long after its last change a hot post is a regular one again: ten minutes."""
@@ -51,30 +54,47 @@ class Patrol:
     def reconcile(self, tier: PostTier, budget_s: float = BUDGET_S) -> Run | None:
         """Compare the posts of a tier that were touched since they were last compared; repair.
 
-        None when another worker is at it.
+        Walks from those touched last back; the next run goes on where time was up. With the viral
+        posts go those on their way. None when another worker is at it.
         """
         deadline = time.monotonic() + budget_s
-        with self._duties.run(f"reconcile-{tier.name.lower()}") as run:
+        duty = f"reconcile-{tier.name.lower()}"
+        with self._duties.run(duty) as run:
             if run is None:
                 return None
             now = int(self._outbox.now_us())
-            if tier is PostTier.HOT:
-                self._ledger.cool(now - HOT_US, CHUNK)
+            while tier is PostTier.HOT and self._ledger.cool(now - HOT_US, COOLED):
+                pass
             tiers = SAMPLED if tier is PostTier.VIRAL else [tier]
-            undecided: set[int] = set()
-            while time.monotonic() < deadline:
-                posts = self._queries.to_check(tiers, now, CHUNK + len(undecided))
-                posts = [post_id for post_id in posts if post_id not in undecided][:CHUNK]
-                if not posts:
+            # The version of a change may be ahead of the clock.
+            position = self._duties.position(duty) or MAX_ID
+            while posts := self._queries.to_check(tiers, now, position, CHUNK):
+                for portion in self._reconciler.portions([post.post_id for post in posts]):
+                    self._reconcile(portion, {post.post_id: post.tier for post in posts}, run, now)
+                position = posts[-1].touched
+                if time.monotonic() > deadline:
                     break
-                checked = self._reconciler.check(posts, yields=True)
-                undecided.update(set(posts) - checked.decided.keys())
-                run.looked_at += len(checked.decided)
-                run.found.update(difference.kind for difference in checked.differences)
-                run.detail += map(str, checked.differences)
-                run.repaired += self._reconciler.repair(checked.differences)
-                self._ledger.note_checked(checked.decided, now)
+            self._duties.move(duty, position if posts else 0)
             return run
+
+    def _reconcile(
+        self, posts: Sequence[int], noted: Mapping[int, int], run: Run, now: int
+    ) -> None:
+        """Compare some, repair them, and note their tier where a drain could not."""
+        checked = self._reconciler.check(posts, yields=True)
+        run.looked_at += len(checked.decided)
+        run.found.update(difference.kind for difference in checked.differences)
+        run.detail += map(str, checked.differences)
+        run.repaired += self._reconciler.repair(checked.differences)
+        tiers = {post: self._reconciler.tier(post, checked) for post in checked.decided}
+        wrong = {
+            post: tier
+            for post, tier in tiers.items()
+            if tier != noted[post] and (tier, noted[post]) != (PostTier.REGULAR, PostTier.HOT)
+        }
+        if wrong:
+            self._ledger.note_tiers(wrong, now)
+        self._ledger.note_checked(checked.decided, now)
 
     def audit(self, budget_s: float = BUDGET_S) -> Run | None:
         """Go on holding the counts table against the rows, where the last run was; repair."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, exists, func, select, text, tuple_, union_all
 
@@ -30,14 +31,22 @@ UNION ALL (
 """)
 
 
+class Touched(NamedTuple):
+    """A post as ``posts`` notes it."""
+
+    post_id: int
+    touched: int
+    tier: int
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """What the database holds of one post, in one moment."""
 
     counts: Mapping[int, int]
     """The counts table: type code -> count; type 0 are those who took their reaction away."""
-    tally: Mapping[int, int]
-    """The rows, counted: type code -> rows."""
+    tally: Mapping[int, int] | None
+    """The rows, counted: type code -> rows; None for a post with more than were asked for."""
     rows: Mapping[int, int] | None
     """user -> type code; None for a post with more rows than were asked for."""
     newest: Sequence[Row] | None
@@ -162,26 +171,31 @@ class Queries:
                 sizes[post_id] = int(rows)
         return sizes
 
-    def to_check(self, tiers: Iterable[int], before: int, limit: int) -> list[int]:
+    def to_check(
+        self, tiers: Iterable[int], now: int, before: int, limit: int
+    ) -> Sequence[Touched]:
         """Posts of these tiers that were touched since they were last compared, newest first.
 
+        All of those that were touched at the same time come together, beyond the limit too.
+
         Args:
-            before: those compared at this time or later are left out.
+            now: those compared at this time or later are left out.
+            before: and those touched at this time or later.
         """
         table = posts_table.c
-        with self._database.transaction() as connection:
-            return list(
-                connection.scalars(
-                    select(table.post_id)
-                    .where(
-                        table.tier.in_(list(tiers)),
-                        table.touched > table.checked - TOUCHED_EVERY_US,
-                        table.checked < before,
-                    )
-                    .order_by(table.touched.desc())
-                    .limit(limit)
-                )
+        wanted = (
+            select(table.post_id, table.touched, table.tier)
+            .where(
+                table.tier.in_(list(tiers)),
+                table.touched > table.checked - TOUCHED_EVERY_US,
+                table.checked < now,
+                table.touched < before,
             )
+            .order_by(table.touched.desc())
+            .fetch(limit, with_ties=True)
+        )
+        with self._database.transaction() as connection:
+            return [Touched(*row) for row in connection.execute(wanted)]
 
     def of_tiers(self, tiers: Iterable[int], after: int, since: int, limit: int) -> list[int]:
         """The next posts of these tiers, by id, that were touched since then."""
@@ -294,7 +308,7 @@ class Queries:
         newest_from: int | None = None,
         newest: int = 0,
         newest_of: Collection[int] = (),
-        tally: bool = True,
+        tally_up_to: int | None = None,
     ) -> dict[int, Stored]:
         """Counts, tally and rows of posts in one snapshot; for verification.
 
@@ -305,26 +319,21 @@ class Queries:
             newest_from: of those with at least this many, and of
             newest_of: these, the newest rows are read,
             newest: as many as this.
-            tally: also count all rows; otherwise only the counts table is read.
+            tally_up_to: rows are counted only of posts with at most so many by the counts table;
+                of all if not given.
         """
-        rows_of: dict[int, dict[int, int]] = {post_id: {} for post_id in post_ids}
         rows: dict[int, dict[int, int]] = {}
         latest: dict[int, list[Row]] = {}
-        here = _row.post_id.in_(post_ids)
         with self._database.transaction("REPEATABLE READ") as connection:
             counts = _counts(connection, set(post_ids), removed=True)
-            for post_id, code, count in (
-                connection.execute(
-                    select(_row.post_id, _row.reaction, func.count())
-                    .where(here)
-                    .group_by(_row.post_id, _row.reaction)
-                )
-                if tally
-                else ()
-            ):
-                rows_of[post_id][code] = count
+            tallied = [
+                post_id
+                for post_id in post_ids
+                if tally_up_to is None or sum(counts[post_id].values()) <= tally_up_to
+            ]
+            tally = _tally(connection, tallied) if tally_up_to != 0 else {}
             for post_id in post_ids:
-                known = rows_of[post_id] if tally else counts[post_id]
+                known = tally.get(post_id, counts[post_id])
                 live = sum(n for code, n in known.items() if code)
                 if live <= rows_up_to:
                     rows[post_id] = {}
@@ -336,7 +345,7 @@ class Queries:
                 )
             ):
                 rows[post_id][user_id] = code
-        return {p: Stored(counts[p], rows_of[p], rows.get(p), latest.get(p)) for p in post_ids}
+        return {p: Stored(counts[p], tally.get(p), rows.get(p), latest.get(p)) for p in post_ids}
 
     def posts(self, after: int, limit: int) -> list[int]:
         """The next posts, by id, that the rows or the counts know; for a walk over all of them."""
@@ -377,6 +386,18 @@ def _counts(
     ):
         counts[post_id][code] = count
     return counts
+
+
+def _tally(connection: Connection, post_ids: Sequence[int]) -> dict[int, dict[int, int]]:
+    """The rows, counted; over all rows of these posts."""
+    tally: dict[int, dict[int, int]] = {post_id: {} for post_id in post_ids}
+    for post_id, code, count in connection.execute(
+        select(_row.post_id, _row.reaction, func.count())
+        .where(_row.post_id.in_(post_ids))
+        .group_by(_row.post_id, _row.reaction)
+    ):
+        tally[post_id][code] = count
+    return tally
 
 
 def _newest(

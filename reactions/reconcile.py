@@ -7,7 +7,7 @@ caches only drops them and has them loaded anew, so it cannot make anything wron
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from reactions.audits import Audits
@@ -17,6 +17,7 @@ from reactions.compare import Difference, Kind, Tiering, compare_cache, compare_
 from reactions.database import Database
 from reactions.hot import Hot
 from reactions.load import Loader
+from reactions.model import PostTier
 from reactions.outbox import Outbox
 from reactions.queries import Queries, Stored
 from reactions.scripts import Fenced
@@ -25,6 +26,9 @@ from reactions.users import Users
 
 USERS_MOST = 200
 """Users of a post whose own cache is looked at: the newest, as those are asked for."""
+
+ROWS_MOST = 50_000
+"""Rows of regular posts compared together."""
 
 SLICE = 20_000
 """Rows counted by one transaction of an audit."""
@@ -64,7 +68,7 @@ class Reconciler:
         """Compare posts, in a few queries and round trips for all of them. Changes nothing.
 
         Args:
-            count_rows: also hold the counts table against the rows, which reads all of them;
+            count_rows: also hold the counts table against the rows, in slices where they are many;
                 otherwise it is an audit's business.
             yields: leave posts alone that a load is at work on; otherwise it is refused.
         """
@@ -76,7 +80,7 @@ class Reconciler:
             newest_from=self._tiering.low,
             newest=2 * SAMPLE,
             newest_of=[post_id for post_id, tier in tiers.items() if tier is Fenced.RISING],
-            tally=count_rows,
+            tally_up_to=SLICE if count_rows else 0,
         )
         deleted = self._queries.deleted(post_ids)
         remembered = self._remembered(stored)
@@ -90,7 +94,7 @@ class Reconciler:
             checked.snapshots[post_id] = snapshot
             found = checked.differences
             if count_rows:
-                found += compare_ledger(post_id, stored[post_id])
+                found += self._compare_ledger(post_id, stored[post_id])
             if tier is Fenced.DELETED:
                 continue
             if post_id in deleted:
@@ -104,6 +108,41 @@ class Reconciler:
                 names = ", ".join(snapshot.immortal)
                 found.append(Difference(Kind.IMMORTAL, post_id, f"without a TTL: {names}"))
         return checked
+
+    def _compare_ledger(self, post_id: int, stored: Stored) -> Iterator[Difference]:
+        if stored.tally is not None:
+            yield from compare_ledger(post_id, stored.tally, stored.counts)
+            return
+        while not (audited := self._audits.slice(post_id, SLICE, repair=False)).finished:
+            pass
+        rows = {code: rows for code, (rows, _) in audited.differences.items()}
+        counted = {code: counted for code, (_, counted) in audited.differences.items()}
+        yield from compare_ledger(post_id, rows, counted)
+
+    def portions(self, post_ids: Sequence[int]) -> Iterator[list[int]]:
+        """These posts in portions of a bounded number of rows, one post at least. One query."""
+        portion: list[int] = []
+        room = ROWS_MOST
+        counts = self._queries.counts(post_ids)
+        for post_id in post_ids:
+            rows = sum(counts[post_id].values())
+            read = rows if rows <= self._tiering.viral else 2 * SAMPLE
+            if portion and read > room:
+                yield portion
+                portion, room = [], ROWS_MOST
+            portion.append(post_id)
+            room -= read
+        if portion:
+            yield portion
+
+    def tier(self, post_id: int, checked: Checked) -> PostTier:
+        """What a decided post is to be noted as: hot is not known here."""
+        snapshot, stored = checked.snapshots[post_id], checked.decided[post_id]
+        if sum(count for code, count in stored.counts.items() if code) >= self._tiering.viral:
+            return PostTier.VIRAL
+        if snapshot.rising:
+            return PostTier.RISING
+        return PostTier.VIRAL if snapshot.viral else PostTier.REGULAR
 
     def repair(self, differences: Sequence[Difference]) -> int:
         """Make right what differs; how many were. Safe at any time, also when nothing does."""

@@ -35,7 +35,7 @@ class Verification:
 
     Attributes:
         posts: posts looked at.
-        reactions: rows of theirs that are not removed.
+        reactions: of theirs, by the counts table.
         cached, hashes, samples: posts with counts, a complete hash, a sample in Redis.
         pending: changes that are not in the database yet.
         dead_letters: changes that the database refused.
@@ -112,8 +112,9 @@ class Verifier:
         """
         found = Verification()
         for chunk in self._chunks() if post_ids is None else [post_ids]:
-            self._verify_chunk(chunk, found)
-            progress(found.posts)
+            for portion in self._reconciler.portions(chunk):
+                self._verify_chunk(portion, found)
+                progress(found.posts)
         found.pending = self._outbox.pending()
         found.dead_letters = self._ledger.dead_letters()
         return found
@@ -137,7 +138,7 @@ class Verifier:
             checked = self._reconciler.check(todo, count_rows=True)
             for post_id, stored in checked.decided.items():
                 snapshot = checked.snapshots[post_id]
-                found.reactions += sum(n for code, n in stored.tally.items() if code)
+                found.reactions += sum(n for code, n in stored.counts.items() if code)
                 found.cached += bool(snapshot.counts)
                 found.hashes += snapshot.complete
                 found.samples += snapshot.sampled

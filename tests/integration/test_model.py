@@ -382,8 +382,9 @@ class System(RuleBasedStateMachine):
             note(f"post {post}: {stored[post]}, the model has {rows}")
             assert stored[post].rows == rows
             tally = {code: list(rows.values()).count(code) for code in set(rows.values())}
-            assert {k: v for k, v in stored[post].tally.items() if k} == tally
-            assert {k: v for k, v in stored[post].counts.items() if v} == stored[post].tally
+            rows_of = stored[post].tally or {}
+            assert {k: v for k, v in rows_of.items() if k} == tally
+            assert {k: v for k, v in stored[post].counts.items() if v} == rows_of
             shown = engine.reactions.counts(post)
             assert {codes[name]: n for name, n in shown.items() if n} == tally
             for user in range(self.first + 1, self.first + 7):

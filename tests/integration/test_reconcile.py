@@ -9,11 +9,12 @@ from sqlalchemy import event, text
 
 from reactions import keys
 from reactions.buckets import bucket_of
-from reactions.compare import Kind
+from reactions.compare import Difference, Kind
 from reactions.duties import Duties
 from reactions.model import PostTier
 from reactions.patrol import Patrol
 from reactions.reconcile import SLICE, Reconciler
+from reactions.settings import MAX_ID
 from tests.conftest import Engine, make_engine
 
 REGULAR, VIRAL, COLD, DELETED = 1042, 1142, 1043, 1044
@@ -294,15 +295,90 @@ def test_touched_posts_of_a_tier_are_found_repaired_and_recorded(
     assert last["reconcile-viral"].ended_at is not None
 
 
+def to_check(engine: Engine) -> set[int]:
+    """Whatever their tier."""
+    now = int(engine.outbox.now_us())
+    return {post.post_id for post in engine.queries.to_check(PostTier, now, MAX_ID, 10)}
+
+
 def test_a_post_is_looked_at_again_only_when_it_was_touched(sound: Engine, patrol: Patrol) -> None:
-    now = int(sound.outbox.now_us())
     _sql(sound, "UPDATE posts SET touched = touched - 3600000000")  # an hour ago
-    assert set(sound.queries.to_check([0, 1, 2], now, 10)) == {REGULAR, VIRAL, COLD, DELETED}
+    assert to_check(sound) == {REGULAR, VIRAL, COLD, DELETED}
     patrol.reconcile(PostTier.VIRAL)
-    assert VIRAL not in sound.queries.to_check([0, 1, 2], int(sound.outbox.now_us()), 10)
+    assert VIRAL not in to_check(sound)
     sound.reactions.react(1, VIRAL, "wow")
     sound.drain()
-    assert VIRAL in sound.queries.to_check([0, 1, 2], int(sound.outbox.now_us()), 10)
+    assert VIRAL in to_check(sound)
+
+
+def test_a_reconciliation_goes_on_where_time_was_up(
+    sound: Engine, patrol: Patrol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reactions.patrol.CHUNK", 1)
+    _sql(sound, "UPDATE posts SET tier = 0, touched = touched - post_id * 60000000")
+    looked_at: list[int] = []
+    while not looked_at or Duties(sound.database).position("reconcile-regular"):
+        run = patrol.reconcile(PostTier.REGULAR, 0.0)
+        assert run is not None
+        looked_at.append(run.looked_at)
+    assert looked_at == [1, 1, 1, 1, 0]  # the deleted one too
+
+
+def test_a_tier_that_a_drain_could_not_note_is_noted(sound: Engine, patrol: Patrol) -> None:
+    _sql(sound, "UPDATE posts SET tier = 0, checked = 0")
+    patrol.reconcile(PostTier.REGULAR)
+    assert tiers(sound) == {VIRAL: 2, REGULAR: 0, COLD: 0, DELETED: 0}
+    _sql(sound, "UPDATE posts SET tier = 2, checked = 0")
+    patrol.reconcile(PostTier.VIRAL)
+    assert tiers(sound) == {VIRAL: 2, REGULAR: 0, COLD: 0, DELETED: 0}
+
+
+def test_what_was_hot_is_regular_when_it_has_been_quiet(
+    sound: Engine, patrol: Patrol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reactions.patrol.COOLED", 1)
+    _sql(sound, "UPDATE posts SET tier = 1 WHERE post_id <> 1142")
+    patrol.reconcile(PostTier.HOT)
+    assert set(tiers(sound).values()) == {1, 2}
+    _sql(sound, "UPDATE posts SET touched = touched - 660000000")
+    patrol.reconcile(PostTier.HOT)
+    assert set(tiers(sound).values()) == {0, 2}
+
+
+def tiers(engine: Engine) -> dict[int, int]:
+    with engine.database.engine.connect() as connection:
+        return dict(connection.execute(text("SELECT post_id, tier FROM posts")).all())
+
+
+@pytest.mark.parametrize(
+    ("most", "portions"),
+    [
+        (20, [[REGULAR, VIRAL, COLD, DELETED]]),
+        (9, [[REGULAR, VIRAL], [COLD, DELETED]]),
+        (5, [[REGULAR], [VIRAL], [COLD, DELETED]]),
+        (1, [[REGULAR], [VIRAL], [COLD], [DELETED]]),
+    ],
+)
+def test_posts_are_compared_in_portions_of_bounded_rows(
+    sound: Engine, monkeypatch: pytest.MonkeyPatch, most: int, portions: list[list[int]]
+) -> None:
+    """5, 3 and 0 rows of regular posts, and the newest 4 of a viral one."""
+    monkeypatch.setattr("reactions.reconcile.SAMPLE", 2)
+    monkeypatch.setattr("reactions.reconcile.ROWS_MOST", most)
+    assert list(reconciler(sound).portions([REGULAR, VIRAL, COLD, DELETED])) == portions
+
+
+def test_verify_counts_a_large_post_in_slices(
+    sound: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reactions.reconcile.SLICE", 4)
+    assert sound.verify().found == {}
+    DAMAGE["a count in the database"][2](sound)
+    found = sound.verify()
+    assert found.found[Kind.LEDGER] == 2
+    assert "6 rows of type 1, the counts table has 13" in str(found.examples)
+    reconciler(sound).repair([Difference(Kind.LEDGER, VIRAL, "")])
+    assert sound.verify().found == {}
 
 
 def test_a_duty_is_done_by_one_worker_at_a_time(sound: Engine, patrol: Patrol) -> None:
