@@ -199,6 +199,31 @@ class Cache:
             counts=counts,
         )
 
+    def install_counts_of_loads(self, counts: Mapping[int, Mapping[int, int]], token: str) -> None:
+        """Cache the counts of posts whose loads go on, each unless a claim came in between."""
+        calls = [
+            scripts.install_counts(
+                post_id,
+                token,
+                ttl_ms=self._ttl.jittered(self._ttl.regular),
+                viral_ttl_ms=self._ttl.jittered(self._ttl.viral),
+                viral=self._viral,
+                counts=found,
+                keeps=True,
+            )
+            for post_id, found in counts.items()
+        ]
+        with translated():
+            replies = scripts.run_many(self._client, calls)
+        for reply in replies:
+            installed(reply)
+
+    def forget(self, post_id: int) -> None:
+        """Drop what is cached of a post, and refuse the load under way."""
+        with translated():
+            self._client.unlink(keys.post_loading(post_id))
+        self.drop(post_id)
+
     def install_counts(
         self, post_id: int, token: str, counts: Mapping[int, int]
     ) -> tuple[bool, dict[int, int]]:
@@ -273,6 +298,27 @@ class Cache:
                     self._client, [scripts.grow(post_id, GROW_MOST) for post_id in todo]
                 )
             todo = [post for post, reply in zip(todo, replies, strict=True) if reply == 1]
+
+    def lacking(self, post_ids: Sequence[int]) -> list[int]:
+        """Those of these posts that have no counts, or neither hash nor sample; one round trip."""
+        calls = [
+            command
+            for post_id in post_ids
+            for command in (
+                Command(("HEXISTS", keys.post_reactions(post_id), buckets.MARK)),
+                Command(("EXISTS", keys.post_reaction_counts(post_id))),
+            )
+        ]
+        with translated():
+            replies = scripts.run_many(self._client, calls)
+        for reply in replies:
+            if isinstance(reply, RedisError):
+                raise translate(reply) from reply
+        return [
+            post_id
+            for post_id, marked, counted in zip(post_ids, replies[::2], replies[1::2], strict=True)
+            if not (marked and counted)
+        ]
 
     def drop(self, post_id: int) -> None:
         """Drop what is cached of a post, but for its HyperLogLog. Three round trips.

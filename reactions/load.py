@@ -55,6 +55,8 @@ class Loader:
         }
         counts = self._queries.counts(fenced) if fenced else {}
         totals = {post_id: sum(counts[post_id].values()) for post_id in fenced}
+        zeros = dict.fromkeys(self._codes, 0)
+        self._cache.install_counts_of_loads({p: zeros | counts[p] for p in fenced}, token)
         loaded, room = 0, self._threshold
         hashes: dict[int, str] = {}
         left: list[int] = []
@@ -88,11 +90,11 @@ class Loader:
         """Cache what a viral post has cached, fenced already: one query, or two.
 
         The second is for the HyperLogLog, where it is not cached and those who ever reacted are
-        few enough to be read: at the promotion. After that the hot path keeps it.
+        few enough to be read, as at the promotion. After that the hot path keeps it.
         """
         newest = self._queries.newest(post_id, self._codes, limit=SAMPLE + MARGIN)
         ever: list[int] = []
-        if not self._cache.has_uniques(post_id):
+        if total <= self._ever_most and not self._cache.has_uniques(post_id):
             ever = self._queries.ever(post_id, limit=self._ever_most + 1)
             if len(ever) > self._ever_most:
                 ever = []

@@ -10,8 +10,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from reactions import keys
@@ -19,6 +20,8 @@ from reactions.client import Client, translated
 from reactions.database import Database
 from reactions.settings import SHARDS
 from reactions.tables import marks
+
+_mark = marks.c
 
 
 class Loss(enum.StrEnum):
@@ -60,6 +63,16 @@ def loss(in_redis: Mark | None, in_database: Mark | None) -> Loss:
     return Loss.OLDER if in_redis.tick < in_database.tick else Loss.NONE
 
 
+class Rebuild(NamedTuple):
+    """A pass over the posts of a shard, those touched last first; all µs."""
+
+    before: int
+    """Those touched before this are yet to be loaded; 0 when all are,"""
+    down_to: int
+    """but for those touched before this."""
+    began: int
+
+
 class Marks:
     """Reads and writes marks."""
 
@@ -80,24 +93,15 @@ class Marks:
             found = connection.execute(select(marks.c.shard, marks.c.incarnation, marks.c.tick))
             return {shard: Mark(incarnation, tick) for shard, incarnation, tick in found}
 
-    def write(self, found: Mapping[int, Mark], rebuild: Mapping[int, int]) -> None:
-        """To Redis, and then to PostgreSQL.
-
-        Args:
-            rebuild: for shards that were lost, from when back their posts are to be loaded (µs).
-        """
+    def write(self, found: Mapping[int, Mark]) -> None:
+        """To Redis, and then to PostgreSQL."""
         with translated(), self._client.pipeline(transaction=False) as pipe:
             for shard, mark in found.items():
                 pipe.set(keys.outbox_mark(shard), str(mark))
             pipe.execute()
         added = insert(marks).values(
             [
-                {
-                    "shard": shard,
-                    "incarnation": mark.incarnation,
-                    "tick": mark.tick,
-                    "rebuild": rebuild.get(shard, 0),
-                }
+                {"shard": shard, "incarnation": mark.incarnation, "tick": mark.tick}
                 for shard, mark in sorted(found.items())
             ]
         )
@@ -106,30 +110,29 @@ class Marks:
             connection.execute(
                 added.on_conflict_do_update(
                     index_elements=["shard"],
-                    set_={
-                        "incarnation": new.incarnation,
-                        "tick": new.tick,
-                        "rebuild": func.greatest(marks.c.rebuild, new.rebuild),
-                    },
+                    set_={"incarnation": new.incarnation, "tick": new.tick},
                 )
             )
 
-    def to_rebuild(self) -> dict[int, int]:
-        """Shards with posts yet to be loaded, and from when back (µs). One query."""
-        wanted = select(marks.c.shard, marks.c.rebuild).where(marks.c.rebuild > 0)
+    def to_rebuild(self) -> dict[int, Rebuild]:
+        """Shards with posts yet to be loaded. One query."""
+        wanted = select(_mark.shard, _mark.rebuild, _mark.rebuild_to, _mark.rebuild_began)
         with self._database.transaction() as connection:
-            return dict(connection.execute(wanted).all())
+            found = connection.execute(wanted.where(_mark.rebuild > 0))
+            return {shard: Rebuild(*rest) for shard, *rest in found}
 
-    def ask_for_rebuild(self, before: int) -> None:
-        """Note that the posts of all shards are to be loaded, from here back."""
-        with self._database.transaction() as connection:
-            connection.execute(marks.update().values(rebuild=before))
-
-    def rebuilt(self, shards: Sequence[int], before: int, down_to: int) -> None:
-        """Note that these shards, which stood at ``before``, are loaded down to this; 0: all."""
+    def set_rebuild(
+        self, shards: Sequence[int], rebuild: Rebuild, expected: Rebuild | None = None
+    ) -> None:
+        """Note what these shards are to load; with ``expected``, only where that stands."""
+        wanted = marks.update().where(_mark.shard.in_(shards))
+        if expected is not None:
+            wanted = wanted.where(
+                _mark.rebuild == expected.before, _mark.rebuild_began == expected.began
+            )
         with self._database.transaction() as connection:
             connection.execute(
-                marks.update()
-                .where(marks.c.shard.in_(shards), marks.c.rebuild == before)
-                .values(rebuild=down_to)
+                wanted.values(
+                    rebuild=rebuild.before, rebuild_to=rebuild.down_to, rebuild_began=rebuild.began
+                )
             )

@@ -92,7 +92,7 @@ def inspect(post: int, as_json: bool) -> None:
 @click.option("--post", "posts", type=post_id, multiple=True, help="Only this post.")
 @as_json
 def rebuild(posts: tuple[int, ...], as_json: bool) -> None:
-    """Cache again what was active within a day, the most recent first; or the posts given.
+    """Cache what was active within a day and is not, the most recent first; or the posts given.
 
     After a loss of Redis, workers and beat do this by themselves. Safe at any time: each post is
     loaded under the fence, and reads and writes go on.

@@ -231,6 +231,7 @@ class Persister:
         }
         settled = self._outbox.settle(kept, posts)
         pairs = list(zip(kept, settled, strict=True))
+        self._forget_lost(claims, pairs)
         self._fill(pairs, batch, done)
         self._note_tiers(pairs, [post for found in posts.values() for post in found])
         done.lost += sum(answer.lost for answer in settled) + len(batch.abandoned)
@@ -239,6 +240,20 @@ class Persister:
             for claim, answer in zip(kept, settled, strict=True)
             if not answer.lost and (claim.more or answer.bounced)
         ]
+
+    def _forget_lost(
+        self, claims: Sequence[Claim], settled: Sequence[tuple[Claim, Settled]]
+    ) -> None:
+        """Drop the caches of posts that nobody may settle.
+
+        A lease is lost to another drain, which settles, or with all of Redis; then a read may have
+        cached what was true before this batch was committed.
+        """
+        ours = {claim.shard for claim, answer in settled if not answer.lost}
+        for claim in claims:
+            if claim.shard not in ours:
+                for post in claim.posts:
+                    self._cache.forget(post.post_id)
 
     def _settled(self, claim: Claim, post: ClaimedPost, batch: Batch) -> SettledPost:
         drop = 2 if post.post_id in batch.deleted else int(post.post_id in batch.refused)

@@ -94,6 +94,7 @@ class Reader:
                 if error.store != "postgresql":
                     raise
                 failure = error
+            self._request_samples(posts, cold)
         summaries = [self._summary(post_id, posts[post_id], user_id) for post_id in post_ids]
         if failure is not None:
             raise ReadInterrupted(str(failure), summaries) from failure
@@ -233,12 +234,24 @@ class Reader:
 
     def _request_loads(self, posts: Mapping[int, _Post], unknown: Sequence[int]) -> None:
         """A regular post that is asked for again, while only its counts are cached, is loaded."""
+        for post_id in unknown:
+            post = posts[post_id]
+            if post.counts and not post.look.buckets:
+                self._request_load(post_id)
+
+    def _request_samples(self, posts: Mapping[int, _Post], cold: Sequence[int]) -> None:
+        """A viral post of which nothing was cached is loaded at once."""
+        for post_id in cold:
+            counts = posts[post_id].counts or {}
+            if sum(counts.values()) >= self._settings.viral_threshold:
+                self._request_load(post_id)
+
+    def _request_load(self, post_id: int) -> None:
         with self._lock:
-            for post_id in unknown:
-                post = posts[post_id]
-                if post.counts and not post.look.buckets and post_id not in self._asked:
-                    self._asked[post_id] = True
-                    self._relay.request_load(post_id)
+            if post_id in self._asked:
+                return
+            self._asked[post_id] = True
+        self._relay.request_load(post_id)
 
     def _summary(self, post_id: int, post: _Post, user_id: int) -> Summary | None:
         if post.counts is None or (user_id and post.code is None):

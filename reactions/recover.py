@@ -18,7 +18,7 @@ from reactions.client import Client
 from reactions.database import Database
 from reactions.duties import WORKING_SET_US, Duties, Run
 from reactions.load import Loader
-from reactions.marks import Loss, Mark, Marks, loss
+from reactions.marks import Loss, Mark, Marks, Rebuild, loss
 from reactions.outbox import Outbox
 from reactions.queries import Queries
 from reactions.settings import SHARDS, Settings
@@ -33,6 +33,9 @@ so a rebuild takes at most half of one connection."""
 
 BUDGET_S = 4.0
 """How long one call rebuilds: below the interval of its task, so it never takes a worker over."""
+
+AGAIN_US = 2_000_000
+"""After a pass that took longer than this, another one loads what was touched meanwhile."""
 
 WATCH_LEASE = timedelta(seconds=15)
 """How long a watch is left to a worker that says nothing more."""
@@ -80,8 +83,9 @@ class Recovery:
                 else Mark(incarnation, 1, now)
             )
         lost = [shard for shard, what in losses.items() if what is not Loss.NONE]
-        # A change that a drain notes may be ahead of the clock by now.
-        self._marks.write(marks, dict.fromkeys(lost, now + TOUCHED_EVERY_US))
+        if lost:
+            self._marks.set_rebuild(lost, self._pass(now - WORKING_SET_US))
+        self._marks.write(marks)
 
     def _recover(
         self, losses: Mapping[int, Loss], in_redis: Mapping[int, Mark | None], run: Run
@@ -125,15 +129,26 @@ class Recovery:
                 time.sleep(time.monotonic() - began)
             return run
 
-    def _rebuild_some(self, positions: Mapping[int, int], run: Run) -> None:
+    def _rebuild_some(self, asked: Mapping[int, Rebuild], run: Run) -> None:
         """The next posts of the shards that are furthest back."""
-        top = max(positions.values())
-        shards = [shard for shard, position in positions.items() if position == top]
-        oldest = int(self._outbox.now_us()) - WORKING_SET_US
-        posts = self._queries.touched_before(top, oldest, shards, CHUNK)
-        run.repaired += self._loader.load(list(posts))
+        this = max(asked.values())
+        shards = [shard for shard, rebuild in asked.items() if rebuild == this]
+        posts = self._queries.touched_before(this.before, this.down_to, shards, CHUNK)
+        run.repaired += self._loader.load(self._cache.lacking(list(posts)))
         run.looked_at += len(posts)
-        self._marks.rebuilt(shards, top, min(posts.values(), default=0))
+        if posts:
+            following = this._replace(before=min(posts.values()))
+        elif self._outbox.now_us() - this.began > AGAIN_US:
+            # Those touched meanwhile were lifted out of the way of this pass.
+            following = self._pass(this.began - 2 * TOUCHED_EVERY_US)
+        else:
+            following = Rebuild(0, 0, 0)
+        self._marks.set_rebuild(shards, following, this)
+
+    def _pass(self, down_to: int) -> Rebuild:
+        now = int(self._outbox.now_us())
+        # A change that a drain notes may be ahead of the clock.
+        return Rebuild(now + TOUCHED_EVERY_US, down_to, now)
 
     def unfinished(self) -> bool:
         """Whether something is yet to be loaded."""
@@ -149,4 +164,5 @@ class Recovery:
     def ask_for_rebuild(self) -> None:
         """Have ``rebuild`` load again everything that was active lately."""
         self.watch()  # without marks there is nowhere to note it
-        self._marks.ask_for_rebuild(int(self._outbox.now_us()) + TOUCHED_EVERY_US)
+        down_to = int(self._outbox.now_us()) - WORKING_SET_US
+        self._marks.set_rebuild(range(SHARDS), self._pass(down_to))

@@ -51,6 +51,7 @@ class Relay:
         self._lock = threading.Lock()
         self._wanted = threading.Event()
         self._closing = threading.Event()
+        self._hurry = threading.Event()
         self._shards: set[int] = set()
         self._posts: set[int] = set()
         self._thread: threading.Thread | None = None
@@ -78,6 +79,7 @@ class Relay:
             self._posts.add(post_id)
             if self._thread is None:
                 self._start()
+        self._hurry.set()
         self._wanted.set()
 
     def _start(self) -> None:
@@ -103,6 +105,7 @@ class Relay:
     def close(self, timeout_s: float = 1.0) -> None:
         """Publish what is waiting and stop, within about this time; idempotent."""
         self._closing.set()
+        self._hurry.set()
         self._wanted.set()
         thread = self._thread
         if thread is not None:
@@ -115,8 +118,11 @@ class Relay:
         pause = 0.0
         while True:
             self._wanted.wait()
-            # Gather; a broken broker is left alone for longer. Closing cuts both short.
-            self._closing.wait(max(pause, self._settings.wake_interval_s))
+            # Gather, unless somebody waits for a load; a broken broker is left alone for longer.
+            (self._closing if pause else self._hurry).wait(
+                max(pause, self._settings.wake_interval_s)
+            )
+            self._hurry.clear()
             self._wanted.clear()
             with self._lock:
                 shards, self._shards = self._shards, set()

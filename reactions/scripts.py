@@ -315,9 +315,10 @@ def install_counts(
     viral_ttl_ms: int,
     viral: int,
     counts: Mapping[int, int],
+    keeps: bool = False,
 ) -> Call:
     """Reply: ``[installed, code, count, ...]``."""
-    args: list[Argument] = [token, ttl_ms, viral_ttl_ms, viral]
+    args: list[Argument] = [token, ttl_ms, viral_ttl_ms, viral, int(keeps)]
     for code, count in counts.items():
         args += (code, count)
     return INSTALL_COUNTS.call(

@@ -193,8 +193,11 @@ marks = Table(
     Column("shard", SmallInteger, primary_key=True, autoincrement=False),
     Column("incarnation", Text, nullable=False),
     Column("tick", BigInteger, nullable=False),
-    # Its posts that were touched before this are yet to be loaded (µs); 0 when all are.
+    # Its posts that were touched before this are yet to be loaded (µs; 0 when all are), down to
+    # those touched at `rebuild_to`, by a pass that began at `rebuild_began`.
     Column("rebuild", BigInteger, nullable=False, server_default="0"),
+    Column("rebuild_to", BigInteger, nullable=False, server_default="0"),
+    Column("rebuild_began", BigInteger, nullable=False, server_default="0"),
 )
 
 dead_letters = Table(

@@ -84,6 +84,8 @@ def upgrade() -> None:
         sa.Column("incarnation", sa.Text(), nullable=False),
         sa.Column("tick", sa.BigInteger(), nullable=False),
         sa.Column("rebuild", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("rebuild_to", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("rebuild_began", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("shard", name="pk_marks"),
     )
 

@@ -2,7 +2,8 @@
 --
 -- KEYS   1 post:reaction_counts  2 post:delta  3 post:loading  4 post:viral
 -- ARGV   1 token of the load  2 TTL in ms  3 TTL in ms of a viral post  4 reactions from which it
---        is viral  5.. type code, count in the database, ...
+--        is viral  5 1 to keep the token, as the load goes on
+--        6.. type code, count in the database, ...
 -- reply  {installed, type code, count, ...}: database + pending; installed is 0 when the load was
 --        refused, and the counts may then lack what a claim holds
 -- cost   O(types)
@@ -11,7 +12,7 @@ local counts, delta, loading, viral = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local call = redis.call
 
 local total = {}
-for i = 5, #ARGV, 2 do
+for i = 6, #ARGV, 2 do
   total[ARGV[i]] = tonumber(ARGV[i + 1])
 end
 local pending = call('HGETALL', delta)
@@ -27,7 +28,10 @@ end
 
 local installed = 0
 if call('GET', loading) == ARGV[1] then
-  call('DEL', loading, counts)
+  call('DEL', counts)
+  if ARGV[5] == '0' then
+    call('DEL', loading)
+  end
   if #fields > 0 then
     if sum >= tonumber(ARGV[4]) then
       call('SET', viral, '1', 'PX', ARGV[3])

@@ -10,8 +10,10 @@ from sqlalchemy import text
 from reactions import PostDeleted, keys
 from reactions.duties import Duties
 from reactions.marks import Loss, Mark, Marks, loss
+from reactions.persist import Drained
 from reactions.recover import Recovery
 from tests.conftest import Engine, make_engine
+from tests.integration.reading import traffic
 
 REGULAR, VIRAL, DELETED = 1042, 1143, 1044
 
@@ -261,3 +263,69 @@ def test_two_that_watch_do_not_take_each_other_for_a_loss(
 def small_marks(engine: Engine) -> list[Mark]:
     found = Marks(engine.client, engine.database).in_redis().values()
     return [mark for mark in found if mark]
+
+
+def test_a_read_while_a_batch_is_under_way_does_not_keep_what_was_before(
+    small: Engine, recovery: Recovery
+) -> None:
+    """The claim was lost with all of Redis, so no fence stops the read, and nobody will settle."""
+    client = small.reactions
+    client.react(1, REGULAR, "like")
+    small.drain()
+    recovery.watch()
+    client.react(2, REGULAR, "like")
+    claims, _ = small.outbox.claim({keys.shard_of(REGULAR): ""})
+    small.client.flushall()
+    assert client.counts(REGULAR)["like"] == 1
+    assert small.cache.fence(REGULAR, "slow")  # another read, which comes late
+    done = Drained()
+    small.persister.settle(claims, small.persister.record(claims, done), done)
+    assert done.lost == 1
+    assert not small.cache.install_counts(REGULAR, "slow", {1: 1})[0]
+    assert client.counts(REGULAR)["like"] == 2
+    recovery.watch()
+    recovery.rebuild()
+    assert small.verify().found == {}
+
+
+def test_what_is_touched_during_a_pass_is_loaded_by_the_next(
+    small: Engine, recovery: Recovery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    posts = list(range(1, 10))
+    for post in posts:
+        small.reactions.react(1, post, "like")
+    small.drain()
+    with small.database.engine.begin() as connection:
+        connection.execute(text("UPDATE posts SET touched = touched - 60000000 * post_id"))
+    recovery.watch()
+    small.client.flushall()
+    recovery.watch()
+    monkeypatch.setattr("reactions.recover.CHUNK", 3)
+    recovery.rebuild(0.0)
+    small.reactions.react(2, posts[-1], "love")  # and out of the way of the pass
+    small.drain()
+    small.client.delete(*small.client.keys(f"post:*:{posts[-1]}:*"))
+    monkeypatch.setattr("reactions.recover.AGAIN_US", 0)
+    for _ in range(3):
+        recovery.rebuild(0.0)
+    assert not small.cache.snapshots(posts[-1:])[0].complete
+    monkeypatch.undo()
+    while recovery.unfinished():
+        recovery.rebuild()
+    assert small.cache.lacking(posts) == []
+    assert small.verify().found == {}
+
+
+def test_after_a_rebuild_a_feed_is_warm(small: Engine, recovery: Recovery) -> None:
+    """Counts too, with what is pending by then."""
+    fill(small)
+    recovery.watch()
+    small.client.flushall()
+    small.reactions.react(50, REGULAR, "wow")
+    recovery.watch()
+    small.persister.drain([])
+    recovery.rebuild()
+    with traffic(small.reactions) as seen:
+        regular, viral = small.reactions.summaries([REGULAR, VIRAL])
+    assert (seen.trips, seen.queries) == (1, [])
+    assert (regular.total, regular.counts["wow"], viral.total) == (7, 1, 15)

@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -56,6 +56,28 @@ def test_a_burst_is_one_message_with_each_shard_once(broker: Valkey, queue: Redi
     stats = relay.stats()
     assert (stats.requested, stats.published, stats.shards_published) == (500, 1, 3)
     assert (stats.failed, stats.dropped) == (0, 0)
+
+
+def test_a_load_does_not_wait_for_what_is_gathered(broker: Valkey, queue: Redis) -> None:
+    """Somebody reads that post now; what else waits goes along."""
+    relay = relay_to(broker.url, 10.0)
+    relay.request(7)
+    relay.request_load(1042)
+    wait_until(lambda: queue.llen("persistence") and queue.llen("maintenance"))
+    assert shards(queue) == [[7]]
+    relay.request(8)
+    assert not wait_briefly(lambda: queue.llen("persistence") > 1)
+    relay.close()
+    assert shards(queue) == [[7], [8]]
+
+
+def wait_briefly(condition: Callable[[], bool]) -> bool:
+    """Whether it came true within a moment in which it should not."""
+    try:
+        wait_until(condition, 0.2)
+    except AssertionError:
+        return False
+    return True
 
 
 def test_threads_ask_at_once_and_nothing_is_forgotten(broker: Valkey, queue: Redis) -> None:

@@ -14,6 +14,7 @@ from reactions import keys, read
 from reactions.api import SUMMARIES_MOST, Reactions
 from reactions.errors import InvalidArgument
 from reactions.model import Summary, Tier
+from reactions.relay import Relay
 from reactions.settings import Settings
 from tests.conftest import Engine, make_engine, wait_until
 from tests.integration.reading import (
@@ -256,8 +257,9 @@ def test_concurrent_misses_of_a_cold_post_are_one_query(engine: Engine) -> None:
 
 
 @pytest.fixture
-def patient(small: Engine) -> Iterator[Engine]:
-    """Its relay gathers for so long that a test can see what waits in it."""
+def patient(small: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """Its relay gathers for so long, loads too, that a test can see what waits in it."""
+    monkeypatch.setattr(Relay, "request_load", lambda relay, post: relay._posts.add(post))
     made = make_engine(small.settings.model_copy(update={"wake_interval_s": 10.0}))
     yield made
     made.close()
@@ -278,6 +280,19 @@ def test_a_post_that_is_read_again_is_asked_to_be_loaded(patient: Engine) -> Non
     client.summaries([POST], 103)
     client.reaction_of(104, POST)
     assert waiting._posts == set()  # it was asked for a moment ago
+
+
+def test_a_viral_post_of_which_nothing_is_cached_is_asked_for_at_once(patient: Engine) -> None:
+    """By its first read, whoever reads."""
+    client, waiting = patient.reactions, patient.reactions._relay
+    for post in (POST, POST + 1, POST + 2):
+        react(patient, post, range(1, 13 if post > POST else 4))
+    patient.drain()
+    patient.client.flushall()
+    client.counts(POST + 1)
+    assert waiting._posts == {POST + 1}
+    client.summaries([POST, POST + 1, POST + 2], 7)
+    assert waiting._posts == {POST + 1, POST + 2}
 
 
 def test_a_post_is_asked_for_again_when_that_was_lost(

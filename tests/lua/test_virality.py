@@ -158,11 +158,7 @@ def test_a_clock_that_steps_back_is_no_growth(redis: Redis) -> None:
 @hypothesis(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(
-    st.lists(
-        st.tuples(st.floats(0.001, 3_000), st.integers(-50, 200)), min_size=1, max_size=15
-    )
-)
+@given(st.lists(st.tuples(st.floats(0.001, 3_000), st.integers(-50, 200)), min_size=1, max_size=15))
 def test_it_weights_growth_as_the_formula_says(
     redis: Redis, steps: list[tuple[float, int]]
 ) -> None:
