@@ -34,7 +34,6 @@ def print_large(figures: Mapping[str, Any], markdown: bool) -> None:
         "load, nothing in Redis": load["ms"],
         **{f"of it: {name}": took for name, took in load["queries_ms"].items()},
         "first summaries() after FLUSHALL (goal: 50)": first["first_read_ms"],
-        "second one, of another user": first["second_read_ms"],
         f"read {first['read_that_asked']} until the sample is cached": first["until_sampled_ms"],
         **{f"of it: {name}": took for name, took in first["split_ms"].items()},
     }

@@ -119,7 +119,6 @@ class _Quiet:
         self._reconciler = Reconciler(self._client, database, settings)
         self._audits = Audits(database)
         self._codes = list(settings.reaction_types.values())
-        self._ever_most = self._loader._ever_most
 
     def measure(self, show: Show) -> dict[str, Any]:
         return {
@@ -144,9 +143,6 @@ class _Quiet:
         parts = {
             "counts": lambda: self._queries.counts([POST]),
             "newest 1,250": lambda: self._queries.newest(POST, self._codes, limit=SAMPLE * 5 // 4),
-            f"users who ever reacted, up to {self._ever_most + 1:,}": lambda: self._queries.ever(
-                POST, self._ever_most + 1
-            ),
         }
         with statements(self._database) as sent:
             self._client.flushall()
