@@ -218,12 +218,6 @@ class Cache:
         for reply in replies:
             installed(reply)
 
-    def forget(self, post_id: int) -> None:
-        """Drop what is cached of a post, and refuse the load under way."""
-        with translated():
-            self._client.unlink(keys.post_loading(post_id))
-        self.drop(post_id)
-
     def install_counts(
         self, post_id: int, token: str, counts: Mapping[int, int]
     ) -> tuple[bool, dict[int, int]]:
@@ -321,28 +315,36 @@ class Cache:
         ]
 
     def drop(self, post_id: int) -> None:
-        """Drop what is cached of a post, but for its HyperLogLog. Three round trips.
+        """Drop what is cached of a post, but for its HyperLogLog, and refuse the load under way.
 
-        Not at once, but each of these keys may be missing alone.
+        One that is on its way to become viral stays so. Two round trips: not at once, but each of
+        these keys may be missing alone.
         """
         first = keys.post_reactions(post_id)
         with translated():
-            size = self._client.hget(first, str(buckets.MARK)) or 1
-            count = abs(int(size))
-            self._client.unlink(
-                *(keys.bucket(first, number) for number in range(count)),
+            with self._client.pipeline(transaction=False) as pipe:
+                pipe.unlink(keys.post_loading(post_id))
+                pipe.hget(first, str(buckets.MARK))
+                pipe.get(keys.post_viral(post_id))
+                pipe.pexpire(keys.post_uniques(post_id), self._ttl.jittered(self._ttl.viral))
+                _, size, flag, _ = pipe.execute()
+            gone = [
+                *(keys.bucket(first, number) for number in range(abs(int(size or 1)))),
                 keys.post_reaction_counts(post_id),
-                keys.post_viral(post_id),
                 keys.post_total_reactions(post_id),
                 keys.post_recent(post_id),
-            )
-            self._client.pexpire(keys.post_uniques(post_id), self._ttl.jittered(self._ttl.viral))
+            ]
+            if flag != b"2":
+                gone.append(keys.post_viral(post_id))
+            self._client.unlink(*gone)
 
     def demote(self, post_id: int) -> None:
-        """Drop what only a viral post has cached, and its counts, to be loaded as a regular one."""
-        self.drop(post_id)
+        """Drop what only a viral post has cached, and all else, to be loaded as a regular one."""
         with translated():
-            self._client.unlink(keys.post_uniques(post_id), keys.post_rate(post_id))
+            self._client.unlink(
+                keys.post_viral(post_id), keys.post_uniques(post_id), keys.post_rate(post_id)
+            )
+        self.drop(post_id)  # last, as it refuses a load that still took the post for a viral one
 
     def growths(self, post_ids: Sequence[int]) -> dict[int, Growth]:
         """How posts grow, of those that are watched; one round trip for each node."""

@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from redis.exceptions import RedisError
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
-from reactions import keys
-from reactions.client import Client, translated
+from reactions import keys, scripts
+from reactions.client import Client, translate, translated
 from reactions.database import Database
 from reactions.settings import SHARDS
 from reactions.tables import marks
@@ -44,8 +45,8 @@ class Mark:
     """When Redis was marked."""
 
     @classmethod
-    def read(cls, written: bytes | None) -> Mark | None:
-        parts = (written or b"").decode(errors="replace").split("|")
+    def read(cls, written: str) -> Mark | None:
+        parts = written.split("|")
         if len(parts) != 3 or not (parts[1].isdigit() and parts[2].isdigit()):
             return None
         return cls(parts[0], int(parts[1]), int(parts[2]))
@@ -80,12 +81,15 @@ class Marks:
         self._client = client
         self._database = database
 
-    def in_redis(self) -> dict[int, Mark | None]:
-        """One round trip for each node."""
+    def in_redis(self) -> dict[int, str]:
+        """As they are written, "" for none. One round trip for each node."""
         with translated(), self._client.pipeline(transaction=False) as pipe:
             for shard in range(SHARDS):
                 pipe.get(keys.outbox_mark(shard))
-            return {shard: Mark.read(found) for shard, found in enumerate(pipe.execute())}
+            return {
+                shard: (found or b"").decode(errors="replace")
+                for shard, found in enumerate(pipe.execute())
+            }
 
     def in_database(self) -> dict[int, Mark]:
         """One query."""
@@ -93,12 +97,24 @@ class Marks:
             found = connection.execute(select(marks.c.shard, marks.c.incarnation, marks.c.tick))
             return {shard: Mark(incarnation, tick) for shard, incarnation, tick in found}
 
-    def write(self, found: Mapping[int, Mark]) -> None:
-        """To Redis, and then to PostgreSQL."""
-        with translated(), self._client.pipeline(transaction=False) as pipe:
-            for shard, mark in found.items():
-                pipe.set(keys.outbox_mark(shard), str(mark))
-            pipe.execute()
+    def replace(self, read: Mapping[int, str], written: Mapping[int, Mark]) -> list[int]:
+        """Mark these shards of Redis, but for those that lost the mark that was read.
+
+        Returns:
+            Those that were marked.
+        """
+        calls = [scripts.mark(shard, read[shard], str(mark)) for shard, mark in written.items()]
+        with translated():
+            replies = scripts.run_many(self._client, calls)
+        for reply in replies:
+            if isinstance(reply, RedisError):
+                raise translate(reply) from reply
+        return [shard for shard, reply in zip(written, replies, strict=True) if reply]
+
+    def note(self, found: Mapping[int, Mark]) -> None:
+        """To PostgreSQL, after Redis: so the tick there is never behind."""
+        if not found:
+            return
         added = insert(marks).values(
             [
                 {"shard": shard, "incarnation": mark.incarnation, "tick": mark.tick}

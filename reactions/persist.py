@@ -253,7 +253,7 @@ class Persister:
         for claim in claims:
             if claim.shard not in ours:
                 for post in claim.posts:
-                    self._cache.forget(post.post_id)
+                    self._cache.drop(post.post_id)
 
     def _settled(self, claim: Claim, post: ClaimedPost, batch: Batch) -> SettledPost:
         drop = 2 if post.post_id in batch.deleted else int(post.post_id in batch.refused)

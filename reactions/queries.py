@@ -236,18 +236,6 @@ class Queries:
         with self._database.transaction() as connection:
             return int(connection.scalar(select(func.max(posts_table.c.touched))) or 0)
 
-    def touched(self, since: int, shards: Sequence[int], limit: int = 50_000) -> list[int]:
-        """Posts of these shards that were touched since, the newest first."""
-        table = posts_table.c
-        wanted = (
-            select(table.post_id)
-            .where(table.touched >= since, (table.post_id % SHARDS).in_(list(shards)))
-            .order_by(table.touched.desc())
-            .limit(limit)
-        )
-        with self._database.transaction() as connection:
-            return list(connection.scalars(wanted))
-
     def touched_before(
         self, before: int, since: int, shards: Sequence[int], limit: int
     ) -> dict[int, int]:

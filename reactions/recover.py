@@ -21,7 +21,7 @@ from reactions.load import Loader
 from reactions.marks import Loss, Mark, Marks, Rebuild, loss
 from reactions.outbox import Outbox
 from reactions.queries import Queries
-from reactions.settings import SHARDS, Settings
+from reactions.settings import MAX_ID, SHARDS, Settings
 from reactions.tables import TOUCHED_EVERY_US
 from reactions.users import Users
 
@@ -61,56 +61,72 @@ class Recovery:
         with self._duties.run("watch", WATCH_LEASE, quiet=True) as run:
             if run is None:
                 return None
-            in_redis, in_database = self._marks.in_redis(), self._marks.in_database()
+            read, in_database = self._marks.in_redis(), self._marks.in_database()
+            marks = {shard: Mark.read(written) for shard, written in read.items()}
             losses = {
-                shard: loss(in_redis[shard], in_database.get(shard)) for shard in range(SHARDS)
+                shard: what
+                for shard, mark in marks.items()
+                if (what := loss(mark, in_database.get(shard))) is not Loss.NONE
             }
             run.looked_at = SHARDS
-            if any(what is not Loss.NONE for what in losses.values()):
-                self._recover(losses, in_redis, run)
-            self._mark(losses, in_redis)  # last: a recovery that died before is done again
+            if losses:
+                read |= self._mark_first([shard for shard in losses if not read[shard]])
+                self._recover(losses, marks, run)
+            self._mark(losses, read, marks)  # last: a recovery that died before is done again
             return run if run.found else None
 
-    def _mark(self, losses: Mapping[int, Loss], in_redis: Mapping[int, Mark | None]) -> None:
+    def _mark_first(self, shards: Sequence[int]) -> dict[int, str]:
+        """Mark empty shards, with what is a loss still, so that another one is seen meanwhile."""
+        first = dict.fromkeys(shards, Mark(secrets.token_hex(8), 0))
+        ours = self._marks.replace(dict.fromkeys(shards, ""), first)
+        return {shard: str(first[shard]) for shard in ours}
+
+    def _mark(
+        self,
+        losses: Mapping[int, Loss],
+        read: Mapping[int, str],
+        marks: Mapping[int, Mark | None],
+    ) -> None:
+        """One tick further, or anew; a shard whose mark is gone by now is left to the next look."""
         now = int(self._outbox.now_us())
         incarnation = secrets.token_hex(8)
-        marks = {}
-        for shard, what in losses.items():
-            before = in_redis[shard] if what is Loss.NONE else None
-            marks[shard] = (
-                Mark(before.incarnation, before.tick + 1, now)
-                if before
-                else Mark(incarnation, 1, now)
-            )
-        lost = [shard for shard, what in losses.items() if what is not Loss.NONE]
-        if lost:
-            self._marks.set_rebuild(lost, self._pass(now - WORKING_SET_US))
-        self._marks.write(marks)
+        following = {}
+        for shard, before in marks.items():
+            if before and shard not in losses:
+                following[shard] = Mark(before.incarnation, before.tick + 1, now)
+            else:
+                following[shard] = Mark(incarnation, 1, now)
+        if losses:
+            self._marks.set_rebuild(list(losses), self._pass(now - WORKING_SET_US))
+        marked = self._marks.replace(read, following)
+        self._marks.note({shard: following[shard] for shard in marked})
 
     def _recover(
-        self, losses: Mapping[int, Loss], in_redis: Mapping[int, Mark | None], run: Run
+        self, losses: Mapping[int, Loss], marks: Mapping[int, Mark | None], run: Run
     ) -> None:
         """What cannot wait: versions, marks of deleted posts, and caches that are older."""
-        kinds = Counter(what for what in losses.values() if what is not Loss.NONE)
-        shards = [shard for shard, what in losses.items() if what is not Loss.NONE]
+        kinds, shards = Counter(losses.values()), list(losses)
         log.critical("Redis lost data: %s; recovering", dict(kinds))
         run.found.update(kinds)
         self._outbox.raise_clocks(shards, self._queries.newest_touched() + TOUCHED_EVERY_US)
         self._outbox.mark_deleted(self._queries.deleted_of(shards))
-        older = [shard for shard in shards if losses[shard] is Loss.OLDER]
+        older = [shard for shard, what in losses.items() if what is Loss.OLDER]
         if older:
-            since = min(mark.at_us for shard in older if (mark := in_redis[shard]))
+            since = min(mark.at_us for shard in older if (mark := marks[shard]))
             run.detail.append(f"{self._drop_older(older, since)} posts dropped")
         run.repaired = len(shards)
 
     def _drop_older(self, shards: Sequence[int], since_us: int) -> int:
         """Drop what is cached of posts touched since the snapshot, and of all users."""
-        posts = self._queries.touched(since_us - 2 * TOUCHED_EVERY_US, shards)
-        for post_id in posts:
-            self._cache.drop(post_id)
+        dropped, before = 0, MAX_ID
+        since = since_us - 2 * TOUCHED_EVERY_US
+        while posts := self._queries.touched_before(before, since, shards, 1_000):
+            for post_id in posts:
+                self._cache.drop(post_id)
+            dropped, before = dropped + len(posts), min(posts.values())
         # A user's shard says nothing of the posts: those of any shard may have changed since.
         self._users.forget_all()
-        return len(posts)
+        return dropped
 
     def rebuild(self, budget_s: float = BUDGET_S) -> Run | None:
         """Go on loading the working set, the most recently active posts first.

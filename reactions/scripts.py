@@ -128,6 +128,7 @@ RECENT = Script("recent", keys=3, include="buckets")
 DELETE = Script("delete", keys=14, include="buckets", frees=True)
 ADVANCE = Script("advance", keys=1, frees=True)
 RAISE_CLOCK = Script("raise_clock", keys=1)
+MARK = Script("mark", keys=1)
 SNAPSHOT = Script("snapshot", keys=12, include="buckets")
 
 ALL = (
@@ -149,6 +150,7 @@ ALL = (
     DELETE,
     ADVANCE,
     RAISE_CLOCK,
+    MARK,
     SNAPSHOT,
 )
 
@@ -463,6 +465,11 @@ def advance(user_id: int, step: str, following: str) -> Call:
 def raise_clock(shard: int, version: int) -> Call:
     """Reply: 1."""
     return RAISE_CLOCK.call((keys.outbox_clock(shard),), (version,))
+
+
+def mark(shard: int, read: str, written: str) -> Call:
+    """Reply: 1, or 0 when it is not what was read any more."""
+    return MARK.call((keys.outbox_mark(shard),), (read, written))
 
 
 def snapshot(post_id: int, token: str) -> Call:

@@ -477,3 +477,17 @@ def test_a_refresh_goes_on_where_it_was(
         assert run is not None
         positions.append((run.looked_at, Duties(sound.database).position("refresh")))
     assert positions == [(2, 4), (2, 6), (2, VIRAL), (0, 0)]
+
+
+def test_a_read_under_way_does_not_undo_a_repair(sound: Engine) -> None:
+    """It read before the repair, and installs after it."""
+    DAMAGE["a count in the database"][2](sound)
+    sound.cache.drop(VIRAL)
+    assert sound.cache.fence(VIRAL, "slow")
+    stale = sound.queries.counts([VIRAL])[VIRAL]
+    found = reconciler(sound).check([VIRAL], count_rows=True, yields=True)
+    assert found.decided == {}
+    reconciler(sound).repair([Difference(Kind.LEDGER, VIRAL, "")])
+    assert not sound.cache.install_counts(VIRAL, "slow", stale)[0]
+    assert sound.verify().found == {}
+    assert sound.cache.snapshots([VIRAL])[0].sampled

@@ -68,8 +68,8 @@ def test_what_the_marks_say(in_redis: Mark | None, in_database: Mark | None, wha
     assert loss(in_redis, in_database) is what
 
 
-@pytest.mark.parametrize("written", [b"", b"x", b"a|b|c", b"a|1", b"\xff|1|2|3"])
-def test_a_mark_that_is_none_is_a_loss(written: bytes) -> None:
+@pytest.mark.parametrize("written", ["", "x", "a|b|c", "a|1", "\ufffd|1|2|3"])
+def test_a_mark_that_is_none_is_a_loss(written: str) -> None:
     assert Mark.read(written) is None
 
 
@@ -262,7 +262,46 @@ def test_two_that_watch_do_not_take_each_other_for_a_loss(
 
 def small_marks(engine: Engine) -> list[Mark]:
     found = Marks(engine.client, engine.database).in_redis().values()
-    return [mark for mark in found if mark]
+    return [mark for written in found if (mark := Mark.read(written))]
+
+
+@pytest.mark.parametrize(
+    ("before", "when"),
+    [
+        *(("sound", when) for when in ("in_database", "replace", "note")),
+        *(("empty", when) for when in ("in_database", "replace", "note", "set_rebuild")),
+        *(("older", when) for when in ("in_database", "replace", "note", "set_rebuild")),
+    ],
+)
+def test_a_loss_while_it_looks_is_seen_by_the_next_look(
+    small: Engine, recovery: Recovery, monkeypatch: pytest.MonkeyPatch, when: str, before: str
+) -> None:
+    fill(small)
+    recovery.watch()
+    if before == "empty":
+        small.client.flushall()
+    elif before == "older":
+        snapshot = dump(small)
+        recovery.watch()
+        restore(small, snapshot)
+    method = getattr(Marks, when)
+
+    def then_lose(marks: Marks, *arguments: object) -> object:
+        done = method(marks, *arguments)
+        small.client.flushall()
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Marks, when, then_lose)
+        first = recovery.watch()
+    found = [run.found for run in (first, recovery.watch()) if run]
+    assert found[-1] == {Loss.EMPTY: 100}
+    with pytest.raises(PostDeleted):
+        small.reactions.react(1, DELETED, "like")
+    assert recovery.watch() is None
+    while recovery.unfinished():
+        recovery.rebuild()
+    assert small.cache.lacking([REGULAR, VIRAL]) == []
 
 
 def test_a_read_while_a_batch_is_under_way_does_not_keep_what_was_before(

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from reactions import keys
 from reactions.duties import Duties
 from reactions.model import PostTier, Tier
+from reactions.patrol import Patrol
 from reactions.virality import Virality
 from tests.conftest import Engine, make_engine
 from tests.integration.reading import react, shrink
@@ -146,3 +147,29 @@ def test_it_is_recorded(early: Engine, virality: Virality) -> None:
     assert (total.duty, total.runs, total.kinds) == ("virality", 1, {"calm": 1})
     assert total.succeeded_at is not None
     assert Duties(early.database).last()["virality"].detail == "calm 1; post 1042: 40 reactions"
+
+
+def test_a_load_under_way_does_not_flag_one_that_was_let_go(
+    early: Engine, virality: Virality
+) -> None:
+    rise(early)
+    calm(early)
+    assert early.cache.fence(POST, "slow")
+    virality.watch()
+    newest = [(user, 1) for user in (40, 39, 38, 37, 36)]
+    assert not early.cache.install_sample(POST, "slow", total=40, newest=newest)
+    assert early.cache.snapshots([POST])[0].complete
+    assert early.verify().found == {}
+
+
+@pytest.mark.parametrize("lost", ["reactions", "recent", "viral"])
+def test_a_refresh_leaves_it_on_its_way(early: Engine, lost: str) -> None:
+    rise(early)
+    early.client.delete(f"post:{{42}}:{POST}:{lost}")
+    run = Patrol(early.client, early.database, early.settings).refresh()
+    assert run is not None
+    assert run.repaired == 1
+    (snapshot,) = early.cache.snapshots([POST])
+    assert snapshot.rising == snapshot.sampled == (lost != "viral")
+    assert snapshot.complete == (lost == "viral")  # without its flag it is a regular post again
+    assert early.verify().found == {}

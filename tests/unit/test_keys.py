@@ -138,6 +138,7 @@ def test_calls_stay_in_their_slot_and_bring_their_keys(user_id: int, post_id: in
         scripts.collect(post_id, "t", True, 1, [user_id]),
         scripts.delete(post_id),
         scripts.snapshot(post_id, "t"),
+        scripts.mark(shard, "", "new"),
     ]
     of_users = [
         scripts.remember(1, 1, {user_id: [(post_id, 1)]}),
