@@ -22,12 +22,15 @@ from reactions.tables import reactions as reactions_table
 
 _row, _audit, _count = reactions_table.c, audits.c, reaction_counts.c
 
-# Posts whose counts differ from their rows, in one snapshot.
+# Posts whose counts differ from their rows, in one snapshot. No more rows of a post are counted
+# than it may have to be small: one with more differs, whatever the counts table says.
 _SUSPECTS = text("""
 SELECT DISTINCT post_id
 FROM (
-    SELECT post_id, reaction, count(*) AS rows FROM reactions
-    WHERE post_id = ANY (CAST(:posts AS bigint[])) GROUP BY post_id, reaction
+    SELECT post_id, reaction, count(*) AS rows
+    FROM unnest(CAST(:posts AS bigint[])) AS wanted (post_id) CROSS JOIN LATERAL (
+        SELECT reaction FROM reactions AS r WHERE r.post_id = wanted.post_id LIMIT :most
+    ) AS found GROUP BY post_id, reaction
 ) AS tally FULL JOIN (
     SELECT post_id, reaction, count FROM reaction_counts
     WHERE post_id = ANY (CAST(:posts AS bigint[]))
@@ -60,10 +63,11 @@ class Audits:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def suspects(self, post_ids: Sequence[int]) -> list[int]:
-        """Of these posts, of few rows each, those whose counts differ; one query."""
+    def suspects(self, post_ids: Sequence[int], most: int) -> list[int]:
+        """Of these posts, of up to ``most`` rows each, those whose counts differ; one query."""
         with self._database.transaction() as connection:
-            return list(connection.scalars(_SUSPECTS, {"posts": array(post_ids)}))
+            values = {"posts": array(post_ids), "most": most + 1}
+            return list(connection.scalars(_SUSPECTS, values))
 
     def unfinished(self) -> list[int]:
         """Posts whose audit has begun."""

@@ -114,7 +114,7 @@ class Patrol:
                 large = [post_id for post_id, rows in sizes.items() if rows > SLICE]
                 small = [post_id for post_id in sizes if post_id not in large]
                 run.looked_at += sum(sizes[post_id] for post_id in small)
-                for post_id in sorted([*self._audits.suspects(small), *large]):
+                for post_id in sorted([*self._audits.suspects(small, SLICE), *large]):
                     if not self._audit_post(post_id, deadline, run):
                         self._duties.move("audit", post_id)  # one that is unfinished goes first
                         return run

@@ -257,11 +257,14 @@ class Queries:
         with self._database.transaction() as connection:
             return dict(connection.execute(wanted).all())
 
-    def deleted_of(self, shards: Sequence[int]) -> dict[int, bool]:
-        """Deleted posts of these shards -> whether all of their rows are erased."""
+    def deleted_of(self, shards: Sequence[int], after: int, limit: int) -> dict[int, bool]:
+        """The next deleted posts of these shards, by id -> whether all their rows are erased."""
         table = deleted_posts.c
-        wanted = select(table.post_id, table.erased).where(
-            (table.post_id % SHARDS).in_(list(shards))
+        wanted = (
+            select(table.post_id, table.erased)
+            .where((table.post_id % SHARDS).in_(list(shards)), table.post_id > after)
+            .order_by(table.post_id)
+            .limit(limit)
         )
         with self._database.transaction() as connection:
             return dict(connection.execute(wanted).all())

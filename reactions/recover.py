@@ -34,6 +34,9 @@ so a rebuild takes at most half of one connection."""
 BUDGET_S = 4.0
 """How long one call rebuilds: below the interval of its task, so it never takes a worker over."""
 
+PAGE = 1_000
+"""Posts marked as deleted, or dropped, after one query."""
+
 AGAIN_US = 2_000_000
 """After a pass that took longer than this, another one loads what was touched meanwhile."""
 
@@ -109,7 +112,10 @@ class Recovery:
         log.critical("Redis lost data: %s; recovering", dict(kinds))
         run.found.update(kinds)
         self._outbox.raise_clocks(shards, self._queries.newest_touched() + TOUCHED_EVERY_US)
-        self._outbox.mark_deleted(self._queries.deleted_of(shards))
+        after = 0
+        while deleted := self._queries.deleted_of(shards, after, PAGE):
+            self._outbox.mark_deleted(deleted)
+            after = max(deleted)
         older = [shard for shard, what in losses.items() if what is Loss.OLDER]
         if older:
             since = min(mark.at_us for shard in older if (mark := marks[shard]))
@@ -120,7 +126,7 @@ class Recovery:
         """Drop what is cached of posts touched since the snapshot, and of all users."""
         dropped, before = 0, MAX_ID
         since = since_us - 2 * TOUCHED_EVERY_US
-        while posts := self._queries.touched_before(before, since, shards, 1_000):
+        while posts := self._queries.touched_before(before, since, shards, PAGE):
             for post_id in posts:
                 self._cache.drop(post_id)
             dropped, before = dropped + len(posts), min(posts.values())

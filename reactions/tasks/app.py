@@ -12,6 +12,7 @@ from reactions.broker import make_app
 from reactions.cache import Cache
 from reactions.client import Client, connect
 from reactions.database import Database
+from reactions.duties import Duties
 from reactions.erase import Eraser
 from reactions.load import Loader
 from reactions.outbox import Outbox
@@ -65,6 +66,12 @@ def eraser() -> Eraser:
 
 
 @cache
+def duties() -> Duties:
+    """One for each worker process."""
+    return Duties(database())
+
+
+@cache
 def patrol() -> Patrol:
     """One for each worker process."""
     return Patrol(client(), database(), settings)
@@ -95,6 +102,7 @@ _PER_PROCESS = (
     persister,
     loader,
     eraser,
+    duties,
     patrol,
     recovery,
     virality,

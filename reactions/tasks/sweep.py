@@ -6,15 +6,28 @@ The outbox is the truth, and this reads it.
 
 from __future__ import annotations
 
+import contextlib
+from collections import Counter
 from datetime import timedelta
 
-from reactions.tasks.app import app, outbox, settings
+from cachetools import TTLCache
+
+from reactions.errors import ReactionsUnavailable
+from reactions.settings import SHARDS
+from reactions.tasks.app import app, duties, outbox, settings
 from reactions.tasks.drain import drain
 
 GROUP = 25
 """Shards in one message: four messages at most, so that four worker processes may share them."""
 
 INTERVAL = timedelta(seconds=settings.sweep_interval_s)
+
+RECORD_EVERY_S = 60.0
+"""How often a worker process records its sweeps: they are to go on without PostgreSQL."""
+
+_recorded: TTLCache[bool, bool] = TTLCache(1, RECORD_EVERY_S)
+_since: Counter[str] = Counter()
+"""Sweeps, and overdue shards that they found, since the last record."""
 
 app.conf.beat_schedule["sweep"] = {
     "task": "reactions.sweep",
@@ -34,3 +47,17 @@ def sweep() -> None:
             kwargs={"shards": overdue[start : start + GROUP]},
             expires=INTERVAL.total_seconds() * 5,
         )
+    _since.update(sweeps=1, overdue=len(overdue))
+    if not _recorded:
+        _recorded[True] = True
+        with contextlib.suppress(ReactionsUnavailable):
+            _record()
+
+
+def _record() -> None:
+    with duties().run("sweep", quiet=True) as run:
+        if run is not None:
+            run.looked_at = SHARDS * _since["sweeps"]
+            run.repaired = _since["overdue"]
+            run.found.update({"overdue": run.repaired} if run.repaired else {})
+            _since.clear()

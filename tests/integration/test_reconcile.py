@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import event, text
 
 from reactions import keys
+from reactions.audits import Audits
 from reactions.buckets import bucket_of
 from reactions.compare import Difference, Kind
 from reactions.duties import Duties
@@ -246,8 +247,6 @@ def test_a_look_at_a_large_post_reads_no_more_than_its_newest(sound: Engine) -> 
 
 
 def test_an_audit_over_many_slices_is_exact_under_live_drains(sound: Engine) -> None:
-    from reactions.audits import Audits
-
     audits, client = Audits(sound.database), sound.reactions
     client.react_many((user, 5042, "like") for user in range(1, 400))
     sound.drain()
@@ -491,3 +490,17 @@ def test_a_read_under_way_does_not_undo_a_repair(sound: Engine) -> None:
     assert not sound.cache.install_counts(VIRAL, "slow", stale)[0]
     assert sound.verify().found == {}
     assert sound.cache.snapshots([VIRAL])[0].sampled
+
+
+def test_an_audit_never_counts_a_large_post_at_once(
+    sound: Engine, patrol: Patrol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the counts table, which lost its counts, says that it is a small one."""
+    monkeypatch.setattr("reactions.patrol.SLICE", 6)
+    _sql(sound, "DELETE FROM reaction_counts WHERE post_id = 1142")
+    assert Audits(sound.database).suspects([REGULAR, VIRAL, COLD], 6) == [VIRAL]
+    run = patrol.audit()
+    assert run is not None
+    assert run.found[Kind.LEDGER] == 2
+    assert sound.queries.counts([VIRAL]) == {VIRAL: {1: 6, 2: 6}}
+    assert sound.verify().found == {}
