@@ -145,17 +145,17 @@ def test_verify_finds_drift_of_each_kind(up: Up) -> None:
     wait_until(lambda: last_line(reactions("verify", "--json", **up.env))["pending"] == 0)
 
     client.hincrby("post:{77}:777:reaction_counts", "1", 5)
-    _drifts(up, "drifted_counts_redis")
+    _drifts(up, "counts")
     client.hincrby("post:{77}:777:reaction_counts", "1", -5)
 
     with engine.begin() as connection:
         connection.execute(text("UPDATE reaction_counts SET count = 9 WHERE post_id = 777"))
-    _drifts(up, "drifted_counts_database")
+    _drifts(up, "ledger")
     with engine.begin() as connection:
         connection.execute(text("UPDATE reaction_counts SET count = 1 WHERE post_id = 777"))
 
     client.hset("post:{77}:777:reactions", mapping={"0": 1, "5": 3})
-    _drifts(up, "drifted_hashes")
+    _drifts(up, "hash")
     client.delete("post:{77}:777:reactions")
     assert reactions("verify", **up.env).returncode == 0
     client.close()
@@ -171,11 +171,13 @@ def _one_line(up: Up) -> Path:
 def _drifts(up: Up, kind: str) -> None:
     result = reactions("verify", "--json", **up.env)
     assert result.returncode == 1
-    assert last_line(result)[kind] == 1
+    assert last_line(result)["found"][kind] == 1
     assert "post 777" in result.stderr
 
 
 def test_a_stopped_stack_picks_up_its_data_again(up: Up, folder: Path) -> None:
+    reactions("replay", str(_one_line(up)), **up.env)
+    wait_until(lambda: last_line(reactions("verify", "--json", **up.env))["pending"] == 0)
     before = last_line(reactions("verify", "--json", **up.env))
     assert up.stop(signal.SIGTERM) in (0, 143)
     assert not processes_of(str(folder))
