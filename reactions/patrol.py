@@ -21,7 +21,7 @@ from reactions.settings import MAX_ID, Settings
 CHUNK = 100
 """Posts compared together."""
 
-BUDGET_S = 20.0
+BUDGET_S = 5.0
 """How long one run of a duty works; what is left is found by the next."""
 
 RECORDS_DAYS = 30

@@ -27,6 +27,12 @@ from reactions.settings import Settings
 from reactions.ttl import Ttl
 from reactions.users import Users
 
+FILL_S = 0.2
+"""How long a drain loads samples, before it goes on with what is pending."""
+
+HOT_TOGETHER_S = 2.0
+"""How often one worker process has a transaction for hot posts."""
+
 HOT_NOTED_S = 60.0
 """How often one worker process notes that a post is hot."""
 
@@ -92,6 +98,8 @@ class Persister:
         self._ttl = Ttl(settings)
         self._settings = settings
         self._hot: TTLCache[int, bool] = TTLCache(10_000, HOT_NOTED_S)
+        self._tiers: dict[int, PostTier] = {}
+        self._note_at = 0.0
         self._registered = False
 
     def drain(self, shards: Iterable[int], tokens: Mapping[int, str] | None = None) -> Drained:
@@ -266,11 +274,24 @@ class Persister:
             dict.fromkeys(codes, 0) | dict(batch.counts[post.post_id]),
         )
 
+    def _fill_samples(self, samples: Mapping[int, str], batch: Batch) -> int:
+        """Those for which there is time; the next settlement of the others asks for them again."""
+        loaded, left = 0, dict(samples)
+        deadline = time.monotonic() + FILL_S
+        while left and time.monotonic() < deadline:
+            post_id, token = left.popitem()
+            loaded += self._loader.sample(post_id, token, sum(batch.counts[post_id].values()))
+        self._cache.release(list(left))
+        return loaded
+
     def _note_tiers(
         self, settled: Sequence[tuple[Claim, Settled]], posts: Sequence[SettledPost]
     ) -> None:
-        """Note for the duties which posts changed their tier; lost, reconciliation notes it."""
-        tiers: dict[int, PostTier] = {}
+        """Note for the duties which posts changed their tier; lost, reconciliation notes it.
+
+        That posts are hot may wait for a later drain.
+        """
+        tiers = self._tiers
         for post in posts:
             if post.hot and post.post_id not in self._hot and not post.drop:
                 self._hot[post.post_id] = True
@@ -280,7 +301,10 @@ class Persister:
             tiers.update(dict.fromkeys(answer.promoted, PostTier.VIRAL))
             tiers.update(dict.fromkeys(answer.demoted, PostTier.REGULAR))
             tiers.update(dict.fromkeys(answer.rising, PostTier.RISING))
-        if tiers:
+        urgent = any(tier is not PostTier.HOT for tier in tiers.values())
+        if tiers and (urgent or time.monotonic() > self._note_at):
+            self._tiers = {}
+            self._note_at = time.monotonic() + HOT_TOGETHER_S
             try:
                 self._ledger.note_tiers(tiers, max(claim.claimed_at for claim, _ in settled))
             except ReactionsUnavailable as error:
@@ -301,8 +325,6 @@ class Persister:
             self._cache.release([post_id for post_id in hashes if post_id not in chosen])
             self._cache.grow([post for _, answer in settled for post in answer.grows])
             done.loaded += self._loader.hashes(chosen)
-            for post_id, token in samples.items():
-                total = sum(batch.counts[post_id].values())
-                done.loaded += self._loader.sample(post_id, token, total)
+            done.loaded += self._fill_samples(samples, batch)
         except ReactionsUnavailable as error:
             log.info("%d posts not cached: %s", len(chosen) + len(samples), error)
