@@ -17,7 +17,6 @@ from typing import Any
 import click
 from redis import Redis
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from reactions.embedded import VALKEY_OPTIONS, Postgres, Valkey, remove
 from reactions.errors import StackError
@@ -118,26 +117,6 @@ def machine() -> dict[str, Any]:
 def settings_with(**values: Any) -> Settings:  # noqa: ANN401 - as Settings takes them
     """Settings whose broker is nobody's unless one is given."""
     return Settings(**{"broker_url": DEAD_BROKER, **values})
-
-
-@contextmanager
-def progress() -> Iterator[Show]:
-    """A bar for each phase, on the terminal only."""
-    with Progress(
-        TextColumn("{task.description:>36}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=err,
-    ) as bars:
-        tasks: dict[str, Any] = {}
-
-        def show(phase: str, done: int, total: int) -> None:
-            if phase not in tasks:
-                tasks[phase] = bars.add_task(phase, total=max(1, total))
-            bars.update(tasks[phase], completed=done, total=max(1, total))
-
-        yield show
 
 
 def meet(barrier: Any, results: Any) -> None:  # noqa: ANN401 - multiprocessing has no public types

@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from benchmarks import common, large_post, rebuild
+from reactions.console import bars
 
 GOAL_MS = 50.0
 
@@ -115,7 +116,7 @@ def main(
     common.quiet_logs()
     parts: Sequence[str] = [only] if only else PARTS
     figures: dict[str, Any] = {"machine": common.machine()}
-    with common.progress() as show:
+    with bars(36) as show:
         if "large" in parts:
             figures["large"] = large_post.run(rows, workers, show)
         if "rebuild" in parts:

@@ -30,6 +30,7 @@ from benchmarks import common
 from benchmarks.common import Show, spread_id
 from reactions import buckets, keys, scripts
 from reactions.cache import Cache
+from reactions.console import bars
 from reactions.database import Database
 from reactions.hot import Hot
 from reactions.load import Loader
@@ -701,7 +702,7 @@ def main(
         budget,
         step,
     )
-    with common.progress() as show:
+    with bars(36) as show:
         figures = measure(plan, show)
     print_tables(figures, as_markdown)
     if plots is not None:

@@ -38,6 +38,7 @@ from benchmarks.common import Show, quantiles, spread_id
 from reactions.api import Reactions
 from reactions.cache import Cache
 from reactions.client import connect
+from reactions.console import bars
 from reactions.database import Database
 from reactions.load import Loader
 from reactions.outbox import Outbox
@@ -734,7 +735,7 @@ def main(
         readers=readers,
         trace=trace.resolve() if trace else None,
     )
-    with common.progress() as show:
+    with bars(36) as show:
         figures = run(world, Plan(calls, writes, processes, threads), workers, show)
     print_tables(figures, as_markdown)
     common.finish(figures, as_json)

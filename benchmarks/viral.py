@@ -27,6 +27,7 @@ from benchmarks.common import Show, quantiles, spread_id
 from benchmarks.slowness import SlowLog
 from reactions import buckets, keys
 from reactions.api import Reactions
+from reactions.console import bars
 from reactions.database import Database
 from reactions.outbox import Outbox
 from reactions.settings import SAMPLE, Settings
@@ -522,7 +523,7 @@ def main(
     """Let one post go viral on a system of its own, and look whether anything gets lost."""
     common.quiet_logs()
     plan = Plan(users, writers, batch, churn, bits, threshold)
-    with common.progress() as show:
+    with bars(36) as show:
         figures = run(plan, workers, show)
     print_tables(figures, as_markdown)
     common.finish(figures, as_json)

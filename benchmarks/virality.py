@@ -24,6 +24,7 @@ import click
 from benchmarks import common
 from benchmarks.common import Show
 from reactions.client import connect
+from reactions.console import bars
 from reactions.database import Database
 from reactions.hot import Hot
 from reactions.migrate import migrate
@@ -412,7 +413,7 @@ def main(
 ) -> None:
     """Replay TRACE, and look how long ahead posts that become viral are noticed."""
     common.quiet_logs()
-    with common.progress() as show:
+    with bars(36) as show:
         found = [run(trace.resolve(), t, step, item, horizon, show) for t in thresholds]
     print_tables(found, as_markdown)
     common.finish({"machine": common.machine(), "step_s": step, "thresholds": found}, as_json)

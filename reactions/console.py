@@ -37,21 +37,21 @@ as_json = click.option(
 
 
 @contextmanager
-def bars() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each phase, on the terminal only."""
+def bars(width: int = 16) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each phase, on the terminal only; ``width`` of the names of phases."""
     with Progress(
-        TextColumn("{task.description:>16}"),
+        TextColumn(f"{{task.description:>{width}}}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         console=err,
-    ) as bars:
+    ) as shown:
         tasks: dict[str, Any] = {}
 
         def show(phase: str, done: int, total: int) -> None:
             if phase not in tasks:
-                tasks[phase] = bars.add_task(phase, total=max(1, total))
-            bars.update(tasks[phase], completed=done, total=max(1, total))
+                tasks[phase] = shown.add_task(phase, total=max(1, total))
+            shown.update(tasks[phase], completed=done, total=max(1, total))
 
         yield show
 
