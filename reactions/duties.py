@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import time
 from collections import Counter
@@ -16,8 +15,6 @@ from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from reactions.database import Database
 from reactions.tables import duties, findings, runs
-
-log = logging.getLogger(__name__)
 
 DETAILS = 10
 """Differences that a record has in words."""

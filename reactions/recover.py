@@ -1,6 +1,6 @@
 """After a loss of Redis: notices it, keeps what must not be wrong from being wrong, and rebuilds.
 
-Reads and writes go on meanwhile, and are right: every cache is loaded under the fence. What Redis
+Reads and writes go on meanwhile: every cache is loaded under the fence. What Redis
 held of reactions that were not in PostgreSQL yet is lost; nothing else is.
 """
 

@@ -7,7 +7,6 @@ on any more; that is looked for here.
 
 from __future__ import annotations
 
-import logging
 import math
 from dataclasses import dataclass
 
@@ -21,8 +20,6 @@ from reactions.model import PostTier
 from reactions.outbox import Outbox
 from reactions.queries import Queries
 from reactions.settings import Settings
-
-log = logging.getLogger(__name__)
 
 MOST = 1_000
 """Posts on their way that are looked at in one run."""
