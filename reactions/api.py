@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from reactions.client import connect
+from reactions.errors import InvalidArgument
 from reactions.hot import Hot
 from reactions.model import Counts, Outcome, Page, Reacted, Reactor, RelayStats, Summary
 from reactions.relay import Relay
@@ -33,18 +34,23 @@ class Reactions:
     settings are given.
 
     Raises:
+        InvalidArgument: ``settings`` are none.
         InvalidSettings: the configuration cannot be used.
         ReactionsUnavailable: no node of the cluster answers.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self.settings = settings or Settings.from_env()
+        if settings is not None and not issubclass(type(settings), Settings):
+            raise InvalidArgument(
+                "settings", "Settings, or None for those of the environment", settings
+            )
+        self.settings = Settings.from_env() if settings is None else settings
         self._client = connect(self.settings)
         self._relay = Relay(self.settings)
         self._writer = Writer(Hot(self._client, self.settings), self._relay, self.settings)
         self._reader: tuple[int, Database, Reader] | None = None
 
-    def react(self, user_id: int, post_id: int, reaction: str) -> Outcome:
+    def react(self, user_id: int, post_id: int, reaction: str, *, replicas: int = 0) -> Outcome:
         """Give a post a user's reaction, in place of an earlier one.
 
         One round trip to Redis, whatever the post's size; never PostgreSQL, never the broker.
@@ -54,26 +60,33 @@ class Reactions:
             user_id: 1 to 2^63-1.
             post_id: 1 to 2^63-1.
             reaction: one of the configured types.
+            replicas: 0 to 10; returns once so many replicas of the shard's primary have it, in the
+                same round trip, so that it outlives the primary and its disk.
 
         Raises:
             InvalidArgument: an argument is refused; nothing was sent.
+            NotReplicated: recorded, but too few replicas had it within replica_timeout_s.
+            PostDeleted: the post was deleted.
             ReactionsUnavailable: Redis did not answer within redis_timeout_s, or refuses.
         """
-        return self._writer.react(user_id, post_id, reaction)
+        return self._writer.react(user_id, post_id, reaction, replicas)
 
-    def unreact(self, user_id: int, post_id: int) -> Outcome:
+    def unreact(self, user_id: int, post_id: int, *, replicas: int = 0) -> Outcome:
         """Take a user's reaction off a post. As ``react`` in cost and errors.
 
         ``unchanged`` when there was none, ``accepted`` when that could not be known.
         """
-        return self._writer.unreact(user_id, post_id)
+        return self._writer.unreact(user_id, post_id, replicas)
 
-    def react_many(self, items: Iterable[tuple[int, int, str | None]]) -> list[Outcome]:
+    def react_many(
+        self, items: Iterable[tuple[int, int, str | None]], *, replicas: int = 0
+    ) -> list[Outcome]:
         """Many reactions in one pipeline: one round trip for each Redis node.
 
         Args:
             items: (user_id, post_id, reaction) each, None for a reaction to remove it; at most
                 batch_limit of them. All are checked before anything is sent.
+            replicas: as of ``react``; on a cluster, nodes are then asked one after the other.
 
         Returns:
             One outcome an item, in order.
@@ -81,9 +94,11 @@ class Reactions:
         Raises:
             InvalidArgument: an item is refused; nothing was sent.
             BatchInterrupted: some items were not acknowledged; its ``outcomes`` says which.
+            NotReplicated: all are recorded, but too few replicas had them in time.
+            PostDeleted: some posts were deleted; all other items are recorded.
             ReactionsUnavailable: the connection failed; any of the items may have been recorded.
         """
-        return self._writer.react_many(items)
+        return self._writer.react_many(items, replicas)
 
     def counts(self, post_id: int) -> Counts:
         """A post's reactions by type: every configured type, never negative; zeros when deleted.
@@ -116,7 +131,8 @@ class Reactions:
             ReactionsUnavailable: Redis.
         """
         posts = check_posts(post_ids, SUMMARIES_MOST)
-        return self._reads().summaries(posts, _user(user_id)) if posts else []
+        user = _user(user_id)
+        return self._reads().summaries(posts, user) if posts else []
 
     def reaction_of(self, user_id: int, post_id: int) -> str | None:
         """A user's reaction on a post, None for none: always the last one that was acknowledged.

@@ -23,7 +23,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from reactions.errors import ReactionsError, ReactionsUnavailable, ScriptError
+from reactions.errors import InvalidSettings, ReactionsError, ReactionsUnavailable, ScriptError
 from reactions.settings import Settings
 
 Client: TypeAlias = "Redis | RedisCluster"
@@ -39,16 +39,27 @@ _REFUSALS = (
     "NOREPLICAS",
     "BUSY",
     "TRYAGAIN",
+    "UNBLOCKED",  # a primary that became a replica while it was waited for
     "NOAUTH",
     "NOPERM",
     "WRONGPASS",
 )
+# In a script, a server says it in words: Redis 7.2 and Valkey, then Redis 7.0.
+_DENIED = ("ACL failure in script", "The user executing the script can't")
+
+
+FULL = (
+    "its memory is full: drains make room, so see that workers and PostgreSQL keep up,"
+    " or raise maxmemory"
+)
+"""What is to be done where writes are refused because maxmemory is reached."""
 
 
 def connect(settings: Settings) -> Client:
     """A client with bounded waits; it connects at the first command and survives a fork.
 
     One of a cluster asks for the slots here already, and may raise ReactionsUnavailable.
+    InvalidSettings where redis_url has an unknown option.
 
     A connection that breaks is tried once more at once (a restarted server leaves dead ones in the
     pool); a time-out is not, so that a call is bounded by the configured time.
@@ -64,13 +75,21 @@ def connect(settings: Settings) -> Client:
                 socket_connect_timeout=settings.redis_timeout_s,
                 retry=retry,
             )
-    return Redis.from_url(
-        url,
-        socket_timeout=settings.redis_timeout_s,
-        socket_connect_timeout=settings.redis_timeout_s,
-        socket_keepalive=True,
-        retry=retry,
-    )
+    try:
+        client = Redis.from_url(
+            url,
+            socket_timeout=settings.redis_timeout_s,
+            socket_connect_timeout=settings.redis_timeout_s,
+            socket_keepalive=True,
+            retry=retry,
+        )
+        pool = client.connection_pool
+        pool.connection_class(**pool.connection_kwargs)  # would fail at the first command else
+    except (ValueError, TypeError):  # without its text: it may have a part of the URL
+        raise InvalidSettings(
+            "redis_url has an option after ? that redis-py does not take"
+        ) from None
+    return client
 
 
 # What redis-py raises; its cluster has a base of its own.
@@ -85,14 +104,34 @@ def translate(error: Exception) -> ReactionsError:
     if isinstance(error, RedisTimeoutError):
         return ReactionsUnavailable("redis", f"Redis did not answer within redis_timeout_s: {text}")
     if isinstance(error, RedisConnectionError | RedisClusterException):
-        return ReactionsUnavailable("redis", f"Redis is not reachable at redis_url: {text}")
+        return ReactionsUnavailable(
+            "redis", f"Redis is not reachable at redis_url: {text}{_advice(text)}"
+        )
     if isinstance(error, MovedError | AskError):
         return ReactionsUnavailable(
             "redis", f"redis_url names a node of a cluster, set redis_cluster: {text}"
         )
     if isinstance(error, ResponseError) and refuses(error):
-        return ReactionsUnavailable("redis", f"Redis refuses to serve: {text}")
+        advice = f"; {FULL}" if is_full(error) else ""
+        return ReactionsUnavailable("redis", f"Redis refuses to serve: {text}{advice}")
     return ScriptError(text)
+
+
+def _advice(text: str) -> str:
+    """What to do about TLS, where the message does not say it."""
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return "; its ssl_ca_certs is to name the server's CA, its host that of the certificate"
+    if "reset by peer" in text or "closed by server" in text:
+        return "; where the server wants TLS, redis_url begins with rediss://"
+    return ""
+
+
+def is_full(error: Exception) -> bool:
+    """Whether the server refuses to write because maxmemory is reached."""
+    return type(error).__name__ == "OutOfMemoryError" or "OOM" in (
+        getattr(error, "status_code", None),
+        str(error).removeprefix("-")[:3],
+    )
 
 
 def refuses(error: ResponseError) -> bool:
@@ -103,6 +142,7 @@ def refuses(error: ResponseError) -> bool:
     return (
         code in _REFUSALS
         or text.startswith(_REFUSALS)
+        or any(denied in text for denied in _DENIED)
         or type(error).__name__
         in {
             "OutOfMemoryError",
@@ -113,6 +153,21 @@ def refuses(error: ResponseError) -> bool:
             "TryAgainError",
         }
     )
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Run a block that reads numbers out of replies; what is none was written by another hand.
+
+    Raises:
+        ScriptError: a reply holds something else.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
+        raise ScriptError(
+            f"a key holds what this version cannot read: {str(error)[:100]}"
+        ) from None
 
 
 @contextmanager

@@ -32,19 +32,19 @@ def default_client() -> Reactions:
     return _client
 
 
-def react(user_id: int, post_id: int, reaction: str) -> Outcome:
+def react(user_id: int, post_id: int, reaction: str, *, replicas: int = 0) -> Outcome:
     """``Reactions.react`` on the default client."""
-    return default_client().react(user_id, post_id, reaction)
+    return default_client().react(user_id, post_id, reaction, replicas=replicas)
 
 
-def unreact(user_id: int, post_id: int) -> Outcome:
+def unreact(user_id: int, post_id: int, *, replicas: int = 0) -> Outcome:
     """``Reactions.unreact`` on the default client."""
-    return default_client().unreact(user_id, post_id)
+    return default_client().unreact(user_id, post_id, replicas=replicas)
 
 
-def react_many(items: Iterable[tuple[int, int, str | None]]) -> list[Outcome]:
+def react_many(items: Iterable[tuple[int, int, str | None]], *, replicas: int = 0) -> list[Outcome]:
     """``Reactions.react_many`` on the default client."""
-    return default_client().react_many(items)
+    return default_client().react_many(items, replicas=replicas)
 
 
 def counts(post_id: int) -> Counts:

@@ -40,12 +40,19 @@ class InvalidArgument(ReactionsError, ValueError):
 
 
 def _shown(value: object) -> str:
-    """A value for a message: a hostile one must neither flood a log nor break the error."""
+    """A value for a message: a hostile one must not flood or forge a log, nor break the error."""
     try:
-        text = reprlib.repr(value)
+        # What a repr returns may be a subclass of str, with methods of its own.
+        text = str.__str__(reprlib.repr(value))
     except Exception:  # noqa: BLE001 - also of an int with more digits than Python prints
         text = "something without a repr"
-    return f"{text[:57] + '...' if len(text) > 60 else text} ({type(value).__name__})"
+    return f"{short(text)} ({short(type.__dict__['__name__'].__get__(type(value)))})"
+
+
+def short(text: str, most: int = 60) -> str:
+    """At most this many characters, all of one line."""
+    text = f"{text[: most - 3]}..." if len(text) > most else text
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 class InvalidSettings(ReactionsError, ValueError):
@@ -71,14 +78,42 @@ class BatchInterrupted(ReactionsUnavailable):
     """A ``react_many`` was recorded in part.
 
     Attributes:
-        outcomes: one entry an item, in order; None where no acknowledgement came back.
-            Calling again with those items is safe.
+        outcomes: one entry an item, in order; None where no acknowledgement came back, or not of
+            as many ``replicas`` as wanted. Calling again with those items is safe.
     """
 
     def __init__(self, reason: str, outcomes: Sequence[Outcome | None]) -> None:
         self.outcomes = tuple(outcomes)
         acknowledged = sum(1 for outcome in outcomes if outcome is not None)
         super().__init__("redis", f"{reason}; {acknowledged} of {len(outcomes)} were acknowledged")
+
+
+class NotReplicated(ReactionsError):
+    """Recorded, but fewer replicas than wanted had it within replica_timeout_s.
+
+    It holds as long as the primary keeps its data, as without ``replicas``. Calling again is safe,
+    and waits again.
+
+    Attributes:
+        outcomes: of a ``react_many``, one entry an item, in order, None for those on deleted posts;
+            of a single call, its one.
+        wanted: replicas that were asked for.
+        confirmed: replicas that had all of it; on a cluster, of the node with the fewest.
+    """
+
+    def __init__(self, outcomes: Sequence[Outcome | None], wanted: int, confirmed: int) -> None:
+        self.outcomes = tuple(outcomes)
+        self.wanted = wanted
+        self.confirmed = confirmed
+        super().__init__(
+            f"recorded, but {confirmed} of {wanted} replicas had it within replica_timeout_s;"
+            " calling again is safe"
+        )
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """Of a single call."""
+        return self.outcomes[0]
 
 
 class ReadInterrupted(ReactionsUnavailable):

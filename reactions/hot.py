@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from redis.exceptions import RedisError
 
 from reactions import keys, scripts
 from reactions.client import Client, translated
+from reactions.replicas import run_confirmed
 from reactions.scripts import Reacted
 from reactions.settings import Settings
 
@@ -18,6 +19,7 @@ class Hot:
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
         self._patience_us = int(settings.wake_patience_s * 1e6)
+        self._replica_wait_s = settings.replica_wait_s
 
     def react(self, user_id: int, post_id: int, code: int) -> Reacted:
         """One script, one round trip. A code of 0 removes."""
@@ -29,6 +31,27 @@ class Hot:
         with translated():
             replies = scripts.run_many(self._client, calls)
         return [reply if isinstance(reply, RedisError) else Reacted(*reply) for reply in replies]
+
+    def react_confirmed(
+        self, items: Sequence[tuple[int, int, int]], wanted: int
+    ) -> list[tuple[Reacted | RedisError, int]]:
+        """As ``react_many``, each reply with how many replicas have it, of ``wanted``.
+
+        Waits for them for replica_wait_s at most; on a cluster, nodes are asked one by one.
+        """
+        calls = [
+            (
+                scripts.react(*item, self._patience_us),
+                keys.outbox_confirmed(keys.shard_of(item[1])),
+            )
+            for item in items
+        ]
+        with translated():
+            answers = run_confirmed(self._client, calls, wanted, self._replica_wait_s)
+        return [
+            (reply if isinstance(reply, RedisError) else Reacted(*reply), confirmed)
+            for reply, confirmed in answers
+        ]
 
     def delete_post(self, post_id: int) -> None:
         """Refuse reactions from now on, and note that the rows are to go. One round trip."""

@@ -157,6 +157,11 @@ def outbox_lags(shard: int) -> str:
     return _outbox(shard, "lags")
 
 
+def outbox_confirmed(shard: int) -> str:
+    """String ``1``: written ahead of a wait for replicas, so that there is a write to wait for."""
+    return _outbox(shard, "confirmed")
+
+
 def outbox_mark(shard: int) -> str:
     """String ``incarnation|tick|at``: by which a loss of this shard is noticed."""
     return _outbox(shard, "mark")

@@ -47,18 +47,25 @@ class Script:
     """One file of ``lua/``."""
 
     def __init__(
-        self, name: str, keys: int, *, include: str | None = None, frees: bool = False
+        self,
+        name: str,
+        keys: int,
+        *,
+        include: str | None = None,
+        frees: bool = False,
+        spares: bool = False,
     ) -> None:
         """A script of its own file, after a file of functions that it shares with others.
 
         ``frees``: it makes room in the end, so it runs also where memory is used up.
+        ``spares``: it only caches, so it is refused there as a whole, whatever it begins with.
         """
         self.name: Final = name
         self.keys: Final = keys
         self.include: Final = include
         self.source: Final = "\n".join(
             [
-                *(["#!lua flags=allow-oom"] if frees else []),
+                *(["#!lua flags=allow-oom"] if frees else ["#!lua"] if spares else []),
                 *([resources.lua(include)] if include else []),
                 resources.lua(name),
             ]
@@ -121,7 +128,8 @@ INSTALL_COUNTS = Script("install_counts", keys=4)
 INSTALL_REACTIONS = Script("install_reactions", keys=8, include="buckets")
 COLLECT = Script("collect", keys=1)
 INSTALL_SAMPLE = Script("install_sample", keys=9, include="buckets")
-REMEMBER = Script("remember", keys=1, include="users", frees=True)
+REMEMBER = Script("remember", keys=1, include="users", spares=True)
+DISREMEMBER = Script("remember", keys=1, include="users", frees=True)  # the same, to drop only
 RECALL = Script("recall", keys=2, include="users")
 LOOK = Script("look", keys=6, include="buckets")
 RECENT = Script("recent", keys=3, include="buckets")
@@ -386,13 +394,17 @@ def install_sample(
 
 
 def remember(until_us: int, ttl_ms: int, users: Mapping[int, Sequence[tuple[int, int]]]) -> Call:
-    """``users``: user -> (post, code) each, all of one shard. Reply: 1, or 0 when dropped."""
+    """``users``: user -> (post, code) each, all of one shard. Reply: 1, or 0 when dropped.
+
+    With 0 for ``until_us``, to drop only, it runs also where memory is used up.
+    """
     args: list[Argument] = [until_us, ttl_ms, USER_POSTS]
     for user_id, posts in users.items():
         args += (user_id, len(posts))
         for post_id, code in posts:
             args += (post_id, code)
-    return REMEMBER.call((keys.user_reactions(next(iter(users))),), args)
+    script = REMEMBER if until_us else DISREMEMBER
+    return script.call((keys.user_reactions(next(iter(users))),), args)
 
 
 def recall(user_id: int, token: str, ttl_ms: int, found: Mapping[int, int], *, whole: bool) -> Call:

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from reactions.errors import InvalidSettings
+from reactions.errors import InvalidSettings, short
 
 SHARDS = 100
 """Number of shards, from the brief: shard = id % 100. A constant: it is part of every key."""
@@ -41,11 +41,23 @@ USER_WHOLE = 400
 """A user with at most this many reactions is cached whole, so that one question to the database
 answers for all posts; the rest of USER_POSTS is room for what comes after it."""
 
+REPLICAS_MOST = 10
+"""Most replicas that a call can wait for: far more than a primary has."""
+
+REPLICA_SHARE = 0.6
+"""Of redis_timeout_s, that a call waits for replicas where replica_timeout_s is not set."""
+
+MOST_SAID = 300
+"""Characters of what is said of one field: what is refused may be of any length."""
+
 DEFAULT_TYPES = "like,love,laugh,wow,sad,angry"
 TYPE_NAME = re.compile(r"[A-Za-z0-9_+-]{1,32}")
 
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 BROKER_SCHEMES = (*REDIS_SCHEMES, "amqp://", "amqps://")
+SERVER = re.compile(r"([^@:]*(:[^@:]*)?@)?(\[[^\]@]*\]|[^:@\[\]]*)(:[0-9]*)?")
+"""Of a URL, between its scheme and its path: user:password@host:port, each quoted."""
+
 DATABASE_DRIVER = "postgresql+psycopg2://"
 DATABASE_SCHEMES = ("postgres://", "postgresql://", DATABASE_DRIVER)
 
@@ -64,9 +76,25 @@ def _parse_types(value: str) -> dict[str, int]:
 
 
 def _check_scheme(value: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
-    if not value.get_secret_value().startswith(schemes):
+    url = value.get_secret_value()
+    if not url.startswith(schemes):
         raise ValueError(f"must be a URL that starts with one of {', '.join(schemes)}")
+    for one in re.split(r";(?=[a-z]+://)", url):  # kombu takes several
+        _check_server(one)
     return value
+
+
+def _check_server(url: str) -> None:
+    """Refuse what would be cut in the middle of a password: the rest would be taken for a host,
+    and shown in errors."""
+    scheme, _, rest = url.partition("://")
+    server, path = re.split("(?=[/?#])", rest + "/", maxsplit=1)
+    unclear = "@" in path.partition("?")[0] and scheme != "unix"
+    if unclear or not SERVER.fullmatch(server):
+        raise ValueError(
+            "has a port that is no number, or a user or password with one of : / ? # @ in it: "
+            "write that as urllib.parse.quote(password, safe='') does"
+        )
 
 
 class Settings(BaseSettings):
@@ -103,6 +131,13 @@ class Settings(BaseSettings):
     )
     redis_timeout_s: float = Field(
         0.5, gt=0, le=60, description="Seconds to wait for Redis: to connect, and for an answer."
+    )
+    replica_timeout_s: float | None = Field(
+        None,
+        gt=0,
+        lt=60,
+        description="Seconds that react(..., replicas=n) waits for replicas; less than"
+        " redis_timeout_s. Without it, three fifths of that.",
     )
     database_timeout_s: float = Field(
         4.0, gt=0, le=300, description="Seconds for a connection, and for one SQL statement."
@@ -218,7 +253,7 @@ class Settings(BaseSettings):
             super().__init__(**values)
         except ValidationError as error:
             problems = "; ".join(
-                f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+                f"{short('.'.join(map(str, problem['loc'])))}: {short(problem['msg'], MOST_SAID)}"
                 for problem in error.errors(include_input=False, include_url=False)
             )
             raise InvalidSettings(
@@ -247,6 +282,14 @@ class Settings(BaseSettings):
     def _redis(cls, value: SecretStr) -> SecretStr:
         return _check_scheme(value, REDIS_SCHEMES)
 
+    @field_validator("replica_timeout_s")
+    @classmethod
+    def _replicas(cls, value: float | None, info: ValidationInfo) -> float | None:
+        longest = info.data.get("redis_timeout_s")
+        if value is not None and longest is not None and value >= longest:
+            raise ValueError(f"must be less than redis_timeout_s, {longest}")
+        return value
+
     @field_validator("broker_url")
     @classmethod
     def _broker(cls, value: SecretStr) -> SecretStr:
@@ -263,8 +306,11 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return _parse_types(value)
-        if isinstance(value, list | tuple):
-            return _parse_types(",".join(map(str, value)))
+        # No subclass: it may go on for ever.
+        if isinstance(value, list | tuple) and type(value) in (list, tuple):
+            if not all(type(name) is str for name in value):
+                raise ValueError("has names that are no text")
+            return _parse_types(",".join(value))
         return value
 
     @field_validator("reaction_types")
@@ -282,6 +328,13 @@ class Settings(BaseSettings):
         if len(set(value.values())) != len(value):
             raise ValueError("gives one code to two types")
         return MappingProxyType(dict(value))
+
+    @property
+    def replica_wait_s(self) -> float:
+        """How long a call waits for replicas."""
+        if self.replica_timeout_s is None:
+            return self.redis_timeout_s * REPLICA_SHARE
+        return self.replica_timeout_s
 
     def environment(self) -> dict[str, str]:
         """These settings as environment variables, for a process that is to share them."""

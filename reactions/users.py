@@ -7,6 +7,7 @@ a token that every drain of that user's reactions deletes.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from reactions import keys, scripts
-from reactions.client import Client, translate, translated
+from reactions.client import Client, is_full, readable, translate, translated
 from reactions.model import Row
 from reactions.scripts import Call, Command
 from reactions.settings import LOAD_LIFE_MS, Settings
@@ -23,6 +24,10 @@ from reactions.ttl import Ttl
 MARK = 0
 """The field of the mark; ids start at 1, so it is no post's."""
 
+SPARE_S = 60.0
+"""How long drains write no cache of users after memory was used up: a user's takes more than what
+is pending of theirs, so that draining would make no room."""
+
 
 class Users:
     """The cached reactions of users, on one client."""
@@ -30,6 +35,7 @@ class Users:
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
         self._ttl = Ttl(settings)
+        self._spare_until = 0.0
 
     def remember(self, rows: Iterable[Row], until_us: int) -> None:
         """Write what a drain has committed, one script for each shard of users in one pipeline.
@@ -40,19 +46,30 @@ class Users:
         Raises:
             ReactionsUnavailable: the batch must not be acknowledged.
         """
+        if time.monotonic() < self._spare_until:
+            until_us = 0
         shards: dict[int, dict[int, list[tuple[int, int]]]] = {}
         for row in rows:
             users = shards.setdefault(keys.shard_of(row.user_id), {})
             users.setdefault(row.user_id, []).append((row.post_id, row.reaction))
-        calls = [
-            scripts.remember(until_us, self._ttl.jittered(self._ttl.user), users)
-            for users in shards.values()
-        ]
-        with translated():
-            replies = scripts.run_many(self._client, calls)
+        replies = self._remember(until_us, shards.values())
+        full = [is_full(reply) for reply in replies if isinstance(reply, RedisError)]
+        if full and all(full):  # what was cached before is not to stay as it was
+            self._spare_until = time.monotonic() + SPARE_S
+            replies = self._remember(0, shards.values())
         for reply in replies:
             if isinstance(reply, RedisError):
                 raise translate(reply) from reply
+
+    def _remember(
+        self, until_us: int, shards: Iterable[Mapping[int, Sequence[tuple[int, int]]]]
+    ) -> list[Any]:
+        calls = [
+            scripts.remember(until_us, self._ttl.jittered(self._ttl.user), users)
+            for users in shards
+        ]
+        with translated():
+            return scripts.run_many(self._client, calls)
 
     def ask(self, user_id: int, post_ids: Sequence[int]) -> list[Command]:
         """Two commands for a pipeline; ``told`` reads the reply of the first."""
@@ -83,7 +100,10 @@ class Users:
         with translated():
             replies = scripts.run_many(self._client, calls)
         return {
-            pair: int(code) for pair, code in zip(wanted, replies, strict=True) if code is not None
+            # -1, no code, for what is none: it differs, and so is repaired.
+            pair: int(code) if isinstance(code, bytes) and code.isdigit() else -1
+            for pair, code in zip(wanted, replies, strict=True)
+            if code is not None
         }
 
     def forget(self, user_id: int) -> None:
@@ -123,7 +143,8 @@ def told(post_ids: Sequence[int], reply: Any) -> Told:  # noqa: ANN401 - of the 
     if isinstance(reply, RedisError):
         raise translate(reply) from reply
     mark, *codes = reply
-    known = {p: int(code) for p, code in zip(post_ids, codes, strict=True) if code is not None}
+    with readable():
+        known = {p: int(code) for p, code in zip(post_ids, codes, strict=True) if code is not None}
     if mark == b"1":
         known = {post_id: known.get(post_id, 0) for post_id in post_ids}
     return Told(known, mark == b"0")

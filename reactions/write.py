@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import islice, repeat
+from typing import Any
 
 from redis.exceptions import RedisError
 
 from reactions.client import translate
-from reactions.errors import BatchInterrupted, InvalidArgument, PostDeleted
+from reactions.errors import BatchInterrupted, InvalidArgument, NotReplicated, PostDeleted
 from reactions.hot import Hot
 from reactions.keys import shard_of
 from reactions.model import Outcome, Status
 from reactions.relay import Relay
 from reactions.scripts import Reacted
 from reactions.settings import Settings
-from reactions.validate import check_id, check_reaction
+from reactions.validate import check_id, check_reaction, check_replicas, iterate
 
 _STATUS = (Status.UNCHANGED, Status.CREATED, Status.REPLACED, Status.REMOVED, Status.ACCEPTED)
 REFUSED = len(_STATUS)
@@ -30,23 +32,32 @@ class Writer:
         self._names: Mapping[int, str] = {code: name for name, code in self._types.items()}
         self._batch_limit = settings.batch_limit
 
-    def react(self, user_id: int, post_id: int, reaction: str) -> Outcome:
+    def react(self, user_id: int, post_id: int, reaction: str, replicas: int = 0) -> Outcome:
         return self._write(
             check_id("user_id", user_id),
             check_id("post_id", post_id),
             check_reaction(self._types, reaction),
+            replicas,
         )
 
-    def unreact(self, user_id: int, post_id: int) -> Outcome:
-        return self._write(check_id("user_id", user_id), check_id("post_id", post_id), 0)
+    def unreact(self, user_id: int, post_id: int, replicas: int = 0) -> Outcome:
+        return self._write(check_id("user_id", user_id), check_id("post_id", post_id), 0, replicas)
 
-    def react_many(self, items: Iterable[tuple[int, int, str | None]]) -> list[Outcome]:
+    def react_many(
+        self, items: Iterable[tuple[int, int, str | None]], replicas: int = 0
+    ) -> list[Outcome]:
+        wanted = check_replicas(replicas)
         checked = self._check_items(items)
-        replies = self._hot.react_many(checked)
+        answers: Iterable[tuple[Reacted | RedisError, int]]
+        if wanted:
+            answers = self._hot.react_confirmed(checked, wanted)
+        else:
+            answers = zip(self._hot.react_many(checked), repeat(0))
         outcomes: list[Outcome | None] = []
         deleted: list[int] = []
+        short: dict[int, int] = {}  # place -> replicas that have it, where they are too few
         failure: RedisError | None = None
-        for (_, post_id, code), reply in zip(checked, replies, strict=True):
+        for (_, post_id, code), (reply, confirmed) in zip(checked, answers, strict=True):
             if isinstance(reply, RedisError):
                 failure = reply
                 outcomes.append(None)
@@ -54,9 +65,15 @@ class Writer:
                 deleted.append(post_id)
                 outcomes.append(None)
             else:
+                if confirmed < wanted:
+                    short[len(outcomes)] = confirmed
                 outcomes.append(self._outcome(post_id, code, reply))
         if failure is not None:
+            for place in short:
+                outcomes[place] = None
             raise BatchInterrupted(str(translate(failure)), outcomes) from failure
+        if short:
+            raise NotReplicated(outcomes, wanted, min(short.values()))
         if deleted:
             raise PostDeleted(list(dict.fromkeys(deleted)), outcomes)
         return [outcome for outcome in outcomes if outcome is not None]
@@ -70,21 +87,30 @@ class Writer:
     def _check_items(
         self, items: Iterable[tuple[int, int, str | None]]
     ) -> list[tuple[int, int, int]]:
-        if not isinstance(items, Iterable):
-            raise InvalidArgument("items", "an iterable of tuples", items)
         checked: list[tuple[int, int, int]] = []
-        for item in items:
+        for item in iterate("items", "an iterable of tuples", items):
             if len(checked) == self._batch_limit:
                 raise InvalidArgument("items", f"at most {self._batch_limit} (batch_limit)", items)
-            if not _is_triple(item):
-                raise InvalidArgument("items", "tuples (user_id, post_id, reaction or None)", item)
-            user_id, post_id, reaction = item
+            user_id, post_id, reaction = _triple(item)
             code = 0 if reaction is None else check_reaction(self._types, reaction)
             checked.append((check_id("user_id", user_id), check_id("post_id", post_id), code))
         return checked
 
-    def _write(self, user_id: int, post_id: int, code: int) -> Outcome:
-        reply = self._hot.react(user_id, post_id, code)
+    def _write(self, user_id: int, post_id: int, code: int, replicas: int) -> Outcome:
+        if wanted := check_replicas(replicas):
+            return self._confirm(user_id, post_id, code, wanted)
+        return self._answer(post_id, code, self._hot.react(user_id, post_id, code))
+
+    def _confirm(self, user_id: int, post_id: int, code: int, wanted: int) -> Outcome:
+        ((reply, confirmed),) = self._hot.react_confirmed([(user_id, post_id, code)], wanted)
+        if isinstance(reply, RedisError):
+            raise translate(reply) from reply
+        outcome = self._answer(post_id, code, reply)
+        if confirmed < wanted:
+            raise NotReplicated([outcome], wanted, confirmed)
+        return outcome
+
+    def _answer(self, post_id: int, code: int, reply: Reacted) -> Outcome:
         if reply.status == REFUSED:
             raise PostDeleted([post_id])
         return self._outcome(post_id, code, reply)
@@ -97,5 +123,10 @@ class Writer:
         return Outcome(_STATUS[status], names.get(code), names.get(previous), version or None)
 
 
-def _is_triple(item: object) -> bool:
-    return isinstance(item, tuple | list) and len(item) == 3
+def _triple(item: object) -> list[Any]:
+    """Of a subclass, its own methods may say anything of what is in it."""
+    if issubclass(type(item), tuple | list):
+        parts = list(islice(item, 4))  # type: ignore[call-overload] # as was just asked
+        if len(parts) == 3:
+            return parts
+    raise InvalidArgument("items", "tuples (user_id, post_id, reaction or None)", item)

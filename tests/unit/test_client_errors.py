@@ -13,7 +13,7 @@ import redis.exceptions
 from redis.exceptions import RedisError, ResponseError
 
 from reactions import scripts
-from reactions.client import connect, translate, translated
+from reactions.client import FULL, connect, translate, translated
 from reactions.embedded import free_port
 from reactions.errors import ReactionsError, ReactionsUnavailable, ScriptError
 from reactions.settings import Settings
@@ -37,6 +37,9 @@ REFUSALS = [
     "NOAUTH Authentication required.",
     "NOPERM this user has no permissions to run the 'evalsha' command",
     "WRONGPASS invalid username-password pair or user is disabled.",
+    "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+    "ERR ACL failure in script: No permissions to access a key script: on @user_script:1.",
+    "ERR The user executing the script can't run this command or subcommand script: 0d, on @x:1.",
     "ERR max number of clients reached",
 ]
 DEFECTS = [
@@ -144,7 +147,8 @@ def test_classes(name: str, kind: type[ReactionsError], begins: str) -> None:
     error = getattr(redis.exceptions, name)("what happened")
     found = translate(error)
     assert type(found) is kind
-    assert str(found) == f"{begins}what happened"
+    advice = f"; {FULL}" if name == "OutOfMemoryError" else ""
+    assert str(found) == f"{begins}what happened{advice}"
     if isinstance(found, ReactionsUnavailable):
         assert found.store == "redis"
 
@@ -155,7 +159,8 @@ def test_a_refusal_whose_class_redis_py_does_not_know(reply: str, prefix: str) -
     """An error inside a pipeline or script may arrive as a plain ResponseError, code and all."""
     found = translate(ResponseError(prefix + reply))
     assert isinstance(found, ReactionsUnavailable)
-    assert str(found) == f"Redis refuses to serve: {prefix}{reply}"
+    advice = f"; {FULL}" if reply.startswith("OOM") else ""
+    assert str(found) == f"Redis refuses to serve: {prefix}{reply}{advice}"
 
 
 # -- by what a server says -------------------------------------------------------------------------

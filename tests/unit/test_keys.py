@@ -37,6 +37,7 @@ OF_SHARD: dict[Callable[[int], str], str] = {
     keys.outbox_deletions: "outbox:{42}:deletions",
     keys.outbox_forgetting: "outbox:{42}:forgetting",
     keys.outbox_mark: "outbox:{42}:mark",
+    keys.outbox_confirmed: "outbox:{42}:confirmed",
 }
 OF_USER: dict[Callable[[int], str], str] = {
     keys.user_reactions: "user:{17}:1017:reactions",  # brief

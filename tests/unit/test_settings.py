@@ -31,6 +31,7 @@ READ: Mapping[str, tuple[str, object]] = {
     "broker_url": ("amqp://u:pw@mq//", SecretStr("amqp://u:pw@mq//")),
     "reaction_types": ("up,down=9", {"up": 1, "down": 9}),
     "redis_timeout_s": ("0.25", 0.25),
+    "replica_timeout_s": ("0.1", 0.1),
     "database_timeout_s": ("7", 7.0),
     "cache_ttl_cold_s": ("60", 60),
     "cache_ttl_regular_s": ("61", 61),
@@ -110,6 +111,8 @@ ALL_VALUES = st.fixed_dictionaries(
         "broker_url": PASSWORD.map(lambda p: f"amqps://u:{p}@s/0"),
         "reaction_types": TYPES,
         **{name: numbers(name) for name in NUMBERS},
+        "redis_timeout_s": st.floats(0.002, 60),
+        "replica_timeout_s": st.floats(0.001, 0.0019),  # less than any of those
     }
 )
 
@@ -190,6 +193,14 @@ def test_bounds(name: str) -> None:
 def test_what_is_within_the_bounds_is_taken(item: tuple[str, float]) -> None:
     name, value = item
     assert getattr(Settings(**{name: value}), name) == value
+
+
+def test_replicas_are_waited_for_less_long_than_redis() -> None:
+    assert Settings(redis_timeout_s=0.1).replica_wait_s == pytest.approx(0.06)
+    assert Settings(redis_timeout_s=0.1, replica_timeout_s=0.09).replica_wait_s == 0.09
+    for value in (0, 0.1, 0.2):
+        with pytest.raises(InvalidSettings, match=r"^replica_timeout_s: "):
+            Settings(redis_timeout_s=0.1, replica_timeout_s=value)
 
 
 def test_an_unknown_keyword_is_refused() -> None:
