@@ -21,6 +21,9 @@ FULL = 400
 """Average from which a hash is to have twice as many. A listpack ends at 512 entries
 (hash-max-listpack-entries of Redis and Valkey); around a mean of 400, a bucket differs by 20."""
 
+MOST = 4_096
+"""More buckets than any hash here has: a mark beyond it is another hand's, and not believed."""
+
 MARK = 0
 """The field of a bucket's mark; ids start at 1, so it is nobody's."""
 

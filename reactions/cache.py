@@ -10,7 +10,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from reactions import buckets, keys, scripts
-from reactions.client import Client, translate, translated
+from reactions.client import Client, readable, translate, translated
 from reactions.scripts import Call, Command, Fenced
 from reactions.settings import LOAD_LIFE_MS, Settings
 from reactions.ttl import Ttl
@@ -137,7 +137,8 @@ class Cache:
         for user, entry in {**claimed, **pending}.items():
             code, _, version = entry.partition(b":")
             if user.isdigit() and code.isdigit() and version.isdigit():
-                found[int(user)] = int(code), int(version)
+                with readable():
+                    found[int(user)] = int(code), int(version)
         return found
 
     def changed(self, post_id: int, user_ids: Sequence[int]) -> set[int]:
@@ -329,7 +330,7 @@ class Cache:
                 pipe.pexpire(keys.post_uniques(post_id), self._ttl.jittered(self._ttl.viral))
                 _, size, flag, _ = pipe.execute()
             gone = [
-                *(keys.bucket(first, number) for number in range(abs(int(size or 1)))),
+                *(keys.bucket(first, number) for number in range(_size(size))),
                 keys.post_reaction_counts(post_id),
                 keys.post_total_reactions(post_id),
                 keys.post_recent(post_id),
@@ -356,8 +357,9 @@ class Cache:
             if isinstance(reply, RedisError):
                 raise translate(reply) from reply
             if reply is not None:
-                rate, at, total = reply.split(b"|")
-                found[post_id] = Growth(float(rate) * 1e6, int(at), int(total))
+                with readable():
+                    rate, at, total = reply.split(b"|")
+                    found[post_id] = Growth(float(rate) * 1e6, int(at), int(total))
         return found
 
     def has_uniques(self, post_id: int) -> bool:
@@ -419,7 +421,17 @@ def installed(reply: Any) -> tuple[bool, dict[int, int]]:  # noqa: ANN401 - as a
 
 def pairs(flat: Sequence[bytes]) -> dict[int, int]:
     """Of a reply of fields and values."""
-    return {int(k): int(v) for k, v in zip(flat[::2], flat[1::2], strict=True)}
+    with readable():
+        return {int(k): int(v) for k, v in zip(flat[::2], flat[1::2], strict=True)}
+
+
+def _size(mark: bytes | None) -> int:
+    """Buckets to look for: as ``size_of`` of ``buckets.lua``, and one at least."""
+    try:
+        size = abs(int(mark or 1))
+    except ValueError:
+        return 1
+    return size if 1 <= size <= buckets.MOST else 1
 
 
 def _chunks(items: Iterable[Any]) -> Iterable[list[Any]]:
@@ -429,10 +441,11 @@ def _chunks(items: Iterable[Any]) -> Iterable[list[Any]]:
 
 def _part(flat: Sequence[bytes], part: int) -> dict[int, int]:
     """user -> code (0) or version (1), from ``user, "code:version"`` pairs."""
-    return {
-        int(user): int(entry.split(b":")[part])
-        for user, entry in zip(flat[::2], flat[1::2], strict=True)
-    }
+    with readable():
+        return {
+            int(user): int(entry.split(b":", 1)[part])
+            for user, entry in zip(flat[::2], flat[1::2], strict=True)
+        }
 
 
 def _snapshot(reply: Any) -> Snapshot:  # noqa: ANN401 - a reply of the server
@@ -446,6 +459,8 @@ def _snapshot(reply: Any) -> Snapshot:  # noqa: ANN401 - a reply of the server
         if not entries:
             size = mark or 0
         entries.append(None if mark is None else bucket)
+    with readable():
+        newest, most = [int(user) for user in recent], None if total is None else int(total)
     return Snapshot(
         size,
         entries,
@@ -454,11 +469,11 @@ def _snapshot(reply: Any) -> Snapshot:  # noqa: ANN401 - a reply of the server
         _part(pending, 1),
         _part(claimed, 0),
         pairs(delta),
-        token.decode() if isinstance(token, bytes) else None,
+        token.decode(errors="replace") if isinstance(token, bytes) else None,
         bool(viral),
         viral == 2,
-        None if total is None else int(total),
-        [int(user) for user in recent],
+        most,
+        newest,
         bool(dirty),
         [key.decode() for key in immortal],
     )

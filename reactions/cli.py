@@ -19,6 +19,7 @@ from reactions import operators
 from reactions.console import Commands, as_json, bars, err, finish, print_report
 from reactions.settings import Settings
 
+events_most = click.IntRange(1, 10_000_000)  # a generated burst is made in memory
 trace_path = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -50,7 +51,7 @@ def _terminate(_signal: int, _frame: FrameType | None) -> None:
     help="CSV (.gz) with the columns ts_seconds,user_id,item_id,type. "
     "Without one, a burst is generated.",
 )
-@click.option("--events", type=click.IntRange(min=1), help="Replay at most this many events.")
+@click.option("--events", type=events_most, help="Replay at most this many events.")
 @click.option(
     "--writers",
     type=click.IntRange(1, 64),
@@ -158,7 +159,7 @@ def migrate(revision: str) -> None:
 
 @main.command()
 @click.argument("trace", type=trace_path)
-@click.option("--events", type=click.IntRange(min=1), help="Replay at most this many events.")
+@click.option("--events", type=events_most, help="Replay at most this many events.")
 @click.option("--writers", type=click.IntRange(1, 64), default=4, show_default=True)
 @as_json
 def replay(trace: Path, events: int | None, writers: int, as_json: bool) -> None:

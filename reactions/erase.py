@@ -12,14 +12,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from reactions.client import Client
+from redis.exceptions import RedisError
+
+from reactions.client import Client, translate
 from reactions.database import Database
 from reactions.erasures import Erasures
 from reactions.hot import Hot
 from reactions.keys import shard_of
 from reactions.outbox import Outbox
 from reactions.queries import Queries
-from reactions.scripts import Reacted
 from reactions.settings import SHARDS, Settings
 from reactions.users import Users
 
@@ -137,7 +138,9 @@ class Eraser:
         for posts in self._pages(user_id, cutoff):
             replies = self._hot.react_many((user_id, post_id, 0) for post_id in posts)
             for post_id, reply in zip(posts, replies, strict=True):
-                if isinstance(reply, Reacted) and reply.wake:
+                if isinstance(reply, RedisError):
+                    raise translate(reply) from reply
+                if reply.wake:
                     wake.add(shard_of(post_id))
             removed += len(posts)
             if time.monotonic() > deadline:

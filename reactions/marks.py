@@ -8,6 +8,7 @@ restored snapshot (or an append-only file without its last second) an older tick
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -23,6 +24,8 @@ from reactions.settings import SHARDS
 from reactions.tables import marks
 
 _mark = marks.c
+
+_WRITTEN = re.compile(r"([^|]{1,40})\|([0-9]{1,18})\|([0-9]{1,18})")
 
 
 class Loss(enum.StrEnum):
@@ -46,10 +49,8 @@ class Mark:
 
     @classmethod
     def read(cls, written: str) -> Mark | None:
-        parts = written.split("|")
-        if len(parts) != 3 or not (parts[1].isdigit() and parts[2].isdigit()):
-            return None
-        return cls(parts[0], int(parts[1]), int(parts[2]))
+        parts = _WRITTEN.fullmatch(written)
+        return parts and cls(parts[1], int(parts[2]), int(parts[3]))
 
     def __str__(self) -> str:
         return f"{self.incarnation}|{self.tick}|{self.at_us}"

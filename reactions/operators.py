@@ -120,7 +120,7 @@ def rebuild(posts: tuple[int, ...], as_json: bool) -> None:
 
 @click.command()
 @click.option("--replay", is_flag=True, help="Try to record them again.")
-@click.option("--id", "ids", type=click.IntRange(1), multiple=True, help="Only this one.")
+@click.option("--id", "ids", type=click.IntRange(1, MAX_ID), multiple=True, help="Only this one.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
 @as_json
 def deadletters(replay: bool, ids: tuple[int, ...], limit: int, as_json: bool) -> None:

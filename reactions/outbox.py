@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,7 +13,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from reactions import keys, lags, scripts
-from reactions.client import Client, translate, translated
+from reactions.client import Client, readable, translate, translated
 from reactions.model import Row
 from reactions.scripts import (
     BECAME_REGULAR,
@@ -25,6 +27,11 @@ from reactions.scripts import (
 )
 from reactions.settings import LOAD_LIFE_MS, SHARDS, Settings
 from reactions.ttl import Ttl
+from reactions.validate import is_id
+
+_VALUE = re.compile(rb"([0-9]{1,5}):([0-9]{1,19})")
+_STEP = re.compile(rb"[0-9|]{0,60}")
+"""Of the erasure of a user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,19 +284,11 @@ class Outbox:
                 pipe.zcard(keys.outbox_dirty(shard))
                 pipe.zrange(keys.outbox_dirty(shard), 0, 0, withscores=True)
                 pipe.get(keys.outbox_lease(shard))
-            replies: list[Any] = pipe.execute()
+            replies: list[Any] = pipe.execute(raise_on_error=False)
         now = self.now_us()
         return [
-            ShardState(
-                shard,
-                dirty,
-                # From before a step of the clock it may be ahead of now: how old it is, is unknown.
-                abs(now - oldest[0][1]) / 1e6 if oldest else 0.0,
-                _leased(lease, now, self._longest_us),
-            )
-            for shard, (dirty, oldest, lease) in enumerate(
-                zip(replies[::3], replies[1::3], replies[2::3], strict=True)
-            )
+            _state(shard, replies[3 * shard : 3 * shard + 3], now, self._longest_us)
+            for shard in range(SHARDS)
         ]
 
     def overdue(self, age_s: float) -> list[int]:
@@ -306,7 +305,7 @@ class Outbox:
             for shard in range(SHARDS):
                 pipe.zrange(keys.outbox_dirty(shard), 0, -1)
             replies = pipe.execute()
-        return [int(post) for posts in replies for post in posts]
+        return [int(post) for posts in replies for post in posts if is_id(post)]
 
     def list_post(self, post_id: int) -> None:
         """Have a drain look at a post; one with nothing to do is left out again by its claim."""
@@ -334,7 +333,7 @@ class Outbox:
             for shard in range(SHARDS):
                 pipe.get(keys.outbox_clock(shard))
             # After a step of the server's clock back, versions are ahead of it.
-            return max(int(self.now_us()), *(int(version or 0) for version in pipe.execute()))
+            return max(int(self.now_us()), *(_version(clock) for clock in pipe.execute()))
 
     def raise_clocks(self, shards: Iterable[int], version: int) -> None:
         """Give out no version up to this one in these shards; one round trip for each node."""
@@ -371,8 +370,13 @@ class Outbox:
                 pipe.hgetall(keys.outbox_forgetting(shard))
             replies = pipe.execute()
         return (
-            [int(post) for posts in replies[::2] for post in posts],
-            {int(user): step.decode() for users in replies[1::2] for user, step in users.items()},
+            [int(post) for posts in replies[::2] for post in posts if is_id(post)],
+            {
+                int(user): step.decode()
+                for users in replies[1::2]
+                for user, step in users.items()
+                if is_id(user) and _STEP.fullmatch(step)
+            },
         )
 
     def deleted(self, post_id: int) -> None:
@@ -392,8 +396,9 @@ class Outbox:
             replies = pipe.execute()
         total: dict[int, int] = {}
         for fields in replies:
-            for bound, number in fields.items():
-                total[int(bound)] = total.get(int(bound), 0) + int(number)
+            with readable():
+                for bound, number in fields.items():
+                    total[int(bound)] = total.get(int(bound), 0) + int(number)
         return total
 
     def eviction_policies(self) -> set[str]:
@@ -421,7 +426,7 @@ def _posts(found: Sequence[Any]) -> Iterator[ClaimedPost]:
         entries = [
             _entry(name, user, value) for user, value in zip(flat[::2], flat[1::2], strict=True)
         ]
-        yield ClaimedPost(int(name), size, entries or None, int(since))
+        yield ClaimedPost(int(name), size, entries or None, _version(since))
 
 
 def _settled(reply: Any) -> Settled:  # noqa: ANN401 - a reply of the server
@@ -435,17 +440,30 @@ def _settled(reply: Any) -> Settled:  # noqa: ANN401 - a reply of the server
 
 
 def _entry(post: str, user: bytes, value: bytes) -> Entry:
-    code, _, version = value.partition(b":")
-    try:
-        row = Row(int(post), int(user), int(code), int(version))
-    except ValueError:
-        row = None
-    if row is None or str(row.user_id).encode() != user:  # "007" would be a second row of user 7
+    found = _VALUE.fullmatch(value)
+    if found is None or not is_id(user):
         return BadEntry(post, user.decode(errors="replace"), value.decode(errors="replace"))
-    return row
+    return Row(int(post), int(user), int(found[1]), int(found[2]))
 
 
-def _leased(lease: bytes | None, now_us: float, longest_us: int) -> bool:
+def _version(written: bytes | None) -> int:
+    """µs, of a version or a score; 0 of nothing, and of what is none, as ``react.lua`` sees it."""
+    digits = (written or b"").isdigit() and len(written or b"") <= 16
+    return int(written or 0) if digits and int(written or 0) < 2**53 else 0
+
+
+def _state(shard: int, replies: Sequence[Any], now: float, longest_us: int) -> ShardState:
+    """One that cannot be read is overdue: the drain that is sent finds out why, and mends it."""
+    dirty, oldest, lease = replies
+    if isinstance(dirty, RedisError):
+        return ShardState(shard, 1, math.inf, leased=False)
+    # From before a step of the clock it may be ahead of now: how old it is, is unknown.
+    age = abs(now - oldest[0][1]) / 1e6 if oldest else 0.0
+    leased = isinstance(lease, bytes) and _leased(lease, now, longest_us)
+    return ShardState(shard, dirty, age, leased)
+
+
+def _leased(lease: bytes, now_us: float, longest_us: int) -> bool:
     """As ``claim.lua`` sees it: an expiry further ahead than a lease can be does not bind."""
-    parts = (lease or b"").split(b"|")
-    return len(parts) == 3 and parts[1].isdigit() and 0 < int(parts[1]) - now_us <= longest_us
+    parts = lease.split(b"|")
+    return len(parts) == 3 and 0 < _version(parts[1]) - now_us <= longest_us

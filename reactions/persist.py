@@ -16,9 +16,10 @@ from cachetools import TTLCache
 from reactions.cache import Cache
 from reactions.client import Client
 from reactions.database import Database
-from reactions.errors import ReactionsError, ReactionsUnavailable
+from reactions.errors import ReactionsError, ReactionsUnavailable, ScriptError
 from reactions.ledger import Ledger, RowsRefused
 from reactions.load import Loader
+from reactions.mend import Mender
 from reactions.model import PostTier, Row
 from reactions.outbox import BadEntry, Claim, ClaimedPost, Entry, Outbox, Settled
 from reactions.queries import Queries
@@ -92,6 +93,7 @@ class Persister:
         self._outbox = Outbox(client, settings)
         self._cache = Cache(client, settings)
         self._users = Users(client, settings)
+        self._mender = Mender(client)
         self._ledger = Ledger(database)
         self._queries = Queries(database)
         self._loader = Loader(self._cache, self._queries, settings)
@@ -127,6 +129,7 @@ class Persister:
                 raise DrainFailed(todo, error) from error
             todo = dict.fromkeys(self._drain(claims, done), "") if claims else {}
             if failed:
+                self._mend(failed)
                 shard, reason = next(iter(failed.items()))
                 cause = ReactionsUnavailable("redis", f"shard {shard} not claimed: {reason}")
                 raise DrainFailed(dict.fromkeys([*failed, *todo], ""), cause)
@@ -143,11 +146,22 @@ class Persister:
 
     def _drain(self, claims: Sequence[Claim], done: Drained) -> list[int]:
         """One round; returns the shards that have more."""
+        tokens = {claim.shard: claim.token for claim in claims}
         try:
             batch = self.record(claims, done)
             return self.settle(claims, batch, done)
         except ReactionsUnavailable as error:
-            raise DrainFailed({claim.shard: claim.token for claim in claims}, error) from error
+            raise DrainFailed(tokens, error) from error
+        except ScriptError as error:
+            self._mend(tokens)
+            raise DrainFailed(tokens, error) from error
+
+    def _mend(self, shards: Iterable[int]) -> None:
+        """A script met what is not ours: the next try is to find it put away."""
+        try:
+            self._mender.mend(shards)
+        except ReactionsError as error:
+            log.warning("not mended: %s", error)
 
     def record(self, claims: Sequence[Claim], done: Drained) -> Batch:
         """Write the claimed changes: those of all claims together, at most batch_rows at a time."""
@@ -326,5 +340,5 @@ class Persister:
             self._cache.grow([post for _, answer in settled for post in answer.grows])
             done.loaded += self._loader.hashes(chosen)
             done.loaded += self._fill_samples(samples, batch)
-        except ReactionsUnavailable as error:
+        except (ReactionsUnavailable, ScriptError) as error:
             log.info("%d posts not cached: %s", len(chosen) + len(samples), error)

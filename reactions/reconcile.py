@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from reactions.audits import Audits
@@ -15,8 +16,10 @@ from reactions.cache import Cache, Snapshot
 from reactions.client import Client
 from reactions.compare import Difference, Kind, Tiering, compare_cache, compare_ledger
 from reactions.database import Database
+from reactions.errors import ScriptError
 from reactions.hot import Hot
 from reactions.load import Loader
+from reactions.mend import Mender
 from reactions.model import PostTier
 from reactions.outbox import Outbox
 from reactions.queries import Queries, Stored
@@ -58,6 +61,7 @@ class Reconciler:
         self._hot = Hot(client, settings)
         self._queries = Queries(database)
         self._audits = Audits(database)
+        self._mender = Mender(client)
         self._loader = Loader(self._cache, self._queries, settings)
         low = int(settings.viral_threshold * settings.viral_hysteresis)
         self._tiering = Tiering(settings.viral_threshold, low)
@@ -70,10 +74,12 @@ class Reconciler:
         Args:
             count_rows: also hold the counts table against the rows, in slices where they are many;
                 otherwise it is an audit's business.
-            yields: leave posts alone that a load is at work on; otherwise it is refused.
+            yields: as a duty does: leave posts alone that a load is at work on, otherwise it is
+                refused; and put away what cannot be read.
         """
         token = secrets.token_hex(8)
-        tiers = self._cache.fence_many(post_ids, token, yields=yields)
+        with self._mending(post_ids if yields else ()):
+            tiers = self._cache.fence_many(post_ids, token, yields=yields)
         stored = self._queries.stored(
             list(tiers),
             self._tiering.viral,
@@ -84,7 +90,8 @@ class Reconciler:
         )
         deleted = self._queries.deleted(post_ids)
         remembered = self._remembered(stored)
-        snapshots = dict(zip(tiers, self._cache.snapshots(list(tiers), token), strict=True))
+        with self._mending(list(tiers) if yields else ()):
+            snapshots = dict(zip(tiers, self._cache.snapshots(list(tiers), token), strict=True))
         checked = Checked()
         for post_id, tier in tiers.items():
             snapshot = snapshots[post_id]
@@ -108,6 +115,17 @@ class Reconciler:
                 names = ", ".join(snapshot.immortal)
                 found.append(Difference(Kind.IMMORTAL, post_id, f"without a TTL: {names}"))
         return checked
+
+    @contextmanager
+    def _mending(self, post_ids: Sequence[int]) -> Iterator[None]:
+        """What cannot be read of these posts is put away: a duty is not to fail twice for it."""
+        try:
+            yield
+        except ScriptError:
+            self._mender.mend((), post_ids)
+            for post_id in post_ids:
+                self._cache.drop(post_id)
+            raise
 
     def _compare_ledger(self, post_id: int, stored: Stored) -> Iterator[Difference]:
         if stored.tally is not None:

@@ -19,6 +19,7 @@ from reactions.database import Database
 from reactions.duties import WORKING_SET_US, Duties, Run
 from reactions.load import Loader
 from reactions.marks import Loss, Mark, Marks, Rebuild, loss
+from reactions.mend import Mender
 from reactions.outbox import Outbox
 from reactions.queries import Queries
 from reactions.settings import MAX_ID, SHARDS, Settings
@@ -52,6 +53,7 @@ class Recovery:
         self._outbox = Outbox(client, settings)
         self._cache = Cache(client, settings)
         self._users = Users(client, settings)
+        self._mender = Mender(client)
         self._queries = Queries(database)
         self._loader = Loader(self._cache, self._queries, settings)
         self._duties = Duties(database)
@@ -64,6 +66,7 @@ class Recovery:
         with self._duties.run("watch", WATCH_LEASE, quiet=True) as run:
             if run is None:
                 return None
+            run.detail += self._mender.mend_types()
             read, in_database = self._marks.in_redis(), self._marks.in_database()
             marks = {shard: Mark.read(written) for shard, written in read.items()}
             losses = {

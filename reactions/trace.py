@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import gzip
 import random
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from reactions.errors import TraceError
 from reactions.settings import MAX_ID, REMOVE, TYPE_NAME
 
 HEADER = "ts_seconds,user_id,item_id,type"
+LONGEST = 10_000
+"""Characters of a line that are read; a longer one is broken. Good ones have some 90."""
+
+_NO_TEXT = re.compile("[\udc80-\udcff]")  # by which surrogateescape stands for a byte
+
 BROKEN_KEPT = 20
 """How many broken lines are described; the rest is only counted."""
 
@@ -48,28 +54,27 @@ class Trace:
         with _open(self.path) as file:
             try:
                 # No field needs quoting, so a stray quote breaks its own line and no other.
-                if file.readline().strip() != HEADER:
+                lines = _lines(file)
+                if next(lines, ("", True))[0].strip() != HEADER:
                     raise TraceError(f"{self.path} does not begin with {HEADER}")
-                for number, line in enumerate(file, start=2):
+                for number, (line, whole) in enumerate(lines, start=2):
                     if read == self.limit:
                         return
-                    event = self._event(line.rstrip("\r\n").split(","), number)
+                    event = self._event(line.rstrip("\r\n"), whole, number)
                     if event is not None:
                         read += 1
                         yield event
-            except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+            except (OSError, EOFError, zlib.error) as error:
                 raise TraceError(f"{self.path}, after line {number}: {error}") from error
 
-    def _event(self, line: list[str], number: int) -> Event | None:
+    def _event(self, line: str, whole: bool, number: int) -> Event | None:
         try:
-            _, user, post, reaction = line
-            event = Event(_id(user), _id(post), _reaction(reaction))
+            return _parse(line, whole)
         except ValueError as error:
             self.broken_lines += 1
             if len(self.broken) < BROKEN_KEPT:
                 self.broken.append(f"line {number}: {error}")
             return None
-        return event
 
     def types(self) -> list[str]:
         """The reaction types of the trace, in the order of their first appearance."""
@@ -118,8 +123,29 @@ def _open(path: Path) -> Iterator[IO[str]]:
             zipped = raw.read(2) == b"\x1f\x8b"
     except OSError as error:
         raise TraceError(f"{path} cannot be read: {error.strerror}") from error
-    with gzip.open(path, "rt", encoding="utf-8") if zipped else path.open(encoding="utf-8") as file:
+    # A byte that is no text is to break its own line and no other.
+    text: Any = {"mode": "rt", "encoding": "utf-8-sig", "errors": "surrogateescape"}
+    with gzip.open(path, **text) if zipped else path.open(**text) as file:
         yield file
+
+
+def _lines(file: IO[str]) -> Iterator[tuple[str, bool]]:
+    """Lines, and whether each is whole: of a longer one, only the beginning is kept."""
+    while line := file.readline(LONGEST):
+        whole = line.endswith("\n") or len(line) < LONGEST
+        yield line, whole
+        while not line.endswith("\n") and (line := file.readline(LONGEST)):
+            pass
+
+
+def _parse(line: str, whole: bool) -> Event:
+    _, user, post, reaction = line.split(",", 4)
+    event = Event(_id(user), _id(post), _reaction(reaction))
+    if not whole:
+        raise ValueError(f"has more than {LONGEST:,} characters")
+    if _NO_TEXT.search(line):
+        raise ValueError("has bytes that are no UTF-8")
+    return event
 
 
 def _reaction(text: str) -> str | None:

@@ -5,6 +5,13 @@
 -- Linear hashing: to grow by one bucket, only one other is divided. reactions/buckets.py has the
 -- same arithmetic, with the reasons, and a test holds the two against each other.
 
+-- The number of buckets that a mark names, negative for a sample; 0 for none, and for a number that
+-- is beyond any that was written here: the server would count up to it.
+local function size_of(mark)
+  local size = tonumber(mark) or 0
+  return size % 1 == 0 and math.abs(size) <= 4096 and size or 0
+end
+
 local function bucket_of(user, count)
   -- In two halves, as a double is exact up to 2^53 only.
   local low = tonumber(string.sub(user, -9)) or 0
@@ -29,7 +36,7 @@ local function bucket_key(first, bucket)
 end
 
 local function drop_buckets(first)
-  local count = math.abs(tonumber(redis.call('HGET', first, '0')) or 1)
+  local count = math.max(1, math.abs(size_of(redis.call('HGET', first, '0'))))
   for bucket = 0, count - 1 do
     redis.call('UNLINK', bucket_key(first, bucket))
   end

@@ -54,6 +54,10 @@ for at = 1, #posts, 2 do
   if size == 0 then
     call('ZREM', dirty, post)
   else
+    if #post > 19 or #post == 19 and post > '9223372036854775807'
+      or not string.match(post, '^[1-9]%d*$') then
+      error('no post id in ' .. dirty)
+    end
     if taken > 0 and taken + size > most_rows then
       break
     end

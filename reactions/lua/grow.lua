@@ -44,7 +44,7 @@ local function divide(new)
   return true
 end
 
-local size = tonumber(call('HGET', reactions, '0')) or 0
+local size = size_of(call('HGET', reactions, '0'))
 if size < 1 then
   return 0
 end

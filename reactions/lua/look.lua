@@ -22,7 +22,7 @@ if call('SISMEMBER', deleted, post) == 1 then
   return {2, 0, 0}
 end
 local whole, listed = unpack(call('HMGET', reactions, '0', user))
-local size = tonumber(whole) or 0
+local size = size_of(whole)
 local tier = call('EXISTS', viral)
 
 -- The outbox first: it is newer than any cache.
@@ -51,4 +51,4 @@ if left < life / 2 then
     call('PEXPIRE', base .. name, life)
   end
 end
-return {tier, size, tonumber(code or -1), unpack(call('HGETALL', counts))}
+return {tier, size, tonumber(code) or -1, unpack(call('HGETALL', counts))}

@@ -30,7 +30,7 @@ end
 -- What is cached of the user: `home` is the bucket, `whole` that it is there, `listed` its entry.
 local home = reactions
 local whole, listed = unpack(call('HMGET', home, '0', user))
-local size = tonumber(whole) or 0
+local size = size_of(whole)
 if size > 1 or size < -1 then
   home = bucket_key(reactions, bucket_of(user, math.abs(size)))
   if home ~= reactions then
@@ -40,8 +40,8 @@ end
 
 -- The reaction so far: from a complete hash or the sample, else from the outbox.
 local before
-if whole and (listed or size > 0) then
-  before = listed or '0'
+if size ~= 0 and whole and (listed or size > 0) then
+  before = string.match(listed or '0', '^%d+$')
 else
   local entry = call('HGET', pending, user) or call('HGET', claimed, user)
   before = entry and string.match(entry, '^%d+')
@@ -52,7 +52,9 @@ end
 
 local time = call('TIME')
 local now = time[1] * 1000000 + time[2]
-local version = math.max((tonumber(call('GET', clock)) or 0) + 1, now)
+local last = tonumber(call('GET', clock)) or 0
+-- Beyond 2^53 there is no next version: not one that was given out.
+local version = math.max(last < 9007199254740991 and last + 1 or 0, now)
 local stamp = string.format('%.0f', version)
 call('SET', clock, stamp)
 call('HSET', pending, user, code .. ':' .. stamp)

@@ -11,7 +11,7 @@ local reactions, recent, total = KEYS[1], KEYS[2], KEYS[3]
 local most = tonumber(ARGV[1])
 local call = redis.call
 
-local size = tonumber(call('HGET', reactions, '0')) or 0
+local size = size_of(call('HGET', reactions, '0'))
 local length = call('LLEN', recent)
 if size >= 0 or length == 0 or length < most and length < tonumber(call('GET', total) or most) then
   return {0}

@@ -26,7 +26,7 @@ while at < #ARGV do
     call('PEXPIRE', reactions, ttl)
   else
     for i = first, last, 2 do
-      call('HDEL', reactions, '0', ARGV[i])
+      redis.pcall('HDEL', reactions, '0', ARGV[i]) -- what is no hash is not read either
     end
   end
   at = last + 1

@@ -53,7 +53,7 @@ local function settle_counts(base)
   end
   local delta = call('HGETALL', base .. ':delta')
   for i = 1, #delta, 2 do
-    counted[delta[i]] = (counted[delta[i]] or 0) + tonumber(delta[i + 1])
+    counted[delta[i]] = (counted[delta[i]] or 0) + (tonumber(delta[i + 1]) or 0)
   end
   local fields, sum = {}, 0
   for code, count in pairs(counted) do
@@ -107,7 +107,7 @@ end
 
 local function settle_post(base, sum, often, share, hot)
   local reactions = base .. ':reactions'
-  local size = tonumber(call('HGET', reactions, '0')) or 0
+  local size = size_of(call('HGET', reactions, '0'))
   local flag = call('GET', base .. ':viral')
   local viral = flag or size < 0
   local function ttl(index)

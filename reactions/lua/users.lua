@@ -7,7 +7,11 @@
 -- first fields are the oldest of a listpack, and it stays one, as few pairs are written at a time.
 local function write_user(reactions, first, last, most)
   for i = first, last, 20 do
-    redis.call('HSET', reactions, unpack(ARGV, i, math.min(i + 19, last)))
+    local upto = math.min(i + 19, last)
+    if type(redis.pcall('HSET', reactions, unpack(ARGV, i, upto))) ~= 'number' then
+      redis.call('UNLINK', reactions) -- no hash, so not ours: a drain must not fail for a cache
+      redis.call('HSET', reactions, unpack(ARGV, i, upto))
+    end
     local length = redis.call('HLEN', reactions)
     if length > most then
       local posts = redis.call('HKEYS', reactions)

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from celery import signals
+from kombu.transport import TRANSPORT_ALIASES
 
 from reactions.broker import make_app
 from reactions.cache import Cache
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 settings = Settings.from_env()
 app = make_app(settings)
+app.conf.worker_consumer = "reactions.tasks.intake:Consumer"
+TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "reactions.tasks.intake:Transport"))
 
 
 @cache

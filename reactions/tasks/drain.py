@@ -12,6 +12,9 @@ from reactions.persist import DrainFailed
 from reactions.settings import SHARDS
 from reactions.tasks.app import app, outbox, persister, settings
 
+TOKEN = 16
+"""Characters of a token; a longer one would be sent on with each retry."""
+
 
 @app.task(name=DRAIN, bind=True, max_retries=None)
 def drain(
@@ -42,7 +45,9 @@ def drain(
 
 def retry_delay(retries: int) -> float:
     """Seconds before the next try: doubling up to the cap, half of it random."""
-    longest = min(settings.retry_cap_s, settings.retry_base_s * 2 ** min(retries, 30))
+    # A forged header may say anything.
+    doublings = min(retries, 30) if type(retries) is int and retries >= 0 else 30
+    longest = min(settings.retry_cap_s, settings.retry_base_s * 2**doublings)
     return random.uniform(longest / 2, longest)  # noqa: S311 - not for secrecy
 
 
@@ -64,7 +69,8 @@ def _check_tokens(tokens: object) -> dict[int, str]:
     """JSON has no integer keys: the shards come as text."""
     shards = {str(shard): shard for shard in range(SHARDS)}
     if not isinstance(tokens, dict) or not all(
-        shard in shards and isinstance(token, str) for shard, token in tokens.items()
+        shard in shards and type(token) is str and len(token) <= TOKEN and token.isascii()
+        for shard, token in tokens.items()
     ):
         raise InvalidArgument("tokens", "an object of shard numbers and their tokens", tokens)
     return {shards[shard]: token for shard, token in tokens.items()}

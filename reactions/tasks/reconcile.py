@@ -41,6 +41,6 @@ app.conf.beat_schedule |= {
 def reconcile(tier: str) -> None:
     """Check the posts of a tier that were touched since they were last checked, and repair them."""
     tiers = {found.name.lower(): found for found in PostTier}
-    if tier not in tiers:
+    if type(tier) is not str or tier not in tiers:
         raise InvalidArgument("tier", f"one of {', '.join(tiers)}", tier)
     patrol().reconcile(tiers[tier])

@@ -226,16 +226,6 @@ def test_binary_garbage(write: Callable[[bytes], Trace]) -> None:
                 list(write(magic + noise.randbytes(size)))
 
 
-def test_bytes_that_are_no_text(write: Callable[[bytes], Trace]) -> None:
-    """With what was read before them, and where they are."""
-    good = "".join(f"0,{user},1,like\n" for user in range(1, 5001))
-    trace = write(f"{HEAD}\n{good}".encode() + b"0,\xff,1,like\n")
-    seen: list[Event] = []
-    with pytest.raises(TraceError, match=r"line \d{4}: 'utf-8' codec can't decode"):
-        seen.extend(trace)  # extend keeps what came before an error
-    assert seen[:3] == [Event(1, 1, "like"), Event(2, 1, "like"), Event(3, 1, "like")]
-
-
 def test_truncated_gzip(write: Callable[[bytes], Trace], tmp_path: Path) -> None:
     synthesize(tmp_path / "whole.csv", 300, ["like", "love"])
     packed = gzip.compress((tmp_path / "whole.csv").read_bytes())

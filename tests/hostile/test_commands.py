@@ -1,0 +1,180 @@
+"""Every command with every option as it should not be: a line that names it, no traceback."""
+
+from __future__ import annotations
+
+import re
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from reactions.cli import main
+from reactions.embedded import Postgres, Valkey
+from tests.conftest import DEAD_BROKER
+
+# Stores that nobody has: what gets past its arguments ends there, at once.
+NOWHERE = {
+    "REACTIONS_REDIS_URL": "redis://127.0.0.1:1/0",
+    "REACTIONS_DATABASE_URL": "postgresql://127.0.0.1:1/x",
+    "REACTIONS_BROKER_URL": DEAD_BROKER,
+}
+TEXTS = [
+    "", " ", "-1", "0", "1e3", "1_0", "nan", "9" * 30, "9" * 5_000, "\u0661", "true", "--", "-x",
+    "a\nCRITICAL forged", "\udcff", "x" * 10_000, "../../etc/passwd", "/dev/null", "/proc/x",
+    "%s%n", "{}", "[bold]", "[/bold]", "'; DROP TABLE reactions; --",
+]  # fmt: skip
+# What an operating system can hand over.
+ARGUMENT = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+
+relaxed = hypothesis_settings(deadline=None, max_examples=15)
+
+STARTS_SERVERS = {"demo", "up", "metrics"}
+"""Commands that are not run with arguments that they may take."""
+
+
+def leaves() -> dict[str, click.Command]:
+    assert isinstance(main, click.Group)
+    return dict(main.commands)
+
+
+LEAVES = leaves()
+PARAMETERS = [
+    (name, parameter)
+    for name, command in LEAVES.items()
+    for parameter in command.params
+    if not (isinstance(parameter, click.Option) and parameter.is_flag)
+]
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the group sets up for a process is not for this one."""
+    monkeypatch.setattr("reactions.cli.signal.signal", lambda *_: None)
+    monkeypatch.setattr("reactions.cli.logging.basicConfig", lambda **_: None)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments, env=NOWHERE)
+
+
+def check_clean(result: Result) -> None:
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    assert result.exit_code in (0, 1, 2)
+    assert "Traceback" not in result.output
+    if result.exit_code == 2:
+        assert len(re.findall(r"^Error: ", result.stderr, re.MULTILINE)) == 1
+
+
+def spelled(parameter: click.Parameter, text: str) -> list[str]:
+    """An argument in its place, or an option by its name."""
+    if isinstance(parameter, click.Argument):
+        return ["--", text]
+    return [f"{parameter.opts[0]}={text}"]
+
+
+def takes(parameter: click.Parameter, text: str) -> bool:
+    """By click's own checks, which are not what is tested here."""
+    try:
+        parameter.type.convert(text, parameter, None)
+    except click.UsageError:
+        return False
+    except ValueError:  # a path that cannot be one
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter"), PARAMETERS, ids=lambda part: getattr(part, "name", part)
+)
+def test_a_hostile_value_is_refused_by_name(name: str, parameter: click.Parameter) -> None:
+    def attempt(text: str) -> None:
+        if name in STARTS_SERVERS and takes(parameter, text):
+            return
+        required = [] if isinstance(parameter, click.Argument) else arguments(name)
+        result = run(name, *spelled(parameter, text), *required)
+        check_clean(result)
+        if not takes(parameter, text):
+            assert result.exit_code == 2
+            named = parameter.opts[0] if isinstance(parameter, click.Option) else "'TRACE'|'POST'"
+            assert re.search(named, result.stderr)
+
+    for text in TEXTS:
+        attempt(text)
+    relaxed(given(st.text(ARGUMENT, max_size=20))(attempt))()
+
+
+def arguments(name: str) -> list[str]:
+    """Those that a command cannot do without."""
+    given_ = {"post": "7", "trace": __file__}
+    return [
+        given_[parameter.human_readable_name.lower()]
+        for parameter in LEAVES[name].params
+        if isinstance(parameter, click.Argument)
+    ]
+
+
+def test_every_number_has_a_bound() -> None:
+    """Beyond it a list, a query or the operating system would fail."""
+    for name, parameter in PARAMETERS:
+        if isinstance(parameter.type, click.types.IntParamType):
+            bounds = getattr(parameter.type, "min", None), getattr(parameter.type, "max", None)
+            assert None not in bounds, (name, parameter.name)
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_what_a_command_does_not_have_is_refused(name: str) -> None:
+    for text in ("--nonsense", "--nonsense=1", "-Z", "more\nthan", "\udcff"):
+        result = run(name, *arguments(name), text)
+        check_clean(result)
+        assert result.exit_code == 2
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
+def test_no_such_command(text: str) -> None:
+    check_clean(run(text))
+
+
+@pytest.mark.parametrize("name", sorted(LEAVES.keys() - STARTS_SERVERS))
+def test_stores_that_are_not_there_are_one_line(name: str) -> None:
+    result = run(name, *arguments(name))
+    check_clean(result)
+    assert result.exit_code == 2
+
+
+@pytest.mark.parametrize("command", ["replay", "demo"])
+def test_a_file_without_end_is_no_trace(command: str) -> None:
+    where = ["/dev/zero"] if command == "replay" else ["--trace", "/dev/zero"]
+    result = run(command, *where)
+    check_clean(result)
+    assert result.exit_code == 2
+
+
+def test_a_folder_that_cannot_be_is_one_line() -> None:
+    result = run("up", "--state-dir", "/proc/nowhere")
+    check_clean(result)
+    assert result.exit_code == 2
+
+
+@pytest.mark.parametrize("host", ["no such host", "a" * 300, "256.0.0.1"])
+def test_a_host_that_cannot_be_served_is_one_line(
+    host: str, valkey: Valkey, postgres: Postgres
+) -> None:
+    env = {
+        **NOWHERE,
+        "REACTIONS_REDIS_URL": valkey.url,
+        "REACTIONS_DATABASE_URL": postgres.url,
+    }
+    result = CliRunner().invoke(main, ["metrics", "--host", host], env=env)
+    check_clean(result)
+    assert result.exit_code == 2
+
+
+@pytest.mark.parametrize("revision", ["nonsense", "", "head:base", "\0", "'; DROP TABLE x"])
+def test_a_revision_that_is_none_changes_nothing(revision: str, postgres: Postgres) -> None:
+    env = {**NOWHERE, "REACTIONS_DATABASE_URL": postgres.url}
+    result = CliRunner().invoke(main, ["migrate", "--to", revision], env=env)
+    check_clean(result)
+    assert result.exit_code == 2

@@ -1,0 +1,235 @@
+"""Every public function with what it should not be given: an answer, or a refusal and no trace."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import is_dataclass
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis import Redis
+
+import reactions
+from reactions import Reactions, ReactionsError, Settings
+from reactions.api import PAGE_MOST, SUMMARIES_MOST
+from reactions.embedded import Postgres, Valkey
+from reactions.errors import InvalidArgument, NotReplicated
+from reactions.settings import MAX_ID, REPLICAS_MOST, SAMPLE
+from tests.conftest import DEAD_BROKER, execute_admin
+from tests.hostile.values import ANYTHING, MAKERS
+
+LONGEST = 400  # of a message, whatever was given
+SLOW_S = 2.0  # far above what any takes, on a machine that may be busy
+
+# Argument -> what it takes, so that a call can have one hostile argument among good ones.
+IDS = st.integers(1, MAX_ID)
+NAMES = st.sampled_from(list(Settings().reaction_types))
+GOOD: Mapping[str, st.SearchStrategy[Any]] = {
+    "user_id": IDS,
+    "post_id": IDS,
+    "post_ids": st.lists(IDS, max_size=3),
+    "reaction": NAMES,
+    "items": st.lists(st.tuples(IDS, IDS, NAMES | st.none()), max_size=3),
+    "limit": st.integers(1, 20),
+    "cursor": st.none(),
+    "replicas": st.just(0),
+}
+TAKEN: Mapping[str, Callable[[Any], bool]] = {
+    "user_id": lambda value: type(value) is int and 1 <= value <= MAX_ID,
+    "post_id": lambda value: type(value) is int and 1 <= value <= MAX_ID,
+    "reaction": lambda value: type(value) is str and value in Settings().reaction_types,
+    "limit": lambda value: type(value) is int and 1 <= value <= SAMPLE,
+    "cursor": lambda value: value is None,
+    "replicas": lambda value: type(value) is int and 0 <= value <= REPLICAS_MOST,
+}
+"""Whether a value may be taken. Not for iterables, which hold other arguments."""
+
+MAY_BE_NONE = {("summaries", "user_id"), ("reactors", "reaction")}
+
+NO_ARGUMENTS = {"close", "relay_stats", "default_client"}
+VALUES = {"Counts", "Status", "Tier"}  # besides dataclasses and errors: made by the library
+
+
+def public() -> dict[str, tuple[str, ...]]:
+    """Function -> its arguments, of the module and of the client; all else is accounted for."""
+    found = {}
+    for name in reactions.__all__:
+        thing = getattr(reactions, name)
+        if inspect.isfunction(thing):
+            found[name] = tuple(inspect.signature(thing).parameters)
+        else:
+            assert (
+                name in VALUES
+                or thing in (Reactions, Settings)
+                or is_dataclass(thing)
+                or issubclass(thing, ReactionsError | enum.Enum)
+            ), f"{name} is public and fuzzed nowhere"
+    methods = inspect.getmembers(Reactions, inspect.isfunction)
+    for name, method in methods:
+        if not name.startswith("_"):
+            found[f"Reactions.{name}"] = tuple(inspect.signature(method).parameters)[1:]
+    return found
+
+
+PUBLIC = public()
+FUZZED = [(name, argument) for name, arguments in PUBLIC.items() for argument in arguments]
+
+
+@pytest.fixture(scope="module")
+def client(valkey: Valkey, postgres: Postgres) -> Iterator[Reactions]:
+    """Also the default client of the module's functions."""
+    execute_admin(postgres.url, "CREATE DATABASE hostile TEMPLATE postgres STRATEGY file_copy")
+    url = postgres.url.replace("/postgres?", "/hostile?")
+    settings = Settings(
+        redis_url=valkey.url, database_url=url, broker_url=DEAD_BROKER, replica_timeout_s=0.01
+    )
+    with Reactions(settings) as made, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("reactions.default._client", made)
+        yield made
+    execute_admin(postgres.url, "DROP DATABASE hostile WITH (FORCE)")
+
+
+class Witness:
+    """Sees whether anything was sent to Redis."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    def sent(self) -> dict[str, int]:
+        stats: Any = self._redis.info("commandstats")
+        return {name: found["calls"] for name, found in stats.items() if name != "cmdstat_info"}
+
+
+@pytest.fixture(scope="module")
+def witness(valkey: Valkey) -> Iterator[Witness]:
+    with Redis(port=valkey.port) as redis:
+        yield Witness(redis)
+
+
+def bound(client: Reactions, name: str) -> Callable[..., Any]:
+    method = name.removeprefix("Reactions.")
+    return getattr(client if method != name else reactions, method)  # type: ignore[no-any-return]
+
+
+def test_every_public_function_is_fuzzed() -> None:
+    assert {argument for _, argument in FUZZED} == GOOD.keys()
+    assert {name.removeprefix("Reactions.") for name, args in PUBLIC.items() if not args} == (
+        NO_ARGUMENTS
+    )
+    assert GOOD.keys() - TAKEN.keys() == {"post_ids", "items"}
+    assert SUMMARIES_MOST == PAGE_MOST == 200
+
+
+def check_refused(error: InvalidArgument, argument: str) -> None:
+    # Of an iterable, what is in it may be named.
+    inside = {"post_ids": {"post_ids"}, "items": {"items", "user_id", "post_id", "reaction"}}
+    assert error.argument in inside.get(argument, {argument})
+    message = str(error)
+    assert message.startswith(f"{error.argument} must be {error.allowed}, not ")
+    assert len(message) <= LONGEST
+    assert message.isprintable()
+    message.encode()
+
+
+@pytest.mark.parametrize(("name", "argument"), FUZZED, ids=lambda part: part)
+def test_a_hostile_argument_is_refused_and_leaves_no_trace(
+    name: str, argument: str, client: Reactions, witness: Witness
+) -> None:
+    call = bound(client, name)
+
+    @settings(
+        deadline=None, max_examples=40, suppress_health_check=list(HealthCheck), database=None
+    )
+    @given(st.data())
+    def fuzz(data: st.DataObject) -> None:
+        hostile = data.draw(ANYTHING)
+        given_ = {other: data.draw(GOOD[other]) for other in PUBLIC[name]}
+        attempt(call, name, argument, given_ | {argument: hostile}, witness)
+
+    for make in MAKERS:
+        good = {other: ONE[other] for other in PUBLIC[name]}
+        attempt(call, name, argument, good | {argument: make()}, witness)
+    if name.startswith("Reactions."):  # the functions hand on to these
+        fuzz()
+
+
+ONE: Mapping[str, Any] = {
+    "user_id": 7,
+    "post_id": 1042,
+    "post_ids": [1042],
+    "reaction": "like",
+    "items": [(7, 1042, "like")],
+    "limit": 2,
+    "cursor": None,
+    "replicas": 0,
+}
+
+
+def attempt(
+    call: Callable[..., Any],
+    name: str,
+    argument: str,
+    arguments: dict[str, Any],
+    witness: Witness,
+) -> None:
+    value = arguments[argument]
+    method = name.removeprefix("Reactions.")
+    before, began = witness.sent(), time.monotonic()
+    try:
+        with suppress(NotReplicated):  # there is no replica to wait for
+            call(**arguments)
+    except InvalidArgument as error:
+        check_refused(error, argument)
+        assert witness.sent() == before, "something was sent"
+    else:
+        fits = TAKEN.get(argument, lambda _: True)
+        assert fits(value) or (value is None and (method, argument) in MAY_BE_NONE)
+    finally:
+        assert time.monotonic() - began < SLOW_S
+
+
+def failing() -> Iterator[Any]:
+    yield (1, 1042, "like")
+    raise LookupError("the caller's own")
+
+
+@pytest.mark.parametrize("name", ["Reactions.react_many", "Reactions.summaries"])
+def test_what_an_iterable_raises_is_the_callers_and_nothing_was_sent(
+    name: str, client: Reactions, witness: Witness
+) -> None:
+    before = witness.sent()
+    with pytest.raises(LookupError, match="the caller's own"):
+        bound(client, name)(failing())
+    assert witness.sent() == before
+
+
+@pytest.mark.parametrize("value", [b"\1\2", bytearray(b"\1\2"), memoryview(b"\1\2"), "12"])
+def test_bytes_are_no_list_of_posts(client: Reactions, value: Any) -> None:
+    with pytest.raises(InvalidArgument, match="post_ids must be an iterable of post ids"):
+        client.summaries(value)
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=range(len(MAKERS)))
+def test_a_client_takes_settings_and_nothing_else(make: Callable[[], Any]) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        Reactions(make())
+    check_refused(caught.value, "settings")
+
+
+@pytest.mark.parametrize("value", [0, "", False, [], {}])
+def test_what_is_false_is_no_settings_either(value: Any) -> None:
+    with pytest.raises(InvalidArgument, match="settings must be"):
+        Reactions(value)
+
+
+def test_a_refusal_of_a_type_among_very_many_is_short() -> None:
+    many = Settings(reaction_types=[f"a_reaction_with_a_long_name_{n}" for n in range(127)])
+    with Reactions(many) as client, pytest.raises(InvalidArgument) as caught:
+        client.react(1, 1, "like")
+    check_refused(caught.value, "reaction")
