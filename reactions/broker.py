@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import ssl
 from types import ModuleType
+from urllib.parse import unquote
 
 from celery import Celery
+from kombu.utils.url import parse_url
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
@@ -38,10 +41,19 @@ def make_app(settings: Settings) -> Celery:
     url = settings.broker_url.get_secret_value()
     app.conf.broker_url = url
     if url.startswith(REDIS_SCHEMES):
-        app.conf.redbeat_redis_url = url
+        address, credentials = _without_credentials(url)
+        app.conf.redbeat_redis_url = address
         # Ride out a short absence of the broker. After redbeat_lock_timeout the lock is gone, and
         # beat ends, to be started again by its supervisor.
-        app.conf.redbeat_redis_options = {"retry": Retry(ConstantBackoff(0.5), 20)}
+        # Credentials here, as Celery shows the URL to everyone who asks a worker for its settings.
+        app.conf.redbeat_redis_options = {
+            "retry": Retry(ConstantBackoff(0.5), 20),
+            **credentials,
+        }
+        if url.startswith("rediss://"):
+            # kombu would not verify the server unless told to; and Flower reads only this.
+            required = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+            app.conf.broker_use_ssl = required | parse_url(url).get("ssl", {})
     else:  # RabbitMQ has no place for RedBeat's lock; the stock scheduler then runs as one process
         app.conf.beat_scheduler = "celery.beat:PersistentScheduler"
     return app
@@ -52,6 +64,17 @@ def make_publisher(settings: Settings) -> Celery:
     app = make_app(settings)
     app.conf.update(_config().publisher)
     return app
+
+
+def _without_credentials(url: str) -> tuple[str, dict[str, str]]:
+    """A Redis URL without user and password, and these as redis-py takes them."""
+    scheme, _, rest = url.partition("://")
+    given, at, server = rest.rpartition("@")
+    if not at:
+        return url, {}
+    username, _, password = map(unquote, given.partition(":"))
+    found = {"username": username, "password": password}
+    return f"{scheme}://{server}", {name: value for name, value in found.items() if value}
 
 
 def _config() -> ModuleType:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from reactions.errors import ReactionsError
+from reactions.errors import ReactionsError, short
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)  # progress and remarks; standard output is for results
@@ -27,6 +27,8 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except ReactionsError as error:
             raise click.ClickException(str(error)) from error
+        except (OSError, UnicodeError) as error:  # a folder, a port or a host that cannot be used
+            raise click.ClickException(short(f"{type(error).__name__}: {error}", 300)) from error
 
 
 click.ClickException.exit_code = 2

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import psycopg2
+import psycopg2.errors
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.exc import DataError, DisconnectionError, IntegrityError, SQLAlchemyError
@@ -79,25 +79,43 @@ class Database:
             ReactionsUnavailable: the database cannot now.
         """
         engine = self.engine.execution_options(isolation_level=isolation) if isolation else None
-        try:
-            with (engine or self.engine).connect() as connection:
-                driver: Any = connection.connection.driver_connection
-                with (
-                    guard(driver.fileno(), self._patience_s),
-                    connection.begin(),
-                ):
-                    yield connection
-        except (DataError, IntegrityError) as error:
-            raise RowsRefused(_reason(error)) from error
-        except SQLAlchemyError as error:
-            raise ReactionsUnavailable(
-                "postgresql", f"PostgreSQL cannot serve: {_reason(error)}"
-            ) from error
+        with translated(), (engine or self.engine).connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            with (
+                guard(driver.fileno(), self._patience_s),
+                connection.begin(),
+            ):
+                yield connection
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Run a block with SQLAlchemy's errors turned into this library's."""
+    try:
+        yield
+    except (DataError, IntegrityError) as error:
+        raise RowsRefused(_reason(error)) from error
+    except SQLAlchemyError as error:
+        raise ReactionsUnavailable(
+            "postgresql", f"PostgreSQL cannot serve: {_reason(error)}{_advice(error)}"
+        ) from error
 
 
 def array(numbers: Iterable[int]) -> str:
     """A PostgreSQL array literal: parsed once by the server, not one expression an element."""
     return "{" + ",".join(map(str, numbers)) + "}"
+
+
+def _advice(error: SQLAlchemyError) -> str:
+    """What to do, where the driver's message does not say it."""
+    cause = getattr(error, "orig", None)
+    if isinstance(cause, psycopg2.errors.InsufficientPrivilege):
+        return "; the role of database_url is not to do this, deploy/roles.sql says which one is"
+    if "certificate" in str(cause):
+        return "; sslrootcert of database_url names the CA, its host is that of the certificate"
+    if "no encryption" in str(cause):
+        return "; database_url needs sslmode=verify-full and sslrootcert"
+    return ""
 
 
 def _reason(error: SQLAlchemyError) -> str:

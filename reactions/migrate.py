@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
+import re
+
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, create_engine, pool, text
 
 from alembic import command, context, op
 from reactions import resources
-from reactions.database import Database
+from reactions.database import Database, translated
+from reactions.errors import InvalidArgument
 from reactions.ledger import Ledger
 from reactions.settings import Settings
 from reactions.tables import PARTITIONS
+
+REVISION = re.compile(r"[A-Za-z0-9_+-]{1,40}")
+_REVISIONS = "head, base, or one of alembic/versions"
 
 
 def migrate(settings: Settings, revision: str = "head") -> None:
     """Upgrade (or, to an older revision, downgrade) and register the reaction types.
 
     Waits at most 5 s for a lock, then gives way and raises: run it again.
+
+    Raises:
+        InvalidArgument: there is no such revision.
+        ReactionsUnavailable: the database cannot now, or its role may not.
     """
-    with _connection(settings) as connection:
+    if not REVISION.fullmatch(revision):
+        raise InvalidArgument("revision", _REVISIONS, revision)
+    with translated(), _connection(settings) as connection:
         upward = revision == "head" or revision in _newer(connection)
         connection.rollback()  # the look above began a transaction; migrations begin their own
         config = config_for(connection)
-        if upward:
-            command.upgrade(config, revision)
-        else:
-            command.downgrade(config, revision)
+        try:
+            (command.upgrade if upward else command.downgrade)(config, revision)
+        except CommandError:
+            raise InvalidArgument("revision", _REVISIONS, revision) from None
     if revision == "head":
         database = Database(settings, name="reactions-migrate")
         Ledger(database).register_types(settings.reaction_types)

@@ -7,7 +7,7 @@ import secrets
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -136,7 +136,8 @@ class Stack:
             "flower",
             f"--port={self._flower_port}",
             "--address=127.0.0.1",
-            f"--basic-auth=reactions:{self._flower_password}",
+            # As an argument, `ps` would show it to everyone on this machine.
+            env={"FLOWER_BASIC_AUTH": f"reactions:{self._flower_password}"},
         )
         self._wait(
             self.flower, lambda: _answers(f"http://127.0.0.1:{self._flower_port}/healthcheck")
@@ -184,10 +185,12 @@ class Stack:
     ) -> None:
         self.stop()
 
-    def _celery(self, process: Process, command: str, *options: str) -> None:
+    def _celery(
+        self, process: Process, command: str, *options: str, env: Mapping[str, str] | None = None
+    ) -> None:
         process.launch(
             [sys.executable, "-m", "celery", "-A", "reactions.tasks", command, *options],
-            env={**os.environ, **self.settings.environment()},
+            env={**os.environ, **self.settings.environment(), **(env or {})},
         )
 
     def _wait(self, process: Process, ready: Callable[[], bool]) -> None:

@@ -1,0 +1,159 @@
+"""TLS to each store and to the broker, by the URL alone; who is not sure of the server fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kombu.pools
+import pytest
+import trustme
+from kombu.exceptions import OperationalError
+from sqlalchemy import text
+
+from reactions.broker import DRAIN, make_publisher
+from reactions.client import connect, translated
+from reactions.database import Database
+from reactions.errors import ReactionsUnavailable
+from reactions.settings import Settings
+from tests.security.servers import Guarded, Roles, running_guarded, running_roles
+
+USERS = ("reactions-worker", "reactions-broker")
+
+CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The certificate of a CA that signed none of the servers'."""
+    path = tmp_path_factory.mktemp("other") / "other.pem"
+    trustme.CA().cert_pem.write_to_path(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """Debian's Redis: the Valkey of the wheel is built without TLS."""
+    folder = tmp_path_factory.mktemp("tls")
+    with running_guarded(folder, "redis", USERS, tls=authority) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def roles(authority: trustme.CA) -> Iterator[Roles]:
+    """Debian's PostgreSQL: those of the wheel are built without TLS."""
+    with running_roles(15, tls=authority) as running:
+        yield running
+
+
+def changed(url: str, how: str, other: Path) -> str:
+    """A URL that is right, made wrong."""
+    bare = url.partition("?")[0]
+    return {
+        "another CA": f"{bare}?ssl_cert_reqs=required&ssl_ca_certs={other}",
+        "no CA": bare,
+        "another host": url.replace("127.0.0.1", "localhost"),
+        "no TLS": bare.replace("rediss:", "redis:"),
+        "no file": f"{bare}?ssl_ca_certs=/nowhere.pem",
+    }[how]
+
+
+STORE = [
+    ("another CA", f"{CERTIFICATE}.*ssl_ca_certs is to name"),
+    ("no CA", f"{CERTIFICATE}.*ssl_ca_certs is to name"),
+    ("another host", f"{CERTIFICATE}.*Hostname mismatch"),
+    ("no TLS", "wants TLS, redis_url begins with rediss://"),
+    ("no file", "No such file"),
+]
+
+
+def test_the_store_answers_by_tls(server: Guarded) -> None:
+    with connect(Settings(redis_url=server.url_of("reactions-worker"))) as client:
+        assert client.set("post:{1}:1:viral", "1")
+
+
+@pytest.mark.parametrize(("how", "says"), STORE)
+def test_the_store_is_refused(server: Guarded, other: Path, how: str, says: str) -> None:
+    url = changed(server.url_of("reactions-worker"), how, other)
+    with (
+        connect(Settings(redis_url=url)) as client,
+        pytest.raises(ReactionsUnavailable, match=says),
+        translated(),
+    ):
+        client.get("post:{1}:1:viral")
+
+
+def publish(url: str) -> None:
+    forget: Any = kombu.pools.reset
+    forget()  # it takes connections that differ in their CA for the same
+    with make_publisher(Settings(broker_url=url)) as app:
+        app.send_task(DRAIN, kwargs={"shards": [1]})
+    forget()
+
+
+def test_the_broker_answers_by_tls(server: Guarded) -> None:
+    publish(server.url_of("reactions-broker"))
+    with server.admin() as admin:
+        assert admin.llen("persistence") == 1
+        admin.delete("persistence")
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("another CA", CERTIFICATE),
+        ("no CA", CERTIFICATE),  # kombu's own default is not to look
+        ("another host", "Hostname mismatch"),
+        ("no TLS", "reset by peer|closed by server"),
+    ],
+)
+def test_the_broker_is_refused(server: Guarded, other: Path, how: str, says: str) -> None:
+    with pytest.raises(OperationalError, match=says):
+        publish(changed(server.url_of("reactions-broker"), how, other))
+    with server.admin() as admin:
+        assert admin.llen("persistence") == 0
+
+
+def encrypted(url: str) -> object:
+    database = Database(Settings(database_url=url))
+    try:
+        with database.transaction() as connection:
+            return connection.scalar(
+                text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+            )
+    finally:
+        database.close()
+
+
+def test_the_database_answers_by_tls(roles: Roles, server: Guarded) -> None:
+    verified = f"sslmode=verify-full&sslrootcert={server.authority}"
+    assert encrypted(f"{roles.url_of('writer')}?{verified}") is True
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("another CA", "certificate verify failed; sslrootcert of database_url names the CA"),
+        ("another host", "does not match host name"),
+        ("no TLS", "no encryption; database_url needs sslmode=verify-full"),
+        ("no file", "does not exist"),
+    ],
+)
+def test_the_database_is_refused(
+    roles: Roles, server: Guarded, other: Path, how: str, says: str
+) -> None:
+    url, verified = roles.url_of("writer"), "?sslmode=verify-full&sslrootcert="
+    wrong = {
+        "another CA": f"{url}{verified}{other}",
+        "another host": f"{url}{verified}{server.authority}".replace("127.0.0.1", "localhost"),
+        "no TLS": f"{url}?sslmode=disable",
+        "no file": f"{url}{verified}/nowhere.pem",
+    }[how]
+    with pytest.raises(ReactionsUnavailable, match=says):
+        encrypted(wrong)

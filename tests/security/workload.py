@@ -1,0 +1,151 @@
+"""Everything that the web tier, workers and operators do, once, on small posts of each kind."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from click.testing import CliRunner
+from redis import Redis
+
+from reactions import keys
+from reactions.api import Reactions
+from reactions.cli import main
+from reactions.errors import NotReplicated, PostDeleted
+from reactions.model import PostTier
+from reactions.patrol import Patrol
+from reactions.recover import Recovery
+from reactions.settings import SHARDS, Settings
+from reactions.virality import Virality
+from tests.conftest import Engine
+
+REGULAR, HOT, DELETED, SMALL = 1042, 1143, 1044, 1046
+
+COMMANDS = (
+    ("verify",),
+    ("verify", "--repair"),
+    ("inspect", str(HOT)),
+    ("rebuild",),
+    ("rebuild", f"--post={REGULAR}"),
+    ("deadletters",),
+    ("deadletters", "--replay"),
+    ("duties",),
+    ("rising",),
+    ("metrics", "--once"),
+)
+"""Every command of operators, as far as it ends by itself."""
+
+HARMLESS = {0, 1}
+"""Exit codes: 1 is drift, or a letter that is still refused; 2 would be a store that refuses."""
+
+
+@dataclass
+class Called:
+    """Notes which methods of the client are used, so that none is left out."""
+
+    client: Reactions
+    methods: set[str] = field(default_factory=set)
+
+    def __getattr__(self, name: str) -> Any:
+        self.methods.add(name)
+        return getattr(self.client, name)
+
+    def all(self) -> bool:
+        public = {name for name in vars(Reactions) if not name.startswith("_")}
+        return public - {"close", "relay_stats"} <= self.methods
+
+
+def write(web: Called) -> None:
+    """Posts of each tier, with every outcome."""
+    web.react_many([(user, HOT, "like") for user in range(1, 16)])
+    web.react_many([(user, REGULAR, "like") for user in range(1, 9)])
+    for post in (DELETED, SMALL):
+        web.react_many([(user, post, "wow") for user in range(1, 4)])
+    with contextlib.suppress(NotReplicated):
+        web.react(1, SMALL, "sad", replicas=1)
+
+
+def change(web: Called) -> None:
+    """On posts that are cached: replaced, removed, unchanged, and new ones of a sample."""
+    for post in (REGULAR, HOT):
+        web.react(15, post, "love")
+        web.react(15, post, "love")
+        web.react(3, post, "sad")
+        web.unreact(14, post)
+        web.unreact(15, post)
+        web.react(77, post, "like")
+        web.unreact(77, post)
+        web.react_many([(user, post, "wow") for user in range(80, 90)])
+    web.react_many([(user, SMALL, "like") for user in range(10, 16)])  # its bucket is too full
+
+
+def read(web: Called) -> None:
+    """Every read, on posts of each tier."""
+    for post in (REGULAR, HOT, SMALL):
+        web.counts(post)
+        web.reaction_of(2, post)
+        web.reactors(post)
+        web.reactors(post, "like")
+        web.recent(post)
+        web.recent(post, 2)
+        web.uniques(post)
+    web.summaries([REGULAR, HOT, SMALL], 3)
+    web.summaries([REGULAR, HOT, SMALL], 4711)
+    web.history(3)
+
+
+def erase(web: Called) -> None:
+    """A deleted post refuses; a user is forgotten."""
+    web.delete_post(DELETED)
+    with contextlib.suppress(PostDeleted):
+        web.react(1, DELETED, "like")
+    for user in (3, 89):  # 89 is in the sample
+        web.forget_user(user)
+
+
+def patrol(engine: Engine) -> None:
+    """What Beat's duties do, each once."""
+    at = engine.client, engine.database, engine.settings
+    round_ = Patrol(*at)
+    for tier in (PostTier.VIRAL, PostTier.HOT, PostTier.REGULAR):
+        round_.reconcile(tier)
+    round_.refresh()
+    round_.audit()
+    round_.tidy()
+    Virality(*at).watch()
+    engine.outbox.overdue(0)
+    engine.outbox.eviction_policies()
+    while any(engine.outbox.erasures()):
+        engine.eraser.erase()
+        engine.drain()
+
+
+def step_back(admin: Redis) -> None:
+    """Redis is as if restored from an older snapshot."""
+    for shard in range(SHARDS):
+        mark: Any = admin.get(keys.outbox_mark(shard))
+        incarnation, tick, at = mark.decode().split("|")
+        admin.set(keys.outbox_mark(shard), f"{incarnation}|{int(tick) - 1}|{at}")
+
+
+def recover(engine: Engine) -> None:
+    """What workers do every few seconds, and after a loss."""
+    recovery = Recovery(engine.client, engine.database, engine.settings)
+    recovery.watch()
+    recovery.rebuild()
+    engine.drain()
+
+
+def operate(settings: Settings) -> None:
+    """Every command of operators."""
+    for command in COMMANDS:
+        result = CliRunner().invoke(main, command, env=settings.environment())
+        assert result.exit_code in HARMLESS, (command, result.output, result.exception)
+
+
+def evict(admin: Redis) -> None:
+    """All that may go, goes."""
+    for key in list(admin.scan_iter(count=10_000)):
+        if admin.pttl(key) >= 0:
+            admin.delete(key)
