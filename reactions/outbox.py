@@ -204,11 +204,11 @@ class Outbox:
 
         Each piece is the fields to trim, and what they hold.
 
-        The caller trims each piece, and only an empty hash is done: a cursor that outlives a
-        restart or a failover of the server may skip entries, so the scan begins anew while some
-        are left.
+        The caller trims each piece, and all is done when no more is left than trim leaves: a cursor
+        that outlives a restart or a failover of the server may skip entries, so the scan begins
+        anew until then.
         """
-        key, cursor = keys.post_claimed(post_id), 0
+        key, cursor, piece = keys.post_claimed(post_id), 0, dict[bytes, bytes]()
         while True:
             with translated():
                 found: dict[bytes, bytes]  # redis-py's types allow for HSCAN NOVALUES and decoding
@@ -216,11 +216,12 @@ class Outbox:
                     key, cursor, count=self._settings.batch_rows
                 )
             if found:
-                entries = [_entry(str(post_id), user, value) for user, value in found.items()]
-                yield list(found), entries
+                piece = found
+                entries = [_entry(str(post_id), user, value) for user, value in piece.items()]
+                yield list(piece), entries
             if cursor == 0:
                 with translated():
-                    if not self._client.exists(key):
+                    if self._client.hlen(key) <= 1 and piece.keys() >= set(self._client.hkeys(key)):
                         return
 
     def trim(self, claim: Claim, post_id: int, fields: Sequence[bytes]) -> bool:

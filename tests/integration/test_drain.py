@@ -128,6 +128,22 @@ def test_a_drain_that_dies_in_the_middle_of_a_large_post_goes_on_where_it_was(
     assert engine.verify().holds
 
 
+def test_a_drain_that_dies_after_all_of_a_large_post_leaves_no_wrong_counts(
+    engine: Engine,
+) -> None:
+    """What was there before is not known of a cold post: only a settlement brings its counts."""
+    react(engine, 1_000)
+    engine.drain()
+    assert engine.reactions.counts(POST)["like"] == 1_000
+    react(engine, 2_000)
+    (claim,), _ = step(engine, 100).outbox.claim({SHARD: ""})
+    engine.persister.record([claim], Drained())
+    engine.client.delete(keys.outbox_lease(SHARD))  # died; its lease lapsed
+    engine.drain()
+    assert engine.client.hgetall(keys.post_reaction_counts(POST))[b"1"] == b"2000"
+    assert engine.verify().holds
+
+
 def test_a_drain_also_takes_what_came_behind_a_leftover_claim(engine: Engine) -> None:
     react(engine, 1)
     engine.outbox.claim({SHARD: ""})

@@ -213,6 +213,16 @@ def test_trim_drops_rows_and_prolongs_the_lease(redis: Redis) -> None:
     assert lease_expiry(redis) > before
 
 
+def test_trim_leaves_the_claim_to_settle(redis: Redis) -> None:
+    """Else what was cached before would stay, if the drain died between the two."""
+    for user in (1, 2, 3):
+        react(redis, user, 1)
+    claim(redis, "a", inline=1)
+    assert scripts.trim(POST, "a", LEASE, [1, 2, 3]).run(redis) == 1
+    assert scripts.trim(POST, "a", LEASE, [1, 2, 3]).run(redis) == 1
+    assert redis.hkeys(keys.post_claimed(POST)) == [b"3"]
+
+
 def test_a_held_shard_waits_for_the_one_that_holds_it(redis: Redis) -> None:
     react(redis, 1, 1)
     claim(redis, "a", lease_us=1)
