@@ -32,16 +32,18 @@ class Database:
     ) -> None:
         """``timeout_s``: for a connection and for a statement; database_timeout_s if not given."""
         wait = timeout_s or settings.database_timeout_s
+        # The server's own timeout comes first, where it is alive.
+        self._patience_s = 1.5 * wait
         options = {
             "statement_timeout": int(wait * 1000),
             "lock_timeout": int(wait * 1000),
+            # A process that fell off the network in a transaction would keep its locks for hours.
+            "idle_in_transaction_session_timeout": int(self._patience_s * 1000),
             # Every statement here goes by a key and takes few rows, so the index is always right.
             "random_page_cost": 1.1,
             "max_parallel_workers_per_gather": 0,
             "jit": "off",
         }
-        # The server's own timeout comes first, where it is alive.
-        self._patience_s = 1.5 * wait
         self.engine: Engine = create_engine(
             settings.database_url.get_secret_value(),
             pool_timeout=wait,

@@ -158,6 +158,18 @@ def test_a_connection_that_died_is_replaced(ledger: Ledger, database: Database) 
     assert ledger.record([Row(1, 1, 1, 2)]).changed == 1
 
 
+def test_a_process_that_vanished_in_a_transaction_gives_its_locks_back(
+    database_url: str, ledger: Ledger
+) -> None:
+    """Off the network, or stopped: its connection stays open, and nothing more comes over it."""
+    vanished = Database(Settings(database_url=database_url, database_timeout_s=0.2))
+    with vanished.engine.connect() as connection:
+        connection.execute(text("LOCK TABLE reactions"))
+        assert ledger.record([Row(1, 1, 1, 1)]).changed == 1  # its own patience is 2 s
+        connection.invalidate()
+    vanished.close()
+
+
 def test_an_error_shows_neither_statement_nor_password() -> None:
     secret = Ledger(Database(Settings(database_url="postgresql://me:hunter2@127.0.0.1:1/x")))
     with pytest.raises(ReactionsUnavailable) as error:
