@@ -1,10 +1,11 @@
 # make demo   the whole system on a generated burst (ARGS="--trace FILE" for a real one)
 # make test   lint, types, import contracts and every test, servers included
+# make faults everything fails, and nothing is lost (ARGS="--seed 1 --minutes 5 --json")
 PY     ?= python3
 VENV   := .venv
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo test faults lint format clean
 help:
 	@sed -n 's/^# //p' Makefile
 
@@ -20,6 +21,9 @@ demo: setup
 
 test: lint
 	$(VENV)/bin/pytest --numprocesses 2 $(ARGS)
+
+faults: setup
+	$(VENV)/bin/python -m tests.faults $(ARGS)
 
 lint: setup
 	$(VENV)/bin/ruff check .

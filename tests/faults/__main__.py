@@ -1,0 +1,53 @@
+"""``python -m tests.faults --seed 1 --minutes 5 --json``."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from reactions.console import as_json, err, finish, out, print_report
+from reactions.embedded import remove
+from reactions.errors import StackError
+from tests.faults import small
+from tests.faults.report import table
+from tests.faults.run import run
+from tests.faults.system import FAKETIME
+
+
+@click.command()
+@click.option("--seed", default=1, show_default=True, help="Of what the nemesis and writers do.")
+@click.option("--minutes", default=5.0, show_default=True, help="With faults, start not counted.")
+@click.option("--keep", is_flag=True, help="Leave the folder with logs and histories.")
+@as_json
+def main(seed: int, minutes: float, *, keep: bool, as_json: bool) -> None:
+    """Make everything fail, and check that nothing is lost. Exit code 1 when something is."""
+    logging.basicConfig(level=logging.ERROR)
+    small.apply()
+    folder = Path(tempfile.mkdtemp(prefix="reactions-faults-"))
+    err.print(f"seed {seed}; data, logs and histories in {folder}")
+    if not FAKETIME:
+        err.print("libfaketime is not installed: the clock of Redis is not stepped")
+    holds = False
+    try:
+        report = run(folder, seed, minutes, lambda words: err.print(words), minute=minutes >= 10)
+        figures = report.figures()
+        holds = not figures["violations"]
+        for line in table([figures]):
+            (err if as_json else out).print(line, soft_wrap=True)
+        if not as_json:
+            print_report({k: v for k, v in figures.items() if k != "kinds"}, holds=None)
+        finish(figures, as_json, holds)
+    except StackError as error:
+        err.print(f"[bold red]{error}[/]")
+        sys.exit(1)
+    finally:
+        if holds and not keep:
+            remove(folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""A network that can be cut: a TCP proxy between a worker and a store."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+
+from reactions.embedded import free_port
+
+Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+
+
+class Cut(StrEnum):
+    """How a network fails."""
+
+    NONE = "none"
+    SILENT = "silent"
+    """Nothing gets through, and nobody is told: packets are dropped."""
+    ANSWERS = "answers"
+    """Requests get through, answers do not."""
+    REFUSED = "refused"
+    """Connections break, and new ones are refused."""
+
+
+class Network:
+    """One thread with an event loop, for all the links of a run."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="network", daemon=True)
+        self._thread.start()
+
+    def link(self, connect: Connect) -> Link:
+        """A port of the loopback that leads to a server."""
+        link = Link(self.loop, connect)
+        asyncio.run_coroutine_threadsafe(link.listen(), self.loop).result(10)
+        return link
+
+    def close(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(10)
+
+
+class Link:
+    """One proxy."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, connect: Connect) -> None:
+        self.port = free_port()
+        self._loop = loop
+        self._connect = connect
+        self._cut = Cut.NONE
+        self._open: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def listen(self) -> None:
+        await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+
+    def cut(self, how: Cut) -> None:
+        """Cut it, or join it again: what was open is broken then, as bytes are missing from it."""
+        self._loop.call_soon_threadsafe(self._set, how)
+
+    def _set(self, how: Cut) -> None:
+        self._cut = how
+        if how in (Cut.NONE, Cut.REFUSED):
+            for writer in self._open:
+                writer.transport.abort()
+
+    async def _serve(self, near: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        self._open.add(client)
+        try:
+            if self._cut is Cut.REFUSED:
+                client.transport.abort()
+            elif self._cut is Cut.SILENT:
+                while await near.read(65_536):  # taken, and never answered
+                    pass
+            else:
+                await self._join(near, client)
+        except OSError:
+            client.transport.abort()
+        finally:
+            self._open.discard(client)
+
+    async def _join(self, near: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        far, server = await self._connect()
+        self._open.add(server)
+        try:
+            await asyncio.gather(
+                self._pump(near, server, (Cut.SILENT,)),
+                self._pump(far, client, (Cut.SILENT, Cut.ANSWERS)),
+            )
+        finally:
+            self._open.discard(server)
+
+    async def _pump(
+        self,
+        source: asyncio.StreamReader,
+        target: asyncio.StreamWriter,
+        lost: tuple[Cut, ...],
+    ) -> None:
+        """One direction. An end that is not heard of for the cut is passed on when it is joined."""
+        with contextlib.suppress(OSError):
+            while data := await source.read(65_536):
+                if self._cut not in lost:
+                    target.write(data)
+                    await target.drain()
+        while self._cut in lost:
+            await asyncio.sleep(0.05)
+        target.close()

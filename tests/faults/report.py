@@ -1,0 +1,151 @@
+"""What a fault run was like, in figures; and the table of several runs together.
+
+``python -m tests.faults.report FILE...``: a Markdown table of what runs have printed with --json.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reactions.replay import quantile
+from tests.faults.checker import Verdict, Wrong
+from tests.faults.history import Fate, Kind, Operation
+from tests.faults.nemesis import Fault
+
+LOSSES = (Wrong.LOST, Wrong.UNDEAD, Wrong.PENDING)
+DRIFTS = (Wrong.DRIFT, Wrong.DUPLICATED)
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run was like, and what is wrong.
+
+    Attributes:
+        peace: when the time without faults began and ended.
+        quiet_s: from the end of the last fault until nothing was on its way.
+        redis_kills: how often Redis died; what it acknowledged just before is not promised.
+        missed: faults that were dealt and did not happen.
+        found_by_duties: differences by kind, that Beat's duties have found and repaired.
+        repaired: the same in words, as far as they are recorded.
+    """
+
+    seed: int
+    faults: list[Fault] = field(default_factory=list)
+    history: list[Operation] = field(default_factory=list)
+    verdict: Verdict = field(default_factory=Verdict)
+    peace: tuple[float, float] = (0.0, 0.0)
+    quiet_s: float = 0.0
+    redis_kills: int = 0
+    missed: dict[str, int] = field(default_factory=dict)
+    found_by_duties: dict[str, int] = field(default_factory=dict)
+    repaired: list[str] = field(default_factory=list)
+
+    def figures(self) -> dict[str, Any]:
+        """As JSON."""
+        verdict = self.verdict
+        recoveries = [fault.recovery_s for fault in self.faults]
+        return {
+            "seed": self.seed,
+            "faults": len(self.faults),
+            "reactions": sum(_acknowledged(operation) for operation in self.history),
+            "unanswered": self._number(Kind.WRITE, Fate.OPEN),
+            "reads_checked": self._number(Kind.READ, Fate.DONE),
+            "lost": verdict.number(*LOSSES),
+            "invented": verdict.number(Wrong.INVENTED),
+            "drift": verdict.number(*DRIFTS) + sum(fault.drift for fault in self.faults),
+            "violations": len(verdict.violations),
+            "lost_in_fsync_window": verdict.in_window,
+            "redis_kills": self.redis_kills,
+            "recovery_p50_s": _quantile(recoveries, 0.5),
+            "recovery_p99_s": _quantile(recoveries, 0.99),
+            "quiet_s": round(self.quiet_s, 2),
+            "peace": self._speed(*self.peace),
+            "under_faults": self._speed(self.peace[1], float("inf")),
+            "found_by_duties": self.found_by_duties,
+            "repaired": self.repaired,
+            "kinds": self._kinds(),
+            "missed": self.missed,
+            "examples": [f"{v.wrong}: {v.words}" for v in verdict.violations[:20]],
+        }
+
+    def _number(self, kind: Kind, fate: Fate) -> int:
+        return sum(op.kind is kind and op.fate is fate for op in self.history)
+
+    def _speed(self, begins: float, ends: float) -> dict[str, Any]:
+        """Of the writers' reactions in that time."""
+        made = [op for op in self.history if _acknowledged(op) and begins <= op.began < ends]
+        if not made:
+            return {}
+        took = [(operation.ended - operation.began) * 1e3 for operation in made]
+        lasted = min(ends, max(operation.ended for operation in made)) - begins
+        return {
+            "reactions_per_s": round(len(made) / lasted, 1),
+            "p50_ms": _quantile(took, 0.5),
+            "p99_ms": _quantile(took, 0.99),
+        }
+
+    def _kinds(self) -> dict[str, dict[str, Any]]:
+        """Kind of fault -> how often, what it was blamed for, and how long recovery took."""
+        lost, wrong = self._blamed(LOSSES), self._blamed(tuple(Wrong))
+        kinds: dict[str, list[Fault]] = defaultdict(list)
+        for fault in self.faults:
+            kinds[fault.kind].append(fault)
+        return {
+            kind: {
+                "times": len(found),
+                "lost": lost[kind],
+                "violations": wrong[kind],
+                "drift": sum(fault.drift for fault in found),
+                "recovery_s": [round(fault.recovery_s, 2) for fault in found],
+            }
+            for kind, found in sorted(kinds.items())
+        }
+
+    def _blamed(self, wrongs: Sequence[Wrong]) -> Counter[str]:
+        """Violations that have a moment, under the kinds of the last faults before it."""
+        blamed: Counter[str] = Counter()
+        for violation in self.verdict.violations:
+            if violation.wrong in wrongs and violation.at is not None:
+                before = [f for f in self.faults if f.began <= violation.at]
+                began = before[-1].began if before else 0.0
+                blamed.update(f.kind for f in before if f.healed >= began)
+        return blamed
+
+
+def _acknowledged(operation: Operation) -> bool:
+    return operation.kind is Kind.WRITE and operation.fate is Fate.DONE
+
+
+def _quantile(numbers: Sequence[float], share: float) -> float | None:
+    return round(quantile(sorted(numbers), share), 2) if numbers else None
+
+
+def table(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Several runs as one Markdown table, a line for each kind of fault, and a last one for all."""
+    kinds: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for run in runs:
+        for kind, figures in run["kinds"].items():
+            kinds[kind].append(figures)
+    yield "| fault | times | lost | drift | recovered in s: p50 | at most |"
+    yield "|---|---:|---:|---:|---:|---:|"
+    for kind in sorted(kinds, key=str.lower):
+        yield _line(kind, kinds[kind])
+    together = [figures for found in kinds.values() for figures in found]
+    yield _line("**all**", together)
+
+
+def _line(kind: str, found: Sequence[Mapping[str, Any]]) -> str:
+    times, lost, drift = (sum(f[name] for f in found) for name in ("times", "lost", "drift"))
+    recoveries = [seconds for figures in found for seconds in figures["recovery_s"]]
+    p50, most = _quantile(recoveries, 0.5), max(recoveries)
+    return f"| {kind} | {times:,} | {lost} | {drift} | {p50:.1f} | {most:.1f} |"
+
+
+if __name__ == "__main__":
+    print(*table([json.loads(Path(name).read_text()) for name in sys.argv[1:]]), sep="\n")  # noqa: T201

@@ -1,0 +1,143 @@
+"""One fault run: a while in peace, a while with faults, quiet, and what the checker says of it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from sqlalchemy import select
+
+from reactions.api import Reactions
+from reactions.client import connect
+from reactions.compare import GAPS
+from reactions.compare import Kind as Difference
+from reactions.database import Database
+from reactions.duties import Duties
+from reactions.outbox import Outbox
+from reactions.recover import Recovery
+from reactions.tables import reaction_counts, reactions, runs
+from reactions.verify import Verifier
+from tests.faults.checker import Final, check
+from tests.faults.history import Operation, read
+from tests.faults.nemesis import Nemesis
+from tests.faults.report import Report
+from tests.faults.system import System, wait_for
+
+_ROW = [reactions.c[name] for name in ("post_id", "user_id", "reaction", "version")]
+_COUNT = [reaction_counts.c[name] for name in ("post_id", "reaction", "count")]
+
+Show = Callable[[str], None]
+
+PEACE_SHARE = 0.15
+PEACE_S = (5.0, 60.0)
+"""At the beginning, without faults: what the figures of the rest are to be compared with."""
+
+QUIET_MOST_S = 60.0
+"""After the last fault, everything must be in PostgreSQL and nothing pending by then."""
+
+
+def run(folder: Path, seed: int, minutes: float, show: Show, *, minute: bool) -> Report:
+    """A fault run of this many minutes, start and end not counted.
+
+    Args:
+        folder: where servers keep their data, and writers their history.
+        minute: whether PostgreSQL may refuse connections for a whole minute.
+
+    Raises:
+        StackError: the system did not start, or did not recover in time.
+    """
+    report = Report(seed)
+    show("starting")
+    with System(folder, seed) as system, closing(Database(system.settings)) as database:
+        duties = Duties(database)
+        began = time.monotonic()
+        peace = min(PEACE_S[1], max(PEACE_S[0], minutes * 60 * PEACE_SHARE))
+        nemesis = Nemesis(system, seed, minute=minute)
+        show("in peace")
+        nemesis.hold(peace, peace)
+        report.peace = began, time.monotonic()
+        drifted = 0
+        while time.monotonic() < began + minutes * 60:
+            happened = nemesis.salvo()
+            before, drifted = drifted, _drifted(duties)
+            for fault in happened:
+                fault.drift = drifted - before
+                show(f"{len(nemesis.faults)}: {fault.kind}, recovered in {fault.recovery_s:.1f} s")
+        report.faults, report.missed = nemesis.faults, dict(nemesis.missed)
+        ended = time.monotonic()
+        show("waiting for quiet")
+        system.stop_writers()
+        _settle(system, database)
+        report.quiet_s = time.monotonic() - ended
+        report.found_by_duties = _found(duties)
+        report.repaired = _repaired(database)
+        show("checking")
+        report.history = read(path for node in system.writers for path in node.histories)
+        report.redis_kills = len(system.losses)
+        report.verdict = check(
+            report.history, _final(system, database, report.history), system.losses
+        )
+    return report
+
+
+def _found(duties: Duties) -> dict[str, int]:
+    return dict(sum((Counter(total.kinds) for total in duties.totals()), Counter()))
+
+
+def _repaired(database: Database) -> list[str]:
+    duties = ("reconcile-viral", "reconcile-hot", "reconcile-rest", "audit")
+    wanted = runs.c.duty.in_(duties) & (runs.c.found > 0)
+    with database.transaction() as connection:
+        return list(connection.scalars(select(runs.c.detail).where(wanted).order_by(runs.c.id)))
+
+
+def _drifted(duties: Duties) -> int:
+    """Differences that duties have found, but for what is only missing, as after an eviction."""
+    drift = {str(kind) for kind in Difference if kind not in GAPS}
+    return sum(number for kind, number in _found(duties).items() if kind in drift)
+
+
+def _settle(system: System, database: Database) -> None:
+    """Wait until nothing is on its way and Redis was watched over; without any repair command."""
+    duties = Duties(database)
+    with connect(system.settings) as client:
+        outbox = Outbox(client, system.settings)
+        recovery = Recovery(client, database, system.settings)
+
+        def watched() -> int:
+            system.supervise()
+            return next((total.runs for total in duties.totals() if total.duty == "watch"), 0)
+
+        def quiet() -> bool:
+            return not outbox.pending() and not any(outbox.erasures()) and watched() >= wanted
+
+        wait_for(lambda: watched() > 0, QUIET_MOST_S, "Redis is watched over")
+        wanted = watched() + 2
+        wait_for(quiet, QUIET_MOST_S, "nothing is on its way")
+        wait_for(lambda: not recovery.unfinished(), QUIET_MOST_S, "what was lost is loaded again")
+
+
+def _final(system: System, database: Database, history: list[Operation]) -> Final:
+    """What both stores have."""
+    settings, final = system.settings, Final()
+    names = {code: name for name, code in settings.reaction_types.items()}
+    with connect(settings) as client, Reactions(settings) as library:
+        found = Verifier(client, database, settings).verify()
+        final.pending, final.buried = found.pending, found.dead_letters
+        gaps = sum(found.found[kind] for kind in GAPS)
+        final.differences = found.examples if found.found.total() > gaps else []
+        with database.transaction() as connection:
+            rows = connection.execute(select(*_ROW))
+            final.rows = {(r[0], r[1]): (names.get(r[2]), r[3]) for r in rows}
+            counts = connection.execute(select(*_COUNT).where(_COUNT[1] > 0, _COUNT[2] != 0))
+            final.counts = {(c[0], names[c[1]]): c[2] for c in counts}
+        final.shown = {
+            (post, name): count
+            for post in {operation.post for operation in history if operation.post}
+            for name, count in library.counts(post).items()
+            if count
+        }
+    return final

@@ -1,0 +1,45 @@
+"""Everything fails for half a minute, and nothing is lost. The long run is ``make faults``."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.faults.nemesis import KINDS
+from tests.faults.report import table
+from tests.faults.system import FAKETIME, ROOT
+from tests.servers import missing
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_nothing_is_lost(seed: int) -> None:
+    # Of its own, as its samples are small for good.
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults", f"--seed={seed}", "--minutes=0.5", "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3_000:] + done.stdout[:3_000]
+    figures = json.loads(done.stdout)
+    assert figures["seed"] == seed
+    assert figures["faults"] >= 3
+    assert figures["reactions"] > 500
+    assert figures["reads_checked"] > 100
+    wrong = ("lost", "invented", "drift", "violations")
+    assert {name: figures[name] for name in wrong} == dict.fromkeys(wrong, 0)
+    assert figures["recovery_p99_s"] < 90
+    assert sum(kind["times"] for kind in figures["kinds"].values()) == figures["faults"]
+    assert set(figures["kinds"]) <= {kind.name for kind in KINDS}
+    assert len(list(table([figures]))) == 3 + len(figures["kinds"])
+
+
+def test_clocks_are_stepped_too() -> None:
+    if not FAKETIME:
+        missing("libfaketime is not installed, the clock of Redis is not stepped: apt-get install")
+    assert "clock of Redis stepped" in {kind.name for kind in KINDS}
