@@ -35,7 +35,7 @@ def main(seed: int, minutes: float, *, keep: bool, as_json: bool) -> None:
     try:
         report = run(folder, seed, minutes, lambda words: err.print(words), minute=minutes >= 10)
         figures = report.figures()
-        holds = not figures["violations"]
+        holds = not figures["violations"] and not figures["drift"]
         for line in table([figures]):
             (err if as_json else out).print(line, soft_wrap=True)
         if not as_json:

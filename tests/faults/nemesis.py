@@ -208,6 +208,10 @@ def _worker_frozen(nemesis: Nemesis) -> Iterator[None]:
 def _trapped(place: str, what: str, nemesis: Nemesis) -> Iterator[None]:
     """A worker dies, stops or meets an error just between two steps of a drain."""
     path = traps.put(nemesis.system.traps, place, what)
+    if place == traps.BEFORE_HASH:  # they are seldom loaded, as they stay
+        with nemesis.system.redis() as client:
+            for key in client.scan_iter("post:*:reactions", count=1_000):
+                client.delete(key)
     try:
         deadline = time.monotonic() + SPRING_S
         while (victim := traps.sprung(path)) is None:

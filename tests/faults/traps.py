@@ -40,6 +40,7 @@ ERRORS = {
 }
 """What a driver raises; each is raised where a statement of a drain is executed."""
 
+BEFORE_HASH = "before a hash is installed"
 BEFORE_STATEMENT = "before a statement"
 BEFORE_COMMIT = "before the commit"
 
@@ -53,7 +54,7 @@ _STEPS: dict[str, tuple[type, str, bool]] = {
     "before the settlement": (Users, "remember", False),
     "after the settlement": (Outbox, "settle", False),
     "before caches are filled": (Persister, "_fill", True),
-    "before a hash is installed": (Cache, "install_reactions", True),
+    BEFORE_HASH: (Cache, "install_reactions", True),
     "before a sample is installed": (Cache, "install_sample", True),
     "after the drain": (Persister, "drain", False),
 }
