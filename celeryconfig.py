@@ -17,14 +17,12 @@ task_compression = None  # a message is a list of shard numbers
 
 # -- queues ----------------------------------------------------------------------------------------
 
-# Separate queues, so that maintenance never stands in the way of durability. No priorities: their
-# order is reversed between Redis and RabbitMQ.
+# Separate queues, so that neither stands in the way of the other: workers take from both in turn.
+# The sweep is for what did not get through the queue of durability, so it does not wait there. No
+# priorities: their order is reversed between Redis and RabbitMQ.
 task_queues = [Queue("persistence"), Queue("maintenance")]
 task_default_queue = "maintenance"
-task_routes = {
-    "reactions.drain": {"queue": "persistence"},
-    "reactions.sweep": {"queue": "persistence"},
-}
+task_routes = {"reactions.drain": {"queue": "persistence"}}
 task_create_missing_queues = False  # a misspelt queue is an error, not a queue nobody consumes
 
 # -- at least once ---------------------------------------------------------------------------------

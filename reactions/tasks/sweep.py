@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from collections.abc import Sequence
 from datetime import timedelta
 
 from cachetools import TTLCache
@@ -21,6 +22,10 @@ GROUP = 25
 """Shards in one message: four messages at most, so that four worker processes may share them."""
 
 INTERVAL = timedelta(seconds=settings.sweep_interval_s)
+
+LATE = 5 * INTERVAL
+"""How long a message of a sweep lives. What is overdue for longer did not get through the queue of
+durability: more is waiting there than is drained in that time."""
 
 RECORD_EVERY_S = 60.0
 """How often a worker process records its sweeps: they are to go on without PostgreSQL."""
@@ -42,16 +47,23 @@ app.conf.beat_schedule["sweep"] = {
 def sweep() -> None:
     """Enqueue a drain for every shard with a change older than the interval that nobody drains."""
     overdue = outbox().overdue(INTERVAL.total_seconds())
-    for start in range(0, len(overdue), GROUP):
-        drain.apply_async(
-            kwargs={"shards": overdue[start : start + GROUP]},
-            expires=INTERVAL.total_seconds() * 5,
-        )
+    late = outbox().overdue(LATE.total_seconds()) if overdue else []
+    _send([shard for shard in overdue if shard not in late], "persistence")
+    _send(late, "maintenance")
     _since.update(sweeps=1, overdue=len(overdue))
     if not _recorded:
         _recorded[True] = True
         with contextlib.suppress(ReactionsUnavailable):
             _record()
+
+
+def _send(shards: Sequence[int], queue: str) -> None:
+    for start in range(0, len(shards), GROUP):
+        drain.apply_async(
+            kwargs={"shards": shards[start : start + GROUP]},
+            queue=queue,
+            expires=LATE.total_seconds(),
+        )
 
 
 def _record() -> None:
