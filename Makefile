@@ -1,11 +1,13 @@
 # make demo   the whole system on a generated burst (ARGS="--trace FILE" for a real one)
 # make test   lint, types, import contracts and every test, servers included
+# make bench  this system beside what a user would build instead (ARGS="--seconds 20 --json")
+# make bench-40m  forty million rows on one post (ARGS="--rows 1000000")
 # make faults everything fails, and nothing is lost (ARGS="--seed 1 --minutes 5 --json")
 PY     ?= python3
 VENV   := .venv
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup demo test faults lint format clean
+.PHONY: help setup demo test faults bench bench-40m lint format clean
 help:
 	@sed -n 's/^# //p' Makefile
 
@@ -24,6 +26,12 @@ test: lint
 
 faults: setup
 	$(VENV)/bin/python -m tests.faults $(ARGS)
+
+bench: setup
+	$(VENV)/bin/python -m benchmarks.suite $(ARGS)
+
+bench-40m: setup
+	$(VENV)/bin/python -m benchmarks.suite.forty $(ARGS)
 
 lint: setup
 	$(VENV)/bin/ruff check .

@@ -72,7 +72,7 @@ def run(rows: int, workers: int, show: Show) -> dict[str, Any]:
             "rows": rows,
             "filled_s": round(filled, 1),
             "system_load": round(os.getloadavg()[0], 1),
-            **_Quiet(settings, database).measure(show),
+            **Quiet(settings, database).measure(show),
         }
         stack.supervise()
         stack.beat.stop()  # it would notice the loss, and load what is measured here
@@ -107,7 +107,7 @@ def statements(database: Database) -> Iterator[list[tuple[str, Any]]]:
 # -- on quiet servers --------------------------------------------------------------------------
 
 
-class _Quiet:
+class Quiet:
     """Measures with nobody else at work."""
 
     def __init__(self, settings: Settings, database: Database) -> None:

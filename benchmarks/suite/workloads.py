@@ -1,0 +1,128 @@
+"""What is done to every contender alike: the same operations, from the same seed."""
+
+from __future__ import annotations
+
+import random
+import zlib
+from bisect import bisect
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import NamedTuple
+
+from reactions.trace import Trace
+
+FEED = -1
+"""Code of an operation that reads."""
+
+TYPES = 6
+FIRST_POST = 1_000
+HOT_POST = 4_242
+BESIDE_POST = 4_342
+"""Of the same shard."""
+
+POSTS = 5_000
+"""Of Zipf popularity: the n-th is reacted on n times less often than the first."""
+
+USERS = 1_000_000
+READERS = 200
+"""Of the mix: few, so that a short run is not all first reads of a user."""
+
+FEED_POSTS = 20
+FEEDS = 500
+"""Made ready for each client, which takes one of them at each read."""
+
+READ_SHARE = 0.9
+
+REPEATED, REMOVED = 0.05, 0.05
+"""Shares of events by somebody who reacted on that post a moment ago: another type, or none."""
+
+
+class Operation(NamedTuple):
+    """A reaction of a user on the one post, 0 for none; or a feed as the user sees it."""
+
+    user: int
+    code: int
+    posts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Attributes:
+    name: ``hot``, ``zipf``, ``trace`` or ``mix``; or ``beside``: every other operation is one that
+        a contender of its own takes for the bare script.
+    trace: the file of a ``trace``.
+    """
+
+    name: str
+    trace: Path | None = None
+
+    @property
+    def lead_in(self) -> float:
+        """How long it is played before it counts, as a share of the time that counts.
+
+        A mix begins with everything cold, and is to be measured as it goes on for ever.
+        """
+        return float(self.name == "mix")
+
+    def operations(self, seed: int, number: int, clients: int) -> Iterator[Operation]:
+        """Of one client of so many; no two share a user, so that each user's order is kept."""
+        if self.trace is not None:
+            return _replayed(self.trace, number, clients)
+        # Seeded by text: by numbers, neighbouring clients would begin alike.
+        return _made_up(self.name, random.Random(f"{self.name}/{seed}/{number}"), number, clients)
+
+
+def _made_up(name: str, chance: random.Random, number: int, clients: int) -> Iterator[Operation]:
+    weights = list(accumulate(1 / rank for rank in range(1, POSTS + 1)))
+    recent: list[tuple[int, int]] = []
+    pick, whole = chance.random, weights[-1]
+
+    def user_of(most: int) -> int:
+        return 1 + number + clients * int(pick() * (most // clients))
+
+    def post() -> int:
+        return (
+            HOT_POST if name in ("hot", "beside") else FIRST_POST + bisect(weights, pick() * whole)
+        )
+
+    feeds = [_feed(post) for _ in range(FEEDS)] if name == "mix" else []
+    while True:
+        if name == "beside":
+            yield Operation(user_of(USERS), FEED, (BESIDE_POST,))
+        if feeds and pick() < READ_SHARE:
+            yield Operation(user_of(READERS), FEED, chance.choice(feeds))
+            continue
+        luck, code = pick(), chance.randint(1, TYPES)
+        user, where = user_of(USERS), post()
+        if recent and luck < REPEATED + REMOVED:
+            user, where = chance.choice(recent)
+            code = 0 if luck < REMOVED else code
+        elif len(recent) < 1_000:
+            recent.append((user, where))
+        else:
+            recent[chance.randrange(1_000)] = (user, where)
+        yield Operation(user, code, (where,))
+
+
+def _feed(post: Callable[[], int]) -> tuple[int, ...]:
+    """Distinct posts, in the order in which they come."""
+    posts: dict[int, None] = {}
+    while len(posts) < FEED_POSTS:
+        posts[post()] = None
+    return tuple(posts)
+
+
+def _replayed(path: Path, number: int, clients: int) -> Iterator[Operation]:
+    for user, post, reaction in Trace(path):
+        if user % clients == number:
+            code = 1 + zlib.crc32(reaction.encode()) % TYPES if reaction else 0
+            yield Operation(user, code, (post,))
+
+
+def outcome(operations: Iterable[Operation]) -> Counter[int]:
+    """Code -> how many (post, user) have it in the end."""
+    final = {(op.posts[0], op.user): op.code for op in operations if op.code != FEED}
+    return Counter(code for code in final.values() if code)
