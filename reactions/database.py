@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg2.errors
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, TextClause, create_engine, event
 from sqlalchemy.engine.interfaces import IsolationLevel
-from sqlalchemy.exc import DataError, DisconnectionError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    DisconnectionError,
+    IntegrityError,
+    SQLAlchemyError,
+)
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from reactions.errors import ReactionsError, ReactionsUnavailable
 from reactions.settings import Settings
 from reactions.watchdog import guard
+
+FRESH_S = 1.0
+"""How long a connection that has just been used is believed to be alive."""
 
 
 class RowsRefused(ReactionsError):
@@ -56,10 +67,18 @@ class Database:
             },
         )
 
+        # The same pool, for transactions of one message.
+        self._single = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        event.listen(self.engine, "checkin", self._note)
         event.listen(self.engine, "checkout", self._check)
 
-    def _check(self, connection: Any, *_: object) -> None:  # noqa: ANN401 - psycopg2's
-        """Ask a connection of the pool for a sign of life, before it is used."""
+    def _note(self, _: object, record: ConnectionPoolEntry) -> None:
+        record.info["used"] = time.monotonic()
+
+    def _check(self, connection: Any, record: ConnectionPoolEntry, *_: object) -> None:  # noqa: ANN401 - psycopg2's
+        """Ask a connection that was idle for a sign of life, before it is used."""
+        if time.monotonic() - record.info.get("used", -math.inf) < FRESH_S:
+            return
         try:
             with guard(connection.fileno(), self._patience_s):
                 connection.autocommit = True  # one round trip, not one more to begin and to end
@@ -88,6 +107,33 @@ class Database:
                 connection.begin(),
             ):
                 yield connection
+
+    def execute_at_once(
+        self, statements: TextClause, parameters: Mapping[str, Any]
+    ) -> Sequence[Any]:
+        """Statements of one text in one message, which is one transaction; rows of the last one.
+
+        Each sees what was committed before it began. Where the connection turns out to be dead they
+        are sent once more, on another one, so they must be safe to repeat.
+
+        Raises:
+            RowsRefused: the data is refused.
+            ReactionsUnavailable: the database cannot now.
+        """
+        began = time.monotonic()
+        with translated():
+            try:
+                return self._send(statements, parameters)
+            except DBAPIError as error:
+                if not error.connection_invalidated or time.monotonic() - began > FRESH_S:
+                    raise
+                return self._send(statements, parameters)
+
+    def _send(self, statements: TextClause, parameters: Mapping[str, Any]) -> Sequence[Any]:
+        with self._single.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            with guard(driver.fileno(), self._patience_s):
+                return connection.execute(statements, parameters).all()
 
 
 @contextmanager

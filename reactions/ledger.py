@@ -19,6 +19,10 @@ __all__ = ["LOCK", "LOCK_CLASS", "RECORD", "Ledger", "Recorded", "RowsRefused"]
 LOCK_CLASS = 0x5EAC
 """First key of the advisory locks; the second is the shard. Chosen to be nobody else's."""
 
+LOCK = text(
+    "SELECT pg_advisory_xact_lock(:class, shard) FROM unnest(CAST(:shards AS int[])) AS shard"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
@@ -34,10 +38,12 @@ class Recorded:
     """Posts of which the table had something newer: after a loss of Redis, what it has is wrong."""
 
 
-# One statement moves rows and counts together. Its parts see the table as it was before it, and
-# the shard's lock, taken by an earlier statement, keeps that the truth until the commit. Tombstones
-# (type 0) are counted like any other type: so the counts also say how many ever reacted.
+# One message, and so one transaction. Its second statement moves rows and counts together: its
+# parts see the table as it was before it, and the locks of the shards, taken by the first, keep
+# that the truth until the commit. Tombstones (type 0) are counted like any other type: so the
+# counts also say how many ever reacted.
 RECORD = text("""
+SELECT pg_advisory_xact_lock(:class, shard) FROM unnest(CAST(:shards AS int[])) AS shard;
 WITH deleted AS MATERIALIZED (
     SELECT post_id FROM deleted_posts WHERE post_id = ANY (CAST(:touched AS bigint[]))
 ), forgotten AS MATERIALIZED (
@@ -114,10 +120,6 @@ UNION ALL
 SELECT DISTINCT post_id, -2, 0 FROM before WHERE newer
 """)
 
-LOCK = text(
-    "SELECT pg_advisory_xact_lock(:class, shard) FROM unnest(CAST(:shards AS int[])) AS shard"
-)
-
 
 class Ledger:
     """Writes reactions."""
@@ -144,32 +146,32 @@ class Ledger:
         rows = sorted(rows, key=lambda row: (row.post_id, row.user_id))
         touched = {row.post_id for row in rows}
         shards = sorted({keys.shard_of(post_id) for post_id in touched})
-        with self._database.transaction() as connection:
-            connection.execute(LOCK, {"class": LOCK_CLASS, "shards": array(shards)})
-            found = connection.execute(
-                RECORD,
-                {
-                    "posts": array(row.post_id for row in rows),
-                    "users": array(row.user_id for row in rows),
-                    "codes": array(row.reaction for row in rows),
-                    "versions": array(row.version for row in rows),
-                    "touched": array(touched),
-                    "every": TOUCHED_EVERY_US,
-                },
-            )
-            counts: dict[int, dict[int, int]] = {post_id: {} for post_id in touched}
-            changed = 0
-            deleted: set[int] = set()
-            older: set[int] = set()
-            for post_id, code, count in found:
-                if not post_id:
-                    changed = count
-                elif code == -1:
-                    deleted.add(post_id)
-                elif code == -2:
-                    older.add(post_id)
-                elif code:
-                    counts[post_id][code] = count
+        found = self._database.execute_at_once(
+            RECORD,
+            {
+                "class": LOCK_CLASS,
+                "shards": array(shards),
+                "posts": array(row.post_id for row in rows),
+                "users": array(row.user_id for row in rows),
+                "codes": array(row.reaction for row in rows),
+                "versions": array(row.version for row in rows),
+                "touched": array(touched),
+                "every": TOUCHED_EVERY_US,
+            },
+        )
+        counts: dict[int, dict[int, int]] = {post_id: {} for post_id in touched}
+        changed = 0
+        deleted: set[int] = set()
+        older: set[int] = set()
+        for post_id, code, count in found:
+            if not post_id:
+                changed = count
+            elif code == -1:
+                deleted.add(post_id)
+            elif code == -2:
+                older.add(post_id)
+            elif code:
+                counts[post_id][code] = count
         return Recorded(counts, changed, deleted, older)
 
     def note_tiers(self, tiers: Mapping[int, PostTier], now_us: int) -> None:

@@ -430,10 +430,12 @@ KINDS: list[Kind] = [
         for place in traps.PLACES
     ),
     *(
-        Kind(f"error of the driver: {error}", "trap", partial(_trapped, place, error))
-        for error, place in zip(
-            traps.ERRORS, (traps.BEFORE_STATEMENT, traps.BEFORE_COMMIT) * 3, strict=True
+        Kind(
+            f"error of the driver: {error}",
+            "trap",
+            partial(_trapped, traps.BEFORE_STATEMENT, error),
         )
+        for error in traps.ERRORS
     ),
     Kind("beat killed", "beat", partial(_killed, _one_or_both_beats)),
     Kind("writer killed", "writer", partial(_killed, _any_writer)),

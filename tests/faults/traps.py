@@ -42,7 +42,6 @@ ERRORS = {
 
 BEFORE_HASH = "before a hash is installed"
 BEFORE_STATEMENT = "before a statement"
-BEFORE_COMMIT = "before the commit"
 
 # place -> class, method, whether when it begins
 _STEPS: dict[str, tuple[type, str, bool]] = {
@@ -59,7 +58,7 @@ _STEPS: dict[str, tuple[type, str, bool]] = {
     "after the drain": (Persister, "drain", False),
 }
 
-PLACES = (*_STEPS, BEFORE_STATEMENT, BEFORE_COMMIT)
+PLACES = (*_STEPS, BEFORE_STATEMENT)
 
 _recording = threading.local()
 
@@ -111,7 +110,6 @@ def install() -> None:
     def listening(self: Database, *args: Any, **options: Any) -> None:
         made(self, *args, **options)
         event.listen(self.engine, "do_execute", lambda *_: _pass(BEFORE_STATEMENT))
-        event.listen(self.engine, "commit", lambda *_: _pass(BEFORE_COMMIT))
 
     Database.__init__ = listening  # type: ignore[method-assign]
 

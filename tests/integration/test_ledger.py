@@ -208,7 +208,7 @@ def test_a_batch_finds_its_rows_by_index(database: Database) -> None:
         ids = "{" + ",".join(str(i) for i in range(1, 1001)) + "}"
         codes = "{" + ",".join("1" * 1000) + "}"
         plan = connection.execute(
-            text(f"EXPLAIN {RECORD.text}"),
+            text("EXPLAIN " + RECORD.text.split(";", 1)[1]),  # of what comes after the locks
             {
                 "posts": ids,
                 "users": ids,
