@@ -84,6 +84,11 @@ def user_loading(user_id: int) -> str:
     return _user(user_id, "loading")
 
 
+def user_allowance(user_id: int) -> str:
+    """String: until when the user's writes have taken up what the web tier lets pass (µs)."""
+    return _user(user_id, "allowance")
+
+
 def post_loading(post_id: int) -> str:
     """String: the token of the load under way. A claim deletes it, and so refuses the load."""
     return _post(post_id, "loading")

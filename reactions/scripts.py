@@ -138,6 +138,7 @@ ADVANCE = Script("advance", keys=1, frees=True)
 RAISE_CLOCK = Script("raise_clock", keys=1)
 MARK = Script("mark", keys=1)
 SNAPSHOT = Script("snapshot", keys=12, include="buckets")
+LIMIT = Script("limit", keys=1)
 
 ALL = (
     REACT,
@@ -160,6 +161,7 @@ ALL = (
     RAISE_CLOCK,
     MARK,
     SNAPSHOT,
+    LIMIT,
 )
 
 
@@ -503,3 +505,13 @@ def snapshot(post_id: int, token: str) -> Call:
         ),
         (post_id, token),
     )
+
+
+def limit(user_id: int, each_us: int, ahead_us: int) -> Call:
+    """Reply: 0 when a write may pass, else µs until it may.
+
+    Args:
+        each_us: µs that a write takes up.
+        ahead_us: µs that may be taken up ahead, at least ``each_us``.
+    """
+    return LIMIT.call((keys.user_allowance(user_id),), (each_us, ahead_us))

@@ -247,6 +247,23 @@ class Settings(BaseSettings):
     batch_limit: int = Field(
         10_000, ge=1, le=100_000, description="Most items that one react_many takes."
     )
+    web_authenticator: str | None = Field(
+        None,
+        pattern=r"\A[A-Za-z_][\w.]*:[A-Za-z_][\w.]*\z",
+        description="`module:function` that tells the web service who asks: a FastAPI dependency"
+        " that returns a user id, or None for nobody.",
+    )
+    web_writes_per_s: float = Field(
+        5.0, ge=0.001, le=1e6, description="Writes a second that the web service takes from a user."
+    )
+    web_burst: int = Field(
+        20, ge=1, le=10_000, description="Writes that a user may make at once, after a rest."
+    )
+    web_streams: int = Field(
+        1_000, ge=1, le=100_000, description="Most open streams of one process of the web service."
+    )
+
+    log_json: bool = Field(False, description="Workers and beat log JSON, one object a line.")
 
     def __init__(self, **values: Any) -> None:  # noqa: ANN401 - pydantic takes any and checks it
         try:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from reactions import keys
+from reactions import keys, scripts
 from reactions.cache import Cache
 from reactions.embedded import Postgres, Valkey
 from reactions.errors import BatchInterrupted, ReactionsError, ScriptError
@@ -38,6 +38,7 @@ TYPES: Mapping[Callable[[int], str], str] = {
     keys.outbox_confirmed: "string",
     keys.user_reactions: "hash",
     keys.user_loading: "string",
+    keys.user_allowance: "string",
 }
 
 TEXTS = [b"", b"-1", b"1e300", b"nan", b"\xff\0|1|" + b"9" * 30]
@@ -124,6 +125,7 @@ class Scene:
             lambda: client.recent(post),
             lambda: client.history(USER),
             lambda: client.uniques(post),
+            lambda: scripts.limit(USER, 1, 1_000).run(self.engine.client),
         ]
 
     def drain(self) -> None:

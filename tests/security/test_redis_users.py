@@ -136,6 +136,7 @@ def run_everything(tally: Tally, admin: Redis, settings_of: Callable[[str], Sett
         client = Reactions(settings_of(WEB))
         web: Any = workload.Called(client)
         assert client._client.ping()
+        workload.limit(settings_of(WEB))
         workload.write(web)
     for step in (workload.read, workload.change, workload.read):
         with tally.of(WORKER):

@@ -18,6 +18,7 @@ from reactions.patrol import Patrol
 from reactions.recover import Recovery
 from reactions.settings import SHARDS, Settings
 from reactions.virality import Virality
+from reactions.web.limit import Limiter
 from tests.conftest import Engine
 
 REGULAR, HOT, DELETED, SMALL = 1042, 1143, 1044, 1046
@@ -28,6 +29,7 @@ COMMANDS = (
     ("inspect", str(HOT)),
     ("rebuild",),
     ("rebuild", f"--post={REGULAR}"),
+    ("backfill", "--before=2024-01-31T12:00:00Z"),
     ("deadletters",),
     ("deadletters", "--replay"),
     ("duties",),
@@ -35,6 +37,9 @@ COMMANDS = (
     ("metrics", "--once"),
 )
 """Every command of operators, as far as it ends by itself."""
+
+OLD = f"post_id,user_id,type,at_us\n{REGULAR},99,like,1700000000000000\n"
+"""What a backfill reads, on its standard input."""
 
 HARMLESS = {0, 1}
 """Exit codes: 1 is drift, or a letter that is still refused; 2 would be a store that refuses."""
@@ -95,6 +100,14 @@ def read(web: Called) -> None:
     web.history(3)
 
 
+def limit(settings: Settings) -> None:
+    """What the web tier asks by itself: whether a write may pass, and whether Redis answers."""
+    limiter = Limiter(settings)
+    limiter.pass_or_refuse(1)
+    limiter.check_ready()
+    limiter.close()
+
+
 def erase(web: Called) -> None:
     """A deleted post refuses; a user is forgotten."""
     web.delete_post(DELETED)
@@ -140,7 +153,7 @@ def recover(engine: Engine) -> None:
 def operate(settings: Settings) -> None:
     """Every command of operators."""
     for command in COMMANDS:
-        result = CliRunner().invoke(main, command, env=settings.environment())
+        result = CliRunner().invoke(main, command, OLD, env=settings.environment())
         assert result.exit_code in HARMLESS, (command, result.output, result.exception)
 
 

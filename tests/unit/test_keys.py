@@ -42,6 +42,7 @@ OF_SHARD: dict[Callable[[int], str], str] = {
 OF_USER: dict[Callable[[int], str], str] = {
     keys.user_reactions: "user:{17}:1017:reactions",  # brief
     keys.user_loading: "user:{17}:1017:loading",
+    keys.user_allowance: "user:{17}:1017:allowance",
 }
 POST = st.integers(1, MAX_ID)
 SHARD = st.integers(0, SHARDS - 1)
@@ -146,6 +147,7 @@ def test_calls_stay_in_their_slot_and_bring_their_keys(user_id: int, post_id: in
         scripts.recall(user_id, "t", 1, {post_id: 1}, whole=True),
         scripts.advance(user_id, "", "1|"),
         scripts.raise_clock(keys.shard_of(user_id), 1),
+        scripts.limit(user_id, 1, 1),
     ]
     assert {call.script for call in [*calls, *of_users]} == set(scripts.ALL)
     for call in of_users:

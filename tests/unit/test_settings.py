@@ -59,6 +59,11 @@ READ: Mapping[str, tuple[str, object]] = {
     "drain_budget_s": ("3", 3.0),
     "sweep_interval_s": ("0.1", 0.1),
     "batch_limit": ("2", 2),
+    "log_json": ("true", True),
+    "web_authenticator": ("shop.auth:user_of", "shop.auth:user_of"),
+    "web_writes_per_s": ("0.5", 0.5),
+    "web_burst": ("3", 3),
+    "web_streams": ("4", 4),
 }
 
 NAME = st.from_regex(r"[A-Za-z0-9_+-]{1,32}", fullmatch=True)
@@ -110,6 +115,9 @@ ALL_VALUES = st.fixed_dictionaries(
         "cursor_secret": st.text("QXZ789", min_size=16).map(SecretStr),
         "broker_url": PASSWORD.map(lambda p: f"amqps://u:{p}@s/0"),
         "reaction_types": TYPES,
+        "web_authenticator": st.from_regex(r"[a-z_.]{1,9}:[a-z]{1,9}", fullmatch=True).filter(
+            lambda name: name[0] != "."
+        ),
         **{name: numbers(name) for name in NUMBERS},
         "redis_timeout_s": st.floats(0.002, 60),
         "replica_timeout_s": st.floats(0.001, 0.0019),  # less than any of those

@@ -1,0 +1,50 @@
+"""Reactions in Django, in one file: ``python -m django runserver --settings=examples.django_app``.
+
+In a project of yours, the views go to views.py, and urlpatterns to urls.py.
+"""
+
+from dataclasses import asdict
+
+from django.http import HttpRequest, JsonResponse
+from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_GET, require_http_methods
+
+import reactions
+
+SECRET_KEY = "of the example"
+ALLOWED_HOSTS = ["127.0.0.1"]
+ROOT_URLCONF = __name__
+USE_TZ = True
+
+
+def user_id(request: HttpRequest) -> int:
+    """Your own authentication goes here: request.user.id."""
+    return int(request.headers["X-User"])
+
+
+@csrf_exempt  # the example has no cookie; with sessions, leave this line out
+@require_http_methods(["PUT", "DELETE"])
+def reaction(request: HttpRequest, post_id: int) -> JsonResponse:
+    user = user_id(request)
+    try:
+        if request.method == "DELETE":
+            return JsonResponse(asdict(reactions.unreact(user, post_id)))
+        return JsonResponse(asdict(reactions.react(user, post_id, request.GET.get("reaction"))))
+    except reactions.InvalidArgument as error:
+        return JsonResponse({"detail": str(error)}, status=422)
+    except reactions.ReactionsUnavailable:
+        return JsonResponse({"detail": "try again"}, status=503, headers={"Retry-After": "1"})
+
+
+@require_GET
+def feed(request: HttpRequest) -> JsonResponse:
+    posts = [int(post) for post in request.GET.getlist("post")]
+    found = [asdict(one) for one in reactions.summaries(posts, user_id(request))]
+    return JsonResponse(found, safe=False)
+
+
+urlpatterns = [
+    path("posts/<int:post_id>/reaction", reaction),
+    path("feed", feed),
+]

@@ -1,0 +1,40 @@
+"""Reactions in Flask: ``flask --app examples.flask_app run``."""
+
+from dataclasses import asdict
+
+from flask import Flask, request
+
+import reactions
+
+app = Flask(__name__)
+
+
+def user_id() -> int:
+    """Your own authentication goes here."""
+    return int(request.headers["X-User"])
+
+
+@app.errorhandler(reactions.InvalidArgument)
+def invalid(error: reactions.InvalidArgument):
+    return {"detail": str(error)}, 422
+
+
+@app.errorhandler(reactions.ReactionsUnavailable)
+def unavailable(_error: reactions.ReactionsUnavailable):
+    return {"detail": "try again"}, 503, {"Retry-After": "1"}
+
+
+@app.put("/posts/<int:post_id>/reaction")
+def react(post_id: int):
+    return asdict(reactions.react(user_id(), post_id, request.args["reaction"]))
+
+
+@app.delete("/posts/<int:post_id>/reaction")
+def unreact(post_id: int):
+    return asdict(reactions.unreact(user_id(), post_id))
+
+
+@app.get("/feed")
+def feed():
+    posts = request.args.getlist("post", type=int)
+    return [asdict(one) for one in reactions.summaries(posts, user_id())]

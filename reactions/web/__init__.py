@@ -1,0 +1,5 @@
+"""The web tier: a small HTTP service over the library. Needs the extra ``web``."""
+
+from reactions.web.app import create_app
+
+__all__ = ["create_app"]

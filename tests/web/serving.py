@@ -1,0 +1,53 @@
+"""A running service: uvicorn in a thread of the test, asked over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+
+from reactions.embedded import free_port
+from reactions.web.demo_auth import HEADER
+from tests.conftest import wait_until
+
+PROBLEM = "application/problem+json"
+
+
+@contextmanager
+def running(app: FastAPI) -> Iterator[str]:
+    """Its address. Streams are cut at the end."""
+    port = free_port()
+    config = uvicorn.Config(
+        app, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=0
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
+    thread.start()
+    try:
+        wait_until(lambda: server.started or not thread.is_alive(), what="the service starts")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def user(address: str, user_id: int) -> httpx.Client:
+    """A client that is signed in as this user."""
+    return httpx.Client(base_url=address, headers={HEADER: str(user_id)}, timeout=20)
+
+
+def check_problem(answer: httpx.Response, status: int, kind: str) -> str:
+    """Returns its detail."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"] == PROBLEM
+    body = answer.json()
+    assert set(body) == {"type", "title", "status", "detail"}
+    assert body["status"] == status
+    assert body["type"] == f"urn:problem-type:reactions:{kind}"
+    assert body["title"]
+    return str(body["detail"])

@@ -1,0 +1,149 @@
+"""Nobody gets in unknown, and nothing starts that would let them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import pytest
+from fastapi import Depends, Header, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from reactions.errors import InvalidSettings
+from reactions.settings import Settings
+from reactions.web import create_app
+from reactions.web.auth import load
+from reactions.web.demo_auth import COOKIE, HEADER
+from tests.conftest import Engine
+from tests.web.serving import check_problem, running
+
+REQUESTS = [
+    ("PUT", "/v1/posts/1/reaction"),
+    ("DELETE", "/v1/posts/1/reaction"),
+    ("GET", "/v1/summaries?post_id=1"),
+    ("GET", "/v1/posts/1/reactors"),
+    ("GET", "/v1/posts/1/recent"),
+    ("GET", "/v1/posts/1/uniques"),
+    ("GET", "/v1/users/me/history"),
+    ("GET", "/v1/stream?post_id=1"),
+]
+
+
+def test_every_route_is_asked_for_without_a_user(address: str) -> None:
+    paths = httpx.get(f"{address}/openapi.json").json()["paths"]
+    described = {(method.upper(), path) for path, item in paths.items() for method in item}
+    asked = {(m, p.partition("?")[0].replace("/1/", "/{post_id}/")) for m, p in REQUESTS}
+    assert described == asked | {("GET", "/healthz"), ("GET", "/readyz")}
+
+
+@pytest.mark.parametrize(("method", "path"), REQUESTS)
+@pytest.mark.parametrize("said", [{}, {HEADER: "0"}, {HEADER: "+7"}, {"Cookie": f"{COOKIE}=x"}])
+def test_nobody_is_refused(address: str, method: str, path: str, said: dict[str, str]) -> None:
+    body = {"reaction": "like"} if method == "PUT" else None
+    answer = httpx.request(method, f"{address}{path}", headers=said, json=body)
+    assert "sign in" in check_problem(answer, 401, "unauthenticated")
+    assert answer.headers["WWW-Authenticate"]
+
+
+def of_header(request: Request) -> int | None:
+    """As a deployment may have it: a plain function of the request."""
+    return 7 if request.headers.get("X-Token") == "alice" else None
+
+
+bearer = HTTPBearer(auto_error=False)
+
+
+async def of_token(
+    found: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
+) -> int | None:
+    """As one of FastAPI's may be: with a security scheme, and not in a thread."""
+    return 7 if found and found.credentials == "alice" else None
+
+
+@pytest.mark.parametrize(
+    ("authenticate", "headers"),
+    [(of_header, {"X-Token": "alice"}), (of_token, {"Authorization": "Bearer alice"})],
+)
+def test_any_dependency_is_an_authenticator(
+    engine: Engine, authenticate: Any, headers: dict[str, str]
+) -> None:
+    app = create_app(engine.reactions, authenticate)
+    with running(app) as address:
+        check_problem(httpx.get(f"{address}/v1/summaries?post_id=1"), 401, "unauthenticated")
+        body = {"reaction": "wow"}
+        httpx.put(f"{address}/v1/posts/1/reaction", json=body, headers=headers).raise_for_status()
+    assert engine.reactions.reaction_of(7, 1) == "wow"
+    schemes = app.openapi()["components"].get("securitySchemes", {})
+    assert ("HTTPBearer" in schemes) == (authenticate is of_token)
+
+
+def of_required(token: Annotated[int, Header()]) -> int:
+    """One whose own parameter may be missing, or malformed."""
+    return token
+
+
+@pytest.mark.parametrize("headers", [{}, {"Token": "x"}])
+@pytest.mark.parametrize(("method", "path"), REQUESTS)
+def test_who_cannot_even_be_asked_is_nobody(
+    engine: Engine, method: str, path: str, headers: dict[str, str]
+) -> None:
+    body = {"reaction": "like"} if method == "PUT" else None
+    with running(create_app(engine.reactions, of_required)) as address:
+        answer = httpx.request(method, f"{address}{path}", headers=headers, json=body)
+        check_problem(answer, 401, "unauthenticated")
+
+
+def test_a_parameter_without_a_type_is_refused(engine: Engine) -> None:
+    with pytest.raises(InvalidSettings, match="its parameter request has no type"):
+        create_app(engine.reactions, lambda request: 7)  # noqa: ARG005
+
+
+def web(cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """A start that is to be refused."""
+    return subprocess.run(
+        [sys.executable, "-m", "reactions", "web", "--port=1"],
+        cwd=cwd,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({}, "web_authenticator: the service does not start without one: set REACTIONS_WEB_AUTH"),
+        ({"REACTIONS_WEB_AUTHENTICATOR": "mine:user"}, "mine:user cannot be imported"),
+        ({"REACTIONS_WEB_AUTHENTICATOR": "os:nothing"}, "os:nothing cannot be imported"),
+        ({"REACTIONS_WEB_AUTHENTICATOR": "os:sep"}, "os:sep is no function"),
+        ({"REACTIONS_WEB_AUTHENTICATOR": "mine"}, "web_authenticator: String should match"),
+    ],
+)
+def test_it_does_not_start_without_an_authenticator(
+    tmp_path: Path, env: dict[str, str], said: str
+) -> None:
+    ran = web(tmp_path, **env)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("Error: web_authenticator: ")
+    assert said in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_the_demos_says_so_loudly(caplog: pytest.LogCaptureFixture) -> None:
+    sys.modules.pop("reactions.web.demo_auth")
+    load(Settings(web_authenticator="reactions.web.demo_auth:chosen_user"))
+    assert "believes everyone" in caplog.text
+
+
+def test_a_factory_refuses_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    from reactions.web.app import from_environment
+
+    monkeypatch.delenv("REACTIONS_WEB_AUTHENTICATOR", raising=False)
+    with pytest.raises(InvalidSettings, match="does not start without one"):
+        from_environment()

@@ -1,0 +1,139 @@
+"""Each endpoint answers what the library does, for the user who is signed in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+
+from reactions.settings import MAX_ID
+from reactions.web import create_app
+from reactions.web.demo_auth import COOKIE, chosen_user
+from tests.conftest import Engine
+from tests.web.serving import running, user
+from tests.web.test_stream import listening
+
+POST = 1042
+
+
+def put(client: httpx.Client, reaction: str, post: int = POST) -> Any:
+    answer = client.put(f"/v1/posts/{post}/reaction", json={"reaction": reaction})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def get(client: httpx.Client, path: str, **query: Any) -> Any:
+    answer = client.get(path, params=query)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Cache-Control"] == "no-store"
+    return answer.json()
+
+
+def test_react_and_unreact(alice: httpx.Client, engine: Engine) -> None:
+    first = put(alice, "love")
+    assert first == {
+        "status": "accepted",
+        "reaction": "love",
+        "previous": None,
+        "version": first["version"],
+    }
+    assert put(alice, "love")["status"] == "unchanged"
+    assert put(alice, "wow")["previous"] == "love"
+    assert engine.reactions.reaction_of(7, POST) == "wow"
+    gone = alice.delete(f"/v1/posts/{POST}/reaction").json()
+    assert (gone["status"], gone["reaction"], gone["previous"]) == ("removed", None, "wow")
+    assert engine.reactions.reaction_of(7, POST) is None
+
+
+def test_a_feed(alice: httpx.Client, address: str) -> None:
+    put(alice, "love")
+    with user(address, 8) as bob:
+        put(bob, "wow")
+        feed = get(bob, "/v1/summaries", post_id=[43, POST])
+    empty, mine = feed["items"]
+    assert (empty["post_id"], empty["total"], empty["reaction"]) == ("43", 0, None)
+    assert mine["post_id"] == str(POST)
+    assert mine["counts"] == dict.fromkeys(mine["counts"], 0) | {"love": 1, "wow": 1}
+    assert (mine["total"], mine["tier"], mine["reaction"]) == (2, "regular", "wow")
+    assert get(alice, "/v1/summaries", post_id=POST)["items"][0]["reaction"] == "love"
+    whole = get(alice, "/v1/summaries", post_id=list(range(1, 201)))
+    assert len(whole["items"]) == 200
+
+
+def test_reactors_in_pages(alice: httpx.Client, engine: Engine) -> None:
+    engine.reactions.react_many([(n, POST, "like" if n % 2 else "sad") for n in range(1, 8)])
+    engine.drain()
+    pages: list[list[str]] = []
+    cursor = None
+    while True:
+        query = {"limit": 3} | ({"cursor": cursor} if cursor else {})
+        page = get(alice, f"/v1/posts/{POST}/reactors", **query)
+        pages.append([one["user_id"] for one in page["items"]])
+        cursor = page["cursor"]
+        if cursor is None:
+            break
+    assert [len(page) for page in pages] == [3, 3, 1]
+    assert sorted(one for page in pages for one in page) == [str(n) for n in range(1, 8)]
+    sad = get(alice, f"/v1/posts/{POST}/reactors", reaction="sad")["items"]
+    assert {one["user_id"] for one in sad} == {"2", "4", "6"}
+    assert {one["reaction"] for one in sad} == {"sad"}
+
+
+def test_the_newest(alice: httpx.Client, engine: Engine) -> None:
+    for n in (1, 2, 3):
+        engine.reactions.react(n, POST, "like")
+    found = get(alice, f"/v1/posts/{POST}/recent", limit=2)
+    assert found == {"items": [{"user_id": str(n), "reaction": "like"} for n in (3, 2)]}
+
+
+def test_uniques(alice: httpx.Client, engine: Engine) -> None:
+    engine.reactions.react_many([(n, POST, "like") for n in (1, 2, 3)])
+    engine.drain()
+    assert get(alice, f"/v1/posts/{POST}/uniques") == {"uniques": 3}
+
+
+def test_the_history_is_the_users_own(alice: httpx.Client, address: str, engine: Engine) -> None:
+    engine.reactions.react_many([(7, post, "like") for post in (1, 2, 3)])
+    engine.drain()
+    page = get(alice, "/v1/users/me/history", limit=2)
+    assert [one["post_id"] for one in page["items"]] == ["3", "2"]
+    rest = get(alice, "/v1/users/me/history", cursor=page["cursor"])
+    assert [one["post_id"] for one in rest["items"]] == ["1"]
+    assert rest["cursor"] is None
+    with user(address, 8) as bob:
+        assert get(bob, "/v1/users/me/history")["items"] == []
+        refused = bob.get("/v1/users/me/history", params={"cursor": page["cursor"]})
+        assert refused.status_code == 422
+
+
+def test_ids_beyond_what_javascript_counts_to(alice: httpx.Client) -> None:
+    put(alice, "love", MAX_ID)
+    (found,) = get(alice, "/v1/summaries", post_id=MAX_ID)["items"]
+    assert (found["post_id"], found["reaction"]) == (str(MAX_ID), "love")
+
+
+def test_the_demos_cookie_and_its_header(address: str) -> None:
+    with httpx.Client(base_url=address, cookies={COOKIE: "9"}) as carol:
+        put(carol, "sad")
+    with user(address, 9) as same:
+        assert get(same, "/v1/summaries", post_id=POST)["items"][0]["reaction"] == "sad"
+
+
+def test_health(address: str) -> None:
+    for path in ("/healthz", "/readyz"):
+        answer = httpx.get(f"{address}{path}")
+        assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+def test_mounted_in_another_application(engine: Engine) -> None:
+    """Whose lifespan is the only one that is run."""
+    outer = FastAPI()
+    outer.mount("/inner", create_app(engine.reactions, chosen_user))
+    with running(outer) as address, user(f"{address}/inner", 7) as client:
+        put(client, "love")
+        with listening(f"{address}/inner", POST) as found:
+            assert next(found).totals == {POST: 1}
+            engine.reactions.react(8, POST, "wow")
+            assert next(found).totals == {POST: 2}
+        assert client.get("/v2").status_code == 404

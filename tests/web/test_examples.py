@@ -1,0 +1,63 @@
+"""The examples, each under the server that its framework brings, do the same."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from reactions.embedded import Process, free_port
+from tests.conftest import Engine, wait_until
+
+POST = 1042
+SERVERS = {
+    "fastapi": "-m uvicorn examples.fastapi_app:app --port {port}",
+    "flask": "-m flask --app examples.flask_app run --port {port}",
+    "django": "-m django runserver --noreload --settings=examples.django_app 127.0.0.1:{port}",
+}
+
+
+@pytest.fixture(params=SERVERS)
+def example(
+    request: pytest.FixtureRequest, engine: Engine, tmp_path: Path, project: Path
+) -> Iterator[httpx.Client]:
+    """Signed in at a running example."""
+    port = free_port()
+    process = Process(request.param, tmp_path / "log")
+    process.launch(
+        [sys.executable, *SERVERS[request.param].format(port=port).split()],
+        env={**os.environ, **engine.settings.environment(), "PYTHONPATH": str(project)},
+    )
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"X-User": "7"}) as client:
+
+        def answers() -> bool:
+            process.check()
+            try:
+                return client.get("/feed", params={"post": 1}).is_success
+            except httpx.TransportError:
+                return False
+
+        try:
+            wait_until(answers, what=f"{request.param} answers")
+            yield client
+        finally:
+            process.stop()
+
+
+def test_react_unreact_and_a_feed(example: httpx.Client, engine: Engine) -> None:
+    path = f"/posts/{POST}/reaction"
+    first = example.put(path, params={"reaction": "love"}).json()
+    assert (first["status"], first["reaction"]) == ("accepted", "love")
+    empty, mine = example.get("/feed", params={"post": [1, POST]}).json()
+    assert (empty["total"], empty["reaction"]) == (0, None)
+    assert (mine["total"], mine["counts"]["love"], mine["reaction"]) == (1, 1, "love")
+    gone = example.delete(path).json()
+    assert (gone["status"], gone["previous"]) == ("removed", "love")
+    assert engine.reactions.reaction_of(7, POST) is None
+    refused = example.put(path, params={"reaction": "hate"})
+    assert refused.status_code == 422
+    assert "one of like, love" in refused.json()["detail"]

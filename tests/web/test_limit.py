@@ -1,0 +1,80 @@
+"""Writes are limited by user, for all processes together; reads are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from reactions.api import Reactions
+from reactions.embedded import Valkey
+from reactions.settings import Settings
+from reactions.web import create_app
+from reactions.web.demo_auth import chosen_user
+from tests.servers import running_redis
+from tests.web.serving import check_problem, running, user
+
+SLOW = {"web_writes_per_s": 0.01, "web_burst": 3}  # no test takes a hundred seconds
+
+
+def put(client: httpx.Client, post: int = 1) -> httpx.Response:
+    return client.put(f"/v1/posts/{post}/reaction", json={"reaction": "like"})
+
+
+@pytest.fixture
+def two(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Two processes' worth of service on one Redis."""
+    slow = settings.model_copy(update=SLOW)
+    with (
+        Reactions(slow) as one,
+        Reactions(slow) as other,
+        running(create_app(one, chosen_user)) as first,
+        running(create_app(other, chosen_user)) as second,
+    ):
+        yield first, second
+
+
+def test_a_burst_passes_then_it_is_too_often(two: tuple[str, str]) -> None:
+    with user(two[0], 7) as here, user(two[1], 7) as there, user(two[0], 8) as bob:
+        assert put(here).is_success
+        assert put(there).is_success
+        assert here.delete("/v1/posts/2/reaction").is_success
+        for refused in (put(here), put(there), here.delete("/v1/posts/1/reaction")):
+            detail = check_problem(refused, 429, "too-many-writes")
+            assert 0 < int(refused.headers["Retry-After"]) <= 100
+            assert f"try again in {refused.headers['Retry-After']} s" in detail
+        assert put(bob).is_success
+        assert here.get("/v1/summaries?post_id=1").json()["items"][0]["total"] == 2
+
+
+def test_what_is_refused_as_malformed_is_not_counted(two: tuple[str, str]) -> None:
+    with user(two[0], 9) as carol:
+        for _ in range(5):
+            assert carol.put("/v1/posts/x/reaction", json={}).status_code == 422
+        assert put(carol).is_success
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    folder: Path = tmp_path_factory.mktemp("cluster")
+    with running_redis(folder, "cluster") as server:
+        yield server
+
+
+def test_on_a_cluster(cluster: Valkey, settings: Settings) -> None:
+    on_it = settings.model_copy(
+        update={
+            **SLOW,
+            "redis_url": Settings(redis_url=cluster.url).redis_url,
+            "redis_cluster": True,
+        }
+    )
+    with (
+        Reactions(on_it) as client,
+        running(create_app(client, chosen_user)) as address,
+        user(address, 7) as alice,
+    ):
+        assert [put(alice, post).status_code for post in (1, 2, 3, 4)] == [200, 200, 200, 429]
+        assert alice.get("/readyz").is_success

@@ -1,0 +1,152 @@
+"""Every error is problem+json, and says what to do without telling what is nobody's business."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from fastapi import Request
+from pydantic import SecretStr
+
+from reactions.api import Reactions
+from reactions.settings import Settings
+from reactions.web import create_app
+from reactions.web.demo_auth import HEADER, chosen_user
+from tests.conftest import Engine
+from tests.web.serving import check_problem, running, user
+
+POST = 1042
+NOWHERE = SecretStr("redis://:s3cret@127.0.0.1:1/0")
+NO_DATABASE = SecretStr("postgresql+psycopg2://u:s3cret@127.0.0.1:1/x")
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("/v1/posts/0/recent", "path.post_id"),
+        ("/v1/posts/9223372036854775808/recent", "path.post_id"),
+        ("/v1/posts/+7/recent", "path.post_id"),
+        ("/v1/posts/7.0/recent", "path.post_id"),
+        ("/v1/posts/7/recent?limit=0", "query.limit"),
+        ("/v1/posts/7/recent?limit=1001", "query.limit"),
+        ("/v1/posts/7/reactors?limit=201", "query.limit"),
+        ("/v1/posts/7/reactors?reaction=hate", "reaction must be one of like, love"),
+        ("/v1/posts/7/reactors?cursor=x", "cursor must be a cursor that this service gave out"),
+        ("/v1/users/me/history?cursor=x", "cursor must be a cursor that this service gave out"),
+        ("/v1/summaries", "query.post_id"),
+        ("/v1/summaries?post_id=7&post_id=x", "query.post_id.1"),
+        (f"/v1/summaries?{'&'.join(f'post_id={n}' for n in range(1, 202))}", "query.post_id"),
+        (f"/v1/stream?{'&'.join(f'post_id={n}' for n in range(1, 102))}", "query.post_id"),
+    ],
+)
+def test_a_bad_argument_is_named(idle: httpx.Client, path: str, named: str) -> None:
+    assert named in check_problem(idle.get(path), 422, "invalid-argument")
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"7", b"{}", b'{"reaction": 1}', b'{"reaction":"like","x":1}']
+)
+def test_a_bad_body_is_refused(idle: httpx.Client, body: bytes) -> None:
+    answer = idle.put(
+        f"/v1/posts/{POST}/reaction", content=body, headers={"Content-Type": "application/json"}
+    )
+    check_problem(answer, 422, "invalid-argument")
+
+
+def test_an_unknown_type_is_refused_with_those_there_are(alice: httpx.Client) -> None:
+    answer = alice.put(f"/v1/posts/{POST}/reaction", json={"reaction": "hate"})
+    assert "one of like, love, laugh" in check_problem(answer, 422, "invalid-argument")
+
+
+def test_a_large_body_is_not_read(idle: httpx.Client) -> None:
+    """Neither one that says how long it is nor one that does not."""
+
+    def endless() -> Iterator[bytes]:
+        for _ in range(10):
+            yield b" " * 1_000
+
+    for content in (b" " * 5_000, endless()):
+        answer = idle.put(f"/v1/posts/{POST}/reaction", content=content)
+        assert "at most 4096 bytes" in check_problem(answer, 413, "too-large")
+
+
+def test_what_there_is_not(idle: httpx.Client) -> None:
+    check_problem(idle.get("/v2"), 404, "not-found")
+    answer = idle.post(f"/v1/posts/{POST}/reaction")
+    check_problem(answer, 405, "method-not-allowed")
+    assert answer.headers["Allow"]
+
+
+def test_a_deleted_post(alice: httpx.Client, engine: Engine) -> None:
+    engine.reactions.delete_post(POST)
+    answer = alice.put(f"/v1/posts/{POST}/reaction", json={"reaction": "like"})
+    assert "1042" in check_problem(answer, 410, "post-deleted")
+    check_problem(alice.delete(f"/v1/posts/{POST}/reaction"), 410, "post-deleted")
+    (shown,) = alice.get("/v1/summaries", params={"post_id": POST}).json()["items"]
+    assert (shown["tier"], shown["total"]) == ("deleted", 0)
+
+
+def test_without_redis(idle: httpx.Client) -> None:
+    """Nothing of its address or password is told."""
+    answers = [
+        idle.put(f"/v1/posts/{POST}/reaction", json={"reaction": "like"}),
+        idle.delete(f"/v1/posts/{POST}/reaction"),
+        idle.get("/v1/summaries", params={"post_id": POST}),
+        idle.get("/v1/stream", params={"post_id": POST}),
+        idle.get(f"/v1/posts/{POST}/reactors"),
+        idle.get("/readyz"),
+    ]
+    for answer in answers:
+        detail = check_problem(answer, 503, "unavailable")
+        assert "redis" in detail
+        assert answer.headers["Retry-After"] == "1"
+        assert "127.0.0.1" not in answer.text
+    assert idle.get("/healthz").status_code == 200
+
+
+def test_without_postgresql_reactions_are_taken_and_cold_posts_are_not_shown(
+    settings: Settings,
+) -> None:
+    broken = settings.model_copy(update={"database_url": NO_DATABASE, "read_timeout_s": 0.5})
+    with (
+        Reactions(broken) as client,
+        running(create_app(client, chosen_user)) as address,
+        user(address, 7) as alice,
+    ):
+        assert alice.put(f"/v1/posts/{POST}/reaction", json={"reaction": "like"}).is_success
+        assert alice.get("/readyz").is_success
+        for path in ("summaries?post_id=1", "users/me/history", "posts/1/uniques"):
+            answer = alice.get(f"/v1/{path}")
+            assert "postgresql" in check_problem(answer, 503, "unavailable")
+            assert answer.headers["Retry-After"] == "1"
+
+
+def of_header(request: Request) -> object:
+    """An authenticator with defects."""
+    said = request.headers.get(HEADER, "")
+    return {"7": 7, "text": "7", "zero": 0, "true": True}.get(said) if said != "raise" else 1 / 0
+
+
+@pytest.mark.parametrize("said", ["text", "zero", "true", "raise"])
+def test_a_defect_is_a_problem_too(dead: Reactions, said: str) -> None:
+    with running(create_app(dead, of_header)) as address:
+        answer = httpx.get(f"{address}/v1/summaries?post_id=1", headers={HEADER: said})
+        check_problem(answer, 500, "defect")
+        assert (
+            httpx.get(f"{address}/v1/summaries?post_id=1", headers={HEADER: "7"}).status_code == 503
+        )
+
+
+@pytest.fixture
+def dead() -> Iterator[Reactions]:
+    """A client of stores that nobody has: what is refused, is refused before them."""
+    with Reactions(Settings(redis_url=NOWHERE, database_url=NO_DATABASE)) as client:
+        yield client
+
+
+@pytest.fixture
+def idle(dead: Reactions) -> Iterator[httpx.Client]:
+    """Signed in at a service without stores."""
+    with running(create_app(dead, chosen_user)) as address, user(address, 7) as client:
+        yield client
