@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from reactions.client import connect
 from reactions.errors import InvalidArgument
 from reactions.hot import Hot
+from reactions.instruments import TIMINGS
 from reactions.model import Counts, Outcome, Page, Reacted, Reactor, RelayStats, Summary
 from reactions.relay import Relay
 from reactions.settings import SAMPLE, Settings
@@ -255,6 +256,8 @@ class Reactions:
         """Publish waiting wake-ups, within a second, and close the connections."""
         self._relay.close()
         self._client.close()
+        if TIMINGS is not None:  # a child of multiprocessing ends without atexit
+            TIMINGS.fold()
         if self._reader is not None and self._reader[0] == os.getpid():
             self._reader[1].close()
 

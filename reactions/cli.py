@@ -136,6 +136,7 @@ def up(state_dir: Path, workers: int, as_json: bool) -> None:
         else:
             for name in ("redis_url", "database_url", "broker_url"):
                 click.echo(f"export REACTIONS_{name.upper()}='{urls[name]}'")
+            click.echo(f"export PROMETHEUS_MULTIPROC_DIR='{stack.metrics}'")
             click.echo(f"Flower: {urls['flower_url']}")
             err.print(f"logs in {stack.folder}; press Ctrl-C to stop")
         try:
@@ -202,6 +203,25 @@ def replay(trace: Path, events: int | None, writers: int, as_json: bool) -> None
         err.print(line, style="red")
     print_report(result, None)
     finish(result, as_json, True)
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65_535), default=8_000, show_default=True)
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes."
+)
+def web(host: str, port: int, workers: int) -> None:
+    """Serve the HTTP service to users that REACTIONS_WEB_AUTHENTICATOR knows.
+
+    Needs the extra `web`. /openapi.json describes it.
+    """
+    try:
+        from reactions.web.serve import serve
+    except ImportError as error:
+        raise click.ClickException('run: pip install "reactions[web]"') from error
+
+    serve(host, port, workers)
 
 
 for command in operators.COMMANDS:

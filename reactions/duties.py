@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from reactions.database import Database
 from reactions.tables import duties, findings, runs
+from reactions.tracing import span
 
 DETAILS = 10
 """Differences that a record has in words."""
@@ -113,7 +114,9 @@ class Duties:
             yield None
             return
         try:
-            yield run
+            with span(f"reactions.duty {duty}") as at:
+                yield run
+                at.note(looked_at=run.looked_at, found=run.found.total(), repaired=run.repaired)
         except Exception as failure:
             error = f"{type(failure).__name__}: {failure}"[:500]
             raise

@@ -6,33 +6,52 @@ record, and one exporter serves any number of processes.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 
+from kombu.exceptions import OperationalError
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
 )
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from reactions.client import Client
+from reactions.broker import make_publisher
+from reactions.client import Client, translated
 from reactions.database import Database
 from reactions.duties import Duties
+from reactions.footprint import Footprint, nodes
 from reactions.ledger import Ledger
+from reactions.model import PostTier
 from reactions.outbox import Outbox
+from reactions.queries import Queries
 from reactions.settings import Settings
 
 LAG_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
+def processes(registry: CollectorRegistry) -> None:
+    """Add what the processes of this machine count, where their folder is named."""
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):  # prometheus_client's own variable
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # it registers itself
+
+
 class StoresCollector(Collector):
-    """Two round trips for each node of Redis and three queries a scrape."""
+    """Seven round trips for each node of Redis, six queries and a look at the broker a scrape."""
 
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
         self._outbox = Outbox(client, settings)
         self._duties = Duties(database)
         self._ledger = Ledger(database)
+        self._queries = Queries(database)
+        self._footprint = Footprint(client)
+        self._client = client
+        self._app = make_publisher(settings)
 
     def describe(self) -> list[Metric]:
         """Nothing, so that registering does not scrape."""
@@ -46,6 +65,9 @@ class StoresCollector(Collector):
         """
         yield from self._of_duties()
         yield from self._of_outbox()
+        yield from self._of_posts()
+        yield from self._of_memory()
+        yield from self._of_queues()
         yield GaugeMetricFamily(
             "reactions_dead_letters",
             "Changes that PostgreSQL refused.",
@@ -86,6 +108,48 @@ class StoresCollector(Collector):
             for kind, number in total.kinds.items():
                 found.add_metric([total.duty, kind], number)
         yield from (succeeded, ended, seconds, looked_at, found, repaired)
+
+    def _of_posts(self) -> Iterator[Metric]:
+        posts = GaugeMetricFamily("reactions_posts", "Posts by tier.", labels=["tier"])
+        found = self._queries.tiers()
+        for tier in PostTier:
+            posts.add_metric([tier.name.lower()], found.get(tier, 0))
+        yield posts
+
+    def _of_memory(self) -> Iterator[Metric]:
+        shards = GaugeMetricFamily(
+            "reactions_shard_memory_bytes",
+            "Memory of Redis that a shard takes, estimated from a sample of its keys.",
+            labels=["shard"],
+        )
+        for shard, size in enumerate(self._footprint.by_shard()):
+            shards.add_metric([str(shard)], size)
+        used = GaugeMetricFamily(
+            "reactions_redis_used_bytes", "Memory that a node of Redis uses.", labels=["node"]
+        )
+        limit = GaugeMetricFamily(
+            "reactions_redis_limit_bytes",
+            "Its maxmemory; where there is none, the memory of its machine.",
+            labels=["node"],
+        )
+        with translated():
+            for name, node in nodes(self._client):
+                info = node.info("memory")
+                used.add_metric([name], info["used_memory"])
+                limit.add_metric([name], info["maxmemory"] or info.get("total_system_memory", 0))
+        yield from (shards, used, limit)
+
+    def _of_queues(self) -> Iterator[Metric]:
+        """What waits in the broker; nothing where it does not answer, so that the rest is seen."""
+        waiting = GaugeMetricFamily(
+            "reactions_queue_messages", "Messages that wait in a queue.", labels=["queue"]
+        )
+        with suppress(OperationalError), self._app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0)
+            for queue in self._app.conf.task_queues:
+                declared = queue(connection.default_channel).queue_declare()
+                waiting.add_metric([queue.name], declared.message_count)
+        yield waiting
 
     def _of_outbox(self) -> Iterator[Metric]:
         dirty = GaugeMetricFamily(

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 import click
 from rich.table import Table
+from rich.text import Text
 
 from reactions.console import as_json, bars, err, finish, out, print_report
 from reactions.settings import MAX_ID, Settings
@@ -151,6 +152,42 @@ def deadletters(replay: bool, ids: tuple[int, ...], limit: int, as_json: bool) -
 
 
 @click.command()
+@click.argument("source", type=click.File(), default="-")
+@click.option(
+    "--before",
+    type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]),
+    required=True,
+    help="When all writes began to come here too, as 2026-01-31T12:00:00Z; a later reaction counts"
+    " as one of then.",
+)
+@as_json
+def backfill(source: TextIO, before: datetime, as_json: bool) -> None:
+    """Take over the reactions of an older table: CSV from SOURCE, or standard input.
+
+    The header is post_id,user_id,type,at_us; at_us is in microseconds since 1970; the order is
+    post_id, at_us DESC, user_id. Whatever is recorded here is newer, so it is safe again, and
+    while reactions come in. docs/adoption.md has the whole way.
+    """
+    from reactions.backfill import Backfill
+
+    with stores() as at, bars() as progress:
+        work = Backfill(*at)
+        try:
+            done = work.run(
+                source,
+                round(before.timestamp() * 1_000_000),
+                lambda lines: progress("taking over", lines, lines),
+            )
+        except Exception:
+            if post := work.done.reached:
+                err.print(f"durable up to post {post}: go on with it; again is safe")
+            raise
+    result = asdict(done) | {"refused": len(done.refused)}
+    print_report(result, None)
+    finish(result, as_json, True)
+
+
+@click.command()
 @as_json
 def duties(as_json: bool) -> None:
     """Show when each duty of Beat last succeeded, what it looked at, found and repaired."""
@@ -197,18 +234,30 @@ def rising(as_json: bool) -> None:
 @click.option("--port", type=click.IntRange(1, 65_535), default=9_106, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--once", is_flag=True, help="Print them, and end.")
-def metrics(port: int, host: str, once: bool) -> None:
-    """Serve what Prometheus scrapes of duties and outbox. Needs the extra `metrics`."""
+@click.option(
+    "--only",
+    type=click.Choice(["stores", "processes"]),
+    help="One half: the stores once, the processes on each machine that has some.",
+)
+def metrics(port: int, host: str, once: bool, only: str | None) -> None:
+    """Serve what Prometheus scrapes. Needs the extra `metrics`.
+
+    Of the stores: duties, outbox, tiers, memory, queues. Of the processes of this machine, where
+    PROMETHEUS_MULTIPROC_DIR names their folder: what web processes and workers count.
+    """
     try:
         from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 
-        from reactions.metrics import StoresCollector
+        from reactions.metrics import StoresCollector, processes
     except ImportError as error:
         raise click.ClickException('run: pip install "reactions[metrics]"') from error
 
     registry = CollectorRegistry()
     with stores() as at:
-        registry.register(StoresCollector(*at))
+        if only != "processes":
+            registry.register(StoresCollector(*at))
+        if only != "stores":
+            processes(registry)
         if once:
             click.echo(generate_latest(registry).decode(), nl=False)
             return
@@ -220,7 +269,32 @@ def metrics(port: int, host: str, once: bool) -> None:
             err.print("stopping")
 
 
-COMMANDS = (verify, inspect, rebuild, deadletters, duties, rising, metrics)
+@click.command()
+@as_json
+def doctor(as_json: bool) -> None:
+    """Look whether servers, workers and settings are as they should be, and say what to do.
+
+    Changes nothing. Exit code 1 when something fails; a warning is none.
+    """
+    from reactions.doctor import State, examine
+
+    colours = {State.OK: "green", State.WARNING: "yellow", State.FAILURE: "bold red"}
+    findings = examine(Settings.from_env())
+    table = _table("check", "", "found")
+    for finding in findings:
+        said = Text(finding.found)
+        if finding.remedy:
+            said.append(f"\n-> {finding.remedy}", "italic")
+        table.add_row(finding.check, Text(finding.state, colours[finding.state]), said)
+    out.print(table)
+    failures = [finding for finding in findings if finding.state is State.FAILURE]
+    warnings = [finding for finding in findings if finding.state is State.WARNING]
+    out.print(f"{len(failures)} failures, {len(warnings)} warnings in {len(findings)} checks")
+    rows = [asdict(finding) for finding in findings]
+    finish({"healthy": not failures, "findings": rows}, as_json, not failures)
+
+
+COMMANDS = (verify, inspect, rebuild, backfill, deadletters, duties, rising, metrics, doctor)
 
 
 def _table(*columns: str) -> Table:

@@ -17,6 +17,7 @@ from reactions.cache import Cache
 from reactions.client import Client
 from reactions.database import Database
 from reactions.errors import ReactionsError, ReactionsUnavailable, ScriptError
+from reactions.instruments import BATCH, BATCH_ROWS, REFUSED, STALE, TIERS
 from reactions.ledger import Ledger, RowsRefused
 from reactions.load import Loader
 from reactions.mend import Mender
@@ -25,6 +26,7 @@ from reactions.outbox import BadEntry, Claim, ClaimedPost, Entry, Outbox, Settle
 from reactions.queries import Queries
 from reactions.scripts import SettledPost
 from reactions.settings import Settings
+from reactions.tracing import span
 from reactions.ttl import Ttl
 from reactions.users import Users
 
@@ -118,6 +120,14 @@ class Persister:
         tokens = tokens or {}
         todo = {shard: tokens.get(shard, "") for shard in shards}
         done = Drained()
+        try:
+            self._drain_all(todo, done, deadline)
+        finally:
+            REFUSED.inc(done.refused)
+        return done
+
+    def _drain_all(self, todo: dict[int, str], done: Drained, deadline: float) -> None:
+        """Round after round, until all is durable or time is up."""
         self._register(todo)
         while todo:
             if time.monotonic() > deadline:
@@ -133,7 +143,6 @@ class Persister:
                 shard, reason = next(iter(failed.items()))
                 cause = ReactionsUnavailable("redis", f"shard {shard} not claimed: {reason}")
                 raise DrainFailed(dict.fromkeys([*failed, *todo], ""), cause)
-        return done
 
     def _register(self, todo: Mapping[int, str]) -> None:
         """Once a process: without its types in the database, every row would be refused."""
@@ -218,8 +227,11 @@ class Persister:
 
     def _record_rows(self, rows: Sequence[Row], until_us: int, batch: Batch, done: Drained) -> None:
         """One transaction; what the database refuses is found by halving, and buried alone."""
+        began = time.perf_counter()
         try:
-            recorded = self._ledger.record(rows)
+            with span("reactions.batch") as at:
+                recorded = self._ledger.record(rows)
+                at.note(rows=len(rows), changed=recorded.changed)
         except RowsRefused as error:
             if len(rows) == 1:
                 (row,) = rows
@@ -232,6 +244,9 @@ class Persister:
             self._record_rows(rows[:middle], until_us, batch, done)
             self._record_rows(rows[middle:], until_us, batch, done)
             return
+        BATCH.observe(time.perf_counter() - began)
+        BATCH_ROWS.observe(len(rows))
+        STALE.inc(len(rows) - recorded.changed)
         # Where the database has something newer, what is cached of these users is only dropped.
         self._users.remember(rows, until_us if recorded.changed == len(rows) else 0)
         batch.counts.update(recorded.counts)
@@ -315,6 +330,9 @@ class Persister:
             tiers.update(dict.fromkeys(answer.promoted, PostTier.VIRAL))
             tiers.update(dict.fromkeys(answer.demoted, PostTier.REGULAR))
             tiers.update(dict.fromkeys(answer.rising, PostTier.RISING))
+            TIERS.labels("viral").inc(len(answer.promoted))
+            TIERS.labels("regular").inc(len(answer.demoted))
+            TIERS.labels("rising").inc(len(answer.rising))
         urgent = any(tier is not PostTier.HOT for tier in tiers.values())
         if tiers and (urgent or time.monotonic() > self._note_at):
             self._tiers = {}

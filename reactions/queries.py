@@ -17,6 +17,9 @@ from reactions.tables import reactions as reactions_table
 
 _row = reactions_table.c
 
+ESTIMATED = 100_000
+"""Posts from which on all of them together are not counted, but estimated."""
+
 # LATERAL with LIMIT keeps the planner on the primary key, partition by partition.
 OWN = text("""
 SELECT wanted.post_id, found.reaction, 0 AS other
@@ -105,6 +108,16 @@ class Queries:
             for post_id, user_id, code in found:
                 rows[post_id][user_id] = code
         return rows
+
+    def of_users(self, first: int, beyond: int) -> dict[tuple[int, int], int]:
+        """(post, user) -> type code, of users in a range of ids; what is removed is left out."""
+        with self._database.transaction() as connection:
+            found = connection.execute(
+                select(_row.post_id, _row.user_id, _row.reaction).where(
+                    _row.user_id >= first, _row.user_id < beyond, _row.reaction != 0
+                )
+            )
+            return {(post_id, user_id): code for post_id, user_id, code in found}
 
     def newest(
         self, post_id: int, codes: Iterable[int], *, limit: int, before: int | None = None
@@ -211,6 +224,25 @@ class Queries:
                     .limit(limit)
                 )
             )
+
+    def tiers(self) -> dict[int, int]:
+        """How many posts are noted of each tier; the regular ones of a large table are estimated.
+
+        Two queries: an index scan over those that are not regular, and the planner's statistics.
+        """
+        table = posts_table.c
+        with self._database.transaction() as connection:
+            counted = (
+                select(table.tier, func.count())
+                .where(table.tier.in_([tier for tier in PostTier if tier]))
+                .group_by(table.tier)
+            )
+            found: dict[int, int] = dict(connection.execute(counted).all())
+            estimate = text("SELECT reltuples FROM pg_class WHERE oid = CAST('posts' AS regclass)")
+            posts = int(connection.scalar(estimate) or 0)
+            if posts < ESTIMATED:
+                posts = int(connection.scalar(select(func.count()).select_from(posts_table)) or 0)
+        return {PostTier.REGULAR: max(0, posts - sum(found.values())), **found}
 
     def rising(self, limit: int) -> dict[int, int]:
         """Posts on their way to become viral, and since when (µs); the latest first."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter as Tally
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ from reactions.cursor import Cursors
 from reactions.database import Database
 from reactions.errors import ReactionsUnavailable, ReadInterrupted
 from reactions.flight import Flight
+from reactions.instruments import READS, fallback
 from reactions.model import Counts, Page, Reacted, Reactor, Row, Summary, Tier
 from reactions.queries import Queries
 from reactions.relay import Relay
@@ -41,6 +43,8 @@ DOWN_S = 1.0
 
 
 Stored = TypeVar("Stored")
+
+_TIER = {False: Tier.REGULAR, True: Tier.VIRAL}
 
 
 @dataclass(slots=True)
@@ -95,6 +99,7 @@ class Reader:
                     raise
                 failure = error
             self._request_samples(posts, cold)
+        self._count(posts, {*cold, *unknown})
         summaries = [self._summary(post_id, posts[post_id], user_id) for post_id in post_ids]
         if failure is not None:
             raise ReadInterrupted(str(failure), summaries) from failure
@@ -111,6 +116,9 @@ class Reader:
         if post.code is None:
             self._request_loads(posts, [post_id])
             self._ask_database(posts, [], user_id, [post_id], many)
+            self._count(posts, {post_id})
+        else:
+            self._count(posts, set())
         return self._names.get(post.code or 0)
 
     def _look(self, post_ids: Sequence[int], user_id: int) -> tuple[dict[int, _Post], bool]:
@@ -201,7 +209,8 @@ class Reader:
             fences.append(self._users.fence(user_id, token))
         self._run(fences)
         stored, own, whole = self._stored(
-            lambda: self._queries.summaries(cold, user_id, unknown, most=0 if many else USER_WHOLE)
+            "summaries",
+            lambda: self._queries.summaries(cold, user_id, unknown, most=0 if many else USER_WHOLE),
         )
         zeros = dict.fromkeys(self._codes.values(), 0)
         installs: list[Call | Command] = [
@@ -218,11 +227,12 @@ class Reader:
         replies = self._run(installs)
         return {p: installed(reply)[1] for p, reply in zip(cold, replies, strict=False)}, own
 
-    def _stored(self, ask: Callable[[], Stored]) -> Stored:
-        """What PostgreSQL answers; when it fails, it is left alone for a moment."""
+    def _stored(self, read: str, ask: Callable[[], Stored]) -> Stored:
+        """What PostgreSQL answers to this kind of read; when it fails, it is left alone a while."""
         self._check_up()
         try:
-            return ask()
+            with fallback(read):
+                return ask()
         except ReactionsUnavailable:
             self._down_until = time.monotonic() + DOWN_S
             raise
@@ -231,6 +241,19 @@ class Reader:
         """Do not wait for a database that has just failed."""
         if time.monotonic() < self._down_until:
             raise ReactionsUnavailable("postgresql", "PostgreSQL did not answer a moment ago")
+
+    def _count(self, posts: Mapping[int, _Post], missed: Set[int]) -> None:
+        """Which posts Redis knew enough of."""
+        found: Tally[tuple[str, str]] = Tally()
+        for post_id, post in posts.items():
+            viral = self._is_viral(post)
+            found[_TIER[viral], "miss" if post_id in missed else "hit"] += 1
+        for labels, number in found.items():
+            READS.labels(*labels).inc(number)
+
+    def _is_viral(self, post: _Post) -> bool:
+        counts = post.counts or {}
+        return post.look.viral or sum(counts.values()) >= self._settings.viral_threshold
 
     def _request_loads(self, posts: Mapping[int, _Post], unknown: Sequence[int]) -> None:
         """A regular post that is asked for again, while only its counts are cached, is loaded."""
@@ -294,7 +317,8 @@ class Reader:
             version, post_id = self._cursors.read(about, 2, cursor)
             before = version, post_id
         rows = self._stored(
-            lambda: self._queries.history(user_id, self._names, limit=limit + 1, before=before)
+            "history",
+            lambda: self._queries.history(user_id, self._names, limit=limit + 1, before=before),
         )
         # PostgreSQL hears of a deletion a few seconds later.
         deleted = self._cache.deleted([row.post_id for row in rows])
@@ -312,7 +336,7 @@ class Reader:
         """From the HyperLogLog, else from the database."""
         found = self._cache.uniques(post_id)
         if found is None:
-            found = self._stored(lambda: self._queries.count_ever(post_id))
+            found = self._stored("uniques", lambda: self._queries.count_ever(post_id))
         return found
 
     def _newest(self, post_id: int, code: int | None, limit: int, before: int | None) -> list[Row]:
@@ -327,7 +351,7 @@ class Reader:
         # Rows that the overlay has in another place make room for as many more.
         most = limit + len(overlay)
         stored = self._stored(
-            lambda: self._queries.newest(post_id, codes, limit=most, before=before)
+            "reactors", lambda: self._queries.newest(post_id, codes, limit=most, before=before)
         )
         fresh = [
             Row(post_id, user_id, kind, version)
@@ -348,10 +372,10 @@ class Reader:
         size = limit
         while True:
             ask = partial(self._queries.newest, post_id, codes, limit=size, before=before)
-            found = self._stored(ask)
+            found = self._stored("reactors", ask)
             changed = self._cache.changed(post_id, [row.user_id for row in found])
             # Asked again: what has left the outbox meanwhile has a newer version now.
-            still = set(self._stored(ask))
+            still = set(self._stored("reactors", ask))
             rows += (row for row in found if row in still and row.user_id not in changed)
             if len(found) < size or len(rows) >= limit:
                 return rows[:limit]

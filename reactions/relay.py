@@ -17,8 +17,11 @@ import time
 import weakref
 from typing import TYPE_CHECKING
 
+from reactions.instruments import WAKEUP_MESSAGES, WAKEUPS
+from reactions.logs import event
 from reactions.model import RelayStats
 from reactions.settings import Settings
+from reactions.tracing import headers, span
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -141,12 +144,16 @@ class Relay:
             if self._app is None:
                 self._app = make_publisher(self._settings)
             if shards:
-                self._app.send_task(DRAIN, kwargs={"shards": shards})
+                with span("reactions.wake") as wake:
+                    wake.note(shards=shards)
+                    sent = self._app.send_task(DRAIN, kwargs={"shards": shards}, headers=headers())
+                event(log, logging.DEBUG, "wake-up sent", wake=sent.id, shards=shards)
             if posts:
                 self._app.send_task(LOAD, kwargs={"posts": posts}, expires=LOAD_EXPIRES_S)
         except Exception as error:  # noqa: BLE001 - whatever a transport raises, the sweep covers it
             if not pause:  # once for an outage
                 log.warning("wake-ups are not published, the sweep will find them: %s", error)
+            WAKEUP_MESSAGES.labels("failed").inc()
             with self._lock:
                 self._failed += 1
                 self._shards.update(shards)
@@ -154,6 +161,9 @@ class Relay:
                     return min(max(BREAKER_FIRST_S, pause * 2), BREAKER_LONGEST_S)
             self._wanted.set()
             return min(max(BREAKER_FIRST_S, pause * 2), BREAKER_LONGEST_S)
+        if shards:
+            WAKEUPS.inc(len(shards))
+            WAKEUP_MESSAGES.labels("published").inc()
         with self._lock:
             self._published += bool(shards)
             self._shards_published += len(shards)

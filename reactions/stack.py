@@ -1,4 +1,4 @@
-"""The whole system on one machine: two Valkeys, PostgreSQL, worker, beat and Flower."""
+"""The whole system on one machine: two Valkeys, PostgreSQL, worker, beat, Flower and a page."""
 
 from __future__ import annotations
 
@@ -16,12 +16,23 @@ from urllib.error import URLError
 from pydantic import SecretStr
 
 from reactions.broker import make_app
-from reactions.embedded import BROKER_OPTIONS, START_S, Postgres, Process, Valkey, free_port
+from reactions.embedded import (
+    BROKER_OPTIONS,
+    START_S,
+    Postgres,
+    Process,
+    Valkey,
+    free_port,
+    remove,
+)
 from reactions.errors import StackError
 from reactions.migrate import migrate
 from reactions.settings import Settings
 
 Say = Callable[[str], None]
+
+TASKS_COLUMNS = "name,state,kwargs,received,started,runtime,retries,worker"
+"""What Flower shows of a task: no results, as there are none."""
 
 
 def _quiet(_: str) -> None:
@@ -35,6 +46,7 @@ class Stack:
         folder: the state folder; data found there is picked up again.
         settings: everything but the addresses is taken from here.
         concurrency: worker processes.
+        page: serve the live page, on the loopback.
         say: told about each step.
     """
 
@@ -45,6 +57,7 @@ class Stack:
         *,
         concurrency: int = 2,
         flower: bool = True,
+        page: bool = False,
         say: Say = _quiet,
     ) -> None:
         self.folder = folder.resolve()
@@ -58,9 +71,12 @@ class Stack:
         self.worker = Process("worker", self.folder / "worker.log")
         self.beat = Process("beat", self.folder / "beat.log")
         self.flower = Process("flower", self.folder / "flower.log") if flower else None
+        self.page = Process("page", self.folder / "page.log") if page else None
+        self._page_port = free_port()
         self._flower_port = free_port()
         self._flower_password = secrets.token_urlsafe(12)
         self._settings: Settings | None = None
+        self.metrics = self.folder / "metrics"
 
     @property
     def settings(self) -> Settings:
@@ -74,8 +90,13 @@ class Stack:
         """With its user and password: Flower is not open to everyone."""
         return f"http://reactions:{self._flower_password}@127.0.0.1:{self._flower_port}/"
 
+    @property
+    def page_url(self) -> str:
+        """Of the live page; only programs on this machine reach it."""
+        return f"http://127.0.0.1:{self._page_port}/"
+
     def start(self) -> Self:
-        """Servers, migration, worker, beat, Flower; returns when all of them answer.
+        """Servers, migration, worker, beat, Flower, page; returns when all of them answer.
 
         Raises:
             StackError: something did not come up; what had started is stopped again.
@@ -84,6 +105,7 @@ class Stack:
             self._start_servers()
             self._start_processes()
             self._start_flower()
+            self._start_page()
         except BaseException:
             self.stop()
             raise
@@ -108,6 +130,7 @@ class Stack:
 
     def _start_processes(self) -> None:
         self._say(f"starting worker ({self._concurrency} processes), beat and Flower")
+        remove(self.metrics)  # counts of processes that are gone
         self._launch_worker()
         self._launch_beat()
         control = make_app(self.settings).control
@@ -123,7 +146,9 @@ class Stack:
             "--loglevel=INFO",
             "--without-gossip",
             "--without-mingle",
+            env={"PROMETHEUS_MULTIPROC_DIR": str(self.metrics)},
         )
+        (self.folder / "worker.pid").write_text(str(self.worker.pid))  # the page kills its children
 
     def _launch_beat(self) -> None:
         self._celery(self.beat, "beat", "--loglevel=INFO")
@@ -136,12 +161,28 @@ class Stack:
             "flower",
             f"--port={self._flower_port}",
             "--address=127.0.0.1",
+            f"--tasks-columns={TASKS_COLUMNS}",
             # As an argument, `ps` would show it to everyone on this machine.
             env={"FLOWER_BASIC_AUTH": f"reactions:{self._flower_password}"},
         )
         self._wait(
             self.flower, lambda: _answers(f"http://127.0.0.1:{self._flower_port}/healthcheck")
         )
+
+    def _start_page(self) -> None:
+        if self.page is not None:
+            self._launch_page()
+            self._wait(self.page, lambda: _answers(f"{self.page_url}readyz"))
+
+    def _launch_page(self) -> None:
+        if self.page is not None:
+            self._launch(
+                self.page,
+                "reactions.web.page",
+                str(self._page_port),
+                str(self.folder),
+                env={"PROMETHEUS_MULTIPROC_DIR": str(self.metrics)},
+            )
 
     def worker_stats(self) -> dict[str, Any]:
         """Celery's own statistics of the worker; empty when it does not answer."""
@@ -152,9 +193,13 @@ class Stack:
         return next(iter(found.values()), {})
 
     def supervise(self) -> None:
-        """Start a dead worker or beat again; beat ends by design when it loses its lock."""
-        for process, launch in ((self.worker, self._launch_worker), (self.beat, self._launch_beat)):
-            if not process.alive():
+        """Start a dead worker, beat or page again; beat ends by design when it loses its lock."""
+        for process, launch in (
+            (self.worker, self._launch_worker),
+            (self.beat, self._launch_beat),
+            (self.page, self._launch_page),
+        ):
+            if process is not None and not process.alive():
                 self._say(f"{process.name} ended; starting it again")
                 launch()
 
@@ -166,7 +211,7 @@ class Stack:
 
     def stop(self) -> None:
         """Stop everything; what is pending stays in Valkey's file for the next start."""
-        for process in (self.flower, self.beat, self.worker):
+        for process in (self.page, self.flower, self.beat, self.worker):
             if process is not None:
                 process.stop(patience_s=40)
         self.valkey.stop()
@@ -188,8 +233,13 @@ class Stack:
     def _celery(
         self, process: Process, command: str, *options: str, env: Mapping[str, str] | None = None
     ) -> None:
+        self._launch(process, "celery", "-A", "reactions.tasks", command, *options, env=env)
+
+    def _launch(
+        self, process: Process, module: str, *arguments: str, env: Mapping[str, str] | None = None
+    ) -> None:
         process.launch(
-            [sys.executable, "-m", "celery", "-A", "reactions.tasks", command, *options],
+            [sys.executable, "-m", module, *arguments],
             env={**os.environ, **self.settings.environment(), **(env or {})},
         )
 

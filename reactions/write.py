@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice, repeat
+from time import perf_counter
 from typing import Any
 
 from redis.exceptions import RedisError
 
 from reactions.client import translate
-from reactions.errors import BatchInterrupted, InvalidArgument, NotReplicated, PostDeleted
+from reactions.errors import (
+    BatchInterrupted,
+    InvalidArgument,
+    NotReplicated,
+    PostDeleted,
+    ReactionsError,
+)
 from reactions.hot import Hot
+from reactions.instruments import NOT_TIMED, TIMINGS
 from reactions.keys import shard_of
 from reactions.model import Outcome, Status
 from reactions.relay import Relay
 from reactions.scripts import Reacted
 from reactions.settings import Settings
+from reactions.tracing import active, span
 from reactions.validate import check_id, check_reaction, check_replicas, iterate
 
 _STATUS = (Status.UNCHANGED, Status.CREATED, Status.REPLACED, Status.REMOVED, Status.ACCEPTED)
 REFUSED = len(_STATUS)
+
+DELETED, UNAVAILABLE = "deleted", "unavailable"
+"""Outcomes as they are counted, beside each Status."""
+_FAILURES = {PostDeleted: DELETED, NotReplicated: "not_replicated"}
 
 
 class Writer:
@@ -68,6 +81,7 @@ class Writer:
                 if confirmed < wanted:
                     short[len(outcomes)] = confirmed
                 outcomes.append(self._outcome(post_id, code, reply))
+        _count(outcomes, len(deleted))
         if failure is not None:
             for place in short:
                 outcomes[place] = None
@@ -97,7 +111,29 @@ class Writer:
         return checked
 
     def _write(self, user_id: int, post_id: int, code: int, replicas: int) -> Outcome:
-        if wanted := check_replicas(replicas):
+        wanted = check_replicas(replicas)
+        if TIMINGS is None:
+            return self._send(user_id, post_id, code, wanted)
+        began = perf_counter()
+        try:
+            outcome = self._send(user_id, post_id, code, wanted)
+        except ReactionsError as error:
+            TIMINGS.add(_FAILURES.get(type(error), UNAVAILABLE), perf_counter() - began)
+            raise
+        TIMINGS.add(outcome.status, perf_counter() - began)
+        return outcome
+
+    def _send(self, user_id: int, post_id: int, code: int, wanted: int) -> Outcome:
+        if not active():
+            return self._do(user_id, post_id, code, wanted)
+        with span("reactions.react") as at:
+            at.note(post_id=post_id)
+            outcome = self._do(user_id, post_id, code, wanted)
+            at.note(outcome=outcome.status.value)
+            return outcome
+
+    def _do(self, user_id: int, post_id: int, code: int, wanted: int) -> Outcome:
+        if wanted:
             return self._confirm(user_id, post_id, code, wanted)
         return self._answer(post_id, code, self._hot.react(user_id, post_id, code))
 
@@ -121,6 +157,18 @@ class Writer:
             self._relay.request(shard_of(post_id))
         names = self._names
         return Outcome(_STATUS[status], names.get(code), names.get(previous), version or None)
+
+
+def _count(outcomes: Sequence[Outcome | None], deleted: int) -> None:
+    """Those of a ``react_many``; None is what was refused, or not acknowledged."""
+    if TIMINGS is not None:
+        for outcome in outcomes:
+            if outcome is not None:
+                TIMINGS.add(outcome.status, NOT_TIMED)
+        failed = outcomes.count(None) - deleted
+        for label, number in ((DELETED, deleted), (UNAVAILABLE, failed)):
+            for _ in range(number):
+                TIMINGS.add(label, NOT_TIMED)
 
 
 def _triple(item: object) -> list[Any]:

@@ -16,6 +16,7 @@ from reactions.database import Database
 from reactions.duties import Duties
 from reactions.erase import Eraser
 from reactions.load import Loader
+from reactions.logs import as_json
 from reactions.outbox import Outbox
 from reactions.patrol import Patrol
 from reactions.persist import Persister
@@ -110,6 +111,13 @@ _PER_PROCESS = (
     recovery,
     virality,
 )
+
+
+@signals.after_setup_logger.connect
+@signals.after_setup_task_logger.connect
+def _log_json(logger: logging.Logger, **_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
+    if settings.log_json:
+        as_json(logger)
 
 
 @signals.worker_ready.connect

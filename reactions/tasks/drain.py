@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import random
+import time
+from collections.abc import Mapping
 from typing import Any
 
 from reactions.broker import DRAIN
-from reactions.errors import InvalidArgument
+from reactions.errors import InvalidArgument, short
+from reactions.instruments import RETRIES
+from reactions.logs import event
 from reactions.persist import DrainFailed
 from reactions.settings import SHARDS
 from reactions.tasks.app import app, outbox, persister, settings
+from reactions.tracing import span
+
+log = logging.getLogger(__name__)
 
 TOKEN = 16
 """Characters of a token; a longer one would be sent on with each retry."""
@@ -29,18 +37,46 @@ def drain(
     """
     shards = _check_shards(shards)
     held = _check_tokens(tokens or {})
+    wake, began = _wake(self.request), time.monotonic()
     try:
-        done = persister().drain(shards, held)
+        with span("reactions.drain", _carrier(self.request)) as at:
+            at.note(wake=wake, shards=shards)
+            done = persister().drain(shards, held)
+            at.note(rows=done.rows, transactions=done.transactions)
     except DrainFailed as failure:
         delay = retry_delay(self.request.retries)
         _keep(failure.tokens, delay)
+        RETRIES.inc()
+        event(log, logging.WARNING, "drain failed", wake=wake, shards=shards, reason=str(failure))
         raise self.retry(
             kwargs={"shards": list(failure.tokens), "tokens": failure.tokens},
             countdown=delay,
             exc=failure,
         ) from failure
+    event(
+        log,
+        logging.INFO if done.rows or done.refused else logging.DEBUG,
+        "drained",
+        wake=wake,
+        shards=shards,
+        rows=done.rows,
+        changed=done.changed,
+        refused=done.refused,
+        transactions=done.transactions,
+        seconds=round(time.monotonic() - began, 3),
+    )
     if done.leftover:
         drain.delay(shards=done.leftover)
+
+
+def _wake(request: Any) -> str:  # noqa: ANN401 - Celery's
+    """The id of the message that this drain came of, itself or by way of others."""
+    return short(str(request.root_id or request.id))  # a forged one may be anything
+
+
+def _carrier(request: Any) -> Mapping[str, Any]:  # noqa: ANN401 - Celery's
+    found = request.headers
+    return found if isinstance(found, dict) else {}
 
 
 def retry_delay(retries: int) -> float:

@@ -1,0 +1,240 @@
+"""Metrics, dashboard, alerts and runbook: names that exist, and samples while there is load."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import urllib.request
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from reactions.stack import Stack
+from tests.conftest import wait_until
+from tests.servers import missing
+
+ROOT = Path(__file__).parents[2]
+DASHBOARD = ROOT / "deploy" / "grafana" / "reactions.json"
+PROMETHEUS = ROOT / "deploy" / "prometheus"
+
+Samples = dict[str, float]
+
+LOAD = """
+import sys
+from concurrent.futures import ProcessPoolExecutor
+
+import reactions
+from reactions.default import default_client
+
+
+def write(first):
+    for user in range(first, first + 30):
+        reactions.react(user, 1042, "love")
+        reactions.react(user, 2100 + user, "wow")
+    reactions.react_many([(first, post, "sad") for post in range(2000, 2050)])
+    reactions.delete_post(99)
+    try:
+        reactions.react(first, 99, "like")
+    except reactions.PostDeleted:
+        pass
+    default_client().close()
+
+
+def read():
+    for _ in range(3):
+        reactions.summaries([1042, 7, 8], user_id=1)
+        reactions.recent(7)
+        reactions.history(1)
+        reactions.uniques(7)
+        reactions.reactors(1042)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "write":
+        with ProcessPoolExecutor(2) as pool:
+            list(pool.map(write, (1, 31)))
+    else:
+        read()
+"""
+
+
+def run(stack: Stack, *command: str) -> str:
+    environment = {
+        **os.environ,
+        **stack.settings.environment(),
+        "PROMETHEUS_MULTIPROC_DIR": str(stack.metrics),
+    }
+    result = subprocess.run(
+        [sys.executable, *command], env=environment, capture_output=True, text=True, check=True
+    )
+    return result.stdout
+
+
+def scrape(stack: Stack, *options: str) -> dict[str, Samples]:
+    """Name of a series -> labels as text -> value, as Prometheus has them; Flower's too."""
+    ours = run(stack, "-m", "reactions", "metrics", "--once", *options)
+    address = stack.flower_url.partition("@")[2]
+    with urllib.request.urlopen(f"http://{address}metrics") as reply:
+        lines = reply.read().decode().splitlines()
+    flowers = "".join(f"{line}\n" for line in lines if "flower_" in line)
+    found: dict[str, Samples] = {}
+    for family in chain(*map(text_string_to_metric_families, (ours, flowers))):
+        for sample in family.samples:
+            labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
+            found.setdefault(sample.name, {})[labels] = sample.value
+    return found
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = Path(tmp_path_factory.mktemp("load")) / "load.py"
+    path.write_text(LOAD)
+    return path
+
+
+@pytest.fixture(scope="module")
+def samples(stack: Stack, script: Path) -> dict[str, Samples]:
+    """While there is load: several web processes, a worker of two, all duties."""
+    run(stack, str(script), "write")
+    wait_until(
+        lambda: sum(scrape(stack)["reactions_dirty_posts"].values()) == 0, 60, "all is durable"
+    )
+    run(stack, str(script), "read")
+    for duty in ("audit", "refresh", "virality"):
+        _celery_call(stack, f"reactions.{duty}")
+    _celery_call(stack, "reactions.reconcile", "viral")
+    ran = {f"duty={duty},outcome=ok" for duty in ("audit", "refresh", "virality", "sweep")}
+    ran.add("duty=reconcile-viral,outcome=ok")
+    wait_until(
+        lambda: ran <= {k for k, v in scrape(stack)["reactions_duty_runs_total"].items() if v},
+        60,
+        "duties ran",
+    )
+    return scrape(stack)
+
+
+def _celery_call(stack: Stack, task: str, *arguments: str) -> None:
+    run(
+        stack,
+        *("-m", "celery", "-A", "reactions.tasks", "call", task),
+        f"--args={json.dumps(arguments)}",
+    )
+
+
+def test_the_counts_of_all_processes_are_summed(samples: dict[str, Samples]) -> None:
+    outcomes = samples["reactions_outcomes_total"]
+    timed = samples["reactions_react_seconds_count"][""]
+    assert outcomes["outcome=deleted"] == 2
+    assert sum(outcomes.values()) == 2 * (60 + 50 + 1)
+    assert timed == 2 * 61
+    assert samples["reactions_react_seconds_bucket"]["le=+Inf"] == timed
+    assert 0 < samples["reactions_react_seconds_sum"][""] < 60
+    # Each reaction is a row of some batch, unless one that came before it took its place.
+    assert 0 < samples["reactions_batch_rows_sum"][""] <= sum(outcomes.values()) + 50
+    assert samples["reactions_batch_seconds_count"] == samples["reactions_batch_rows_count"]
+    assert samples["reactions_wakeup_messages_total"]["result=published"] >= 1
+    assert samples["reactions_tier_changes_total"]["tier=viral"] >= 1
+
+
+def test_the_five_of_the_brief(samples: dict[str, Samples]) -> None:
+    reads = samples["reactions_cache_reads_total"]
+    assert reads["result=hit,tier=viral"] >= 1
+    assert samples["reactions_posts"]["tier=viral"] == 1
+    assert samples["reactions_posts"]["tier=regular"] > 50
+    shards = samples["reactions_shard_memory_bytes"]
+    assert len(shards) == 100
+    assert 0 < sum(shards.values()) <= sum(samples["reactions_redis_used_bytes"].values())
+    assert shards["shard=42"] > 0
+    assert sum(samples["reactions_fallback_queries_total"].values()) >= 3
+    assert samples["reactions_fallback_seconds_count"][""] >= 3
+    assert samples["reactions_duty_seconds_total"]["duty=reconcile-viral"] > 0
+
+
+def test_names_are_by_the_conventions(samples: dict[str, Samples]) -> None:
+    ours = {name for name in samples if name.startswith("reactions_")}
+    for name in ours:
+        assert re.fullmatch(r"reactions_[a-z_]+", name)
+        assert not re.search(r"_(ms|us|milliseconds|kb|mb)(_|$)", name)
+    assert max(len(samples[name]) for name in ours) <= 100  # a shard at most; no user, no post
+
+
+def test_halves_can_be_scraped_apart(stack: Stack, samples: dict[str, Samples]) -> None:
+    assert samples
+    stores, processes = scrape(stack, "--only", "stores"), scrape(stack, "--only", "processes")
+    assert "reactions_dead_letters" in stores
+    assert "reactions_outcomes_total" not in stores
+    assert "reactions_outcomes_total" in processes
+    assert "reactions_dead_letters" not in processes
+
+
+# -- the files ---------------------------------------------------------------------------------
+
+
+def names(query: str) -> set[str]:
+    """The metrics of a PromQL expression: words with our prefixes outside of labels."""
+    bare = re.sub(r"\{[^}]*\}|\"[^\"]*\"|\b(by|without) \([^)]*\)", "", query)
+    return set(re.findall(r"\b(?:reactions|flower)_\w+", bare))
+
+
+def alerts() -> list[Any]:
+    (group,) = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"]
+    return list(group["rules"])
+
+
+def panels() -> list[Any]:
+    return list(json.loads(DASHBOARD.read_text())["panels"])
+
+
+# What only counts in an accident; the metric is there, at zero or without a label yet.
+ACCIDENTS = {"reactions_duty_found_total", "reactions_duty_repaired_total"}
+
+
+@pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel["title"])
+def test_no_panel_is_empty_while_there_is_load(panel: Any, samples: dict[str, Samples]) -> None:
+    for target in panel["targets"]:
+        found = names(target["expr"])
+        assert found
+        for name in found - ACCIDENTS:
+            assert samples.get(name), f"{name} has no samples"
+        assert found <= samples.keys() | ACCIDENTS
+
+
+@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
+def test_an_alert_asks_for_what_is_there(alert: Any, samples: dict[str, Samples]) -> None:
+    found = names(alert["expr"])
+    assert found
+    assert found <= samples.keys() | ACCIDENTS
+
+
+def test_every_alert_has_its_page_and_every_page_its_alert() -> None:
+    text = (ROOT / "docs" / "runbook.md").read_text()
+    pages = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    by_name = {page.partition("\n")[0]: page for page in pages}
+    assert set(by_name) == {alert["alert"] for alert in alerts()}
+    for page in by_name.values():
+        for part in ("**Means**", "**Look at**", "**Do**"):
+            assert part in page
+    for alert in alerts():
+        assert alert["annotations"]["runbook"] == f"docs/runbook.md#{alert['alert'].lower()}"
+        assert alert["labels"]["severity"] in ("warning", "critical")
+
+
+def test_promtool_accepts_the_rules_and_the_configuration(tmp_path: Path) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        missing("promtool is not installed: apt-get install prometheus")
+    for given in PROMETHEUS.iterdir():
+        shutil.copy(given, tmp_path)
+    (tmp_path / "flower-password").write_text("s3cret")
+    for what, file in (("rules", "alerts.yml"), ("config", "prometheus.yml")):
+        command = [promtool, "check", what, file]
+        ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
