@@ -1,0 +1,97 @@
+"""``python -m tests.docs.configuration > docs/configuration.md``: the reference of all settings."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+
+import annotated_types
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from reactions.settings import Settings
+
+INTRODUCTION = """\
+# Configuration
+
+Every setting is a variable of the environment, or a keyword of `reactions.Settings`: the same name
+in lower case, without `REACTIONS_`. All processes of a system share them. What cannot be used is
+refused at the start, with all that is wrong in one message; secrets are in no message. Names that
+end in `_s` are seconds. Celery's own configuration is [celeryconfig.py](../celeryconfig.py).
+
+Generated from [reactions/settings.py](../reactions/settings.py); a test fails when it is out of
+date: `python -m tests.docs.configuration > docs/configuration.md`."""
+
+TABLE = "| variable | default | takes | what it is |\n|---|---|---|---|"
+
+GROUPS = {
+    "Stores": r"(redis|replica|database|broker|read)_",
+    "Reaction types": r"reaction_types",
+    "Caches": r"(cache|local)_",
+    "Tiers": r"(viral|hot)_",
+    "From Redis to PostgreSQL": r"(batch_(rows|posts)|lease|wake|retry|drain|sweep)",
+    "Calls": r"(batch_limit|cursor)",
+    "Web service": r"web_",
+    "Others": "",
+}
+"""Heading -> what names of its fields begin with; a field is in the first one that fits."""
+
+BOUNDS: Mapping[type, tuple[str, str]] = {
+    annotated_types.Ge: ("ge", "≥ {}"),
+    annotated_types.Gt: ("gt", "> {}"),
+    annotated_types.Le: ("le", "≤ {}"),
+    annotated_types.Lt: ("lt", "< {}"),
+    annotated_types.MinLen: ("min_length", "{} characters or more"),
+}
+
+
+def lines() -> Iterator[str]:
+    """The page."""
+    yield INTRODUCTION
+    grouped: dict[str, list[str]] = {heading: [] for heading in GROUPS}
+    for name in Settings.model_fields:
+        grouped[next(h for h, begins in GROUPS.items() if re.match(begins, name))].append(name)
+    for heading, names in grouped.items():
+        if names:
+            yield f"\n## {heading}\n\n{TABLE}"
+            yield from (_row(name, Settings.model_fields[name]) for name in names)
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    said = (field.description or "").replace("|", "\\|")
+    return f"| `REACTIONS_{name.upper()}` | {_default(field)} | {_takes(field)} | {said} |"
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if value is None:
+        return "-"
+    if isinstance(value, SecretStr):  # a default is no secret
+        value = value.get_secret_value()
+    if isinstance(value, Mapping):
+        value = ",".join(value)
+    return f"`{str(value).lower() if isinstance(value, bool) else _number(value)}`"
+
+
+def _takes(field: FieldInfo) -> str:
+    words = list(_bounds(field.metadata))
+    if bool in (field.annotation, *getattr(field.annotation, "__args__", ())):
+        words.append("`true`, `false`")
+    return ", ".join(words) or "-"
+
+
+def _bounds(metadata: Iterable[object]) -> Iterator[str]:
+    for kind, (attribute, words) in BOUNDS.items():
+        for entry in metadata:
+            if isinstance(entry, kind):
+                yield words.format(_number(getattr(entry, attribute)))
+
+
+def _number(value: object) -> str:
+    """A variable takes no thousands separator, so a default has none."""
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n".join(lines()) + "\n")
