@@ -202,7 +202,8 @@ class Outbox:
     def scan(self, post_id: int) -> Iterator[tuple[list[bytes], list[Entry]]]:
         """The claimed changes of a post too large for one reply, in pieces of about batch_rows.
 
-        Each piece is the fields to trim, and what they hold.
+        Each piece is the fields to trim, and what they hold; an empty one ends each round, for the
+        caller to have trimmed all.
 
         The caller trims each piece, and all is done when no more is left than trim leaves: a cursor
         that outlives a restart or a failover of the server may skip entries, so the scan begins
@@ -220,6 +221,7 @@ class Outbox:
                 entries = [_entry(str(post_id), user, value) for user, value in piece.items()]
                 yield list(piece), entries
             if cursor == 0:
+                yield [], []
                 with translated():
                     if self._client.hlen(key) <= 1 and piece.keys() >= set(self._client.hkeys(key)):
                         return

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from cachetools import TTLCache
@@ -86,6 +87,8 @@ class Batch:
     deleted: set[int] = field(default_factory=set)
     abandoned: set[int] = field(default_factory=set)
     """Shards whose lease was lost while a large post was being recorded."""
+    remembering: list[Future[None]] = field(default_factory=list)
+    """Writes to what is cached of users, under way: done before anything is acknowledged."""
 
 
 class Persister:
@@ -101,6 +104,8 @@ class Persister:
         self._loader = Loader(self._cache, self._queries, settings)
         self._ttl = Ttl(settings)
         self._settings = settings
+        # One thread: Redis is written to while PostgreSQL has the next batch.
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="reactions-remember")
         self._hot: TTLCache[int, bool] = TTLCache(10_000, HOT_NOTED_S)
         self._tiers: dict[int, PostTier] = {}
         self._note_at = 0.0
@@ -190,10 +195,10 @@ class Persister:
             piece = together[start : start + size]
             until = min(claim.until() for claim in claims)
             self._record_entries([entry for _, entry in piece], until, batch, done)
-            for claim in claims:
-                claim.count_lags([e for owner, e in piece if owner is claim and isinstance(e, Row)])
+            _count_lags(claims, piece)
         for claim, post in large:  # last, so that small posts do not wait for it
             self._record_large(claim, post, claims, batch, done)
+        _wait(batch.remembering)
         return batch
 
     def _record_large(
@@ -204,14 +209,22 @@ class Persister:
         batch: Batch,
         done: Drained,
     ) -> None:
-        """A post with more rows than a batch: piece by piece, each dropped once it is durable."""
+        """A post with more rows than a batch: piece by piece, each dropped once it is durable.
+
+        That is while the next one is recorded; the scan ends with an empty one.
+        """
+        durable: list[bytes] = []
         for fields, entries in self._outbox.scan(post.post_id):
-            self._outbox.prolong(claims)
-            self._record_entries(entries, claim.until(), batch, done)
-            claim.count_lags([entry for entry in entries if isinstance(entry, Row)])
-            if not self._outbox.trim(claim, post.post_id, fields):
+            remembering, batch.remembering = batch.remembering, []
+            if entries:
+                self._outbox.prolong(claims)
+                self._record_entries(entries, claim.until(), batch, done)
+                claim.count_lags([entry for entry in entries if isinstance(entry, Row)])
+            _wait(remembering)
+            if durable and not self._outbox.trim(claim, post.post_id, durable):
                 batch.abandoned.add(claim.shard)
                 return
+            durable = fields
 
     def _record_entries(
         self, entries: Sequence[Entry], until_us: int, batch: Batch, done: Drained
@@ -248,7 +261,8 @@ class Persister:
         BATCH_ROWS.observe(len(rows))
         STALE.inc(len(rows) - recorded.changed)
         # Where the database has something newer, what is cached of these users is only dropped.
-        self._users.remember(rows, until_us if recorded.changed == len(rows) else 0)
+        until_us = until_us if recorded.changed == len(rows) else 0
+        batch.remembering.append(self._beside.submit(self._users.remember, rows, until_us))
         batch.counts.update(recorded.counts)
         batch.deleted.update(recorded.deleted)
         batch.refused.update(recorded.older)
@@ -360,3 +374,22 @@ class Persister:
             done.loaded += self._fill_samples(samples, batch)
         except (ReactionsUnavailable, ScriptError) as error:
             log.info("%d posts not cached: %s", len(chosen) + len(samples), error)
+
+
+def _count_lags(claims: Sequence[Claim], piece: Sequence[tuple[Claim, Entry]]) -> None:
+    durable: dict[int, list[Row]] = {claim.shard: [] for claim in claims}
+    for claim, entry in piece:
+        if isinstance(entry, Row):
+            durable[claim.shard].append(entry)
+    for claim in claims:
+        claim.count_lags(durable[claim.shard])
+
+
+def _wait(futures: Iterable[Future[None]]) -> None:
+    """Until all are done.
+
+    Raises:
+        ReactionsUnavailable: one failed.
+    """
+    for future in futures:
+        future.result()
