@@ -72,7 +72,7 @@ class Loader:
         return loaded + self.hashes(hashes), left
 
     def hashes(self, tokens: Mapping[int, str]) -> int:
-        """Cache the complete hashes of posts that are fenced already: one query for all of them.
+        """Cache the complete hashes of posts that are fenced already: one query, two round trips.
 
         Args:
             tokens: post -> the token of its load.
@@ -80,11 +80,9 @@ class Loader:
         Returns:
             How many were installed; the rest was refused, as a claim came in between.
         """
-        rows = self._queries.reactions(list(tokens)) if tokens else {}
-        return sum(
-            self._cache.install_reactions(post_id, token, rows[post_id])
-            for post_id, token in tokens.items()
-        )
+        if not tokens:
+            return 0
+        return self._cache.install_hashes(tokens, self._queries.reactions(list(tokens)))
 
     def sample(self, post_id: int, token: str, total: int) -> bool:
         """Cache what a viral post has cached, fenced already: one query, or two.

@@ -53,7 +53,7 @@ _STEPS: dict[str, tuple[type, str, bool]] = {
     "before the settlement": (Users, "remember", False),
     "after the settlement": (Outbox, "settle", False),
     "before caches are filled": (Persister, "_fill", True),
-    BEFORE_HASH: (Cache, "install_reactions", True),
+    BEFORE_HASH: (Cache, "install_hashes", True),
     "before a sample is installed": (Cache, "install_sample", True),
     "after the drain": (Persister, "drain", False),
 }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pytest
 
 from reactions import keys, scripts
+from reactions.client import Client
 from reactions.outbox import Outbox
 from reactions.persist import Persister
 from reactions.settings import LOAD_LIFE_MS, Settings
@@ -151,15 +152,22 @@ def test_every_cache_key_has_a_life_and_no_outbox_key_has(
 
 def interrupt_loads(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever loads dies before the install: of a hash, of a sample, and of a user's."""
-    run = scripts.Call.run
+    run, run_many = scripts.Call.run, scripts.run_many
+    installs = (scripts.INSTALL_REACTIONS, scripts.INSTALL_SAMPLE)
 
-    def dies(call: scripts.Call, client: object) -> object:
-        if call.script in (scripts.INSTALL_REACTIONS, scripts.INSTALL_SAMPLE):
+    def dies(call: scripts.Call, client: Client) -> object:
+        if call.script in installs:
             raise InterruptedError
-        return run(call, client)  # type: ignore[arg-type]
+        return run(call, client)
+
+    def dies_of_many(client: Client, calls: Sequence[scripts.Call]) -> object:
+        if any(call.script in installs for call in calls):
+            raise InterruptedError
+        return run_many(client, calls)
 
     with monkeypatch.context() as patch:
         patch.setattr(scripts.Call, "run", dies)
+        patch.setattr(scripts, "run_many", dies_of_many)
         assert engine.cache.fence(1, "t")
         with pytest.raises(InterruptedError):
             engine.cache.install_reactions(1, "t", dict.fromkeys(range(1, 20), 1))

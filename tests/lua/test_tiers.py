@@ -838,14 +838,14 @@ def test_a_smaller_hash_leaves_nothing_of_a_larger_one(redis: Redis, small: Cach
 def test_a_loaded_hash_that_lost_a_bucket_is_refused(
     redis: Redis, small: Cache, monkeypatch: pytest.MonkeyPatch, lost: int
 ) -> None:
-    execute = scripts.Call.run
+    execute = scripts.run_many
 
-    def lose_a_bucket(call: scripts.Call, client: Redis) -> Any:
-        if call.script is scripts.INSTALL_REACTIONS:
-            assert client.delete(keys.bucket(keys.post_loaded(POST, "t"), lost)) == 1
-        return execute(call, client)
+    def lose_a_bucket(client: Redis, calls: list[scripts.Call]) -> Any:
+        assert [call.script for call in calls] == [scripts.INSTALL_REACTIONS]
+        assert client.delete(keys.bucket(keys.post_loaded(POST, "t"), lost)) == 1
+        return execute(client, calls)
 
-    monkeypatch.setattr(scripts.Call, "run", lose_a_bucket)
+    monkeypatch.setattr(scripts, "run_many", lose_a_bucket)
     assert store_fence(small)
     assert not small.install_reactions(POST, "t", dict.fromkeys(range(1, 6), 1))
     assert names(redis) == {"loading"}
