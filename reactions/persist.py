@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from cachetools import TTLCache
 
@@ -87,8 +90,10 @@ class Batch:
     deleted: set[int] = field(default_factory=set)
     abandoned: set[int] = field(default_factory=set)
     """Shards whose lease was lost while a large post was being recorded."""
-    remembering: list[Future[None]] = field(default_factory=list)
-    """Writes to what is cached of users, under way: done before anything is acknowledged."""
+
+
+Written: TypeAlias = tuple[Sequence[Row], bool]
+"""Rows of one transaction, and whether the database had nothing newer."""
 
 
 class Persister:
@@ -104,8 +109,8 @@ class Persister:
         self._loader = Loader(self._cache, self._queries, settings)
         self._ttl = Ttl(settings)
         self._settings = settings
-        # One thread: Redis is written to while PostgreSQL has the next batch.
-        self._beside = ThreadPoolExecutor(1, thread_name_prefix="reactions-remember")
+        # One thread: while PostgreSQL has a batch, Redis is read and written.
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="reactions-ledger")
         self._hot: TTLCache[int, bool] = TTLCache(10_000, HOT_NOTED_S)
         self._tiers: dict[int, PostTier] = {}
         self._note_at = 0.0
@@ -188,18 +193,30 @@ class Persister:
                     large.append((claim, post))
                 else:
                     together += ((claim, entry) for entry in post.entries)
-        size = self._settings.batch_rows
-        for start in range(0, len(together), size):
-            if start:  # a backlog takes several transactions, and must not outlive its leases
-                self._outbox.prolong(claims)
-            piece = together[start : start + size]
-            until = min(claim.until() for claim in claims)
-            self._record_entries([entry for _, entry in piece], until, batch, done)
-            _count_lags(claims, piece)
+        self._record_together(claims, together, batch, done)
         for claim, post in large:  # last, so that small posts do not wait for it
             self._record_large(claim, post, claims, batch, done)
-        _wait(batch.remembering)
         return batch
+
+    def _record_together(
+        self,
+        claims: Sequence[Claim],
+        entries: Sequence[tuple[Claim, Entry]],
+        batch: Batch,
+        done: Drained,
+    ) -> None:
+        """Changes of many posts; while one piece is recorded, the one before is remembered."""
+        size = self._settings.batch_rows
+        before: list[Written] = []
+        for start in range(0, len(entries), size):
+            if start:  # a backlog takes several transactions, and must not outlive its leases
+                self._outbox.prolong(claims)
+            piece = entries[start : start + size]
+            with self._recording([entry for _, entry in piece], batch, done) as under_way:
+                self._remember(before, claims)
+            before = under_way.result()
+            _count_lags(claims, piece)
+        self._remember(before, claims)
 
     def _record_large(
         self,
@@ -213,32 +230,51 @@ class Persister:
 
         That is while the next one is recorded; the scan ends with an empty one.
         """
+        before: list[Written] = []
         durable: list[bytes] = []
         for fields, entries in self._outbox.scan(post.post_id):
-            remembering, batch.remembering = batch.remembering, []
-            if entries:
-                self._outbox.prolong(claims)
-                self._record_entries(entries, claim.until(), batch, done)
-                claim.count_lags([entry for entry in entries if isinstance(entry, Row)])
-            _wait(remembering)
-            if durable and not self._outbox.trim(claim, post.post_id, durable):
-                batch.abandoned.add(claim.shard)
-                return
-            durable = fields
+            self._outbox.prolong(claims)
+            with self._recording(entries, batch, done) as under_way:
+                self._remember(before, [claim])
+                if durable and not self._outbox.trim(claim, post.post_id, durable):
+                    batch.abandoned.add(claim.shard)
+                    return
+            before, durable = under_way.result(), fields
+            claim.count_lags([entry for entry in entries if isinstance(entry, Row)])
+
+    @contextmanager
+    def _recording(
+        self, entries: Sequence[Entry], batch: Batch, done: Drained
+    ) -> Iterator[Future[list[Written]]]:
+        """A block beside which a piece is recorded; it is done at the end, well or not."""
+        run = copy_context().run  # for spans
+        under_way = self._beside.submit(run, self._record_entries, entries, batch, done)
+        try:
+            yield under_way
+        finally:
+            wait([under_way])
+
+    def _remember(self, written: Sequence[Written], claims: Sequence[Claim]) -> None:
+        """Write what is cached of the users of rows that are durable.
+
+        Where the database has something newer, what is cached of them is only dropped.
+        """
+        for rows, complete in written:
+            until = min(claim.until() for claim in claims) if complete else 0
+            self._users.remember(rows, until)
 
     def _record_entries(
-        self, entries: Sequence[Entry], until_us: int, batch: Batch, done: Drained
-    ) -> None:
+        self, entries: Sequence[Entry], batch: Batch, done: Drained
+    ) -> list[Written]:
         rows = [entry for entry in entries if isinstance(entry, Row)]
         for entry in entries:
             if isinstance(entry, BadEntry):
                 self._ledger.bury(entry.post, entry.user, entry.value, "not a type:version entry")
                 batch.refused.add(int(entry.post))
                 done.refused += 1
-        if rows:
-            self._record_rows(rows, until_us, batch, done)
+        return self._record_rows(rows, batch, done) if rows else []
 
-    def _record_rows(self, rows: Sequence[Row], until_us: int, batch: Batch, done: Drained) -> None:
+    def _record_rows(self, rows: Sequence[Row], batch: Batch, done: Drained) -> list[Written]:
         """One transaction; what the database refuses is found by halving, and buried alone."""
         began = time.perf_counter()
         try:
@@ -252,23 +288,22 @@ class Persister:
                 self._ledger.bury(str(row.post_id), str(row.user_id), value, str(error))
                 batch.refused.add(row.post_id)
                 done.refused += 1
-                return
+                return []
             middle = len(rows) // 2
-            self._record_rows(rows[:middle], until_us, batch, done)
-            self._record_rows(rows[middle:], until_us, batch, done)
-            return
+            return [
+                *self._record_rows(rows[:middle], batch, done),
+                *self._record_rows(rows[middle:], batch, done),
+            ]
         BATCH.observe(time.perf_counter() - began)
         BATCH_ROWS.observe(len(rows))
         STALE.inc(len(rows) - recorded.changed)
-        # Where the database has something newer, what is cached of these users is only dropped.
-        until_us = until_us if recorded.changed == len(rows) else 0
-        batch.remembering.append(self._beside.submit(self._users.remember, rows, until_us))
         batch.counts.update(recorded.counts)
         batch.deleted.update(recorded.deleted)
         batch.refused.update(recorded.older)
         done.rows += len(rows)
         done.changed += recorded.changed
         done.transactions += 1
+        return [(rows, recorded.changed == len(rows))]
 
     def settle(self, claims: Sequence[Claim], batch: Batch, done: Drained) -> list[int]:
         """Acknowledge recorded claims; returns the shards that have more."""
@@ -383,13 +418,3 @@ def _count_lags(claims: Sequence[Claim], piece: Sequence[tuple[Claim, Entry]]) -
             durable[claim.shard].append(entry)
     for claim in claims:
         claim.count_lags(durable[claim.shard])
-
-
-def _wait(futures: Iterable[Future[None]]) -> None:
-    """Until all are done.
-
-    Raises:
-        ReactionsUnavailable: one failed.
-    """
-    for future in futures:
-        future.result()

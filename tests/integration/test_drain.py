@@ -118,7 +118,7 @@ def test_a_drain_that_dies_in_the_middle_of_a_large_post_goes_on_where_it_was(
     pieces = engine.outbox.scan(POST)
     for _ in range(3):
         fields, entries = next(pieces)
-        engine.persister._record_entries(entries, claim.until(), Batch(), Drained())
+        engine.persister._record_entries(entries, Batch(), Drained())
         assert engine.outbox.trim(claim, POST, fields)
     left = engine.client.hlen(keys.post_claimed(POST))
     assert left < 2000
