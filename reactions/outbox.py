@@ -55,6 +55,8 @@ class ClaimedPost:
     entries: list[Entry] | None
     since: int
     """When the oldest of its changes came, µs by the clock of Redis."""
+    taken_over: bool = False
+    """A drain that died had claimed them."""
 
     def rate(self, claimed_at: int) -> float:
         """Changes a second, over at least a second."""
@@ -424,12 +426,12 @@ class Outbox:
 
 
 def _posts(found: Sequence[Any]) -> Iterator[ClaimedPost]:
-    for post, size, since, flat in found:
+    for post, size, since, taken_over, flat in found:
         name = post.decode()
         entries = [
             _entry(name, user, value) for user, value in zip(flat[::2], flat[1::2], strict=True)
         ]
-        yield ClaimedPost(int(name), size, entries or None, _version(since))
+        yield ClaimedPost(int(name), size, entries or None, _version(since), taken_over == 1)
 
 
 def _settled(reply: Any) -> Settled:  # noqa: ANN401 - a reply of the server

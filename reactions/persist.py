@@ -350,6 +350,7 @@ class Persister:
             post.rate(claim.claimed_at) >= self._settings.hot_rate,
             drop,
             dict.fromkeys(codes, 0) | dict(batch.counts[post.post_id]),
+            post.taken_over,
         )
 
     def _fill_samples(self, samples: Mapping[int, str], batch: Batch) -> int:

@@ -242,6 +242,9 @@ class SettledPost(NamedTuple):
     drop: int
     """1 to drop what is cached of its users, 2 when the post is deleted."""
     counts: Mapping[int, int]
+    taken_over: bool = False
+    """Its changes had been claimed by a drain that died: what is pending may be older than the
+    claim."""
 
 
 LOAD_HASH, LOAD_SAMPLE, GROW_HASH, BECAME_VIRAL, BECAME_REGULAR, RISING = range(1, 7)
@@ -263,7 +266,8 @@ def settle(
     for bound, number in lags.items():
         args += (bound, number)
     for post in posts:
-        args += (post.post_id, post.share, int(post.hot), post.drop, len(post.counts))
+        args += (post.post_id, post.share, int(post.hot), post.drop, int(post.taken_over))
+        args.append(len(post.counts))
         for code, count in post.counts.items():
             args += (code, count)
     return SETTLE.call(

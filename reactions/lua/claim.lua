@@ -11,8 +11,9 @@
 --        7 rows after which to take no further post
 --        8 most rows of a post to reply with; a larger one comes without, to be scanned
 -- reply  {0} when another drain has the shard (it is told that we came), else
---        {1, now µs, more, {post, rows, since, {user, "type:version", ...}}, ...}
+--        {1, now µs, more, {post, rows, since, taken over, {user, "type:version", ...}}, ...}
 --        since     when the oldest of the post's changes came, µs
+--        taken over  1 when a drain that died had claimed them, so that others are behind them
 --        more      posts left with something to do beside what was taken
 --        no posts  nothing was found to do, and the lease is given back
 -- cost   O(posts + rows taken)
@@ -72,7 +73,7 @@ for at = 1, #posts, 2 do
       rows = call('HGETALL', claimed)
     end
     taken = taken + size
-    reply[#reply + 1] = {post, size, posts[at + 1], rows}
+    reply[#reply + 1] = {post, size, posts[at + 1], fresh and 0 or 1, rows}
     if taken >= most_rows then
       break
     end

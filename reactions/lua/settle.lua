@@ -9,7 +9,7 @@
 --        total_reactions, recent, uniques, rate, pending, claimed, delta, loading
 -- ARGV   1 prefix of the shard's post keys
 --        2 token of the lease
---        3 when the batch was claimed (µs): nothing pending now is older
+--        3 when the batch was claimed (µs)
 --        4 reactions from which a post is viral  5 below which it is no longer
 --        6 most users in a sample  7 entries in a bucket from which a hash is to grow
 --        8 life of a load's token in ms  9-12 TTL in ms of a cold, regular, hot and viral post
@@ -18,6 +18,7 @@
 --        16 number of lag buckets, then for each: upper bound in µs, reactions
 --        then for each post: post id; share of the TTL to use, in thousandths; 1 when hot;
 --        1 to drop what is cached of users (rows were refused), 2 when the post is deleted;
+--        1 when the claim was taken over, so that something older than it may be pending;
 --        number of types, then for each: type code, count in the database
 -- reply  {0} when the lease is no longer ours: nothing was changed, else
 --        {1, posts still dirty, 1 when another drain came by, post, what, ...}
@@ -148,6 +149,7 @@ end
 
 while at < #ARGV do
   local post, share, hot, drop = take(), tonumber(take()), take() == '1', take()
+  local taken_over = take() == '1'
   local base = prefix .. post
   local sum, often = settle_counts(base)
   if drop ~= '0' then
@@ -170,10 +172,10 @@ while at < #ARGV do
       note(base, what)
     end
   end
-  if call('EXISTS', base .. ':pending') == 1 then
-    call('ZADD', dirty, 'XX', claimed_at, post)
-  else
+  if call('EXISTS', base .. ':pending') == 0 then
     call('ZREM', dirty, post)
+  elseif not taken_over then
+    call('ZADD', dirty, 'XX', claimed_at, post)
   end
 end
 

@@ -27,7 +27,8 @@ def claim(
 
 
 def settle(redis: Redis, token: str, claimed: Any, counts: dict[int, dict[int, int]]) -> Any:
-    posts = [SettledPost(post, 1000, False, 0, found) for post, found in counts.items()]
+    over = {int(post) for post, _, _, taken_over, _ in claimed[3:] if taken_over}
+    posts = [SettledPost(p, 1000, False, 0, found, p in over) for p, found in counts.items()]
     return scripts.settle(SHARD, token, claimed[1], tiers=TIERS, lags={100: 3}, posts=posts).run(
         redis
     )
@@ -43,7 +44,7 @@ def rows(reply: Any) -> dict[int, dict[int, int]]:
             int(user): int(entry.split(b":")[0])
             for user, entry in zip(flat[::2], flat[1::2], strict=True)
         }
-        for post, _, _, flat in reply[3:]
+        for post, _, _, _, flat in reply[3:]
     }
 
 
@@ -68,7 +69,7 @@ def test_a_claim_stops_at_its_rows_but_takes_at_least_one_post(redis: Redis) -> 
 def test_a_large_post_comes_without_its_rows(redis: Redis) -> None:
     for user in range(1, 11):
         react(redis, user, 1)
-    ((post, rows_of_it, _, entries),) = claim(redis, "a", inline=5)[3:]
+    ((post, rows_of_it, _, _, entries),) = claim(redis, "a", inline=5)[3:]
     assert (post, rows_of_it, entries) == (b"1042", 10, [])
     assert redis.hlen(keys.post_claimed(POST)) == 10
 
@@ -211,6 +212,23 @@ def test_trim_drops_rows_and_prolongs_the_lease(redis: Redis) -> None:
     assert scripts.trim(POST, "a", LEASE, list(range(1, 2501))).run(redis) == 1
     assert redis.hlen(keys.post_claimed(POST)) == 500
     assert lease_expiry(redis) > before
+
+
+def test_what_came_behind_a_claim_that_was_taken_over_keeps_its_age(redis: Redis) -> None:
+    """Erasures and tombstones wait until all from before is durable: it must not look younger."""
+    react(redis, 1, 1)
+    claim(redis, "a", lease_us=1)
+    react(redis, 2, 2)  # behind it, and older than the next claim
+    oldest = redis.zscore(keys.outbox_dirty(SHARD), "1042")
+    taken = claim(redis, "b")
+    assert [post[3] for post in taken[3:]] == [1]
+    settle(redis, "b", taken, {POST: {1: 1}})
+    assert redis.zscore(keys.outbox_dirty(SHARD), "1042") == oldest
+    fresh = claim(redis, "c")
+    assert [post[3] for post in fresh[3:]] == [0]
+    react(redis, 3, 1)
+    settle(redis, "c", fresh, {POST: {1: 1, 2: 1}})
+    assert redis.zscore(keys.outbox_dirty(SHARD), "1042") == fresh[1]
 
 
 def test_trim_leaves_the_claim_to_settle(redis: Redis) -> None:
