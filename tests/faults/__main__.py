@@ -21,9 +21,10 @@ from tests.faults.system import FAKETIME
 @click.command()
 @click.option("--seed", default=1, show_default=True, help="Of what the nemesis and writers do.")
 @click.option("--minutes", default=5.0, show_default=True, help="With faults, start not counted.")
+@click.option("--only", multiple=True, help="Only faults with this in their name; repeatable.")
 @click.option("--keep", is_flag=True, help="Leave the folder with logs and histories.")
 @as_json
-def main(seed: int, minutes: float, *, keep: bool, as_json: bool) -> None:
+def main(seed: int, minutes: float, only: tuple[str, ...], keep: bool, as_json: bool) -> None:
     """Make everything fail, and check that nothing is lost. Exit code 1 when something is."""
     logging.basicConfig(level=logging.ERROR)
     small.apply()
@@ -33,7 +34,9 @@ def main(seed: int, minutes: float, *, keep: bool, as_json: bool) -> None:
         err.print("libfaketime is not installed: the clock of Redis is not stepped")
     holds = False
     try:
-        report = run(folder, seed, minutes, lambda words: err.print(words), minute=minutes >= 10)
+        report = run(
+            folder, seed, minutes, lambda words: err.print(words), minute=minutes >= 10, only=only
+        )
         figures = report.figures()
         holds = not figures["violations"] and not figures["drift"]
         for line in table([figures]):

@@ -9,7 +9,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -73,7 +73,11 @@ class Kind:
 class Nemesis:
     """Makes faults happen to a system, and heals them."""
 
-    def __init__(self, system: System, seed: int, *, minute: bool = True) -> None:
+    def __init__(
+        self, system: System, seed: int, *, minute: bool = True, only: Sequence[str] = ()
+    ) -> None:
+        """``only``: kinds with one of these in their name; all of them without."""
+        self._kinds = [kind for kind in KINDS if any(part in kind.name for part in only or [""])]
         self.system = system
         self.chance = random.Random(seed)
         self.minute = minute
@@ -108,7 +112,7 @@ class Nemesis:
         chosen: list[Kind] = []
         while len(chosen) < size:
             if not self._deck:
-                self._deck = self.chance.sample(KINDS, len(KINDS))
+                self._deck = self.chance.sample(self._kinds, len(self._kinds))
             others = {kind.target for kind in chosen}
             kind = next((kind for kind in self._deck if kind.target not in others), None)
             if kind is None:

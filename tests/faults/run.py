@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -39,12 +39,21 @@ QUIET_MOST_S = 60.0
 """After the last fault, everything must be in PostgreSQL and nothing pending by then."""
 
 
-def run(folder: Path, seed: int, minutes: float, show: Show, *, minute: bool) -> Report:
+def run(
+    folder: Path,
+    seed: int,
+    minutes: float,
+    show: Show,
+    *,
+    minute: bool,
+    only: Sequence[str] = (),
+) -> Report:
     """A fault run of this many minutes, start and end not counted.
 
     Args:
         folder: where servers keep their data, and writers their history.
         minute: whether PostgreSQL may refuse connections for a whole minute.
+        only: kinds of faults with one of these in their name; all of them without.
 
     Raises:
         StackError: the system did not start, or did not recover in time.
@@ -55,7 +64,7 @@ def run(folder: Path, seed: int, minutes: float, show: Show, *, minute: bool) ->
         duties = Duties(database)
         began = time.monotonic()
         peace = min(PEACE_S[1], max(PEACE_S[0], minutes * 60 * PEACE_SHARE))
-        nemesis = Nemesis(system, seed, minute=minute)
+        nemesis = Nemesis(system, seed, minute=minute, only=only)
         show("in peace")
         nemesis.hold(peace, peace)
         report.peace = began, time.monotonic()
