@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import sys
 import tempfile
@@ -78,7 +79,8 @@ def demo(
 ) -> None:
     """Run the whole system once, on servers of its own, and prove that nothing got lost.
 
-    Starts Valkey, PostgreSQL, worker, beat and Flower in a temporary folder, replays as fast as
+    Starts Valkey, PostgreSQL, worker, beat and Flower in a temporary folder, and a page that shows
+    them at work until all is durable (`reactions up` keeps one). Replays as fast as
     react() accepts, waits until all is durable, and compares both stores with the trace, reaction
     by reaction. Exit code 0 only if they agree. Leaves nothing running and nothing behind.
     """
@@ -92,8 +94,12 @@ def demo(
         source = Trace(trace_file(folder, trace, events), events)
         if trace is None:
             err.print("no --trace given: replaying a generated (synthetic) burst")
-        stack = Stack(folder, types_of(source), concurrency=workers, say=err.print)
+        stack = Stack(folder, types_of(source), concurrency=workers, page=True, say=err.print)
         with stack, bars() as progress:
+            err.print(f"to look at it: {stack.page_url}")
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(
+                stack.metrics
+            )  # the page shows the writers
             report, examples = run(stack, source, writers=writers, outage=outage, progress=progress)
     finally:
         remove(folder)
@@ -122,13 +128,14 @@ def up(state_dir: Path, workers: int, as_json: bool) -> None:
     """
     from reactions.stack import Stack
 
-    with Stack(state_dir, concurrency=workers, say=err.print) as stack:
+    with Stack(state_dir, concurrency=workers, page=True, say=err.print) as stack:
         settings = stack.settings
         urls = {
             "redis_url": settings.redis_url.get_secret_value(),
             "database_url": settings.database_url.get_secret_value(),
             "broker_url": settings.broker_url.get_secret_value(),
             "flower_url": stack.flower_url,
+            "page_url": stack.page_url,
             "state_dir": str(stack.folder),
         }
         if as_json:
@@ -138,6 +145,7 @@ def up(state_dir: Path, workers: int, as_json: bool) -> None:
                 click.echo(f"export REACTIONS_{name.upper()}='{urls[name]}'")
             click.echo(f"export PROMETHEUS_MULTIPROC_DIR='{stack.metrics}'")
             click.echo(f"Flower: {urls['flower_url']}")
+            click.echo(f"Page: {urls['page_url']}")
             err.print(f"logs in {stack.folder}; press Ctrl-C to stop")
         try:
             while True:

@@ -129,7 +129,7 @@ class Stack:
         migrate(self.settings)
 
     def _start_processes(self) -> None:
-        self._say(f"starting worker ({self._concurrency} processes), beat and Flower")
+        self._say(f"starting worker ({self._concurrency} processes), beat, Flower and page")
         remove(self.metrics)  # counts of processes that are gone
         self._launch_worker()
         self._launch_beat()
@@ -183,6 +183,12 @@ class Stack:
                 str(self.folder),
                 env={"PROMETHEUS_MULTIPROC_DIR": str(self.metrics)},
             )
+
+    def stop_page(self) -> None:
+        """Stop the page for good: nobody reacts there any more."""
+        if self.page is not None:
+            self.page.stop()
+            self.page = None
 
     def worker_stats(self) -> dict[str, Any]:
         """Celery's own statistics of the worker; empty when it does not answer."""

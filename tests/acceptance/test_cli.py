@@ -116,7 +116,14 @@ def up(folder: Path) -> Iterator[Up]:
 
 
 def test_a_client_of_the_stack_replays_and_verifies(up: Up, tmp_path: Path) -> None:
-    assert set(up.urls) == {"redis_url", "database_url", "broker_url", "flower_url", "state_dir"}
+    assert set(up.urls) == {
+        "redis_url",
+        "database_url",
+        "broker_url",
+        "flower_url",
+        "page_url",
+        "state_dir",
+    }
     trace = tmp_path / "trace.csv"
     synthesize(trace, 2_000, ["like", "wow"])
     replayed = reactions("replay", str(trace), "--writers", "2", "--json", **up.env)

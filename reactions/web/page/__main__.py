@@ -1,0 +1,30 @@
+"""``python -m reactions.web.page PORT FOLDER``: how the stack starts it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from reactions.settings import Settings
+from reactions.web.page.app import create_page
+
+END_S = 1
+"""How long requests under way may take at the end."""
+
+
+def main(port: int, folder: Path) -> None:
+    """Serve on the loopback until told to end."""
+    uvicorn.run(
+        create_page(Settings.from_env(), folder),
+        host="127.0.0.1",
+        port=port,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=END_S,
+    )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]))

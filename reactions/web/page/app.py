@@ -1,0 +1,59 @@
+"""Puts the service of the demo together: the API, the page and the engine room."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from reactions.api import Reactions
+from reactions.settings import Settings
+from reactions.web.app import create_app
+from reactions.web.demo_auth import chosen_user
+from reactions.web.page import routes
+from reactions.web.page.burst import Burst
+from reactions.web.page.feed import STATIC
+from reactions.web.page.figures import Gauges
+from reactions.web.page.workers import Workers
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+        " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-cache",  # asked for again each time, answered 304 where it is the same
+}
+
+
+class _Files(StaticFiles):
+    """Each with the headers that keep strangers out."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers.update(HEADERS)
+        return response
+
+
+def create_page(settings: Settings, folder: Path) -> FastAPI:
+    """The service of a stack on this machine.
+
+    Args:
+        folder: the state folder of the stack.
+    """
+    client = Reactions(settings)
+    app = create_app(client, chosen_user)
+    app.state.gauges = Gauges(settings)
+    app.state.burst = Burst(client, app.state.gauges.outbox, app.state.gauges.queries)
+    app.state.workers = Workers(settings, folder)
+    # A name of another's that points here would be its own origin, and let its page do all.
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
+    app.include_router(routes.router)
+    app.mount("/", _Files(directory=STATIC, html=True))
+    return app
