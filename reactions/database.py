@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,14 +19,13 @@ from sqlalchemy.exc import (
     IntegrityError,
     SQLAlchemyError,
 )
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from reactions.errors import ReactionsError, ReactionsUnavailable
 from reactions.settings import Settings
 from reactions.watchdog import guard
 
-FRESH_S = 1.0
-"""How long a connection that has just been used is believed to be alive."""
+QUICK_S = 1.0
+"""A connection that turns out dead within this time is replaced; later, the time is used up."""
 
 
 class RowsRefused(ReactionsError):
@@ -69,15 +69,12 @@ class Database:
 
         # The same pool, for transactions of one message.
         self._single = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        event.listen(self.engine, "checkin", self._note)
+        self._sending = threading.local()
         event.listen(self.engine, "checkout", self._check)
 
-    def _note(self, _: object, record: ConnectionPoolEntry) -> None:
-        record.info["used"] = time.monotonic()
-
-    def _check(self, connection: Any, record: ConnectionPoolEntry, *_: object) -> None:  # noqa: ANN401 - psycopg2's
-        """Ask a connection that was idle for a sign of life, before it is used."""
-        if time.monotonic() - record.info.get("used", -math.inf) < FRESH_S:
+    def _check(self, connection: Any, *_: object) -> None:  # noqa: ANN401 - psycopg2's
+        """Ask a connection of the pool for a sign of life, before it is used."""
+        if getattr(self._sending, "again", False):  # what is sent is sent again where it is dead
             return
         try:
             with guard(connection.fileno(), self._patience_s):
@@ -125,15 +122,19 @@ class Database:
             try:
                 return self._send(statements, parameters)
             except DBAPIError as error:
-                if not error.connection_invalidated or time.monotonic() - began > FRESH_S:
+                if not error.connection_invalidated or time.monotonic() - began > QUICK_S:
                     raise
                 return self._send(statements, parameters)
 
     def _send(self, statements: TextClause, parameters: Mapping[str, Any]) -> Sequence[Any]:
-        with self._single.connect() as connection:
-            driver: Any = connection.connection.driver_connection
-            with guard(driver.fileno(), self._patience_s):
-                return connection.execute(statements, parameters).all()
+        self._sending.again = True
+        try:
+            with self._single.connect() as connection:
+                driver: Any = connection.connection.driver_connection
+                with guard(driver.fileno(), self._patience_s):
+                    return connection.execute(statements, parameters).all()
+        finally:
+            self._sending.again = False
 
 
 @contextmanager
