@@ -23,14 +23,18 @@ from prometheus_client.registry import Collector
 
 from reactions.broker import make_publisher
 from reactions.client import Client, translated
+from reactions.compare import Kind
 from reactions.database import Database
-from reactions.duties import Duties
+from reactions.duties import Duties, Total
 from reactions.footprint import Footprint, nodes
 from reactions.ledger import Ledger
 from reactions.model import PostTier
 from reactions.outbox import Outbox
 from reactions.queries import Queries
 from reactions.settings import Settings
+
+COMPARING = ("reconcile-viral", "reconcile-hot", "reconcile-regular", "audit")
+"""Duties whose findings are shown also while there is none: an increase needs a zero before it."""
 
 LAG_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
@@ -96,7 +100,9 @@ class StoresCollector(Collector):
         repaired = CounterMetricFamily(
             "reactions_duty_repaired", "Differences repaired.", labels=labels
         )
-        for total in self._duties.totals():
+        totals = {duty: Total(duty, 0, 0, None, 0, 0, 0.0) for duty in COMPARING}
+        totals |= {total.duty: total for total in self._duties.totals()}
+        for total in totals.values():
             name = [total.duty]
             if total.succeeded_at is not None:
                 succeeded.add_metric(name, total.succeeded_at.timestamp())
@@ -105,7 +111,8 @@ class StoresCollector(Collector):
             seconds.add_metric(name, total.seconds)
             looked_at.add_metric(name, total.looked_at)
             repaired.add_metric(name, total.repaired)
-            for kind, number in total.kinds.items():
+            kinds = dict.fromkeys(map(str, Kind), 0) if total.duty in COMPARING else {}
+            for kind, number in (kinds | total.kinds).items():
                 found.add_metric([total.duty, kind], number)
         yield from (succeeded, ended, seconds, looked_at, found, repaired)
 

@@ -97,8 +97,8 @@ def _found(duties: Duties) -> dict[str, int]:
 
 
 def _repaired(database: Database) -> list[str]:
-    duties = ("reconcile-viral", "reconcile-hot", "reconcile-rest", "audit")
-    wanted = runs.c.duty.in_(duties) & (runs.c.found > 0)
+    compares = runs.c.duty.like("reconcile-%") | (runs.c.duty == "audit")
+    wanted = compares & (runs.c.found > 0)
     with database.transaction() as connection:
         return list(connection.scalars(select(runs.c.detail).where(wanted).order_by(runs.c.id)))
 
