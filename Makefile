@@ -1,8 +1,8 @@
-# make demo   the whole system on a generated burst (ARGS="--trace FILE" for a real one)
-# make test   lint, types, import contracts and every test, servers included
-# make bench  this system beside what a user would build instead (ARGS="--seconds 20 --json")
+# make demo       the whole system on a generated burst (ARGS="--trace FILE" for a real one)
+# make test       lint, types, import contracts and every test, servers included
+# make bench      this system beside what a user would build instead (ARGS="--seconds 20 --json")
 # make bench-40m  forty million rows on one post (ARGS="--rows 1000000")
-# make faults everything fails, and nothing is lost (ARGS="--seed 1 --minutes 5 --json")
+# make faults     everything fails, and nothing is lost (ARGS="--seed 1 --minutes 5 --json")
 PY     ?= python3
 VENV   := .venv
 STAMP  := $(VENV)/.installed
