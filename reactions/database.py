@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2.errors
-from sqlalchemy import Connection, Engine, TextClause, create_engine, event
+from sqlalchemy import Connection, Engine, Executable, create_engine, event
 from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.exc import (
     DataError,
@@ -67,8 +67,6 @@ class Database:
             },
         )
 
-        # The same pool, for transactions of one message.
-        self._single = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._sending = threading.local()
         event.listen(self.engine, "checkout", self._check)
 
@@ -106,7 +104,7 @@ class Database:
                 yield connection
 
     def execute_at_once(
-        self, statements: TextClause, parameters: Mapping[str, Any]
+        self, statements: Executable, parameters: Mapping[str, Any] | None = None
     ) -> Sequence[Any]:
         """Statements of one text in one message, which is one transaction; rows of the last one.
 
@@ -126,13 +124,19 @@ class Database:
                     raise
                 return self._send(statements, parameters)
 
-    def _send(self, statements: TextClause, parameters: Mapping[str, Any]) -> Sequence[Any]:
+    def _send(self, statements: Executable, parameters: Mapping[str, Any] | None) -> Sequence[Any]:
         self._sending.again = True
         try:
-            with self._single.connect() as connection:
+            with self.engine.connect() as connection:
                 driver: Any = connection.connection.driver_connection
                 with guard(driver.fileno(), self._patience_s):
-                    return connection.execute(statements, parameters).all()
+                    driver.autocommit = True  # SQLAlchemy's way to it takes two messages more
+                    try:
+                        return connection.execute(statements, parameters).all()
+                    finally:
+                        connection.rollback()
+                        if not driver.closed:
+                            driver.autocommit = False
         finally:
             self._sending.again = False
 

@@ -99,14 +99,11 @@ class Queries:
     def reactions(self, post_ids: Sequence[int]) -> dict[int, dict[int, int]]:
         """post -> user -> type code of what is not removed; over all rows of these posts."""
         rows: dict[int, dict[int, int]] = {post_id: {} for post_id in post_ids}
-        with self._database.transaction() as connection:
-            found = connection.execute(
-                select(_row.post_id, _row.user_id, _row.reaction).where(
-                    _row.post_id.in_(post_ids), _row.reaction != 0
-                )
-            )
-            for post_id, user_id, code in found:
-                rows[post_id][user_id] = code
+        wanted = select(_row.post_id, _row.user_id, _row.reaction).where(
+            _row.post_id.in_(post_ids), _row.reaction != 0
+        )
+        for post_id, user_id, code in self._database.execute_at_once(wanted):
+            rows[post_id][user_id] = code
         return rows
 
     def of_users(self, first: int, beyond: int) -> dict[tuple[int, int], int]:
