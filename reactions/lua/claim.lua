@@ -38,16 +38,15 @@ if held then
 end
 
 call('DEL', wake)
-local reply = {1, now, 0}
-local taken, behind = 0, 0
+
+-- First what is to be taken: whatever is wrong with a key ends the script before it moved anything.
+local found, stale, taken, behind = {}, {}, 0, 0
 local posts = call('ZRANGE', dirty, 0, most_posts - 1, 'WITHSCORES')
 for at = 1, #posts, 2 do
   local post = posts[at]
   local base = prefix .. post
-  local claimed, pending = base .. ':claimed', base .. ':pending'
   -- A claimed hash left by a drain that died is taken again as it is; what came since is behind it.
-  local waiting = call('HLEN', pending)
-  local size = call('HLEN', claimed)
+  local waiting, size = call('HLEN', base .. ':pending'), call('HLEN', base .. ':claimed')
   local fresh = size == 0
   if fresh then
     size = waiting
@@ -63,27 +62,36 @@ for at = 1, #posts, 2 do
       break
     end
     if fresh then
-      call('RENAME', pending, claimed)
-      call('DEL', base .. ':delta', base .. ':loading')
+      stale[#stale + 1] = base .. ':delta'
+      stale[#stale + 1] = base .. ':loading'
     elseif waiting > 0 then
       behind = behind + 1
     end
-    local rows = {}
-    if size <= inline then
-      rows = call('HGETALL', claimed)
-    end
     taken = taken + size
-    reply[#reply + 1] = {post, size, posts[at + 1], fresh and 0 or 1, rows}
+    found[#found + 1] = {post, size, posts[at + 1], fresh and 0 or 1}
     if taken >= most_rows then
       break
     end
   end
 end
 
+local reply = {1, now, 0}
+for _, post in ipairs(found) do
+  local base = prefix .. post[1]
+  if post[4] == 0 then
+    call('RENAME', base .. ':pending', base .. ':claimed')
+  end
+  post[5] = post[2] <= inline and call('HGETALL', base .. ':claimed') or {}
+  reply[#reply + 1] = post
+end
+for i = 1, #stale, 1000 do
+  call('DEL', unpack(stale, i, math.min(i + 999, #stale)))
+end
+
 if taken == 0 then
   call('DEL', lease)
 else
   call('SET', lease, token .. '|' .. string.format('%.0f', now + lease_us) .. '|0')
-  reply[3] = call('ZCARD', dirty) - (#reply - 3) + behind
+  reply[3] = call('ZCARD', dirty) - #found + behind
 end
 return reply

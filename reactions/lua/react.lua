@@ -38,6 +38,18 @@ if size > 1 or size < -1 then
   end
 end
 
+-- Whether counts, total and HyperLogLog are cached; a post with a complete hash has counts only.
+local function cached_counts()
+  if size > 0 then
+    return call('EXISTS', counts) == 1
+  end
+  local there = call('EXISTS', counts, total, uniques)
+  if there == 0 or there == 3 then -- cold, or viral: one question is enough
+    return there == 3, there == 3, there == 3
+  end
+  return call('EXISTS', counts) == 1, call('EXISTS', total) == 1, call('EXISTS', uniques) == 1
+end
+
 -- The reaction so far: from a complete hash or the sample, else from the outbox.
 local before
 if size ~= 0 and whole and (listed or size > 0) then
@@ -52,7 +64,8 @@ end
 
 local time = call('TIME')
 local now = time[1] * 1000000 + time[2]
-local last = tonumber(call('GET', clock)) or 0
+local last, asked = unpack(call('MGET', clock, wake))
+last = tonumber(last or call('GET', clock)) or 0 -- GET refuses what is no string
 -- Beyond 2^53 there is no next version: not one that was given out.
 local version = math.max(last < 9007199254740991 and last + 1 or 0, now)
 local stamp = string.format('%.0f', version)
@@ -62,7 +75,7 @@ call('ZADD', dirty, 'NX', string.format('%.0f', now), post)
 
 -- An unknown earlier reaction is taken as none; the acknowledgement of the batch corrects it.
 local gone, come = (before or '0') ~= '0', code ~= '0'
-local counted = call('EXISTS', counts) == 1
+local counted, totalled, estimated = cached_counts()
 if gone then
   call('HINCRBY', delta, before, -1)
   if counted then
@@ -84,13 +97,12 @@ if size > 0 then
       call('HDEL', home, user)
     end
   end
-else -- a post with a complete hash has none of these
-  if gone ~= come and call('EXISTS', total) == 1 then
-    call('INCRBY', total, come and 1 or -1)
-  end
-  if come and call('EXISTS', uniques) == 1 then
-    call('PFADD', uniques, user)
-  end
+end
+if totalled and gone ~= come then
+  call('INCRBY', total, come and 1 or -1)
+end
+if estimated and come then
+  call('PFADD', uniques, user)
 end
 if size < 0 then
   local length = come and call('LPUSHX', recent, user)
@@ -110,7 +122,7 @@ if size < 0 then
   end
 end
 
-local asked = tonumber(call('GET', wake))
+asked = tonumber(asked)
 local awaken = 0
 if not asked or now - asked > patience or asked > now then
   call('SET', wake, string.format('%.0f', now))

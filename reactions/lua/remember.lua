@@ -15,11 +15,18 @@ local call = redis.call
 
 local time = call('TIME')
 local fresh = time[1] * 1000000 + time[2] < tonumber(ARGV[1])
-local at = 4
+local loading, at = {}, 4
 while at < #ARGV do
-  local base, posts = prefix .. ARGV[at], tonumber(ARGV[at + 1])
-  local reactions = base .. ':reactions'
-  call('DEL', base .. ':loading') -- refuses what a reader read before this
+  loading[#loading + 1] = prefix .. ARGV[at] .. ':loading'
+  at = at + 2 + 2 * tonumber(ARGV[at + 1])
+end
+for i = 1, #loading, 1000 do -- refuses what readers read before this
+  call('DEL', unpack(loading, i, math.min(i + 999, #loading)))
+end
+
+at = 4
+while at < #ARGV do
+  local reactions, posts = prefix .. ARGV[at] .. ':reactions', tonumber(ARGV[at + 1])
   local first, last = at + 2, at + 1 + 2 * posts
   if fresh then
     write_user(reactions, first, last, most)

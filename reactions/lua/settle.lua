@@ -143,21 +143,42 @@ local function settle_post(base, sum, often, share, hot)
   return outgrown(size, sum, full) and 3
 end
 
+-- One call for many: calls are what a script spends its time on. Lua passes no more at once.
+local function together(list, act)
+  for i = 1, #list, 1000 do
+    act(unpack(list, i, math.min(i + 999, #list)))
+  end
+end
+
 for _ = 1, tonumber(ARGV[16]) do
   call('HINCRBY', lags, take(), take())
 end
 
+local first, numbers = at, {}
 while at < #ARGV do
-  local post, share, hot, drop = take(), tonumber(take()), take() == '1', take()
-  local taken_over = take() == '1'
+  numbers[#numbers + 1] = ARGV[at + 1]
+  at = at + 6 + 2 * tonumber(ARGV[at + 6])
+end
+local refused = {}
+together(numbers, function(...)
+  for _, member in ipairs(call('SMISMEMBER', deleted, ...)) do
+    refused[#refused + 1] = member == 1
+  end
+end)
+
+at = first
+local settled, done = {}, {}
+for number, post in ipairs(numbers) do
+  at = at + 1
+  local share, hot, drop, taken_over = tonumber(take()), take() == '1', take(), take() == '1'
   local base = prefix .. post
   local sum, often = settle_counts(base)
   if drop ~= '0' then
     drop_buckets(base .. ':reactions')
     call('UNLINK', base .. ':recent', base .. ':uniques')
   end
-  call('UNLINK', base .. ':claimed')
-  if drop == '2' or call('SISMEMBER', deleted, post) == 1 then
+  settled[number] = base .. ':claimed'
+  if drop == '2' or refused[number] then
     call('SADD', deleted, post)
     call('UNLINK', base .. ':pending', base .. ':delta', base .. ':reaction_counts')
     for _, name in ipairs({'viral', 'total_reactions', 'rate', 'loading'}) do
@@ -173,11 +194,18 @@ while at < #ARGV do
     end
   end
   if call('EXISTS', base .. ':pending') == 0 then
-    call('ZREM', dirty, post)
+    done[#done + 1] = post
   elseif not taken_over then
     call('ZADD', dirty, 'XX', claimed_at, post)
   end
 end
+
+together(settled, function(...)
+  call('UNLINK', ...)
+end)
+together(done, function(...)
+  call('ZREM', dirty, ...)
+end)
 
 call('DEL', lease)
 reply[2] = call('ZCARD', dirty)
