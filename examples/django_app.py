@@ -33,6 +33,8 @@ def reaction(request: HttpRequest, post_id: int) -> JsonResponse:
         return JsonResponse(asdict(reactions.react(user, post_id, request.GET.get("reaction"))))
     except reactions.InvalidArgument as error:
         return JsonResponse({"detail": str(error)}, status=422)
+    except reactions.PostDeleted as error:
+        return JsonResponse({"detail": str(error)}, status=410)
     except reactions.ReactionsUnavailable:
         return JsonResponse({"detail": "try again"}, status=503, headers={"Retry-After": "1"})
 

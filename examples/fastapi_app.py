@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Header, HTTPException, Query
+from fastapi import Depends, FastAPI, Header, Query, Request
+from fastapi.responses import JSONResponse
 
 import reactions
 
@@ -17,14 +18,24 @@ def user_id(x_user: Annotated[int, Header()]) -> int:
 User = Annotated[int, Depends(user_id)]
 
 
+@app.exception_handler(reactions.InvalidArgument)
+def invalid(_request: Request, error: reactions.InvalidArgument):
+    return JSONResponse({"detail": str(error)}, 422)
+
+
+@app.exception_handler(reactions.PostDeleted)
+def deleted(_request: Request, error: reactions.PostDeleted):
+    return JSONResponse({"detail": str(error)}, 410)
+
+
+@app.exception_handler(reactions.ReactionsUnavailable)
+def unavailable(_request: Request, _error: reactions.ReactionsUnavailable):
+    return JSONResponse({"detail": "try again"}, 503, {"Retry-After": "1"})
+
+
 @app.put("/posts/{post_id}/reaction")
 def react(post_id: int, reaction: str, user: User):
-    try:
-        return reactions.react(user, post_id, reaction)
-    except reactions.InvalidArgument as error:
-        raise HTTPException(422, str(error)) from error
-    except reactions.ReactionsUnavailable as error:
-        raise HTTPException(503, "try again", {"Retry-After": "1"}) from error
+    return reactions.react(user, post_id, reaction)
 
 
 @app.delete("/posts/{post_id}/reaction")

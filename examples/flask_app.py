@@ -19,6 +19,11 @@ def invalid(error: reactions.InvalidArgument):
     return {"detail": str(error)}, 422
 
 
+@app.errorhandler(reactions.PostDeleted)
+def deleted(error: reactions.PostDeleted):
+    return {"detail": str(error)}, 410
+
+
 @app.errorhandler(reactions.ReactionsUnavailable)
 def unavailable(_error: reactions.ReactionsUnavailable):
     return {"detail": "try again"}, 503, {"Retry-After": "1"}

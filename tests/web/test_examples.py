@@ -61,3 +61,8 @@ def test_react_unreact_and_a_feed(example: httpx.Client, engine: Engine) -> None
     refused = example.put(path, params={"reaction": "hate"})
     assert refused.status_code == 422
     assert "one of like, love" in refused.json()["detail"]
+    engine.reactions.delete_post(POST)
+    for method in ("PUT", "DELETE"):
+        too_late = example.request(method, path, params={"reaction": "love"})
+        assert too_late.status_code == 410
+        assert f"post {POST}" in too_late.json()["detail"]
