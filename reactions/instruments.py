@@ -16,6 +16,7 @@ from collections import Counter as Tally
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,17 @@ class _Nothing:
         """Not counted."""
 
 
-def _counter(name: str, about: str, *labels: str) -> Any:  # noqa: ANN401 - of an extra
-    return prometheus_client.Counter(name, about, labels) if INSTALLED else _Nothing()
+def _counter(name: str, about: str, **labels: Sequence[str]) -> Any:  # noqa: ANN401 - of an extra
+    """With all values of each label, at 0: where a series begins with its first 1, no rate sees it.
+
+    An alert on what has never happened would have nothing to watch.
+    """
+    if not INSTALLED:
+        return _Nothing()
+    counter = prometheus_client.Counter(name, about, tuple(labels))
+    for values in product(*labels.values()) if labels else ():
+        counter.labels(*values)
+    return counter
 
 
 def _histogram(name: str, about: str, buckets: Sequence[float]) -> Any:  # noqa: ANN401 - as above
@@ -67,17 +77,29 @@ def _histogram(name: str, about: str, buckets: Sequence[float]) -> Any:  # noqa:
 
 REACT = _histogram("reactions_react_seconds", "What one react() or unreact() took.", REACT_BOUNDS_S)
 OUTCOMES = _counter(
-    "reactions_outcomes", "Reactions by what became of them, those of react_many too.", "outcome"
+    "reactions_outcomes",
+    "Reactions by what became of them, those of react_many too.",
+    outcome=(
+        *("created", "replaced", "unchanged", "removed", "accepted"),
+        *("deleted", "not_replicated", "unavailable"),
+    ),
 )
 WAKEUPS = _counter("reactions_wakeups", "Shards that messages to the broker asked to drain.")
 WAKEUP_MESSAGES = _counter(
-    "reactions_wakeup_messages", "Those messages, by what became of them.", "result"
+    "reactions_wakeup_messages",
+    "Those messages, by what became of them.",
+    result=("published", "failed"),
 )
 READS = _counter(
-    "reactions_cache_reads", "Posts read, by tier and by whether Redis knew.", "tier", "result"
+    "reactions_cache_reads",
+    "Posts read, by tier and by whether Redis knew.",
+    tier=("regular", "viral"),
+    result=("hit", "miss"),
 )
 FALLBACKS = _counter(
-    "reactions_fallback_queries", "Reads that asked PostgreSQL, by kind of read.", "read"
+    "reactions_fallback_queries",
+    "Reads that asked PostgreSQL, by kind of read.",
+    read=("summaries", "reactors", "history", "uniques"),
 )
 FALLBACK = _histogram(
     "reactions_fallback_seconds", "What PostgreSQL took to answer them.", QUERY_BOUNDS_S
@@ -90,7 +112,9 @@ STALE = _counter(
 )
 REFUSED = _counter("reactions_rows_refused", "Changes that went to the dead letters.")
 RETRIES = _counter("reactions_drain_retries", "Drains that failed, and are to be tried again.")
-TIERS = _counter("reactions_tier_changes", "Posts that came to a tier.", "tier")
+TIERS = _counter(
+    "reactions_tier_changes", "Posts that came to a tier.", tier=("regular", "viral", "rising")
+)
 
 
 class Timings:

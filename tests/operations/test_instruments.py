@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from reactions.api import Reactions
 from reactions.errors import BatchInterrupted, NotReplicated, PostDeleted, ReactionsUnavailable
 from reactions.instruments import OUTCOMES, REACT, TIMINGS
+from reactions.model import Status
 from reactions.settings import Settings
 from tests.conftest import DEAD_BROKER, Engine
 
@@ -103,6 +104,7 @@ def test_every_outcome_is_counted(engine: Engine) -> None:
         nobody.react(1, 1042, "like")
     grown = {name: number - before.get(name, 0) for name, number in counted().items()}
     assert sum(grown.values()) == 9
+    assert grown.keys() == before.keys() >= set(Status)  # each was there before its first 1
     assert (grown["deleted"], grown["not_replicated"], grown["unavailable"]) == (2, 1, 1)
     assert (grown["replaced"], grown["removed"]) == (1, 1)
     assert timed() - calls == 6

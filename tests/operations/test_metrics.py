@@ -1,4 +1,7 @@
-"""Metrics, dashboard, alerts and runbook: names that exist, and samples while there is load."""
+"""Metrics, dashboard, alerts and runbook: names that exist, and samples while there is load.
+
+What a real Prometheus makes of them is in test_dashboard.py.
+"""
 
 from __future__ import annotations
 
@@ -158,6 +161,23 @@ def test_the_five_of_the_brief(samples: dict[str, Samples]) -> None:
     assert samples["reactions_duty_seconds_total"]["duty=reconcile-viral"] > 0
 
 
+def test_a_series_is_there_before_its_first_event(samples: dict[str, Samples]) -> None:
+    """Also of what did not happen; and what happens has no other labels than those."""
+    for name, labels in {
+        "reactions_wakeup_messages_total": {"result=published", "result=failed"},
+        "reactions_cache_reads_total": {
+            f"result={result},tier={tier}"
+            for result in ("hit", "miss")
+            for tier in ("regular", "viral")
+        },
+        "reactions_fallback_queries_total": {
+            f"read={read}" for read in ("summaries", "reactors", "history", "uniques")
+        },
+        "reactions_tier_changes_total": {f"tier={tier}" for tier in ("regular", "viral", "rising")},
+    }.items():
+        assert samples[name].keys() == labels
+
+
 def test_names_are_by_the_conventions(samples: dict[str, Samples]) -> None:
     ours = {name for name in samples if name.startswith("reactions_")}
     for name in ours:
@@ -194,7 +214,7 @@ def panels() -> list[Any]:
 
 
 @pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel["title"])
-def test_no_panel_is_empty_while_there_is_load(panel: Any, samples: dict[str, Samples]) -> None:
+def test_a_panel_asks_for_what_is_there(panel: Any, samples: dict[str, Samples]) -> None:
     for target in panel["targets"]:
         found = names(target["expr"])
         assert found
@@ -222,14 +242,23 @@ def test_every_alert_has_its_page_and_every_page_its_alert() -> None:
         assert alert["labels"]["severity"] in ("warning", "critical")
 
 
-def test_promtool_accepts_the_rules_and_the_configuration(tmp_path: Path) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
+def promtool(*command: str | Path, folder: Path | None = None) -> None:
+    program = shutil.which("promtool")
+    if program is None:
         missing("promtool is not installed: apt-get install prometheus")
+    ran = subprocess.run(
+        [program, *command], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_promtool_accepts_the_rules_and_the_configuration(tmp_path: Path) -> None:
     for given in PROMETHEUS.iterdir():
         shutil.copy(given, tmp_path)
     (tmp_path / "flower-password").write_text("s3cret")
-    for what, file in (("rules", "alerts.yml"), ("config", "prometheus.yml")):
-        command = [promtool, "check", what, file]
-        ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert ran.returncode == 0, ran.stdout + ran.stderr
+    promtool("check", "rules", "alerts.yml", folder=tmp_path)
+    promtool("check", "config", "prometheus.yml", folder=tmp_path)
+
+
+def test_alerts_fire_when_they_should_and_not_before() -> None:
+    promtool("test", "rules", Path(__file__).parent / "alerts_test.yml")
