@@ -114,7 +114,7 @@ def test_docker_compose_takes_it() -> None:
 
 def test_services() -> None:
     assert set(SERVICES) == {
-        *("valkey", "broker", "postgres", "migrate", "worker", "beat", "flower")
+        *("valkey", "broker", "postgres", "migrate", "worker", "beat", "web", "flower")
     }
 
 
@@ -141,10 +141,11 @@ def test_what_is_only_passed_on_is_in_the_example() -> None:
         for key, value in service.get("environment", {}).items()
         if value is None
     }
-    assert passed_on == {"REACTIONS_REACTION_TYPES"}
-    for key in passed_on:
-        (value,) = re.findall(rf"^#{key}=(.*)$", lines, re.MULTILINE)
-        assert Settings(reaction_types=value).reaction_types == Settings().reaction_types
+    assert passed_on == {"REACTIONS_REACTION_TYPES", "REACTIONS_WEB_AUTHENTICATOR"}
+    given = {key: re.findall(rf"^#{key}=(.*)$", lines, re.MULTILINE) for key in passed_on}
+    (types,), (authenticator,) = (given[key] for key in sorted(given))
+    assert Settings(reaction_types=types).reaction_types == Settings().reaction_types
+    Settings(web_authenticator=authenticator)
 
 
 # -- each service ----------------------------------------------------------------------------------
@@ -172,7 +173,7 @@ def test_ports_are_published_on_the_loopback(name: str) -> None:
 
 def test_no_port_is_published_twice() -> None:
     ports = [port.split(":")[1] for s in SERVICES.values() for port in s.get("ports", [])]
-    assert sorted(ports) == ["5432", "5555", "6379", "6380"]
+    assert sorted(ports) == ["5432", "5555", "6379", "6380", "8000"]
 
 
 @every_service
@@ -194,7 +195,7 @@ def test_dependencies_can_be_met(name: str) -> None:
 
 def test_order_of_the_start() -> None:
     assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
-    for name in ("worker", "beat"):
+    for name in ("worker", "beat", "web"):
         migrate = SERVICES[name]["depends_on"]["migrate"]
         assert migrate == {"condition": "service_completed_successfully"}
 
@@ -228,12 +229,13 @@ def test_addresses_name_services_with_their_passwords() -> None:
 def test_each_service_is_given_only_the_addresses_it_uses() -> None:
     given = {
         name: {key.removeprefix("REACTIONS_") for key in environment(name) if key.endswith("_URL")}
-        for name in ("migrate", "worker", "beat", "flower")
+        for name in ("migrate", "worker", "beat", "web", "flower")
     }
     assert given == {
         "migrate": {"DATABASE_URL"},
         "worker": {"REDIS_URL", "BROKER_URL", "DATABASE_URL"},
         "beat": {"BROKER_URL"},
+        "web": {"REDIS_URL", "BROKER_URL", "DATABASE_URL"},
         "flower": {"BROKER_URL"},
     }
 
@@ -255,6 +257,7 @@ def test_valkeys_have_the_options_of_the_embedded_ones(
 
 def test_data_is_kept() -> None:
     places = {name: s["volumes"] for name, s in SERVICES.items() if "volumes" in s}
+    assert places.pop("web") == [f"./web:{SERVICES['web']['working_dir']}:ro"]  # code, no data
     assert places == {
         "valkey": ["valkey:/data"],
         "broker": ["broker:/data"],
@@ -287,6 +290,13 @@ def test_migrate_is_a_command() -> None:
     program, command = SERVICES["migrate"]["command"]
     assert program == "reactions"
     assert command in main.commands
+
+
+def test_the_web_service_is_a_command_that_waits_to_be_asked_for() -> None:
+    program, command, *options = SERVICES["web"]["command"]
+    assert program == "reactions"
+    main.commands[command].make_context(command, options)
+    assert SERVICES["web"]["profiles"] == ["web"]
 
 
 def test_flower_asks_for_a_password() -> None:
