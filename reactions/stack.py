@@ -71,7 +71,8 @@ class Stack:
         self.worker = Process("worker", self.folder / "worker.log")
         self.beat = Process("beat", self.folder / "beat.log")
         self.flower = Process("flower", self.folder / "flower.log") if flower else None
-        self.page = Process("page", self.folder / "page.log") if page else None
+        self.page: Process | None = None
+        self._with_page = page
         self._page_port = free_port()
         self._flower_port = free_port()
         self._flower_password = secrets.token_urlsafe(12)
@@ -105,7 +106,8 @@ class Stack:
             self._start_servers()
             self._start_processes()
             self._start_flower()
-            self._start_page()
+            if self._with_page:
+                self.start_page()
         except BaseException:
             self.stop()
             raise
@@ -169,10 +171,11 @@ class Stack:
             self.flower, lambda: _answers(f"http://127.0.0.1:{self._flower_port}/healthcheck")
         )
 
-    def _start_page(self) -> None:
-        if self.page is not None:
-            self._launch_page()
-            self._wait(self.page, lambda: _answers(f"{self.page_url}readyz"))
+    def start_page(self) -> None:
+        """Serve the live page; returns when it answers."""
+        self.page = Process("page", self.folder / "page.log")
+        self._launch_page()
+        self._wait(self.page, lambda: _answers(f"{self.page_url}readyz"))
 
     def _launch_page(self) -> None:
         if self.page is not None:
@@ -185,7 +188,7 @@ class Stack:
             )
 
     def stop_page(self) -> None:
-        """Stop the page for good: nobody reacts there any more."""
+        """Stop the page: nobody reacts there any more."""
         if self.page is not None:
             self.page.stop()
             self.page = None

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 from redis import Redis
@@ -75,6 +79,92 @@ def test_the_demo_verifies_and_leaves_nothing_running(tmp_path: Path, outage: li
     (folder,) = re.findall(r"data and logs in (\S+)", result.stderr)
     assert not Path(folder).exists()
     assert not processes_of(folder)
+
+
+class OnTerminal:
+    """A command whose standard output and errors are a terminal, and what is to be read there."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._main, terminal = pty.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "reactions", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=terminal,
+            stderr=terminal,
+            env={**os.environ, "COLUMNS": "200"},
+            start_new_session=True,  # the test is not to be interrupted with it
+        )
+        os.close(terminal)
+        self.seen = ""
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self) -> None:
+        with suppress(OSError):  # EIO: nobody has the terminal open any more
+            while piece := os.read(self._main, 4_096):
+                self.seen += piece.decode(errors="replace")
+
+    def interrupt(self, number: signal.Signals) -> None:
+        """As a terminal does: all that it runs in the foreground."""
+        os.killpg(self.process.pid, number)
+
+    def wait(self) -> int:
+        """Its exit code, once all that it said is read."""
+        code = self.process.wait(200)
+        self._thread.join(10)
+        return code
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.interrupt(signal.SIGTERM)
+            self.wait()
+        os.close(self._main)
+
+
+@contextmanager
+def demo_on_terminal(tmp_path: Path, *options: str) -> Iterator[OnTerminal]:
+    """A small one, that leaves nothing."""
+    trace = tmp_path / "trace.csv"
+    synthesize(trace, 1_000, ["like", "love"])
+    running = OnTerminal(
+        "demo", "--trace", str(trace), "--writers", "1", "--workers", "1", *options
+    )
+    try:
+        yield running
+    finally:
+        running.close()
+    (folder,) = re.findall(r"data and logs in (\S+)", running.seen)
+    assert not Path(folder).exists()
+    assert not processes_of(folder)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGHUP, 129)])
+def test_on_a_terminal_the_demo_stays_until_it_is_interrupted(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    with demo_on_terminal(tmp_path) as demo:
+        wait_until(lambda: "Ctrl-C" in demo.seen or demo.process.poll() is not None, 200)
+        report, _, hint = demo.seen.partition("verified: the stores agree")
+        assert "mismatched_reactions" in report
+        (address,) = re.findall(r"look at: (\S+)", hint)
+        assert f"look at it: {address}" in report
+        wait_until(lambda: answers(address), what="the page is there again")
+        demo.interrupt(number)
+        assert demo.wait() == code
+
+
+def answers(address: str) -> bool:
+    try:
+        return httpx.get(address).is_success
+    except httpx.TransportError:
+        return False
+
+
+def test_a_demo_that_is_to_exit_does_so_on_a_terminal(tmp_path: Path) -> None:
+    with demo_on_terminal(tmp_path, "--exit") as demo:
+        assert demo.wait() == 0
+        assert "verified: the stores agree" in demo.seen
+        assert "Ctrl-C" not in demo.seen
 
 
 def processes_of(folder: str) -> list[psutil.Process]:
