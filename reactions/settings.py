@@ -218,7 +218,7 @@ class Settings(BaseSettings):
         5.0, gt=0.05, le=300, description="How long a drain owns a shard without a sign of life."
     )
     wake_interval_s: float = Field(
-        0.1, ge=0, le=10, description="How long a process gathers wake-ups before it publishes."
+        0.15, ge=0, le=10, description="How long a process gathers wake-ups before it publishes."
     )
     wake_patience_s: float = Field(
         10.0, gt=0, le=3600, description="Age from which an unanswered wake-up is asked for anew."
