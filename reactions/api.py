@@ -55,7 +55,8 @@ class Reactions:
         """Give a post a user's reaction, in place of an earlier one.
 
         One round trip to Redis, whatever the post's size; never PostgreSQL, never the broker.
-        What this returns from is durable in Redis's terms and becomes a row in PostgreSQL.
+        Once it returns, the reaction is as safe as Redis keeps its data, and becomes a row in
+        PostgreSQL, usually within a second.
 
         Args:
             user_id: 1 to 2^63-1.

@@ -146,7 +146,7 @@ class Settings(BaseSettings):
         86_400,
         ge=1,
         le=30 * 86_400,
-        description="Life (s; brief: 24 h) of the cached counts of a post that is seldom used.",
+        description="Life (s) of the cached counts of a post that is seldom used.",
     )
     cache_ttl_regular_s: int = Field(
         86_400, ge=1, le=30 * 86_400, description="Life of what is cached of a regular post."
@@ -167,7 +167,7 @@ class Settings(BaseSettings):
         0.1, ge=0, le=0.5, description="Share of the life that is random, against mass expiry."
     )
     viral_threshold: int = Field(
-        10_000, ge=10, le=100_000, description="Reactions from which a post is viral (brief)."
+        10_000, ge=10, le=100_000, description="Reactions from which a post is viral."
     )
     viral_hysteresis: float = Field(
         0.8,

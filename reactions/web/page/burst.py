@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, TypeVar
 
 from reactions.api import Reactions
-from reactions.errors import ReactionsError, ReactionsUnavailable
+from reactions.errors import PostDeleted, ReactionsError, ReactionsUnavailable
 from reactions.outbox import Outbox
 from reactions.queries import Queries
 from reactions.web.page.feed import CROWD, ELSEWHERE, POSTS
@@ -92,6 +92,8 @@ class Burst:
                 self._client.react(user_id, post_id, name)
             except ReactionsUnavailable:
                 time.sleep(LOOK_S)
+            except PostDeleted:  # by somebody who tries the library on this stack
+                return
             else:
                 self._acknowledged[post_id, user_id] = self._codes[name]
                 return

@@ -12,8 +12,8 @@ _written = json.loads((STATIC / "posts.json").read_text())
 POSTS: tuple[int, ...] = tuple(post["id"] for post in _written)
 """Their ids."""
 
-ELSEWHERE = range(1_001, 1_401)
-"""Posts of the same site that nobody looks at here."""
+ELSEWHERE = range(2**62 + 1, 2**62 + 401)
+"""Posts of the same site that nobody looks at here, nor tries the library on."""
 
 GUESTS = 2**62
 """The users of the page have ids from here on: no trace has, so that a demo tells them apart."""
