@@ -6,11 +6,13 @@ It only looks. A server that does not answer, or a right that is missing, is a f
 from __future__ import annotations
 
 import enum
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
@@ -85,7 +87,7 @@ def examine(settings: Settings) -> list[Finding]:
     with ExitStack() as stack:
         database = Database(settings, name="reactions-doctor")
         stack.callback(database.close)
-        findings = [*_of_schedule(settings)]
+        findings = [*_of_environment(), *_of_schedule(settings)]
         client: Client | None = None
         try:
             client = stack.enter_context(connect(settings))
@@ -118,6 +120,27 @@ def _guarded(check: str, look: Callable[[], Iterable[Finding]]) -> Found:
     except (ReactionsError, *FAILURES) as error:
         remedy = "mend what else is found, then ask again"
         yield Finding(check, State.WARNING, short(f"not known: {error}", 200), remedy)
+
+
+# -- this process ----------------------------------------------------------------------------------
+
+
+def _of_environment() -> Found:
+    """A misspelt setting would be left out without a word."""
+    known = [f"REACTIONS_{name.upper()}" for name in Settings.model_fields]
+    ours = {name.upper() for name in os.environ if name.upper().startswith("REACTIONS_")}
+    # Kubernetes tells of a service called reactions-redis in REACTIONS_REDIS_SERVICE_HOST, _PORT, …
+    services = [n.removesuffix("SERVICE_HOST") for n in ours if n.endswith("_SERVICE_HOST")]
+    told = tuple(f"{service}{end}" for service in services for end in ("SERVICE_", "PORT"))
+    unknown = sorted(name for name in ours.difference(known) if not name.startswith(told))
+    if not unknown:
+        yield Finding("environment", State.OK, "every REACTIONS_ variable is a setting")
+        return
+    nearest = {name: get_close_matches(name, known, 1, 0.9) for name in unknown}
+    meant = "".join(f"{near} for {name}; " for name, found in nearest.items() for near in found)
+    remedy = f"{'set ' if meant else ''}{meant}docs/configuration.md has every setting"
+    found = f"no settings, so nothing heeds them: {', '.join(unknown)}"
+    yield Finding("environment", State.WARNING, short(found, 300), short(remedy, 300))
 
 
 # -- Redis -----------------------------------------------------------------------------------------

@@ -6,8 +6,9 @@ record, and one exporter serves any number of processes.
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from kombu.exceptions import OperationalError
@@ -26,12 +27,15 @@ from reactions.client import Client, translated
 from reactions.compare import Kind
 from reactions.database import Database
 from reactions.duties import Duties, Total
+from reactions.errors import ReactionsError, short
 from reactions.footprint import Footprint, nodes
 from reactions.ledger import Ledger
 from reactions.model import PostTier
 from reactions.outbox import Outbox
 from reactions.queries import Queries
 from reactions.settings import Settings
+
+log = logging.getLogger(__name__)
 
 COMPARING = ("reconcile-viral", "reconcile-hot", "reconcile-regular", "audit")
 """Duties whose findings are shown also while there is none: an increase needs a zero before it."""
@@ -56,27 +60,40 @@ class StoresCollector(Collector):
         self._footprint = Footprint(client)
         self._client = client
         self._app = make_publisher(settings)
+        self.failure: ReactionsError | None = None
+        """Of the last store that failed in the last scrape."""
 
     def describe(self) -> list[Metric]:
         """Nothing, so that registering does not scrape."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """All families.
+        """All families; of a store that fails, those that it answered before.
 
-        Raises:
-            ReactionsUnavailable: a store failed; the scrape fails with it, as it should.
+        What the other one knows is wanted most while one is away.
         """
-        yield from self._of_duties()
-        yield from self._of_outbox()
-        yield from self._of_posts()
-        yield from self._of_memory()
-        yield from self._of_queues()
-        yield GaugeMetricFamily(
-            "reactions_dead_letters",
-            "Changes that PostgreSQL refused.",
-            value=self._ledger.dead_letters(),
+        stores: dict[str, tuple[Callable[[], Iterator[Metric]], ...]] = {
+            "redis": (self._of_outbox, self._of_memory),
+            "postgresql": (self._of_duties, self._of_posts, self._of_letters),
+        }
+        up = GaugeMetricFamily(
+            "reactions_store_up",
+            "Whether a store answered all that this scrape asked of it.",
+            labels=["store"],
         )
+        self.failure = None
+        for store, parts in stores.items():
+            try:
+                for part in parts:
+                    yield from part()
+            except ReactionsError as error:
+                log.warning("%s is not scraped: %s", store, short(str(error), 300))
+                up.add_metric([store], 0)
+                self.failure = error
+            else:
+                up.add_metric([store], 1)
+        yield from self._of_queues()
+        yield up
 
     def _of_duties(self) -> Iterator[Metric]:
         labels = ["duty"]
@@ -122,6 +139,13 @@ class StoresCollector(Collector):
         for tier in PostTier:
             posts.add_metric([tier.name.lower()], found.get(tier, 0))
         yield posts
+
+    def _of_letters(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "reactions_dead_letters",
+            "Changes that PostgreSQL refused.",
+            value=self._ledger.dead_letters(),
+        )
 
     def _of_memory(self) -> Iterator[Metric]:
         shards = GaugeMetricFamily(

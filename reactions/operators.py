@@ -190,7 +190,10 @@ def backfill(source: TextIO, before: datetime, as_json: bool) -> None:
 @click.command()
 @as_json
 def duties(as_json: bool) -> None:
-    """Show when each duty of Beat last succeeded, what it looked at, found and repaired."""
+    """Show when each duty of Beat last succeeded, what it looked at, found and repaired.
+
+    Of sweeps, those of a minute are recorded together, as one run of each worker process.
+    """
     from reactions.duties import Duties
 
     with stores() as at:
@@ -204,7 +207,8 @@ def duties(as_json: bool) -> None:
         kinds = ", ".join(f"{kind} {number:,}" for kind, number in sorted(total.kinds.items()))
         detail = last[total.duty].detail if total.duty in last else ""
         figures = (f"{n:,}" for n in (total.runs, total.failures, total.looked_at))
-        table.add_row(total.duty, ago, *figures, kinds or "-", f"{total.repaired:,}", detail[:80])
+        name = "sweep (recorded once a minute)" if total.duty == "sweep" else total.duty
+        table.add_row(name, ago, *figures, kinds or "-", f"{total.repaired:,}", detail[:80])
     out.print(table if totals else "no duty has run yet; is beat running, and a worker?")
     finish({"duties": [asdict(total) for total in totals]}, as_json, True)
 
@@ -250,16 +254,19 @@ def metrics(port: int, host: str, once: bool, only: str | None) -> None:
 
         from reactions.metrics import StoresCollector, processes
     except ImportError as error:
-        raise click.ClickException('run: pip install "reactions[metrics]"') from error
+        raise click.ClickException("run: pip install '.[metrics]' in a checkout") from error
 
     registry = CollectorRegistry()
     with stores() as at:
+        collector = StoresCollector(*at)
         if only != "processes":
-            registry.register(StoresCollector(*at))
+            registry.register(collector)
         if only != "stores":
             processes(registry)
         if once:
             click.echo(generate_latest(registry).decode(), nl=False)
+            if collector.failure is not None:
+                raise collector.failure
             return
         _, thread = start_http_server(port, host, registry)
         err.print(f"serving http://{host}:{port}/metrics; press Ctrl-C to stop")

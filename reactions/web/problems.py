@@ -21,6 +21,8 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_S = 1
 """After which a store that failed is worth another try; the library's own reads wait as long."""
 
+NO_JSON = "the body is no JSON; send JSON, with the header Content-Type: application/json"
+
 MOST_FIELDS = 10
 """Refused fields that an answer names."""
 
@@ -104,9 +106,18 @@ async def _unavailable(_: Request, error: ReactionsUnavailable) -> Response:
 
 
 async def _malformed(_: Request, error: RequestValidationError) -> Response:
+    if any(map(_is_unread, error.errors())):
+        return problem(400, "bad-request", NO_JSON)
     refused = [f"{_place(one['loc'])}: {short(one['msg'], 200)}" for one in error.errors()]
     more = "; ..." if len(refused) > MOST_FIELDS else ""
     return problem(422, "invalid-argument", "; ".join(refused[:MOST_FIELDS]) + more)
+
+
+def _is_unread(one: Mapping[str, Any]) -> bool:
+    """Whether the body as a whole is at fault: it is empty, broken, or not said to be JSON."""
+    if one["loc"] != ("body",):
+        return bool(one["type"] == "json_invalid")
+    return one["type"] == "missing" or isinstance(one["input"], bytes)
 
 
 def _place(parts: tuple[int | str, ...]) -> str:

@@ -52,6 +52,7 @@ def test_a_healthy_stack_has_nothing_to_mend(stack: Stack) -> None:
     assert [f for f in said["findings"] if f["state"] != "ok"] == []
     assert (result.exit_code, said["healthy"]) == (0, True)
     assert {f["check"] for f in said["findings"]} == {
+        "environment",
         "retry schedule",
         *(f"redis {check}" for check in ("version", "eviction", "persistence", "memory")),
         *(f"broker {check}" for check in ("version", "eviction", "persistence", "memory")),
@@ -68,7 +69,7 @@ def test_a_healthy_stack_has_nothing_to_mend(stack: Stack) -> None:
         "queue maintenance",
     }
     shown = CliRunner().invoke(main, ["doctor"], env=stack.settings.environment()).stdout
-    assert "0 failures, 0 warnings in 20 checks" in shown
+    assert "0 failures, 0 warnings in 21 checks" in shown
 
 
 def test_servers_that_are_away_are_findings(settings: Settings) -> None:
@@ -206,6 +207,22 @@ def test_a_retry_schedule_that_the_broker_would_repeat(settings: Settings) -> No
     found = look(settings.model_copy(update={"retry_cap_s": 850.0}))["retry schedule"]
     assert found.state is State.FAILURE
     assert "visibility_timeout" in found.found
+
+
+def test_a_variable_that_is_no_setting(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its value is not shown: it may be a URL with a password."""
+    monkeypatch.setenv("reactions_batch_rows", "7")  # settings are read in any case
+    monkeypatch.setenv("REACTIONS_WEB_AUTHENTICATOR", "shop.auth:user_of")
+    monkeypatch.setenv("REACTIONS_REDIS_SERVICE_HOST", "10.0.0.7")
+    monkeypatch.setenv("REACTIONS_REDIS_PORT_6379_TCP_ADDR", "10.0.0.7")
+    assert look(settings)["environment"].state is State.OK
+    monkeypatch.setenv("REACTIONS_BATCH_ROW", "7")
+    monkeypatch.setenv("REACTIONS_PORT", "s3cret")
+    found = look(settings)["environment"]
+    assert found.state is State.WARNING
+    assert "REACTIONS_BATCH_ROW, REACTIONS_PORT" in found.found
+    assert "REACTIONS_BATCH_ROWS for REACTIONS_BATCH_ROW;" in found.remedy
+    assert "s3cret" not in f"{found}"
 
 
 def test_a_missing_right_is_not_known(settings: Settings, tmp_path: Path) -> None:

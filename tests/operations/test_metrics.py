@@ -12,6 +12,8 @@ import shutil
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,13 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from reactions.api import Reactions
+from reactions.embedded import Process, free_port
+from reactions.migrate import migrate
+from reactions.settings import Settings
 from reactions.stack import Stack
-from tests.conftest import wait_until
-from tests.servers import missing
+from tests.conftest import DEAD_BROKER, wait_until
+from tests.servers import missing, running_postgres, running_redis
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = ROOT / "deploy" / "grafana" / "reactions.json"
@@ -87,9 +93,12 @@ def scrape(stack: Stack, *options: str) -> dict[str, Samples]:
     address = stack.flower_url.partition("@")[2]
     with urllib.request.urlopen(f"http://{address}metrics") as reply:
         lines = reply.read().decode().splitlines()
-    flowers = "".join(f"{line}\n" for line in lines if "flower_" in line)
+    return parsed(ours, "".join(f"{line}\n" for line in lines if "flower_" in line))
+
+
+def parsed(*texts: str) -> dict[str, Samples]:
     found: dict[str, Samples] = {}
-    for family in chain(*map(text_string_to_metric_families, (ours, flowers))):
+    for family in chain(*map(text_string_to_metric_families, texts)):
         for sample in family.samples:
             labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
             found.setdefault(sample.name, {})[labels] = sample.value
@@ -195,6 +204,58 @@ def test_halves_can_be_scraped_apart(stack: Stack, samples: dict[str, Samples]) 
     assert "reactions_dead_letters" not in processes
 
 
+# -- without a store ---------------------------------------------------------------------------
+
+
+@contextmanager
+def exporter(settings: Settings, log: Path) -> Iterator[Callable[[], dict[str, Samples]]]:
+    """As Prometheus asks it, each time within the time-out of its configuration."""
+    port = free_port()
+    process = Process("metrics", log)
+    command = ["-m", "reactions", "metrics", "--only", "stores", "--port", str(port)]
+    process.launch([sys.executable, *command], {**os.environ, **settings.environment()})
+
+    def scrape() -> dict[str, Samples]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
+            return parsed(reply.read().decode())
+
+    try:
+        wait_until(lambda: "serving" in log.read_text(), 30, "it serves")
+        yield scrape
+    finally:
+        process.stop()
+
+
+def test_what_one_store_knows_is_there_while_the_other_is_away(tmp_path: Path) -> None:
+    log = tmp_path / "metrics.log"
+    with running_redis(tmp_path, "valkey") as valkey, running_postgres(18) as postgres:
+        settings = Settings(redis_url=valkey.url, database_url=postgres.url, broker_url=DEAD_BROKER)
+        migrate(settings)
+        with Reactions(settings) as client:
+            client.react(7, 1042, "love")
+        with exporter(settings, log) as scrape:
+            both = scrape()
+            assert both["reactions_store_up"] == {"store=redis": 1, "store=postgresql": 1}
+            postgres.stop()
+            of_redis = scrape()
+            assert of_redis["reactions_store_up"] == {"store=redis": 1, "store=postgresql": 0}
+            age = of_redis["reactions_oldest_change_seconds"]["shard=42"]
+            assert age > both["reactions_oldest_change_seconds"]["shard=42"] > 0
+            postgres.start()
+            valkey.stop()
+            of_postgres = scrape()
+            assert of_postgres["reactions_store_up"] == {"store=redis": 0, "store=postgresql": 1}
+            assert both.keys() == of_redis.keys() | of_postgres.keys()
+            assert of_postgres["reactions_dead_letters"] == {"": 0}
+            valkey.start()
+            assert scrape().keys() == both.keys()
+    said = [line for line in log.read_text().splitlines() if "serving" not in line]
+    assert [line.partition(" is not")[0] for line in said] == [
+        "WARNING reactions.metrics: postgresql",
+        "WARNING reactions.metrics: redis",
+    ]
+
+
 # -- the files ---------------------------------------------------------------------------------
 
 
@@ -227,6 +288,15 @@ def test_an_alert_asks_for_what_is_there(alert: Any, samples: dict[str, Samples]
     found = names(alert["expr"])
     assert found
     assert found <= samples.keys()
+
+
+def test_every_duty_of_beat_is_watched(samples: dict[str, Samples]) -> None:
+    """`rebuild` is none of Beat's: it comes after a loss of Redis."""
+    succeeded = samples["reactions_duty_last_success_timestamp_seconds"]
+    expressions = " ".join(alert["expr"] for alert in alerts())
+    watched = re.findall(r'success_timestamp_seconds\{duty=~"([^"]*)"', expressions)
+    listed = {f"duty={duty}" for duty in "|".join(watched).split("|")}
+    assert succeeded.keys() - {"duty=rebuild"} <= listed
 
 
 def test_every_alert_has_its_page_and_every_page_its_alert() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -105,6 +107,17 @@ def test_the_history_is_the_users_own(alice: httpx.Client, address: str, engine:
         assert get(bob, "/v1/users/me/history")["items"] == []
         refused = bob.get("/v1/users/me/history", params={"cursor": page["cursor"]})
         assert refused.status_code == 422
+
+
+def test_the_forms_of_the_documentation_can_be_sent_as_they_are(
+    alice: httpx.Client, project: Path
+) -> None:
+    forms = re.findall(r"^\| `GET (/v1/[^`]*)`", (project / "docs/web.md").read_text(), re.M)
+    assert len(forms) == 6
+    for form in forms:
+        if "stream" not in form:  # it does not end
+            answer = alice.get(form.replace("{id}", str(POST)))
+            assert answer.is_success, answer.text
 
 
 def test_ids_beyond_what_javascript_counts_to(alice: httpx.Client) -> None:

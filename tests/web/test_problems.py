@@ -17,6 +17,7 @@ from tests.conftest import Engine
 from tests.web.serving import check_problem, running, user
 
 POST = 1042
+JSON = {"Content-Type": "application/json"}
 NOWHERE = SecretStr("redis://:s3cret@127.0.0.1:1/0")
 NO_DATABASE = SecretStr("postgresql+psycopg2://u:s3cret@127.0.0.1:1/x")
 
@@ -45,13 +46,25 @@ def test_a_bad_argument_is_named(idle: httpx.Client, path: str, named: str) -> N
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"7", b"{}", b'{"reaction": 1}', b'{"reaction":"like","x":1}']
+    "body", [b"[]", b"7", b"{}", b'{"reaction": 1}', b'{"reaction":"like","x":1}']
 )
 def test_a_bad_body_is_refused(idle: httpx.Client, body: bytes) -> None:
-    answer = idle.put(
-        f"/v1/posts/{POST}/reaction", content=body, headers={"Content-Type": "application/json"}
-    )
+    answer = idle.put(f"/v1/posts/{POST}/reaction", content=body, headers=JSON)
     check_problem(answer, 422, "invalid-argument")
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"like", b'{"reaction": "\xff"}', b"[" * 4_000])
+def test_a_body_that_is_no_json(idle: httpx.Client, body: bytes) -> None:
+    answer = idle.put(f"/v1/posts/{POST}/reaction", content=body, headers=JSON)
+    check_problem(answer, 400, "bad-request")
+
+
+@pytest.mark.parametrize("said", [None, "text/plain", "application/x-www-form-urlencoded"])
+def test_a_body_that_is_not_said_to_be_json(idle: httpx.Client, said: str | None) -> None:
+    headers = {"Content-Type": said} if said else {}
+    content = b'{"reaction": "like"}'
+    answer = idle.put(f"/v1/posts/{POST}/reaction", content=content, headers=headers)
+    assert "Content-Type: application/json" in check_problem(answer, 400, "bad-request")
 
 
 def test_an_unknown_type_is_refused_with_those_there_are(alice: httpx.Client) -> None:
