@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import select
 import signal
 import sys
 import tempfile
-import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -51,16 +52,24 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
 
 
 def _keep(stack: Stack, hint: str) -> None:
-    """Until it is interrupted."""
-    try:
-        stack.supervise()
-        err.print(hint)
-        while True:
-            stack.check()
+    """Until it is interrupted, or its terminal is gone; what is left to do then is to clean up."""
+    from reactions.embedded import ENDING
+
+    terminal = select.poll()
+    if sys.stdout.isatty():
+        terminal.register(sys.stdout, 0)  # a hang-up is reported whatever is asked for
+    with suppress(KeyboardInterrupt):
+        try:
             stack.supervise()
-            time.sleep(0.5)
-    except KeyboardInterrupt:
-        err.print("stopping")
+            err.print(hint)
+            while not terminal.poll(500):
+                stack.check()
+                stack.supervise()
+            sys.exit(128 + signal.SIGHUP)  # which went to others: make, a shell
+        finally:
+            for number in ENDING:
+                signal.signal(number, signal.SIG_IGN)
+    err.print("stopping")
 
 
 @main.command()
@@ -105,7 +114,7 @@ def demo(
     until Ctrl-C. Exit code 0 only if they agree. Leaves nothing running and nothing behind.
     """
     from reactions.demo import run, trace_file, types_of
-    from reactions.embedded import remove
+    from reactions.embedded import remove, undisturbed
     from reactions.stack import Stack
     from reactions.trace import Trace
 
@@ -130,7 +139,8 @@ def demo(
                 stack.start_page()  # it ended before the comparison
                 _keep(stack, f"still there to look at: {stack.page_url} - press Ctrl-C to stop")
     finally:
-        remove(folder)
+        with undisturbed():
+            remove(folder)
     finish(asdict(report), as_json, report.holds)
 
 
@@ -157,7 +167,7 @@ def up(state_dir: Path, workers: int, as_json: bool) -> None:
         settings = stack.settings
         urls = {
             "redis_url": settings.redis_url.get_secret_value(),
-            "database_url": settings.database_url.get_secret_value(),
+            "database_url": stack.postgres.url,  # names no driver, so that psql takes it too
             "broker_url": settings.broker_url.get_secret_value(),
             "flower_url": stack.flower_url,
             "page_url": stack.page_url,
@@ -245,7 +255,7 @@ def web(host: str, port: int, workers: int) -> None:
     try:
         from reactions.web.serve import serve
     except ImportError as error:
-        raise click.ClickException('run: pip install "reactions[web]"') from error
+        raise click.ClickException("run: pip install '.[web]' in a checkout") from error
 
     serve(host, port, workers)
 

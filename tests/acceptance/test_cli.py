@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -18,10 +19,12 @@ from typing import Any
 
 import httpx
 import psutil
+import psycopg2
 import pytest
 from redis import Redis
 from sqlalchemy import create_engine, text
 
+from reactions.embedded import remove
 from reactions.settings import Settings
 from reactions.trace import synthesize
 from tests.conftest import wait_until
@@ -174,10 +177,11 @@ def processes_of(folder: str) -> list[psutil.Process]:
 class Up:
     """A ``reactions up`` under the test's control."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stderr: int | None = None) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "reactions", "up", "--json", "--state-dir", str(folder)],
             stdout=subprocess.PIPE,
+            stderr=stderr,
             text=True,
         )
         assert self.process.stdout is not None
@@ -192,9 +196,26 @@ class Up:
         return self.process.wait(60)
 
 
+@contextmanager
+def temporary() -> Iterator[Path]:
+    """Not in pytest's folder, for the reason that ``running_postgres`` has."""
+    made = Path(tempfile.mkdtemp(prefix="reactions-test-"))
+    try:
+        yield made / "state"
+    finally:
+        remove(made)
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return Path(tmp_path_factory.mktemp("up")) / "state"
+def folder() -> Iterator[Path]:
+    with temporary() as made:
+        yield made
+
+
+@pytest.fixture
+def fresh() -> Iterator[Path]:
+    with temporary() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +251,19 @@ def test_flower_is_there_and_asks_for_a_password(up: Up) -> None:
     assert credentials.startswith("reactions:")
     with pytest.raises(urllib.error.HTTPError, match="401"):
         urllib.request.urlopen(f"http://{address}tasks")
+
+
+def test_the_address_of_the_database_is_one_for_postgresqls_own_tools(up: Up) -> None:
+    psycopg2.connect(up.urls["database_url"]).close()
+
+
+def test_a_second_stack_keeps_off_the_folder_of_the_first(up: Up, folder: Path) -> None:
+    before = {process.pid for process in processes_of(str(folder))}
+    second = reactions("up", "--state-dir", str(folder))
+    assert second.returncode == 2
+    assert f"is at work in {folder} (pid {up.process.pid})" in " ".join(second.stderr.split())
+    assert {process.pid for process in processes_of(str(folder))} == before
+    assert reactions("verify", **up.env).returncode == 0
 
 
 def test_verify_finds_drift_of_each_kind(up: Up) -> None:
@@ -285,6 +319,58 @@ def test_a_stopped_stack_picks_up_its_data_again(up: Up, folder: Path) -> None:
         assert after["cached"] > 0
     finally:
         again.stop(signal.SIGINT)
+
+
+def end_of(up: subprocess.Popen[Any], folder: Path, children: list[psutil.Process]) -> int:
+    """Its exit code; nothing is left of it, or is killed, so that one test spoils no other."""
+    try:
+        return up.wait(90)
+    finally:
+        up.kill()
+        daemons = processes_of(str(folder))  # PostgreSQL is no child; and not all name the folder
+        left = [p for p in {*children, *daemons} if p.is_running() and p.status() != "zombie"]
+        for process in left:
+            process.kill()
+        assert left == []
+
+
+def test_a_second_interrupt_does_not_stop_the_stopping(fresh: Path) -> None:
+    up = Up(fresh)
+    children = psutil.Process(up.process.pid).children(recursive=True)
+    up.process.send_signal(signal.SIGINT)
+    wait_until(lambda: not answers(up.urls["page_url"]), what="it is stopping")
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        up.process.send_signal(number)
+    assert end_of(up.process, fresh, children) == 0  # as after one Ctrl-C
+
+
+def test_up_ends_when_postgresql_died(fresh: Path) -> None:
+    up = Up(fresh, stderr=subprocess.PIPE)
+    children = psutil.Process(up.process.pid).children(recursive=True)
+    server = int((fresh / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+    os.kill(server, signal.SIGKILL)
+    assert end_of(up.process, fresh, children) == 2
+    assert up.process.stderr is not None
+    assert "PostgreSQL is not running" in up.process.stderr.read()
+
+
+def test_up_ends_with_its_terminal(fresh: Path) -> None:
+    """Also where nobody sends it SIGHUP: the terminal is not that of its session."""
+    main, terminal = pty.openpty()
+    up = subprocess.Popen(
+        [sys.executable, "-m", "reactions", "up", "--state-dir", str(fresh)],
+        stdin=subprocess.DEVNULL,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+    )
+    os.close(terminal)
+    seen = b""
+    while b"Ctrl-C" not in seen:
+        seen += os.read(main, 4_096)
+    children = psutil.Process(up.pid).children(recursive=True)
+    os.close(main)
+    assert end_of(up, fresh, children) == 128 + signal.SIGHUP
 
 
 @pytest.mark.parametrize(
