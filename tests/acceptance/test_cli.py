@@ -206,6 +206,17 @@ def temporary() -> Iterator[Path]:
         remove(made)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _signals() -> Iterator[None]:
+    """A shell that runs this in the background ignores them, and so would what is started here."""
+    ignored = [n for n in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     with temporary() as made:
