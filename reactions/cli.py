@@ -9,6 +9,7 @@ import select
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -51,8 +52,11 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
     sys.exit(128 + number)  # unwinds, so that servers are stopped
 
 
-def _keep(stack: Stack, hint: str) -> None:
-    """Until it is interrupted, or its terminal is gone; what is left to do then is to clean up."""
+def _keep(stack: Stack, announce: Callable[[], None]) -> None:
+    """Until it is interrupted, or its terminal is gone; what is left to do then is to clean up.
+
+    Who reads what it announces may interrupt it at once.
+    """
     from reactions.embedded import ENDING
 
     terminal = select.poll()
@@ -61,7 +65,7 @@ def _keep(stack: Stack, hint: str) -> None:
     with suppress(KeyboardInterrupt):
         try:
             stack.supervise()
-            err.print(hint)
+            announce()
             while not terminal.poll(500):
                 stack.check()
                 stack.supervise()
@@ -137,7 +141,8 @@ def demo(
             print_report(asdict(report), report.holds)
             if sys.stdout.isatty() and not (at_once or as_json):
                 stack.start_page()  # it ended before the comparison
-                _keep(stack, f"still there to look at: {stack.page_url} - press Ctrl-C to stop")
+                hint = f"still there to look at: {stack.page_url} - press Ctrl-C to stop"
+                _keep(stack, lambda: err.print(hint))
     finally:
         with undisturbed():
             remove(folder)
@@ -164,24 +169,28 @@ def up(state_dir: Path, workers: int, as_json: bool) -> None:
     from reactions.stack import Stack
 
     with Stack(state_dir, concurrency=workers, page=True, say=err.print) as stack:
-        settings = stack.settings
-        urls = {
-            "redis_url": settings.redis_url.get_secret_value(),
-            "database_url": stack.postgres.url,  # names no driver, so that psql takes it too
-            "broker_url": settings.broker_url.get_secret_value(),
-            "flower_url": stack.flower_url,
-            "page_url": stack.page_url,
-            "state_dir": str(stack.folder),
-        }
-        if as_json:
-            click.echo(json.dumps(urls))
-        else:
-            for name in ("redis_url", "database_url", "broker_url"):
-                click.echo(f"export REACTIONS_{name.upper()}='{urls[name]}'")
-            click.echo(f"export PROMETHEUS_MULTIPROC_DIR='{stack.metrics}'")
-            click.echo(f"Flower: {urls['flower_url']}")
-            click.echo(f"Page: {urls['page_url']}")
-        _keep(stack, f"logs in {stack.folder}; press Ctrl-C to stop")
+        _keep(stack, lambda: _print_addresses(stack, as_json))
+
+
+def _print_addresses(stack: Stack, as_json: bool) -> None:
+    settings = stack.settings
+    urls = {
+        "redis_url": settings.redis_url.get_secret_value(),
+        "database_url": stack.postgres.url,  # names no driver, so that psql takes it too
+        "broker_url": settings.broker_url.get_secret_value(),
+        "flower_url": stack.flower_url,
+        "page_url": stack.page_url,
+        "state_dir": str(stack.folder),
+    }
+    if as_json:
+        click.echo(json.dumps(urls))
+    else:
+        for name in ("redis_url", "database_url", "broker_url"):
+            click.echo(f"export REACTIONS_{name.upper()}='{urls[name]}'")
+        click.echo(f"export PROMETHEUS_MULTIPROC_DIR='{stack.metrics}'")
+        click.echo(f"Flower: {urls['flower_url']}")
+        click.echo(f"Page: {urls['page_url']}")
+    err.print(f"logs in {stack.folder}; press Ctrl-C to stop")
 
 
 @main.command()
