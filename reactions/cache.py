@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
 
@@ -17,6 +17,9 @@ from reactions.ttl import Ttl
 
 OVERLAY_MOST = 2_000
 """Most pending entries an install overlays, so that it holds the server for a few ms at most."""
+
+LOOK_MOST = 50
+"""Most posts that one script looks at: about half a ms of the server."""
 
 GROW_MOST = 2
 """Most buckets divided by one script: about 2 ms of the server."""
@@ -38,6 +41,13 @@ class Look:
     """The user's type code, 0 for no reaction; None when Redis does not know."""
     counts: Mapping[int, int]
     """Empty when they are not cached."""
+
+
+class Looks(NamedTuple):
+    """Posts, and for each group of them the call whose reply ``looked`` reads."""
+
+    groups: Sequence[Sequence[int]]
+    calls: Sequence[Call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,22 +110,41 @@ class Cache:
         self._client = client
         self._viral = settings.viral_threshold
         self._ttl = Ttl(settings)
+        self._cluster = settings.redis_cluster
 
-    def look(self, post_id: int, user_id: int = 0) -> Call:
-        """The call whose reply ``looked`` reads; for a pipeline with others."""
+    def looks(self, post_ids: Sequence[int], user_id: int = 0) -> Looks:
+        """What to send to look at posts: few calls on one server, one a shard on a cluster."""
+        groups: list[Sequence[int]]
+        if self._cluster:
+            shards: dict[int, list[int]] = {}
+            for post_id in post_ids:
+                shards.setdefault(keys.shard_of(post_id), []).append(post_id)
+            groups = list(shards.values())
+        else:
+            starts = range(0, len(post_ids), LOOK_MOST)
+            groups = [post_ids[start : start + LOOK_MOST] for start in starts]
         ttl = self._ttl
-        share = ttl.share()
-        return scripts.look(
-            post_id,
-            user_id,
-            cold_ms=ttl.cold * share // 1000,
-            regular_ms=ttl.regular * share // 1000,
-            viral_ms=ttl.viral * share // 1000,
-        )
+        calls = [
+            scripts.look(
+                group,
+                user_id,
+                [ttl.share() for _ in group],
+                cold_ms=ttl.cold,
+                regular_ms=ttl.regular,
+                viral_ms=ttl.viral,
+            )
+            for group in groups
+        ]
+        return Looks(groups, calls)
+
+    def look(self, post_id: int) -> Look:
+        """What Redis knows of one post. One round trip."""
+        groups, (call,) = self.looks([post_id])
+        return looked(groups, [call.run(self._client)])[post_id]
 
     def counts(self, post_id: int) -> dict[int, int] | None:
         """The cached counts, or None where they are not cached. One round trip."""
-        return dict(looked(self.look(post_id).run(self._client)).counts) or None
+        return dict(self.look(post_id).counts) or None
 
     def recent(self, post_id: int, most: int) -> list[tuple[int, int]] | None:
         """(user, code) of the newest of a viral post; None without its sample. One round trip."""
@@ -421,12 +450,18 @@ class Cache:
         return [_snapshot(reply) for reply in replies]
 
 
-def looked(reply: Any) -> Look:  # noqa: ANN401 - a reply of the server
-    """A reply of ``look``."""
-    if isinstance(reply, RedisError):
-        raise translate(reply) from reply
-    tier, size, code, *flat = reply
-    return Look(tier == 2, tier == 1, size, None if code < 0 else code, pairs(flat))
+def looked(groups: Iterable[Sequence[int]], replies: Iterable[Any]) -> dict[int, Look]:
+    """The replies to the calls of ``looks``."""
+    found: dict[int, Look] = {}
+    for group, reply in zip(groups, replies, strict=True):
+        if isinstance(reply, RedisError):
+            raise translate(reply) from reply
+        with readable():
+            for post_id, (tier, size, code, *flat) in zip(group, reply, strict=True):
+                found[post_id] = Look(
+                    tier == 2, tier == 1, size, None if code < 0 else code, _pairs(flat)
+                )
+    return found
 
 
 def installed(reply: Any) -> tuple[bool, dict[int, int]]:  # noqa: ANN401 - as above
@@ -439,7 +474,11 @@ def installed(reply: Any) -> tuple[bool, dict[int, int]]:  # noqa: ANN401 - as a
 def pairs(flat: Sequence[bytes]) -> dict[int, int]:
     """Of a reply of fields and values."""
     with readable():
-        return {int(k): int(v) for k, v in zip(flat[::2], flat[1::2], strict=True)}
+        return _pairs(flat)
+
+
+def _pairs(flat: Sequence[bytes]) -> dict[int, int]:
+    return {int(k): int(v) for k, v in zip(flat[::2], flat[1::2], strict=True)}
 
 
 def _size(mark: bytes | None) -> int:

@@ -10,6 +10,7 @@ from redis import Redis, RedisCluster
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AskError,
+    ClusterCrossSlotError,
     MovedError,
     RedisClusterException,
     RedisError,
@@ -107,7 +108,7 @@ def translate(error: Exception) -> ReactionsError:
         return ReactionsUnavailable(
             "redis", f"Redis is not reachable at redis_url: {text}{_advice(text)}"
         )
-    if isinstance(error, MovedError | AskError):
+    if isinstance(error, MovedError | AskError | ClusterCrossSlotError):
         return ReactionsUnavailable(
             "redis", f"redis_url names a node of a cluster, set redis_cluster: {text}"
         )

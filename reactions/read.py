@@ -131,14 +131,14 @@ class Reader:
         """
         if not post_ids:
             return {}, False
-        calls: list[Call | Command] = [self._cache.look(p, user_id) for p in post_ids]
+        groups, looks = self._cache.looks(post_ids, user_id)
+        calls: list[Call | Command] = [*looks]
         together = bool(user_id) and not self._settings.redis_cluster
         if together:
             calls += self._users.ask(user_id, post_ids)
         replies = self._run(calls)
         posts: dict[int, _Post] = {}
-        for post_id, reply in zip(post_ids, replies, strict=False):
-            look = looked(reply)
+        for post_id, look in looked(groups, replies[: len(looks)]).items():
             posts[post_id] = _Post(look, look.counts or None, look.code)
             if look.deleted:
                 posts[post_id].counts, posts[post_id].code = {}, 0
@@ -149,7 +149,7 @@ class Reader:
         if not user_id or not unknown:
             return posts, False
         if together:
-            remembered = told(post_ids, replies[len(post_ids)])
+            remembered = told(post_ids, replies[len(looks)])
         else:
             remembered = told(unknown, self._run(self._users.ask(user_id, unknown))[0])
         for post_id in unknown:
@@ -341,7 +341,7 @@ class Reader:
 
     def _newest(self, post_id: int, code: int | None, limit: int, before: int | None) -> list[Row]:
         """The newest of the database with what is not durable yet, which is read first."""
-        look = looked(self._cache.look(post_id).run(self._client))
+        look = self._cache.look(post_id)
         if look.deleted:
             return []
         codes = [code] if code else list(self._names)

@@ -131,7 +131,7 @@ INSTALL_SAMPLE = Script("install_sample", keys=9, include="buckets")
 REMEMBER = Script("remember", keys=1, include="users", spares=True)
 DISREMEMBER = Script("remember", keys=1, include="users", frees=True)  # the same, to drop only
 RECALL = Script("recall", keys=2, include="users")
-LOOK = Script("look", keys=6, include="buckets")
+LOOK = Script("look", keys=1, include="buckets")
 RECENT = Script("recent", keys=3, include="buckets")
 DELETE = Script("delete", keys=14, include="buckets", frees=True)
 ADVANCE = Script("advance", keys=1, frees=True)
@@ -421,19 +421,25 @@ def recall(user_id: int, token: str, ttl_ms: int, found: Mapping[int, int], *, w
     return RECALL.call((keys.user_reactions(user_id), keys.user_loading(user_id)), args)
 
 
-def look(post_id: int, user_id: int, *, cold_ms: int, regular_ms: int, viral_ms: int) -> Call:
-    """``user_id`` 0 for none. Reply: ``[tier, buckets, code, type code, count, ...]``."""
-    shard = keys.shard_of(post_id)
+def look(
+    post_ids: Sequence[int],
+    user_id: int,
+    shares: Iterable[int],
+    *,
+    cold_ms: int,
+    regular_ms: int,
+    viral_ms: int,
+) -> Call:
+    """Of posts in one slot, or on one server; ``user_id`` 0 for none.
+
+    Args:
+        shares: of the TTL, in thousandths, one for each post.
+
+    Reply for each post: ``[tier, buckets, code, type code, count, ...]``.
+    """
     return LOOK.call(
-        (
-            keys.post_reactions(post_id),
-            keys.post_reaction_counts(post_id),
-            keys.post_pending(post_id),
-            keys.post_claimed(post_id),
-            keys.post_viral(post_id),
-            keys.outbox_deleted(shard),
-        ),
-        (f"{keys.post_prefix(shard)}{post_id}:", post_id, user_id, cold_ms, regular_ms, viral_ms),
+        [keys.post_reactions(post_id) for post_id in post_ids],
+        (user_id, cold_ms, regular_ms, viral_ms, *shares),
     )
 
 

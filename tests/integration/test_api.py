@@ -326,6 +326,11 @@ def test_hot_path_and_drain_stay_within_their_slots(
         assert engine.reactions.counts(5)["love"] == 1
         assert engine.loader.load([5])
         assert engine.reactions.counts(77)["like"] == 0
+        if redis_cluster:
+            assert len(engine.reactions.summaries([1, 2], 1)) == 2
+        else:  # one call for a feed, which a node of a cluster does not take
+            with pytest.raises(ReactionsUnavailable, match="set redis_cluster"):
+                engine.reactions.summaries([1, 2], 1)
         found = engine.verify()
         assert (found.holds, found.posts, found.reactions) == (True, 29, 58)
         assert engine.outbox.eviction_policies() == {"volatile-lru"}

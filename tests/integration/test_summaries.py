@@ -109,10 +109,19 @@ def test_bad_arguments_of_a_feed_are_refused(arguments: tuple[Any, ...], name: s
 
 
 def test_as_many_posts_as_allowed(engine: Engine) -> None:
-    posts = range(1, SUMMARIES_MOST + 1)
-    engine.reactions.react_many((USER, post, "wow") for post in posts)
-    found = engine.reactions.summaries(posts, USER)
-    assert [(s.post_id, s.total, s.reaction) for s in found] == [(p, 1, "wow") for p in posts]
+    """Several scripts look at them: of each post its own answer, in the order of the question."""
+    posts = [1 + 77 * number % SUMMARIES_MOST for number in range(SUMMARIES_MOST)]
+    for user in range(5):
+        engine.reactions.react_many(
+            (USER + user, post, "wow" if post % 2 else "sad") for post in posts if post % 5 >= user
+        )
+    expected = [(post, 1 + post % 5, "wow" if post % 2 else "sad") for post in posts]
+    for drained in (False, True):
+        if drained:
+            engine.drain()
+        for _ in range(2):
+            found = engine.reactions.summaries(posts, USER)
+            assert [(s.post_id, s.total, s.reaction) for s in found] == expected
 
 
 @pytest.mark.parametrize("user", [None, USER])

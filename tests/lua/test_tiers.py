@@ -915,8 +915,8 @@ def test_a_load_gives_way_to_one_under_way_if_it_is_to(store: Cache) -> None:
 
 
 def look(redis: Redis, user: int = 0, post: int = POST) -> tuple[int, int, int, dict[int, int]]:
-    tier, size, code, *flat = scripts.look(
-        post, user, cold_ms=COLD_MS, regular_ms=REGULAR_MS, viral_ms=VIRAL_MS
+    ((tier, size, code, *flat),) = scripts.look(
+        [post], user, [1_000], cold_ms=COLD_MS, regular_ms=REGULAR_MS, viral_ms=VIRAL_MS
     ).run(redis)
     return tier, size, code, {int(k): int(v) for k, v in zip(flat[::2], flat[1::2], strict=True)}
 
@@ -1005,6 +1005,30 @@ def test_a_look_renews_where_the_counts_are_lost(redis: Redis, small: Cache) -> 
     shorten(redis)
     look(redis)
     assert set(lives(redis).values()) == {REGULAR_MS}
+
+
+def test_a_look_at_many_posts_tells_of_each(redis: Redis, small: Cache) -> None:
+    """Of every tier; each lives for its own share of a TTL."""
+    deleted, pending, unknown = POST + 200, POST + 300, POST + 400
+    complete(small, {1: 1, 2: 2})
+    settle(redis, {1: 1, 2: 1})
+    settle(redis, {1: VIRAL}, post=OTHER)
+    react(redis, 1, 5, post=pending)
+    scripts.delete(deleted).run(redis)
+    for post in (POST, OTHER):
+        shorten(redis, post)
+    posts, shares = [OTHER, deleted, unknown, POST, pending], [900, 800, 700, 600, 500]
+    assert scripts.look(
+        posts, 1, shares, cold_ms=COLD_MS, regular_ms=REGULAR_MS, viral_ms=VIRAL_MS
+    ).run(redis) == [
+        [1, 0, -1, b"1", str(VIRAL).encode()],
+        [2, 0, 0],
+        [0, 0, -1],
+        [0, 1, 1, b"1", b"1", b"2", b"1"],
+        [0, 0, 5],
+    ]
+    assert set(lives(redis).values()) == {REGULAR_MS * 600 // 1000}
+    assert set(lives(redis, OTHER).values()) == {VIRAL_MS * 900 // 1000}
 
 
 # -- recent ----------------------------------------------------------------------------------------

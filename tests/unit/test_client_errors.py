@@ -47,7 +47,6 @@ DEFECTS = [
     "ERR user_script:32: attempt to compare nil with number script: 0d2f, on @user_script:32.",
     "ERR unknown command 'EVALSHA'",
     "ERR value is not an integer or out of range",
-    "CROSSSLOT Keys in request don't hash to the same slot",
     "NOTBUSY No scripts in execution right now.",
 ]
 HELLO = b"%1\r\n$5\r\nproto\r\n:3\r\n"
@@ -136,7 +135,11 @@ def no_password_in(error: BaseException) -> bool:
         ("TryAgainError", ReactionsUnavailable, "Redis refuses to serve: "),
         ("ResponseError", ScriptError, ""),
         ("NoScriptError", ScriptError, ""),
-        ("ClusterCrossSlotError", ScriptError, ""),
+        (
+            "ClusterCrossSlotError",
+            ReactionsUnavailable,
+            "redis_url names a node of a cluster, set redis_cluster: ",
+        ),
         ("DataError", ScriptError, ""),
         ("InvalidResponse", ScriptError, ""),
         ("WatchError", ScriptError, ""),

@@ -135,7 +135,7 @@ def test_calls_stay_in_their_slot_and_bring_their_keys(user_id: int, post_id: in
         scripts.install_counts(post_id, "t", ttl_ms=1, viral_ttl_ms=1, viral=1, counts={1: 2}),
         scripts.install_reactions(post_id, "t", ttl_ms=1, overlay=1, size=1),
         scripts.install_sample(post_id, "t", ttl_ms=1, overlay=1, total=1, newest=[(1, 1)]),
-        scripts.look(post_id, user_id, cold_ms=1, regular_ms=1, viral_ms=1),
+        scripts.look([post_id], user_id, [1], cold_ms=1, regular_ms=1, viral_ms=1),
         scripts.recent(post_id, 1),
         scripts.collect(post_id, "t", True, 1, [user_id]),
         scripts.delete(post_id),
