@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from redis.exceptions import NoScriptError
 
 from reactions import buckets, keys, resources
-from reactions.client import FAILURES, Client, translate
+from reactions.client import FAILURES, Client, execute, translate
 from reactions.settings import SAMPLE, USER_POSTS
 
 Argument = str | bytes | int
@@ -36,9 +36,13 @@ class Call(NamedTuple):
         """
         try:
             try:
-                return client.evalsha(self.script.sha, len(self.keys), *self.keys, *self.args)
+                return execute(
+                    client, "EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args
+                )
             except NoScriptError:
-                return client.eval(self.script.source, len(self.keys), *self.keys, *self.args)
+                return execute(
+                    client, "EVAL", self.script.source, len(self.keys), *self.keys, *self.args
+                )
         except FAILURES as error:
             raise translate(error) from error
 
