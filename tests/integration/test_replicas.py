@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import signal
 import threading
@@ -366,6 +367,29 @@ def is_primary(server: Valkey) -> bool:
         return bool(client.info("replication")["role"] == "master")
 
 
+def fail_over(primary: Valkey, successor: Valkey) -> None:
+    """A busy machine may miss the five seconds that servers give it; then they are asked again."""
+    asked = -math.inf
+    with Redis(port=successor.port) as client:
+
+        def done() -> bool:
+            nonlocal asked
+            if is_primary(successor):
+                return not is_primary(primary) and serves(successor)
+            if time.monotonic() - asked > 6:
+                client.execute_command("CLUSTER FAILOVER")
+                asked = time.monotonic()
+            return False
+
+        wait_until(done, 60, "a failover")
+    wait_until(lambda: in_step(primary), what="the old primary to follow")
+
+
+def serves(node: Valkey) -> bool:
+    with Redis(port=node.port) as client:
+        return bool(client.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
+
+
 def test_a_cluster_keeps_its_word_through_failovers(
     shard: tuple[Valkey, Valkey], database_url: str
 ) -> None:
@@ -375,17 +399,13 @@ def test_a_cluster_keeps_its_word_through_failovers(
     with Reactions(settings) as client:
         assert isinstance(client._client, RedisCluster)
         assert len(client.react_many([(1, p, "like") for p in range(1, 201)], replicas=1)) == 200
-        with Redis(port=replica.port) as successor:
-            successor.execute_command("CLUSTER FAILOVER")
-            wait_until(lambda: is_primary(replica) and not is_primary(primary))
-            wait_until(lambda: in_step(primary))
-            assert client.react(2, POST, "like", replicas=1).status is Status.ACCEPTED
-            assert client.react_many([(2, POST, "like")], replicas=1)[0].status is Status.UNCHANGED
-            replica.kill()
+        fail_over(primary, replica)
+        assert client.react(2, POST, "like", replicas=1).status is Status.ACCEPTED
+        assert client.react_many([(2, POST, "like")], replicas=1)[0].status is Status.UNCHANGED
+        replica.kill()
         with Redis(port=primary.port) as heir:
             heir.execute_command("CLUSTER FAILOVER TAKEOVER")
-            wait_until(lambda: is_primary(primary))
-            wait_until(lambda: heir.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
+        wait_until(lambda: is_primary(primary) and serves(primary), what="the takeover")
         with pytest.raises(NotReplicated, match="0 of 1"):
             client.react(3, POST, "like", replicas=1)
     engine = make_engine(settings)
