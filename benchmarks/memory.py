@@ -30,6 +30,7 @@ from benchmarks import common
 from benchmarks.common import Show, spread_id
 from reactions import buckets, keys, scripts
 from reactions.cache import Cache
+from reactions.calls import run_many
 from reactions.console import bars
 from reactions.database import Database
 from reactions.hot import Hot
@@ -395,7 +396,7 @@ class Bench:
         before = self.clean()
         post_ids = self._post_ids(bits, number)
         for at in range(0, number, 1_000):
-            scripts.run_many(self.client, [scripts.delete(p) for p in post_ids[at : at + 1_000]])
+            run_many(self.client, [scripts.delete(p) for p in post_ids[at : at + 1_000]])
         for shard in range(SHARDS):
             self.client.delete(keys.outbox_deletions(shard))  # as the eraser leaves it
         return Each(self.name, bits, number, round((self.used() - before) / number, 1))

@@ -23,12 +23,13 @@ import click
 
 from benchmarks import common
 from benchmarks.common import Show
+from reactions.claims import Claim, Settled
 from reactions.client import connect
 from reactions.console import bars
 from reactions.database import Database
 from reactions.hot import Hot
 from reactions.migrate import migrate
-from reactions.outbox import Claim, Outbox, Settled
+from reactions.outbox import Outbox
 from reactions.persist import Drained, Persister
 from reactions.scripts import SettledPost
 from reactions.settings import SHARDS, Settings

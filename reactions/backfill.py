@@ -12,17 +12,15 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TextIO
 
-from redis.exceptions import RedisError
-
 from reactions import keys
 from reactions.cache import Cache
-from reactions.client import Client, translate, translated
+from reactions.calls import Command, run_all
+from reactions.client import Client
 from reactions.database import Database
 from reactions.errors import ReactionsError, ReactionsUnavailable, short
 from reactions.ledger import Ledger
 from reactions.model import Row
 from reactions.outbox import Outbox
-from reactions.scripts import Command, run_many
 from reactions.settings import MAX_ID, Settings
 from reactions.users import Users
 
@@ -150,11 +148,7 @@ class Backfill:
         """Those of which something is cached; one round trip for each node."""
         names = keys.post_reactions, keys.post_reaction_counts, keys.post_viral, keys.post_uniques
         calls = [Command(("EXISTS", *(name(post_id) for name in names))) for post_id in post_ids]
-        with translated():
-            replies = run_many(self._client, calls)
-        for reply in replies:
-            if isinstance(reply, RedisError):
-                raise translate(reply) from reply
+        replies = run_all(self._client, calls)
         return [post_id for post_id, found in zip(post_ids, replies, strict=True) if found]
 
     def _rows(self, source: TextIO, before_us: int) -> Iterator[Row]:

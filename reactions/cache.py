@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
-from redis.exceptions import RedisError
-
 from reactions import buckets, keys, scripts
-from reactions.client import Client, readable, translate, translated
-from reactions.scripts import Call, Command, Fenced
+from reactions.calls import Call, Command, run_all, run_many
+from reactions.client import Client, readable, translated
+from reactions.replies import Growth, Look, Snapshot, growth, installed, looked, pairs, snapshot
+from reactions.scripts import Fenced
 from reactions.settings import LOAD_LIFE_MS, Settings
 from reactions.ttl import Ttl
 
@@ -29,78 +28,11 @@ LOADABLE = (Fenced.REGULAR, Fenced.VIRAL, Fenced.RISING)
 _CHUNK = 1_000  # fields or elements of one command
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What Redis knows of a post, and of one user's reaction on it."""
-
-    deleted: bool
-    viral: bool
-    buckets: int
-    """Of its complete hash; negative for a sample, 0 for neither."""
-    code: int | None
-    """The user's type code, 0 for no reaction; None when Redis does not know."""
-    counts: Mapping[int, int]
-    """Empty when they are not cached."""
-
-
 class Looks(NamedTuple):
     """Posts, and for each group of them the call whose reply ``looked`` reads."""
 
     groups: Sequence[Sequence[int]]
     calls: Sequence[Call]
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Everything Redis holds of one post, in one moment. User -> code, code -> number."""
-
-    buckets: int
-    """Of the complete hash; negative for a sample, 0 for neither."""
-    entries: Sequence[Mapping[int, int] | None]
-    """What is in each bucket; None for one that is lost."""
-    counts: Mapping[int, int]
-    pending: Mapping[int, int]
-    versions: Mapping[int, int]
-    """user -> version of what is pending."""
-    claimed: Mapping[int, int]
-    delta: Mapping[int, int]
-    loading: str | None
-    """Token of the load under way."""
-    viral: bool
-    rising: bool
-    """Viral before its time: on its way."""
-    total: int | None
-    recent: Sequence[int]
-    """The users of the sample, newest first."""
-    dirty: bool
-    """A drain would find the post."""
-    immortal: Sequence[str]
-    """Cache keys of the post that have no TTL."""
-
-    @property
-    def complete(self) -> bool:
-        """The hash has everyone, and no bucket of it is lost."""
-        return self.buckets > 0 and None not in self.entries
-
-    @property
-    def sampled(self) -> bool:
-        """The sample is there, and no part of it is lost."""
-        return self.buckets < 0 and None not in self.entries and bool(self.recent)
-
-    @property
-    def reactions(self) -> dict[int, int]:
-        """All buckets together."""
-        return {user: code for bucket in self.entries for user, code in (bucket or {}).items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Growth:
-    """How a post grew when a batch of it was last settled."""
-
-    per_s: float
-    """Reactions a second, exponentially weighted."""
-    at_us: int
-    total: int
 
 
 class Cache:
@@ -203,11 +135,7 @@ class Cache:
     ) -> dict[int, Fenced]:
         """Fence several posts, one round trip for each node; those refused now are left out."""
         calls = [self.fence_call(post_id, token, yields=yields) for post_id in post_ids]
-        with translated():
-            replies = scripts.run_many(self._client, calls)
-        for reply in replies:
-            if isinstance(reply, RedisError):
-                raise translate(reply) from reply
+        replies = run_all(self._client, calls)
         return {p: Fenced(reply) for p, reply in zip(post_ids, replies, strict=True) if reply}
 
     def release(self, post_ids: Sequence[int]) -> None:
@@ -244,7 +172,7 @@ class Cache:
             for post_id, found in counts.items()
         ]
         with translated():
-            replies = scripts.run_many(self._client, calls)
+            replies = run_many(self._client, calls)
         for reply in replies:
             installed(reply)
 
@@ -289,11 +217,7 @@ class Cache:
             )
             for post_id, token in tokens.items()
         ]
-        with translated():
-            replies = scripts.run_many(self._client, calls)
-        for reply in replies:
-            if isinstance(reply, RedisError):
-                raise translate(reply) from reply
+        replies = run_all(self._client, calls)
         return sum(reply == 1 for reply in replies)
 
     def install_sample(
@@ -318,7 +242,7 @@ class Cache:
         ]
         with translated():
             # A HyperLogLog has no place for a mark: each part looks whether those before are there.
-            if not all(reply == 1 for reply in scripts.run_many(self._client, collected)):
+            if not all(reply == 1 for reply in run_many(self._client, collected)):
                 return False
         call = scripts.install_sample(
             post_id,
@@ -335,7 +259,7 @@ class Cache:
         todo = list(post_ids)
         while todo:
             with translated():
-                replies = scripts.run_many(
+                replies = run_many(
                     self._client, [scripts.grow(post_id, GROW_MOST) for post_id in todo]
                 )
             todo = [post for post, reply in zip(todo, replies, strict=True) if reply == 1]
@@ -350,11 +274,7 @@ class Cache:
                 Command(("EXISTS", keys.post_reaction_counts(post_id))),
             )
         ]
-        with translated():
-            replies = scripts.run_many(self._client, calls)
-        for reply in replies:
-            if isinstance(reply, RedisError):
-                raise translate(reply) from reply
+        replies = run_all(self._client, calls)
         return [
             post_id
             for post_id, marked, counted in zip(post_ids, replies[::2], replies[1::2], strict=True)
@@ -396,17 +316,12 @@ class Cache:
     def growths(self, post_ids: Sequence[int]) -> dict[int, Growth]:
         """How posts grow, of those that are watched; one round trip for each node."""
         calls = [Command(("GET", keys.post_rate(post_id))) for post_id in post_ids]
-        with translated():
-            replies = scripts.run_many(self._client, calls)
-        found = {}
-        for post_id, reply in zip(post_ids, replies, strict=True):
-            if isinstance(reply, RedisError):
-                raise translate(reply) from reply
-            if reply is not None:
-                with readable():
-                    rate, at, total = reply.split(b"|")
-                    found[post_id] = Growth(float(rate) * 1e6, int(at), int(total))
-        return found
+        replies = run_all(self._client, calls)
+        return {
+            post_id: growth(reply)
+            for post_id, reply in zip(post_ids, replies, strict=True)
+            if reply is not None
+        }
 
     def has_uniques(self, post_id: int) -> bool:
         """Whether the HyperLogLog of a post is cached. One round trip."""
@@ -422,11 +337,7 @@ class Cache:
             Command(("SISMEMBER", keys.outbox_deleted(keys.shard_of(post_id)), post_id)),
             Command(("PFCOUNT", keys.post_uniques(post_id))),
         ]
-        with translated():
-            deleted, found = scripts.run_many(self._client, commands)
-        for reply in (deleted, found):
-            if isinstance(reply, RedisError):
-                raise translate(reply) from reply
+        deleted, found = run_all(self._client, commands)
         # No key counts as 0, and a post with a HyperLogLog has had a reactor.
         return 0 if deleted else int(found) or None
 
@@ -443,42 +354,8 @@ class Cache:
         Args:
             token: of a fence that was only to see whether a claim came in between; it is given up.
         """
-        with translated():
-            replies = scripts.run_many(
-                self._client, [scripts.snapshot(post_id, token) for post_id in post_ids]
-            )
-        return [_snapshot(reply) for reply in replies]
-
-
-def looked(groups: Iterable[Sequence[int]], replies: Iterable[Any]) -> dict[int, Look]:
-    """The replies to the calls of ``looks``."""
-    found: dict[int, Look] = {}
-    for group, reply in zip(groups, replies, strict=True):
-        if isinstance(reply, RedisError):
-            raise translate(reply) from reply
-        with readable():
-            for post_id, (tier, size, code, *flat) in zip(group, reply, strict=True):
-                found[post_id] = Look(
-                    tier == 2, tier == 1, size, None if code < 0 else code, _pairs(flat)
-                )
-    return found
-
-
-def installed(reply: Any) -> tuple[bool, dict[int, int]]:  # noqa: ANN401 - as above
-    """A reply of ``install_counts``."""
-    if isinstance(reply, RedisError):
-        raise translate(reply) from reply
-    return bool(reply[0]), pairs(reply[1:])
-
-
-def pairs(flat: Sequence[bytes]) -> dict[int, int]:
-    """Of a reply of fields and values."""
-    with readable():
-        return _pairs(flat)
-
-
-def _pairs(flat: Sequence[bytes]) -> dict[int, int]:
-    return {int(k): int(v) for k, v in zip(flat[::2], flat[1::2], strict=True)}
+        calls = [scripts.snapshot(post_id, token) for post_id in post_ids]
+        return [snapshot(reply) for reply in run_all(self._client, calls)]
 
 
 def _size(mark: bytes | None) -> int:
@@ -493,43 +370,3 @@ def _size(mark: bytes | None) -> int:
 def _chunks(items: Iterable[Any]) -> Iterable[list[Any]]:
     rest = iter(items)
     return iter(lambda: list(islice(rest, _CHUNK)), [])
-
-
-def _part(flat: Sequence[bytes], part: int) -> dict[int, int]:
-    """user -> code (0) or version (1), from ``user, "code:version"`` pairs."""
-    with readable():
-        return {
-            int(user): int(entry.split(b":", 1)[part])
-            for user, entry in zip(flat[::2], flat[1::2], strict=True)
-        }
-
-
-def _snapshot(reply: Any) -> Snapshot:  # noqa: ANN401 - a reply of the server
-    if isinstance(reply, RedisError):
-        raise translate(reply) from reply
-    counts, pending, claimed, delta, token, viral, total, recent, dirty, immortal, *found = reply
-    entries: list[dict[int, int] | None] = []
-    size = 0
-    for bucket in map(pairs, found):
-        mark = bucket.pop(buckets.MARK, None)
-        if not entries:
-            size = mark or 0
-        entries.append(None if mark is None else bucket)
-    with readable():
-        newest, most = [int(user) for user in recent], None if total is None else int(total)
-    return Snapshot(
-        size,
-        entries,
-        pairs(counts),
-        _part(pending, 0),
-        _part(pending, 1),
-        _part(claimed, 0),
-        pairs(delta),
-        token.decode(errors="replace") if isinstance(token, bytes) else None,
-        bool(viral),
-        viral == 2,
-        most,
-        newest,
-        bool(dirty),
-        [key.decode() for key in immortal],
-    )

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from reactions.buckets import bucket_of
-from reactions.cache import Snapshot
 from reactions.queries import Stored
+from reactions.replies import Snapshot
 from reactions.settings import SAMPLE
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from redis.exceptions import RedisError
 
 from reactions import keys, scripts
+from reactions.calls import run_many
 from reactions.client import Client, translated
 from reactions.replicas import run_confirmed
 from reactions.scripts import Reacted
@@ -29,7 +30,7 @@ class Hot:
         """(user, post, code) each; one round trip for each Redis node, replies in order."""
         calls = [scripts.react(*item, self._patience_us) for item in items]
         with translated():
-            replies = scripts.run_many(self._client, calls)
+            replies = run_many(self._client, calls)
         return [reply if isinstance(reply, RedisError) else Reacted(*reply) for reply in replies]
 
     def react_confirmed(

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from redis.exceptions import RedisError
 from sqlalchemy import select
 
-from reactions import keys, scripts
-from reactions.cache import Cache, Snapshot
-from reactions.client import Client, translate, translated
+from reactions import keys
+from reactions.cache import Cache
+from reactions.calls import Command, run_all
+from reactions.client import Client
 from reactions.database import Database
 from reactions.model import PostTier
 from reactions.outbox import Outbox
 from reactions.queries import Queries
-from reactions.scripts import Command
+from reactions.replies import Snapshot
 from reactions.settings import Settings
 from reactions.tables import posts
 
@@ -119,11 +119,7 @@ class Inspector:
         names = [keys.bucket(first, bucket) for bucket in range(max(1, number))]
         names += (make(post_id) for make in keys.OF_POST if make is not keys.post_reactions)
         calls = [Command((what, name)) for name in names for what in ("PTTL", "MEMORY USAGE")]
-        with translated():
-            replies = scripts.run_many(self._client, calls)
-        for reply in replies:
-            if isinstance(reply, RedisError):
-                raise translate(reply) from reply
+        replies = run_all(self._client, calls)
         return [
             Key(name, None if life < 0 else life / 1000, size)
             for name, life, size in zip(names, replies[::2], replies[1::2], strict=True)

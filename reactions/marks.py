@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from redis.exceptions import RedisError
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from reactions import keys, scripts
-from reactions.client import Client, translate, translated
+from reactions.calls import run_all
+from reactions.client import Client, translated
 from reactions.database import Database
 from reactions.settings import SHARDS
 from reactions.tables import marks
@@ -105,11 +105,7 @@ class Marks:
             Those that were marked.
         """
         calls = [scripts.mark(shard, read[shard], str(mark)) for shard, mark in written.items()]
-        with translated():
-            replies = scripts.run_many(self._client, calls)
-        for reply in replies:
-            if isinstance(reply, RedisError):
-                raise translate(reply) from reply
+        replies = run_all(self._client, calls)
         return [shard for shard, reply in zip(written, replies, strict=True) if reply]
 
     def note(self, found: Mapping[int, Mark]) -> None:

@@ -7,116 +7,22 @@ import re
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from redis.exceptions import RedisError
 
-from reactions import keys, lags, scripts
+from reactions import keys, scripts
+from reactions.calls import run_all, run_many
+from reactions.claims import Claim, Entry, Settled, claimed_posts, entry_of, settled, version_of
 from reactions.client import Client, readable, translate, translated
-from reactions.model import Row
-from reactions.scripts import (
-    BECAME_REGULAR,
-    BECAME_VIRAL,
-    GROW_HASH,
-    LOAD_HASH,
-    LOAD_SAMPLE,
-    RISING,
-    SettledPost,
-    Tiers,
-)
+from reactions.scripts import SettledPost, Tiers
 from reactions.settings import LOAD_LIFE_MS, SHARDS, Settings
 from reactions.ttl import Ttl
 from reactions.validate import is_id
 
-_VALUE = re.compile(rb"([0-9]{1,5}):([0-9]{1,19})")
 _STEP = re.compile(rb"[0-9|]{0,60}")
 """Of the erasure of a user."""
-
-
-@dataclass(frozen=True, slots=True)
-class BadEntry:
-    """A pending entry that cannot be a row; it goes to the dead letters as it is."""
-
-    post: str
-    user: str
-    value: str
-
-
-Entry = Row | BadEntry
-
-
-@dataclass(slots=True)
-class ClaimedPost:
-    """A post whose changes a drain holds. ``entries`` is None for one too large to reply with."""
-
-    post_id: int
-    size: int
-    entries: list[Entry] | None
-    since: int
-    """When the oldest of its changes came, µs by the clock of Redis."""
-    taken_over: bool = False
-    """A drain that died had claimed them."""
-
-    def rate(self, claimed_at: int) -> float:
-        """Changes a second, over at least a second."""
-        return self.size / max(1.0, (claimed_at - self.since) / 1e6)
-
-
-@dataclass(slots=True)
-class Claim:
-    """What one drain took from one shard."""
-
-    shard: int
-    token: str
-    claimed_at: int
-    """µs by the clock of Redis."""
-    more: int
-    """Posts of the shard left dirty."""
-    posts: list[ClaimedPost]
-    lease_us: int
-    lags: dict[int, int] = field(default_factory=dict)
-    """Upper bound in µs -> reactions of this claim that became durable within it."""
-    _started: float = field(default_factory=time.monotonic)
-    _held: float = 0.0
-
-    def prolonged(self, asked: float) -> None:
-        """The lease counts from this moment, of the monotonic clock."""
-        self._held = asked - self._started
-
-    def until(self) -> int:
-        """µs by the clock of Redis until which the lease is certainly ours.
-
-        A tenth less than it is: the clocks of the nodes of a cluster differ.
-        """
-        return self.claimed_at + int(self._held * 1e6) + self.lease_us * 9 // 10
-
-    def count_lags(self, rows: Sequence[Row]) -> None:
-        """Note that these rows are durable now, measured on the clock that gave their versions."""
-        now = self.claimed_at + (time.monotonic() - self._started) * 1e6
-        for row in rows:
-            bound = lags.bound(now - row.version)
-            self.lags[bound] = self.lags.get(bound, 0) + 1
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What became of one acknowledgement."""
-
-    lost: bool
-    """The lease was another's by then: nothing was changed, the other will settle."""
-    bounced: bool = False
-    """Another drain came by meanwhile and left; its reason may still be pending."""
-    hashes: Sequence[int] = ()
-    """Posts whose complete hash is to be loaded: fenced with the token of the claim."""
-    samples: Sequence[int] = ()
-    """Viral posts whose sample is to be loaded: likewise."""
-    grows: Sequence[int] = ()
-    """Posts whose complete hash is to be spread over more buckets."""
-    promoted: Sequence[int] = ()
-    demoted: Sequence[int] = ()
-    rising: Sequence[int] = ()
-    """Posts that are viral now, regular again, on their way to become viral."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +88,7 @@ class Outbox:
             for shard, previous in shards.items()
         ]
         with translated():
-            replies = scripts.run_many(self._client, calls)
+            replies = run_many(self._client, calls)
         claims: list[Claim] = []
         failed: dict[int, str] = {}
         for shard, reply in zip(shards, replies, strict=True):
@@ -195,7 +101,7 @@ class Outbox:
                         tokens[shard],
                         reply[1],
                         reply[2],
-                        list(_posts(reply[3:])),
+                        list(claimed_posts(reply[3:])),
                         self._lease_us,
                     )
                 )
@@ -220,7 +126,7 @@ class Outbox:
                 )
             if found:
                 piece = found
-                entries = [_entry(str(post_id), user, value) for user, value in piece.items()]
+                entries = [entry_of(str(post_id), user, value) for user, value in piece.items()]
                 yield list(piece), entries
             if cursor == 0:
                 yield [], []
@@ -254,12 +160,8 @@ class Outbox:
             )
             for claim in claims
         ]
-        with translated():
-            replies = scripts.run_many(self._client, calls)
-        for reply in replies:
-            if isinstance(reply, RedisError):
-                raise translate(reply) from reply
-        return [_settled(reply) for reply in replies]
+        replies = run_all(self._client, calls)
+        return [settled(reply) for reply in replies]
 
     def hold(self, tokens: Mapping[int, str], delay_s: float) -> None:
         """Keep leases for this long from now, of a failed batch to its next try.
@@ -278,7 +180,7 @@ class Outbox:
 
     def _hold(self, tokens: Mapping[int, str], delay_us: int) -> list[Any]:
         with translated():
-            return scripts.run_many(
+            return run_many(
                 self._client, [scripts.hold(s, token, delay_us) for s, token in tokens.items()]
             )
 
@@ -338,17 +240,11 @@ class Outbox:
             for shard in range(SHARDS):
                 pipe.get(keys.outbox_clock(shard))
             # After a step of the server's clock back, versions are ahead of it.
-            return max(int(self.now_us()), *(_version(clock) for clock in pipe.execute()))
+            return max(int(self.now_us()), *(version_of(clock) for clock in pipe.execute()))
 
     def raise_clocks(self, shards: Iterable[int], version: int) -> None:
         """Give out no version up to this one in these shards; one round trip for each node."""
-        with translated():
-            replies = scripts.run_many(
-                self._client, [scripts.raise_clock(shard, version) for shard in shards]
-            )
-        for reply in replies:
-            if isinstance(reply, RedisError):
-                raise translate(reply) from reply
+        run_all(self._client, [scripts.raise_clock(shard, version) for shard in shards])
 
     def mark_deleted(self, posts: Mapping[int, bool]) -> None:
         """Refuse reactions on these posts; False are those with rows yet to be erased."""
@@ -425,38 +321,6 @@ class Outbox:
         return float(seconds * 1_000_000 + micros)
 
 
-def _posts(found: Sequence[Any]) -> Iterator[ClaimedPost]:
-    for post, size, since, taken_over, flat in found:
-        name = post.decode()
-        entries = [
-            _entry(name, user, value) for user, value in zip(flat[::2], flat[1::2], strict=True)
-        ]
-        yield ClaimedPost(int(name), size, entries or None, _version(since), taken_over == 1)
-
-
-def _settled(reply: Any) -> Settled:  # noqa: ANN401 - a reply of the server
-    if not reply[0]:
-        return Settled(lost=True)
-    todo: dict[int, list[int]] = {}
-    for post, what in zip(reply[3::2], reply[4::2], strict=True):
-        todo.setdefault(what, []).append(int(post))
-    kinds = (LOAD_HASH, LOAD_SAMPLE, GROW_HASH, BECAME_VIRAL, BECAME_REGULAR, RISING)
-    return Settled(False, bool(reply[2]), *(todo.get(kind, []) for kind in kinds))
-
-
-def _entry(post: str, user: bytes, value: bytes) -> Entry:
-    found = _VALUE.fullmatch(value)
-    if found is None or not is_id(user):
-        return BadEntry(post, user.decode(errors="replace"), value.decode(errors="replace"))
-    return Row(int(post), int(user), int(found[1]), int(found[2]))
-
-
-def _version(written: bytes | None) -> int:
-    """µs, of a version or a score; 0 of nothing, and of what is none, as ``react.lua`` sees it."""
-    digits = (written or b"").isdigit() and len(written or b"") <= 16
-    return int(written or 0) if digits and int(written or 0) < 2**53 else 0
-
-
 def _state(shard: int, replies: Sequence[Any], now: float, longest_us: int) -> ShardState:
     """One that cannot be read is overdue: the drain that is sent finds out why, and mends it."""
     dirty, oldest, lease = replies
@@ -471,4 +335,4 @@ def _state(shard: int, replies: Sequence[Any], now: float, longest_us: int) -> S
 def _leased(lease: bytes, now_us: float, longest_us: int) -> bool:
     """As ``claim.lua`` sees it: an expiry further ahead than a lease can be does not bind."""
     parts = lease.split(b"|")
-    return len(parts) == 3 and 0 < _version(parts[1]) - now_us <= longest_us
+    return len(parts) == 3 and 0 < version_of(parts[1]) - now_us <= longest_us

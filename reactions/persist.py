@@ -18,6 +18,7 @@ from typing import TypeAlias
 from cachetools import TTLCache
 
 from reactions.cache import Cache
+from reactions.claims import BadEntry, Claim, ClaimedPost, Entry, Settled
 from reactions.client import Client
 from reactions.database import Database
 from reactions.errors import ReactionsError, ReactionsUnavailable, ScriptError
@@ -26,7 +27,7 @@ from reactions.ledger import Ledger, RowsRefused
 from reactions.load import Loader
 from reactions.mend import Mender
 from reactions.model import PostTier, Row
-from reactions.outbox import BadEntry, Claim, ClaimedPost, Entry, Outbox, Settled
+from reactions.outbox import Outbox
 from reactions.queries import Queries
 from reactions.scripts import SettledPost
 from reactions.settings import Settings

@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 
 from cachetools import TTLCache
 
-from reactions.cache import Cache, Look, installed, looked
+from reactions.cache import Cache
+from reactions.calls import Call, Command, run_many
 from reactions.client import Client, translated
 from reactions.cursor import Cursors
 from reactions.database import Database
@@ -28,7 +29,7 @@ from reactions.instruments import READS, fallback
 from reactions.model import Counts, Page, Reacted, Reactor, Row, Summary, Tier
 from reactions.queries import Queries
 from reactions.relay import Relay
-from reactions.scripts import Call, Command, run_many
+from reactions.replies import Look, installed, looked
 from reactions.settings import SAMPLE, USER_WHOLE, Settings
 from reactions.users import Users, told
 

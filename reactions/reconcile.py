@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from reactions.audits import Audits
-from reactions.cache import Cache, Snapshot
+from reactions.cache import Cache
 from reactions.client import Client
 from reactions.compare import Difference, Kind, Tiering, compare_cache, compare_ledger
 from reactions.database import Database
@@ -23,6 +23,7 @@ from reactions.mend import Mender
 from reactions.model import PostTier
 from reactions.outbox import Outbox
 from reactions.queries import Queries, Stored
+from reactions.replies import Snapshot
 from reactions.scripts import Fenced
 from reactions.settings import SAMPLE, Settings
 from reactions.users import Users

@@ -26,8 +26,8 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
+from reactions.calls import Call
 from reactions.client import FAILURES, Client
-from reactions.scripts import Call
 
 Answer: TypeAlias = "tuple[Any, int]"
 """The reply to a call, or the error where it failed; and how many replicas have it."""

@@ -15,9 +15,9 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from reactions import keys, scripts
+from reactions.calls import Call, Command, run_many
 from reactions.client import Client, is_full, readable, translate, translated
 from reactions.model import Row
-from reactions.scripts import Call, Command
 from reactions.settings import LOAD_LIFE_MS, Settings
 from reactions.ttl import Ttl
 
@@ -69,7 +69,7 @@ class Users:
             for users in shards
         ]
         with translated():
-            return scripts.run_many(self._client, calls)
+            return run_many(self._client, calls)
 
     def ask(self, user_id: int, post_ids: Sequence[int]) -> list[Command]:
         """Two commands for a pipeline; ``told`` reads the reply of the first."""
@@ -98,7 +98,7 @@ class Users:
             Command(("HGET", keys.user_reactions(user_id), post_id)) for user_id, post_id in wanted
         ]
         with translated():
-            replies = scripts.run_many(self._client, calls)
+            replies = run_many(self._client, calls)
         return {
             # -1, no code, for what is none: it differs, and so is repaired.
             pair: int(code) if isinstance(code, bytes) and code.isdigit() else -1

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from reactions.cache import Cache, Growth
+from reactions.cache import Cache
 from reactions.client import Client
 from reactions.database import Database
 from reactions.duties import Duties, Run
@@ -19,6 +19,7 @@ from reactions.load import Loader
 from reactions.model import PostTier
 from reactions.outbox import Outbox
 from reactions.queries import Queries
+from reactions.replies import Growth
 from reactions.settings import Settings
 
 MOST = 1_000

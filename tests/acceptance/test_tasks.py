@@ -14,9 +14,9 @@ from celery.exceptions import QueueNotFound, Retry
 
 from reactions import keys
 from reactions.broker import DRAIN
+from reactions.claims import Claim
 from reactions.embedded import Postgres
 from reactions.errors import InvalidArgument
-from reactions.outbox import Claim
 from reactions.persist import Drained
 from tests.acceptance.lane import Lane, Tasks
 from tests.conftest import execute_admin, wait_until

@@ -14,11 +14,12 @@ from redis import Redis
 
 from reactions import keys, scripts
 from reactions.cache import Cache
+from reactions.claims import BadEntry
 from reactions.embedded import Postgres, Valkey
 from reactions.errors import BatchInterrupted, ReactionsError, ScriptError
 from reactions.mend import ASIDE, CACHED, KEPT, OF_SHARD, Mender
 from reactions.model import Row
-from reactions.outbox import BadEntry, Outbox
+from reactions.outbox import Outbox
 from reactions.patrol import Patrol
 from reactions.persist import DrainFailed
 from reactions.recover import Recovery

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from reactions import erase, keys, scripts
+from reactions import erase, keys
 from reactions.api import Reactions
+from reactions.calls import run_many
+from reactions.claims import Claim
 from reactions.erase import Eraser
 from reactions.errors import PostDeleted
 from reactions.model import Page, Status, Tier
-from reactions.outbox import Claim
 from reactions.persist import Batch, Drained, Persister
 from tests.conftest import Engine, make_engine, wait_until
 from tests.integration.reading import shrink
@@ -680,7 +681,7 @@ def test_a_reader_who_comes_late_does_not_remember_a_forgotten_user(small: Engin
     react(small, POST, [USER])
     small.drain()
     users = small.eraser._users
-    scripts.run_many(small.client, [users.fence(USER, "t")])
+    run_many(small.client, [users.fence(USER, "t")])
     found = small.queries.summaries([], USER, [POST])[1]
     assert found == {POST: 1}
     small.reactions.forget_user(USER)

@@ -21,14 +21,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from reactions import buckets, keys
-from reactions.cache import Snapshot
+from reactions.calls import run_many
+from reactions.claims import Claim
 from reactions.compare import GAPS
 from reactions.errors import PostDeleted
 from reactions.model import Row, Status, Tier
-from reactions.outbox import Claim
 from reactions.persist import Batch, Drained, Persister
 from reactions.reconcile import Reconciler
-from reactions.scripts import run_many
+from reactions.replies import Snapshot
 from reactions.settings import USER_WHOLE
 from reactions.users import Users
 from reactions.verify import Verifier

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import pytest
 
 from reactions import keys, scripts
+from reactions.calls import Call, run_many
 from reactions.client import Client
 from reactions.outbox import Outbox
 from reactions.persist import Persister
@@ -152,29 +153,29 @@ def test_every_cache_key_has_a_life_and_no_outbox_key_has(
 
 def interrupt_loads(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever loads dies before the install: of a hash, of a sample, and of a user's."""
-    run, run_many = scripts.Call.run, scripts.run_many
+    run, send = Call.run, run_many
     installs = (scripts.INSTALL_REACTIONS, scripts.INSTALL_SAMPLE)
 
-    def dies(call: scripts.Call, client: Client) -> object:
+    def dies(call: Call, client: Client) -> object:
         if call.script in installs:
             raise InterruptedError
         return run(call, client)
 
-    def dies_of_many(client: Client, calls: Sequence[scripts.Call]) -> object:
+    def dies_of_many(client: Client, calls: Sequence[Call]) -> object:
         if any(call.script in installs for call in calls):
             raise InterruptedError
-        return run_many(client, calls)
+        return send(client, calls)
 
     with monkeypatch.context() as patch:
-        patch.setattr(scripts.Call, "run", dies)
-        patch.setattr(scripts, "run_many", dies_of_many)
+        patch.setattr(Call, "run", dies)
+        patch.setattr("reactions.calls.run_many", dies_of_many)
         assert engine.cache.fence(1, "t")
         with pytest.raises(InterruptedError):
             engine.cache.install_reactions(1, "t", dict.fromkeys(range(1, 20), 1))
         assert engine.cache.fence(8, "t")
         with pytest.raises(InterruptedError):
             engine.cache.install_sample(8, "t", total=1, newest=[(1, 1)], ever=range(1, 3_000))
-    scripts.run_many(engine.client, [engine.eraser._users.fence(USER, "t")])
+    run_many(engine.client, [engine.eraser._users.fence(USER, "t")])
 
 
 def test_what_a_load_leaves_behind_is_gone_soon(

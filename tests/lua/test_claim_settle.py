@@ -7,6 +7,7 @@ from typing import Any
 from redis import Redis
 
 from reactions import keys, scripts
+from reactions.calls import run_many
 from reactions.scripts import BECAME_VIRAL, LOAD_HASH, LOAD_SAMPLE, SettledPost, Tiers
 
 SHARD = 42
@@ -184,7 +185,7 @@ def test_settling_answers_for_as_many_posts_as_a_batch_may_have(redis: Redis) ->
     counts = {post: {1: 1} for post in posts}
     for what in (0, LOAD_HASH):  # at the second time all have cached counts, and lack their hash
         calls = [scripts.react(7, post, 1 + what, 10_000_000) for post in posts]
-        scripts.run_many(redis, calls)
+        run_many(redis, calls)
         token = f"t{what}"
         claimed = claim(redis, token, posts=5_000, rows=5_000)
         reply = settle(redis, token, claimed, counts)

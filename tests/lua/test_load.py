@@ -9,7 +9,7 @@ from redis import Redis
 
 from reactions import keys, resources, scripts
 from reactions.cache import Cache
-from reactions.scripts import Script
+from reactions.calls import Script, run_many
 from reactions.settings import Settings
 
 POST = 1042
@@ -113,7 +113,7 @@ def test_every_script_comes_back_after_a_flush(redis: Redis, script: Script) -> 
         return
     assert call.run(redis) == 1
     redis.script_flush()
-    assert scripts.run_many(redis, [call, call]) == [1, 1]
+    assert run_many(redis, [call, call]) == [1, 1]
 
 
 @pytest.mark.parametrize("script", scripts.ALL, ids=lambda script: script.name)

@@ -13,6 +13,7 @@ from redis import Redis
 from reactions import buckets, cache, keys, scripts
 from reactions.buckets import FULL, bucket_of
 from reactions.cache import Cache
+from reactions.calls import Call, run_many
 from reactions.scripts import (
     BECAME_REGULAR,
     BECAME_VIRAL,
@@ -443,7 +444,7 @@ def test_growing_divides_no_more_than_it_is_told_to(redis: Redis, store: Cache) 
 def test_the_library_grows_a_hash_in_steps_to_the_right_average(redis: Redis, store: Cache) -> None:
     rows = dict.fromkeys(range(1, 5_001), 1)
     complete(store, dict.fromkeys(range(1, 301), 1))
-    scripts.run_many(redis, [scripts.react(user, POST, 1, 1) for user in range(301, 5_001)])
+    run_many(redis, [scripts.react(user, POST, 1, 1) for user in range(301, 5_001)])
     assert entries(redis) == rows
     assert fields(redis, keys.post_reactions(POST))[0] == 1
     store.grow([POST, OTHER])
@@ -457,7 +458,7 @@ def test_a_hash_that_grows_little_by_little_stays_in_listpacks(redis: Redis, sto
     complete(store, {1: 1})
     for first in range(2, 2_502, 100):
         calls = [scripts.react(user, POST, 1, 1) for user in range(first, first + 100)]
-        scripts.run_many(redis, calls)
+        run_many(redis, calls)
         store.grow([POST])
     assert entries(redis) == dict.fromkeys(range(1, 2_502), 1)
     assert fields(redis, keys.post_reactions(POST))[0] == 8
@@ -468,7 +469,7 @@ def test_a_hash_that_grows_little_by_little_stays_in_listpacks(redis: Redis, sto
 def test_a_burst_between_two_drains_leaves_only_listpacks(redis: Redis, store: Cache) -> None:
     """A bucket that became a hash table would stay one, at three times the memory."""
     complete(store, {1: 1})
-    scripts.run_many(redis, [scripts.react(user, POST, 1, 1) for user in range(2, 2_001)])
+    run_many(redis, [scripts.react(user, POST, 1, 1) for user in range(2, 2_001)])
     assert redis.object("encoding", keys.post_reactions(POST)) == b"hashtable"
     store.grow([POST])
     assert entries(redis) == dict.fromkeys(range(1, 2_001), 1)
@@ -728,14 +729,14 @@ def test_a_hyperloglog_that_lost_a_part_is_not_collected_further(redis: Redis, a
 def test_a_sample_goes_without_a_hyperloglog_that_was_lost_at_the_end(
     redis: Redis, store: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    execute = scripts.Call.run
+    execute = Call.run
 
-    def lose_it(call: scripts.Call, client: Redis) -> Any:
+    def lose_it(call: Call, client: Redis) -> Any:
         if call.script is scripts.INSTALL_SAMPLE:
             assert client.delete(keys.post_loaded(POST, "t")) == 1
         return execute(call, client)
 
-    monkeypatch.setattr(scripts.Call, "run", lose_it)
+    monkeypatch.setattr(Call, "run", lose_it)
     sample(store, [(5, 1)], ever=range(1, 101))
     assert not redis.exists(keys.post_uniques(POST))
     assert recent(redis) == [5]
@@ -838,14 +839,14 @@ def test_a_smaller_hash_leaves_nothing_of_a_larger_one(redis: Redis, small: Cach
 def test_a_loaded_hash_that_lost_a_bucket_is_refused(
     redis: Redis, small: Cache, monkeypatch: pytest.MonkeyPatch, lost: int
 ) -> None:
-    execute = scripts.run_many
+    execute = run_many
 
-    def lose_a_bucket(client: Redis, calls: list[scripts.Call]) -> Any:
+    def lose_a_bucket(client: Redis, calls: list[Call]) -> Any:
         assert [call.script for call in calls] == [scripts.INSTALL_REACTIONS]
         assert client.delete(keys.bucket(keys.post_loaded(POST, "t"), lost)) == 1
         return execute(client, calls)
 
-    monkeypatch.setattr(scripts, "run_many", lose_a_bucket)
+    monkeypatch.setattr("reactions.calls.run_many", lose_a_bucket)
     assert store_fence(small)
     assert not small.install_reactions(POST, "t", dict.fromkeys(range(1, 6), 1))
     assert names(redis) == {"loading"}

@@ -15,9 +15,9 @@ from redis.retry import Retry
 
 from reactions import scripts
 from reactions.api import Reactions
+from reactions.calls import Script
 from reactions.errors import ReactionsUnavailable
 from reactions.persist import DrainFailed
-from reactions.scripts import Script
 from reactions.settings import Settings
 from tests.conftest import DEAD_BROKER, Engine, make_engine, wait_until
 from tests.integration.reading import SMALL_SAMPLE, VIRAL, shrink

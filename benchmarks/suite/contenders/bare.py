@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from benchmarks.suite.contenders.base import Client, Contender
 from reactions import keys, scripts
+from reactions.calls import Argument
 from reactions.client import connect
-from reactions.scripts import Argument
 from reactions.settings import Settings
 
 PATIENCE_US = 10_000_000
