@@ -382,11 +382,11 @@ class Bench:
         for first in range(1, users + 1, 100):
             last = min(users, first + 99)
             self._users.remember(
-                (
+                [
                     Row(post_id, user_id, self._chance.choice(self._codes), 1)
                     for user_id in self._users_of(bits, first, last)
                     for post_id in post_ids
-                ),
+                ],
                 until,
             )
         return Each(self.name, bits, number, round((self.used() - before) / users, 1))

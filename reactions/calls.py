@@ -9,7 +9,15 @@ from typing import Any, Final, NamedTuple
 from redis.exceptions import NoScriptError, RedisError
 
 from reactions import resources
-from reactions.client import FAILURES, Client, execute, translate, translated
+from reactions.client import (
+    FAILURES,
+    Client,
+    Words,
+    execute,
+    execute_many,
+    translate,
+    translated,
+)
 
 Argument = str | bytes | int
 
@@ -21,7 +29,17 @@ class Call(NamedTuple):
     keys: Sequence[str]
     args: Sequence[Argument]
 
-    def run(self, client: Client) -> Any:  # noqa: ANN401 - the typed functions below say what it is
+    @property
+    def words(self) -> Words:
+        """The command that runs a script which the server has."""
+        return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
+
+    @property
+    def words_in_full(self) -> Words:
+        """The command that brings the script along."""
+        return ("EVAL", self.script.source, len(self.keys), *self.keys, *self.args)
+
+    def run(self, client: Client) -> Any:  # noqa: ANN401 - the typed functions say what it is
         """Send it; the script is sent along when the server does not have it (any more).
 
         Raises:
@@ -30,13 +48,9 @@ class Call(NamedTuple):
         """
         try:
             try:
-                return execute(
-                    client, "EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args
-                )
+                return execute(client, self.words)
             except NoScriptError:
-                return execute(
-                    client, "EVAL", self.script.source, len(self.keys), *self.keys, *self.args
-                )
+                return execute(client, self.words_in_full)
         except FAILURES as error:
             raise translate(error) from error
 
@@ -78,7 +92,7 @@ class Script:
 class Command(NamedTuple):
     """A plain command, to go along with scripts in one pipeline."""
 
-    args: Sequence[Argument]
+    words: Words
 
 
 def run_many(client: Client, calls: Sequence[Call | Command]) -> list[Any]:
@@ -91,27 +105,16 @@ def run_many(client: Client, calls: Sequence[Call | Command]) -> list[Any]:
     """
     if not calls:
         return []
-    with client.pipeline(transaction=False) as pipe:
-        for call in calls:
-            if isinstance(call, Command):
-                pipe.execute_command(*call.args)
-            else:
-                pipe.execute_command(
-                    "EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args
-                )
-        replies = list(pipe.execute(raise_on_error=False))
-        missing = [
-            (i, call)
-            for i, (call, reply) in enumerate(zip(calls, replies, strict=True))
-            if isinstance(call, Call) and isinstance(reply, NoScriptError)
-        ]
-        if missing:
-            for _, call in missing:
-                pipe.execute_command(
-                    "EVAL", call.script.source, len(call.keys), *call.keys, *call.args
-                )
-            for (i, _), reply in zip(missing, pipe.execute(raise_on_error=False), strict=True):
-                replies[i] = reply
+    replies = execute_many(client, [call.words for call in calls])
+    missing = {
+        i: call
+        for i, (call, reply) in enumerate(zip(calls, replies, strict=True))
+        if isinstance(reply, NoScriptError) and isinstance(call, Call)
+    }
+    if missing:
+        again = execute_many(client, [call.words_in_full for call in missing.values()])
+        for i, reply in zip(missing, again, strict=True):
+            replies[i] = reply
     return replies
 
 

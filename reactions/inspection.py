@@ -118,7 +118,9 @@ class Inspector:
         first = keys.post_reactions(post_id)
         names = [keys.bucket(first, bucket) for bucket in range(max(1, number))]
         names += (make(post_id) for make in keys.OF_POST if make is not keys.post_reactions)
-        calls = [Command((what, name)) for name in names for what in ("PTTL", "MEMORY USAGE")]
+        calls = [
+            Command((*what, name)) for name in names for what in (("PTTL",), ("MEMORY", "USAGE"))
+        ]
         replies = run_all(self._client, calls)
         return [
             Key(name, None if life < 0 else life / 1000, size)

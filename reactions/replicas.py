@@ -119,7 +119,7 @@ def _send(
     with client.pipeline(transaction=False) as pipe:
         pipe.execute_command("SET", calls[0][1], "1")
         for call, _ in calls:
-            pipe.execute_command("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args)
+            pipe.execute_command(*call.words)
         pipe.execute_command("WAIT", wanted, wait_ms)
         written, *replies, confirmed = pipe.execute(raise_on_error=False)
     if isinstance(confirmed, RedisError):

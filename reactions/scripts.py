@@ -296,14 +296,22 @@ def install_sample(
     )
 
 
-def remember(until_us: int, ttl_ms: int, users: Mapping[int, Sequence[tuple[int, int]]]) -> Call:
-    """``users``: user -> (post, code) each, all of one shard. Reply: 1, or 0 when dropped.
+def remember(
+    until_us: int,
+    ttl_ms: int,
+    shares: Iterable[int],
+    users: Mapping[int, Sequence[tuple[int, int]]],
+) -> Call:
+    """Reply: 1, or 0 when dropped.
 
-    With 0 for ``until_us``, to drop only, it runs also where memory is used up.
+    Args:
+        until_us: with 0, to drop only, it runs also where memory is used up.
+        shares: of the TTL, in thousandths, one for each user.
+        users: user -> (post, code) each, in one slot, or on one server.
     """
     args: list[Argument] = [until_us, ttl_ms, USER_POSTS]
-    for user_id, posts in users.items():
-        args += (user_id, len(posts))
+    for (user_id, posts), share in zip(users.items(), shares, strict=True):
+        args += (user_id, share, len(posts))
         for post_id, code in posts:
             args += (post_id, code)
     script = REMEMBER if until_us else DISREMEMBER

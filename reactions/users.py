@@ -8,7 +8,7 @@ a token that every drain of that user's reactions deletes.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,14 @@ from reactions import keys, scripts
 from reactions.calls import Call, Command, run_many
 from reactions.client import Client, is_full, readable, translate, translated
 from reactions.model import Row
-from reactions.settings import LOAD_LIFE_MS, Settings
+from reactions.settings import LOAD_LIFE_MS, SHARDS, Settings
 from reactions.ttl import Ttl
 
 MARK = 0
 """The field of the mark; ids start at 1, so it is no post's."""
+
+REMEMBER_MOST = 200
+"""About how many reactions one script writes of users: a ms of the server."""
 
 SPARE_S = 60.0
 """How long drains write no cache of users after memory was used up: a user's takes more than what
@@ -35,10 +38,11 @@ class Users:
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
         self._ttl = Ttl(settings)
+        self._cluster = settings.redis_cluster
         self._spare_until = 0.0
 
-    def remember(self, rows: Iterable[Row], until_us: int) -> None:
-        """Write what a drain has committed, one script for each shard of users in one pipeline.
+    def remember(self, rows: Collection[Row], until_us: int) -> None:
+        """Write what a drain has committed, in one round trip for each node.
 
         Args:
             until_us: when its lease may end; later, what is cached of these posts is dropped.
@@ -48,25 +52,27 @@ class Users:
         """
         if time.monotonic() < self._spare_until:
             until_us = 0
-        shards: dict[int, dict[int, list[tuple[int, int]]]] = {}
+        # Each script has the users of a shard, or on one server as many as it holds it up for.
+        number = SHARDS if self._cluster else len(rows) // REMEMBER_MOST | 1
+        groups: dict[int, dict[int, list[tuple[int, int]]]] = {}
         for row in rows:
-            users = shards.setdefault(keys.shard_of(row.user_id), {})
+            users = groups.setdefault(row.user_id % number, {})
             users.setdefault(row.user_id, []).append((row.post_id, row.reaction))
-        replies = self._remember(until_us, shards.values())
+        replies = self._remember(until_us, groups.values())
         full = [is_full(reply) for reply in replies if isinstance(reply, RedisError)]
         if full and all(full):  # what was cached before is not to stay as it was
             self._spare_until = time.monotonic() + SPARE_S
-            replies = self._remember(0, shards.values())
+            replies = self._remember(0, groups.values())
         for reply in replies:
             if isinstance(reply, RedisError):
                 raise translate(reply) from reply
 
     def _remember(
-        self, until_us: int, shards: Iterable[Mapping[int, Sequence[tuple[int, int]]]]
+        self, until_us: int, groups: Iterable[Mapping[int, Sequence[tuple[int, int]]]]
     ) -> list[Any]:
         calls = [
-            scripts.remember(until_us, self._ttl.jittered(self._ttl.user), users)
-            for users in shards
+            scripts.remember(until_us, self._ttl.user, [self._ttl.share() for _ in users], users)
+            for users in groups
         ]
         with translated():
             return run_many(self._client, calls)

@@ -93,6 +93,9 @@ class Traffic:
 
 @contextmanager
 def traffic(client: Reactions) -> Iterator[Traffic]:
+    """With every script on the server already, whatever ran before."""
+    for script in scripts.ALL:
+        client._client.script_load(script.source)
     seen = Traffic()
     send: Callable[..., Any] = AbstractConnection.send_packed_command
     watched = threading.get_ident()  # the relay has a thread of its own

@@ -16,6 +16,7 @@ from redis import Redis
 
 import reactions
 from reactions import InvalidArgument, Reactions, ReactionsUnavailable, Status
+from reactions.client import Client, connect
 from reactions.embedded import Valkey
 from reactions.errors import BatchInterrupted, ScriptError
 from reactions.settings import Settings
@@ -302,17 +303,23 @@ def test_the_module_functions_use_a_client_from_the_environment(
     reactions.default_client().close()
 
 
-@pytest.mark.parametrize("redis_cluster", [False, True])
+@pytest.mark.parametrize("plain", [False, True])
 def test_hot_path_and_drain_stay_within_their_slots(
-    tmp_path: Path, database_url: str, redis_cluster: bool
+    tmp_path: Path, database_url: str, plain: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a server with cluster-enabled yes, with a plain and with a cluster client."""
+    """On a server with cluster-enabled yes; a plain client sends it as it is what we made."""
     from tests.conftest import make_engine
 
+    def connect_plainly(settings: Settings) -> Client:
+        return connect(settings.model_copy(update={"redis_cluster": False}))
+
+    if plain:
+        monkeypatch.setattr("reactions.api.connect", connect_plainly)
+        monkeypatch.setattr("tests.conftest.connect", connect_plainly)
     with running_redis(tmp_path, "cluster") as server:
         settings = Settings(
             redis_url=server.url,
-            redis_cluster=redis_cluster,
+            redis_cluster=True,
             database_url=database_url,
             broker_url="redis://127.0.0.1:1",
         )
@@ -326,16 +333,27 @@ def test_hot_path_and_drain_stay_within_their_slots(
         assert engine.reactions.counts(5)["love"] == 1
         assert engine.loader.load([5])
         assert engine.reactions.counts(77)["like"] == 0
-        if redis_cluster:
-            assert len(engine.reactions.summaries([1, 2], 1)) == 2
-        else:  # one call for a feed, which a node of a cluster does not take
-            with pytest.raises(ReactionsUnavailable, match="set redis_cluster"):
-                engine.reactions.summaries([1, 2], 1)
+        assert len(engine.reactions.summaries([1, 2], 1)) == 2
         found = engine.verify()
         assert (found.holds, found.posts, found.reactions) == (True, 29, 58)
-        assert engine.outbox.eviction_policies() == {"volatile-lru"}
+        if not plain:  # as which it is asked about one node, not all
+            assert engine.outbox.eviction_policies() == {"volatile-lru"}
         assert engine.outbox.overdue(0) == []
         engine.close()
+
+
+def test_a_cluster_that_is_taken_for_one_server_says_what_to_set(
+    tmp_path: Path, database_url: str
+) -> None:
+    """A feed of posts in several slots, and a drain, are fewer calls on one server."""
+    with running_redis(tmp_path, "cluster") as server:
+        settings = Settings(
+            redis_url=server.url, database_url=database_url, broker_url="redis://127.0.0.1:1"
+        )
+        with Reactions(settings) as client:
+            client.react(1, 1, "like")
+            with pytest.raises(ReactionsUnavailable, match="set redis_cluster"):
+                client.summaries([1, 2], 1)
 
 
 def test_a_server_is_started_on_purpose(valkey: Valkey) -> None:

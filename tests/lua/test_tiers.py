@@ -1116,7 +1116,7 @@ FOREVER = 2**62
 
 
 def remember(redis: Redis, users: Mapping[int, list[tuple[int, int]]], until: int = FOREVER) -> int:
-    return int(scripts.remember(until, 50_000, users).run(redis))
+    return int(scripts.remember(until, 100_000, [500] * len(users), users).run(redis))
 
 
 def remembered(redis: Redis, user: int = USER) -> dict[int, int]:
@@ -1136,6 +1136,14 @@ def test_what_a_drain_committed_is_remembered_of_each_user(redis: Redis) -> None
     assert remembered(redis, FELLOW) == {1: 3}
     assert 49_000 < redis.pttl(keys.user_reactions(USER)) <= 50_000
     assert not redis.exists(keys.user_loading(USER), keys.user_loading(FELLOW))
+
+
+@pytest.mark.parametrize("user", [1, 9, 10, 99, 100, 205, 2**53 + 1, 2**63 - 1])
+def test_whoever_a_user_is_their_keys_are_found(redis: Redis, user: int) -> None:
+    """A number beyond a double's, or of one digit, too."""
+    loading(redis, user=user)
+    assert remember(redis, {user: [(1, 2)]}) == 1
+    assert redis.keys() == [keys.user_reactions(user).encode()]
 
 
 def test_after_its_deadline_a_drain_only_drops_what_it_touched(redis: Redis) -> None:

@@ -12,8 +12,9 @@ import pytest
 import redis.exceptions
 from redis.exceptions import RedisError, ResponseError
 
+import reactions.client
 from reactions import scripts
-from reactions.client import FULL, connect, translate, translated
+from reactions.client import FULL, connect, execute_many, translate, translated
 from reactions.embedded import free_port
 from reactions.errors import ReactionsError, ReactionsUnavailable, ScriptError
 from reactions.settings import Settings
@@ -54,10 +55,14 @@ Answer = Callable[[bytes], bytes]
 
 
 @contextmanager
-def listening(answer: Answer) -> Iterator[int]:
-    """A server that answers each request as told; b"" is silence. Yields its port."""
+def listening(*answers: Answer) -> Iterator[int]:
+    """A server that answers each request as told; b"" is silence. Yields its port.
 
-    def serve(peer: socket.socket) -> None:
+    With several answers, each is that of a connection, the last one of all further ones.
+    """
+    left = list(answers)
+
+    def serve(peer: socket.socket, answer: Answer) -> None:
         with peer:
             while request := peer.recv(65536):
                 peer.sendall(answer(request))
@@ -68,7 +73,8 @@ def listening(answer: Answer) -> Iterator[int]:
                 peer, _ = server.accept()
             except OSError:
                 return
-            threading.Thread(target=serve, args=(peer,), daemon=True).start()
+            answer = left.pop(0) if len(left) > 1 else left[0]
+            threading.Thread(target=serve, args=(peer, answer), daemon=True).start()
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=accept, daemon=True).start()
@@ -76,16 +82,26 @@ def listening(answer: Answer) -> Iterator[int]:
         server.shutdown(socket.SHUT_RDWR)
 
 
-def refusing(reply: str) -> Answer:
-    """Lets a client in, then answers every command with this error."""
+def saying(*replies: bytes) -> Answer:
+    """Lets a client in, then answers its requests with these, and all further with the last."""
+    left = list(replies)
 
     def answer(request: bytes) -> bytes:
         if b"HELLO" in request:
             return HELLO
+        if b"MAINT_NOTIFICATIONS" in request:
+            return b"-ERR unknown subcommand\r\n"
         # redis-py names itself with a pipeline of these, one reply each.
-        return request.count(b"SETINFO") * b"+OK\r\n" or f"-{reply}\r\n".encode()
+        if b"SETINFO" in request:
+            return request.count(b"SETINFO") * b"+OK\r\n"
+        return left.pop(0) if len(left) > 1 else left[0]
 
     return answer
+
+
+def refusing(reply: str) -> Answer:
+    """Lets a client in, then answers every command with this error."""
+    return saying(f"-{reply}\r\n".encode())
 
 
 def echoing(request: bytes) -> bytes:
@@ -239,3 +255,46 @@ def test_a_cluster_that_is_down() -> None:
     with pytest.raises(ReactionsUnavailable) as caught, translated():
         connect(settings_for(free_port(), cluster=True)).ping()
     assert no_password_in(caught.value)
+
+
+# -- what is left of an exchange -------------------------------------------------------------------
+
+
+def test_a_reply_that_came_too_late_is_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a caller who was interrupted, by a time limit of Celery's for one."""
+    asked = [("GET", "a"), ("GET", "b"), ("GET", "c")]
+    complete = b":7\r\n:8\r\n:9\r\n"
+    late = saying(b":7\r\n", b":8\r\n:9\r\n" + complete)
+    with (
+        listening(late, saying(complete)) as port,
+        closing(connect(settings_for(port))) as client,
+    ):
+        with monkeypatch.context() as patch:
+            read = reactions.client._reply
+            patch.setattr(reactions.client, "_reply", interrupted_after(1, read))
+            with pytest.raises(KeyboardInterrupt):
+                execute_many(client, asked)
+        assert execute_many(client, asked) == [7, 8, 9]
+
+
+def interrupted_after(number: int, call: Callable[..., object]) -> Callable[..., object]:
+    left = [number]
+
+    def calling(*args: object) -> object:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return call(*args)
+
+    return calling
+
+
+def test_a_command_that_fails_leaves_the_replies_of_the_others() -> None:
+    with (
+        listening(saying(b":7\r\n-ERR no such thing\r\n:9\r\n")) as port,
+        closing(connect(settings_for(port))) as client,
+    ):
+        for _ in range(2):
+            first, second, third = execute_many(client, [("GET", "a")] * 3)
+            assert (first, str(second), third) == (7, "no such thing", 9)
+            assert type(second) is ResponseError

@@ -143,7 +143,7 @@ def test_calls_stay_in_their_slot_and_bring_their_keys(user_id: int, post_id: in
         scripts.mark(shard, "", "new"),
     ]
     of_users = [
-        scripts.remember(1, 1, {user_id: [(post_id, 1)]}),
+        scripts.remember(1, 1, [1], {user_id: [(post_id, 1)]}),
         scripts.recall(user_id, "t", 1, {post_id: 1}, whole=True),
         scripts.advance(user_id, "", "1|"),
         scripts.raise_clock(keys.shard_of(user_id), 1),
