@@ -75,6 +75,8 @@ def _measured(found: Mapping[str, Any]) -> Iterator[Figure]:
     for workload in ("hot", "zipf"):
         reached = found["persister"][workload]["ratio"]["median"]
         yield Figure(f"persister rows/s / a bare batch's, {workload}", 0.7, False, reached)
+        alone = found["persister"][workload]["ledger_ratio"]["median"]
+        yield Figure(f"its transactions alone / a bare batch's, {workload}", 0.7, False, alone)
     yield Figure("lag p99 at half load, ms", 250, True, worst["at_half_lag_p99_ms"])
     yield Figure("Celery messages / 1,000 reactions", 20, True, worst["messages"])
     yield Figure("SQL statements / 1,000 reactions", 10, True, statements)

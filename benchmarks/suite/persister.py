@@ -1,4 +1,7 @@
-"""The persister beside a bare SQL batch of the same rows, in one process, on the same tables."""
+"""The persister beside a bare SQL batch of the same rows, in one process, on the same tables.
+
+Whole, from claims to settlements, and its transactions alone.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ from benchmarks.suite.workloads import Workload
 from reactions.api import Reactions
 from reactions.client import connect
 from reactions.database import array
+from reactions.ledger import Ledger
+from reactions.model import Row
 from reactions.persist import Persister
 from reactions.settings import SHARDS
 
@@ -63,23 +68,30 @@ def measure(arena: Arena, rows: int, rounds: int, show: Show) -> dict[str, Any]:
     found: dict[str, Any] = {"rows": rows}
     persister = make(arena)
     for workload in ("hot", "zipf"):
-        ways: dict[str, list[float]] = {"persister": [], "unnest": [], "copy": []}
+        ways: dict[str, list[float]] = {
+            way: [] for way in ("persister", "ledger", "unnest", "copy")
+        }
         order = list(ways)
         for number in range(rounds):
             changes = changes_of(workload, number, rows)
-            for way in order[number % 3 :] + order[: number % 3]:
+            for way in order[number % 4 :] + order[: number % 4]:
                 arena.empty()
-                took = (
-                    drain(arena, persister, changes)
-                    if way == "persister"
-                    else _sql(arena, changes, way == "copy")
-                )
+                if way == "persister":
+                    took = drain(arena, persister, changes)
+                elif way == "ledger":
+                    took = _record(arena, changes)
+                else:
+                    took = _sql(arena, changes, way == "copy")
                 ways[way].append(len(changes) / took)
             show(f"persister, {workload}", number + 1, rounds)
         found[workload] = {way: spread(rates) for way, rates in ways.items()}
-        found[workload]["ratio"] = spread(
-            [ours / max(sql) for ours, *sql in zip(*ways.values(), strict=True)]
-        )
+        for way, name in (("persister", "ratio"), ("ledger", "ledger_ratio")):
+            found[workload][name] = spread(
+                [
+                    ours / max(sql)
+                    for ours, *sql in zip(ways[way], ways["unnest"], ways["copy"], strict=True)
+                ]
+            )
     return found
 
 
@@ -111,10 +123,24 @@ def drain(arena: Arena, persister: Persister, changes: Mapping[tuple[int, int], 
     return time.perf_counter() - began
 
 
-def _sql(arena: Arena, changes: dict[tuple[int, int], int], copy: bool) -> float:
+def _rows(changes: Mapping[tuple[int, int], int]) -> Rows:
     now = int(time.time() * 1e6)
     ordered = sorted(changes.items())
-    rows = [(post, user, code, now + n) for n, ((post, user), code) in enumerate(ordered)]
+    return [(post, user, code, now + n) for n, ((post, user), code) in enumerate(ordered)]
+
+
+def _record(arena: Arena, changes: Mapping[tuple[int, int], int]) -> float:
+    ledger, size = Ledger(arena.database), arena.settings.batch_rows
+    rows = [Row(*row) for row in _rows(changes)]
+    ledger.record(rows[:1])  # by a connection that has been used
+    began = time.perf_counter()
+    for start in range(0, len(rows), size):
+        ledger.record(rows[start : start + size])
+    return time.perf_counter() - began
+
+
+def _sql(arena: Arena, changes: Mapping[tuple[int, int], int], copy: bool) -> float:
+    rows = _rows(changes)
     url = arena.settings.database_url.get_secret_value().replace("+psycopg2", "", 1)
     connection = psycopg2.connect(url)
     try:
