@@ -116,3 +116,17 @@ def test_its_metrics_are_scraped_as_the_example_does(stack: Stack, project: Path
     kept = {name for name in names if re.fullmatch(rule["regex"], name)}
     assert {"flower_worker_online", "flower_events_total"} <= kept
     assert not any(name.startswith("reactions_") for name in kept)
+
+
+def test_its_metrics_are_open_to_all_and_tell_no_arguments(stack: Stack) -> None:
+    """As docs/security.md says: Flower asks for no password there."""
+    wait_until(lambda: "flower_events_total{" in get(stack, "/metrics", ""), 30, "a task is seen")
+    labels = {
+        label
+        for family in text_string_to_metric_families(get(stack, "/metrics", ""))
+        for sample in family.samples
+        if sample.name.startswith("flower_")
+        for label in sample.labels
+    }
+    assert labels <= {"worker", "type", "task", "le"}
+    assert get(stack, "/healthcheck", "") == "OK"
