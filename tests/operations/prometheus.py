@@ -42,8 +42,11 @@ class Prometheus:
         return answer["data"]
 
     def drawn(self, query: str, begin: float, end: float) -> list[Series]:
-        """What a panel draws: NaN, as of nothing by nothing, is not drawn."""
-        found = self.get("query_range", query=query, start=begin, end=end, step=1)["result"]
+        """What a panel draws: NaN, as of nothing by nothing, is not drawn.
+
+        A step further than the end, as the last one may be almost a step before it.
+        """
+        found = self.get("query_range", query=query, start=begin, end=end + 1, step=1)["result"]
         series = ((each["metric"], [float(value) for _, value in each["values"]]) for each in found)
         drawn = [(labels, [v for v in values if not math.isnan(v)]) for labels, values in series]
         return [(labels, values) for labels, values in drawn if values]
