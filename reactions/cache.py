@@ -46,15 +46,14 @@ class Cache:
 
     def looks(self, post_ids: Sequence[int], user_id: int = 0) -> Looks:
         """What to send to look at posts: few calls on one server, one a shard on a cluster."""
-        groups: list[Sequence[int]]
-        if self._cluster:
-            shards: dict[int, list[int]] = {}
-            for post_id in post_ids:
-                shards.setdefault(keys.shard_of(post_id), []).append(post_id)
-            groups = list(shards.values())
-        else:
-            starts = range(0, len(post_ids), LOOK_MOST)
-            groups = [post_ids[start : start + LOOK_MOST] for start in starts]
+        shards: dict[int, list[int]] = {}
+        for post_id in post_ids:
+            shards.setdefault(keys.shard_of(post_id) if self._cluster else 0, []).append(post_id)
+        groups = [
+            posts[start : start + LOOK_MOST]
+            for posts in shards.values()
+            for start in range(0, len(posts), LOOK_MOST)
+        ]
         ttl = self._ttl
         calls = [
             scripts.look(

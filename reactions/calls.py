@@ -90,7 +90,7 @@ class Script:
 
 
 class Command(NamedTuple):
-    """A plain command, to go along with scripts in one pipeline."""
+    """A plain command, to go along with scripts in one pipeline; it may be sent twice."""
 
     words: Words
 
@@ -106,14 +106,16 @@ def run_many(client: Client, calls: Sequence[Call | Command]) -> list[Any]:
     if not calls:
         return []
     replies = execute_many(client, [call.words for call in calls])
-    missing = {
-        i: call
-        for i, (call, reply) in enumerate(zip(calls, replies, strict=True))
-        if isinstance(reply, NoScriptError) and isinstance(call, Call)
-    }
+    missing = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
     if missing:
-        again = execute_many(client, [call.words_in_full for call in missing.values()])
-        for i, reply in zip(missing, again, strict=True):
+        # With the commands behind it: what they read is to be as late as it was meant to be.
+        again = {
+            i: call.words if isinstance(call, Command) else call.words_in_full
+            for i, call in enumerate(calls)
+            if i in missing or (i > missing[0] and isinstance(call, Command))
+        }
+        found = execute_many(client, list(again.values()))
+        for i, reply in zip(again, found, strict=True):
             replies[i] = reply
     return replies
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from hiredis import pack_command
@@ -11,7 +11,10 @@ from redis import Redis, RedisCluster
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AskError,
+    AuthenticationError,
     ClusterCrossSlotError,
+    DataError,
+    MaxConnectionsError,
     MovedError,
     RedisClusterException,
     RedisError,
@@ -31,6 +34,9 @@ from reactions.settings import Settings
 Client: TypeAlias = "Redis | RedisCluster"
 Words: TypeAlias = "Sequence[str | bytes | int]"
 """Of one command, each alone: ``("MEMORY", "USAGE", key)``."""
+
+PIECE = 65_536
+"""Bytes that are sent within one time-out."""
 
 # Replies by which a server says that it cannot serve now; any other error reply is a defect.
 _REFUSALS = (
@@ -115,27 +121,38 @@ def execute_many(client: Client, commands: Sequence[Words]) -> list[Any]:
 
     On one server straight over a connection of the pool, packed by hiredis: redis-py's own way
     takes a third more of the processor for each call (docs/benchmarks/suite.md). Where the
-    connection breaks, it is left to redis-py to try again.
+    connection breaks, all is sent once more.
 
     Raises:
         RedisError: the connection failed as a whole.
     """
-    if isinstance(client, Redis):
-        with suppress(RedisConnectionError):
-            return _exchange(client, commands)
-    with client.pipeline(transaction=False) as pipe:
-        for words in commands:
-            pipe.execute_command(*words)
-        return list(pipe.execute(raise_on_error=False))
-
-
-def _exchange(client: Redis, commands: Sequence[Words]) -> list[Any]:
-    pool = client.connection_pool
-    connection: Any = pool.get_connection()  # redis-py and hiredis do not say what they take
-    pack: Any = pack_command
+    if not isinstance(client, Redis):
+        with client.pipeline(transaction=False) as pipe:  # type: ignore[no-untyped-call]
+            for words in commands:
+                pipe.execute_command(*words)
+            return list(pipe.execute(raise_on_error=False))
+    pack: Any = pack_command  # hiredis does not say what it takes
     try:
-        connection.send_packed_command([b"".join(pack(tuple(words)) for words in commands)])
-        return [_reply(connection) for _ in commands]
+        packed = b"".join(pack(tuple(words)) for words in commands)
+    except TypeError as error:
+        raise DataError(str(error)) from error
+    try:
+        return _exchange(client, packed, len(commands))
+    except (AuthenticationError, MaxConnectionsError):
+        raise
+    except RedisConnectionError:
+        return _exchange(client, packed, len(commands))
+
+
+def _exchange(client: Redis, packed: bytes, replies: int) -> list[Any]:
+    pool = client.connection_pool
+    connection: Any = pool.get_connection()  # redis-py does not say what it takes
+    try:
+        # Each piece may take redis_timeout_s: a large batch is not to be cut off while it is sent.
+        connection.send_packed_command(
+            [packed[start : start + PIECE] for start in range(0, len(packed), PIECE)]
+        )
+        return [_reply(connection) for _ in range(replies)]
     except BaseException:
         connection.disconnect()  # replies may be left, which are not the next one's
         raise

@@ -315,7 +315,9 @@ def remember(
         for post_id, code in posts:
             args += (post_id, code)
     script = REMEMBER if until_us else DISREMEMBER
-    return script.call((keys.user_reactions(next(iter(users))),), args)
+    # One of each shard, so that a cluster that is taken for one server refuses it beforehand.
+    names = {keys.shard_of(user_id): keys.user_reactions(user_id) for user_id in users}
+    return script.call(list(names.values()), args)
 
 
 def recall(user_id: int, token: str, ttl_ms: int, found: Mapping[int, int], *, whole: bool) -> Call:

@@ -18,7 +18,7 @@ from reactions import keys, scripts
 from reactions.calls import Call, Command, run_many
 from reactions.client import Client, is_full, readable, translate, translated
 from reactions.model import Row
-from reactions.settings import LOAD_LIFE_MS, SHARDS, Settings
+from reactions.settings import LOAD_LIFE_MS, Settings
 from reactions.ttl import Ttl
 
 MARK = 0
@@ -52,20 +52,30 @@ class Users:
         """
         if time.monotonic() < self._spare_until:
             until_us = 0
-        # Each script has the users of a shard, or on one server as many as it holds it up for.
-        number = SHARDS if self._cluster else len(rows) // REMEMBER_MOST | 1
-        groups: dict[int, dict[int, list[tuple[int, int]]]] = {}
+        users: dict[int, list[tuple[int, int]]] = {}
         for row in rows:
-            users = groups.setdefault(row.user_id % number, {})
             users.setdefault(row.user_id, []).append((row.post_id, row.reaction))
-        replies = self._remember(until_us, groups.values())
+        groups = self._groups(users)
+        replies = self._remember(until_us, groups)
         full = [is_full(reply) for reply in replies if isinstance(reply, RedisError)]
         if full and all(full):  # what was cached before is not to stay as it was
             self._spare_until = time.monotonic() + SPARE_S
-            replies = self._remember(0, groups.values())
+            replies = self._remember(0, groups)
         for reply in replies:
             if isinstance(reply, RedisError):
                 raise translate(reply) from reply
+
+    def _groups(
+        self, users: Mapping[int, list[tuple[int, int]]]
+    ) -> list[dict[int, list[tuple[int, int]]]]:
+        """Those of a script each: of a shard on a cluster, else as it holds the server up for."""
+        groups: dict[int, dict[int, list[tuple[int, int]]]] = {}
+        seen = 0
+        for user_id, posts in users.items():
+            group = keys.shard_of(user_id) if self._cluster else seen // REMEMBER_MOST
+            groups.setdefault(group, {})[user_id] = posts
+            seen += len(posts)
+        return list(groups.values())
 
     def _remember(
         self, until_us: int, groups: Iterable[Mapping[int, Sequence[tuple[int, int]]]]

@@ -2,7 +2,7 @@
 -- acknowledged. Within its lease a drain is the only writer of its posts, so what it has committed
 -- is the newest; after it, what is cached of these posts is dropped instead.
 --
--- KEYS   1 user:reactions of the first user
+-- KEYS   1 user:reactions of a user, followed by that of one of each further shard
 --        and of each user, in the slot of each: reactions, loading
 -- ARGV   1 until when the drain may write (µs); 0 to drop only
 --        2 TTL in ms  3 most posts to keep of a user

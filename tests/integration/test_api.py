@@ -19,8 +19,9 @@ from reactions import InvalidArgument, Reactions, ReactionsUnavailable, Status
 from reactions.client import Client, connect
 from reactions.embedded import Valkey
 from reactions.errors import BatchInterrupted, ScriptError
+from reactions.persist import DrainFailed
 from reactions.settings import Settings
-from tests.conftest import Engine, wait_until
+from tests.conftest import Engine, make_engine, wait_until
 from tests.servers import running_redis
 
 BAD_IDS: list[Any] = [0, -1, 2**63, True, False, 1.0, float("nan"), "1", b"1", None, [1], 10**5000]
@@ -308,7 +309,6 @@ def test_hot_path_and_drain_stay_within_their_slots(
     tmp_path: Path, database_url: str, plain: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a server with cluster-enabled yes; a plain client sends it as it is what we made."""
-    from tests.conftest import make_engine
 
     def connect_plainly(settings: Settings) -> Client:
         return connect(settings.model_copy(update={"redis_cluster": False}))
@@ -351,9 +351,15 @@ def test_a_cluster_that_is_taken_for_one_server_says_what_to_set(
             redis_url=server.url, database_url=database_url, broker_url="redis://127.0.0.1:1"
         )
         with Reactions(settings) as client:
-            client.react(1, 1, "like")
+            for user in range(1, 4):
+                client.react(user, 1, "like")
             with pytest.raises(ReactionsUnavailable, match="set redis_cluster"):
                 client.summaries([1, 2], 1)
+            engine = make_engine(settings)
+            with pytest.raises(DrainFailed, match="set redis_cluster"):
+                engine.persister.drain([1])
+            engine.close()
+            client.react(4, 1, "like")  # the server goes on
 
 
 def test_a_server_is_started_on_purpose(valkey: Valkey) -> None:

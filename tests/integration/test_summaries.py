@@ -16,6 +16,7 @@ from reactions.errors import InvalidArgument
 from reactions.model import Summary, Tier
 from reactions.relay import Relay
 from reactions.settings import Settings
+from reactions.users import REMEMBER_MOST
 from tests.conftest import Engine, make_engine, wait_until
 from tests.integration.reading import (
     FEED,
@@ -241,6 +242,18 @@ def test_what_a_drain_wrote_is_remembered_of_its_users(engine: Engine) -> None:
         assert client.reaction_of(USER, POST) == "wow"
         assert client.reaction_of(USER + 1, POST) is None
     assert (seen.trips, seen.queries) == (2, [])
+
+
+def test_what_a_drain_wrote_is_remembered_of_many_users(engine: Engine) -> None:
+    """Several scripts write them."""
+    users = range(1, 2 * REMEMBER_MOST + 100)
+    react(engine, POST, users, "wow")
+    engine.drain()
+    with engine.client.pipeline(transaction=False) as pipe:
+        for user in users:
+            pipe.hget(keys.user_reactions(user), str(POST))
+        code = str(engine.settings.reaction_types["wow"]).encode()
+        assert pipe.execute() == [code] * len(users)
 
 
 def test_concurrent_misses_of_a_cold_post_are_one_query(engine: Engine) -> None:

@@ -9,7 +9,7 @@ from redis import Redis
 
 from reactions import keys, resources, scripts
 from reactions.cache import Cache
-from reactions.calls import Script, run_many
+from reactions.calls import Call, Command, Script, run_many
 from reactions.settings import Settings
 
 POST = 1042
@@ -114,6 +114,16 @@ def test_every_script_comes_back_after_a_flush(redis: Redis, script: Script) -> 
     assert call.run(redis) == 1
     redis.script_flush()
     assert run_many(redis, [call, call]) == [1, 1]
+
+
+def test_commands_behind_a_script_that_was_missing_are_sent_again(redis: Redis) -> None:
+    """A read looks at what is remembered of a user after the outbox, never before."""
+    redis.script_flush()
+    first, again = keys.post_rate(POST), keys.post_total_reactions(POST)
+    fence: Call | Command = scripts.fence(POST, "t", 1000)
+    calls = [Command(("INCR", first)), fence, Command(("INCR", again))]
+    assert run_many(redis, calls) == [1, 1, 2]
+    assert run_many(redis, calls) == [2, 1, 3]
 
 
 @pytest.mark.parametrize("script", scripts.ALL, ids=lambda script: script.name)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 import pytest
 import redis.exceptions
+from hiredis import pack_command
 from redis.exceptions import RedisError, ResponseError
 
 import reactions.client
@@ -52,6 +54,7 @@ DEFECTS = [
 ]
 HELLO = b"%1\r\n$5\r\nproto\r\n:3\r\n"
 Answer = Callable[[bytes], bytes]
+HANG_UP = b"\0"
 
 
 @contextmanager
@@ -64,8 +67,8 @@ def listening(*answers: Answer) -> Iterator[int]:
 
     def serve(peer: socket.socket, answer: Answer) -> None:
         with peer:
-            while request := peer.recv(65536):
-                peer.sendall(answer(request))
+            while (request := peer.recv(65536)) and (reply := answer(request)) != HANG_UP:
+                peer.sendall(reply)
 
     def accept() -> None:
         while True:
@@ -298,3 +301,69 @@ def test_a_command_that_fails_leaves_the_replies_of_the_others() -> None:
             first, second, third = execute_many(client, [("GET", "a")] * 3)
             assert (first, str(second), third) == (7, "no such thing", 9)
             assert type(second) is ResponseError
+
+
+def hanging_up(asked: list[bytes]) -> Answer:
+    """Lets a client in, and closes at its first command."""
+    greet = saying(b"")
+
+    def answer(request: bytes) -> bytes:
+        if b"GET" not in request:
+            return greet(request)
+        asked.append(request)
+        return HANG_UP
+
+    return answer
+
+
+def test_what_a_broken_connection_was_asked_is_asked_once_more() -> None:
+    asked: list[bytes] = []
+    with (
+        listening(hanging_up(asked), saying(b":7\r\n")) as port,
+        closing(connect(settings_for(port))) as client,
+    ):
+        assert execute_many(client, [("GET", "a")]) == [7]
+        assert len(asked) == 1
+
+
+def test_what_a_broken_connection_was_asked_is_asked_no_more_than_that() -> None:
+    asked: list[bytes] = []
+    with (
+        listening(hanging_up(asked)) as port,
+        closing(connect(settings_for(port))) as client,
+    ):
+        with pytest.raises(redis.exceptions.ConnectionError):
+            execute_many(client, [("GET", "a")])
+        assert len(asked) == 2
+
+
+def test_a_large_pipeline_may_take_longer_than_one_time_out() -> None:
+    """Each piece of it has its own, as the server may read slowly."""
+    number, words = 10_000, ("GET", "x" * 1_000)
+    size = len(pack_command(words))  # type: ignore[arg-type]
+    server = socket.create_server(("127.0.0.1", 0))
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 131_072)  # holds a part of it only
+
+    def read_slowly() -> None:
+        peer, _ = server.accept()
+        with peer:
+            greet, read, answered = saying(b""), 0, 0
+            while request := peer.recv(131_072):
+                if not read and b"GET" not in request:
+                    peer.sendall(greet(request))
+                    continue
+                read += len(request)
+                peer.sendall(b":7\r\n" * (read // size - answered))
+                answered = read // size
+                time.sleep(0.01)
+
+    threading.Thread(target=read_slowly, daemon=True).start()
+    with closing(server), closing(connect(settings_for(server.getsockname()[1]))) as client:
+        began = time.monotonic()
+        assert execute_many(client, [words] * number) == [7] * number
+        assert time.monotonic() - began > 2 * settings_for(0).redis_timeout_s
+
+
+def test_what_is_no_word_is_an_error_of_redis_py() -> None:
+    with closing(connect(settings_for(1))) as client, pytest.raises(redis.exceptions.DataError):
+        execute_many(client, [("GET", None)])  # type: ignore[list-item]
