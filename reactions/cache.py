@@ -170,10 +170,7 @@ class Cache:
             )
             for post_id, found in counts.items()
         ]
-        with translated():
-            replies = run_many(self._client, calls)
-        for reply in replies:
-            installed(reply)
+        run_all(self._client, calls)
 
     def install_counts(
         self, post_id: int, token: str, counts: Mapping[int, int]

@@ -11,6 +11,7 @@ from redis.exceptions import NoScriptError, RedisError
 from reactions import resources
 from reactions.client import (
     FAILURES,
+    Argument,
     Client,
     Words,
     execute,
@@ -18,8 +19,6 @@ from reactions.client import (
     translate,
     translated,
 )
-
-Argument = str | bytes | int
 
 
 class Call(NamedTuple):
@@ -106,13 +105,13 @@ def run_many(client: Client, calls: Sequence[Call | Command]) -> list[Any]:
     if not calls:
         return []
     replies = execute_many(client, [call.words for call in calls])
-    missing = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-    if missing:
+    missing = next((i for i, r in enumerate(replies) if isinstance(r, NoScriptError)), None)
+    if missing is not None:
         # With the commands behind it: what they read is to be as late as it was meant to be.
         again = {
             i: call.words if isinstance(call, Command) else call.words_in_full
-            for i, call in enumerate(calls)
-            if i in missing or (i > missing[0] and isinstance(call, Command))
+            for i, (call, reply) in enumerate(zip(calls, replies, strict=True))
+            if isinstance(reply, NoScriptError) or (i > missing and isinstance(call, Command))
         }
         found = execute_many(client, list(again.values()))
         for i, reply in zip(again, found, strict=True):

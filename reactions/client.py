@@ -32,7 +32,8 @@ from reactions.errors import InvalidSettings, ReactionsError, ReactionsUnavailab
 from reactions.settings import Settings
 
 Client: TypeAlias = "Redis | RedisCluster"
-Words: TypeAlias = "Sequence[str | bytes | int]"
+Argument: TypeAlias = "str | bytes | int"
+Words: TypeAlias = "Sequence[Argument]"
 """Of one command, each alone: ``("MEMORY", "USAGE", key)``."""
 
 PIECE = 65_536
@@ -120,8 +121,8 @@ def execute_many(client: Client, commands: Sequence[Words]) -> list[Any]:
     """Send commands in one pipeline; an entry is the RedisError where that command failed.
 
     On one server straight over a connection of the pool, packed by hiredis: redis-py's own way
-    takes a third more of the processor for each call (docs/benchmarks/suite.md). Where the
-    connection breaks, all is sent once more.
+    takes a third longer for each call (docs/benchmarks/suite.md). Where the connection breaks, all
+    is sent once more.
 
     Raises:
         RedisError: the connection failed as a whole.

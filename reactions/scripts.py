@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from reactions import buckets, keys
-from reactions.calls import Argument, Call, Script
+from reactions.calls import Call, Script
+from reactions.client import Argument
 from reactions.settings import SAMPLE, USER_POSTS
 
 REACT = Script("react", keys=12, include="buckets")

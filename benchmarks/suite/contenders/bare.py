@@ -10,8 +10,7 @@ from collections.abc import Sequence
 
 from benchmarks.suite.contenders.base import Client, Contender
 from reactions import keys, scripts
-from reactions.calls import Argument
-from reactions.client import connect
+from reactions.client import Argument, connect
 from reactions.settings import Settings
 
 PATIENCE_US = 10_000_000
