@@ -36,7 +36,7 @@ bench-40m: setup
 lint: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/python -m tests.luacheck
+	$(VENV)/bin/python -m tests.house.luacheck
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 

@@ -3,8 +3,8 @@
 from sqlalchemy import Connection, create_engine, pool
 
 from alembic import context
-from reactions.settings import Settings
-from reactions.tables import metadata
+from reactions.core.settings import Settings
+from reactions.postgres.tables import metadata
 
 LOCK_TIMEOUT = "5s"  # a migration that cannot have its lock gives way to the traffic, and is re-run
 

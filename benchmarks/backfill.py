@@ -17,12 +17,12 @@ from sqlalchemy import text
 from benchmarks import common
 from benchmarks.common import Show, spread_id
 from benchmarks.rebuild import sizes
-from reactions.backfill import HEADER, Backfill
-from reactions.client import Client, connect
-from reactions.console import bars, print_report
-from reactions.database import Database
-from reactions.migrate import migrate
-from reactions.settings import Settings
+from reactions.cli.console import bars, print_report
+from reactions.core.settings import Settings
+from reactions.maintenance.backfill import HEADER, Backfill
+from reactions.postgres.database import Database
+from reactions.postgres.migrate import migrate
+from reactions.redis.connection import Client, connect
 
 ROWS_A_POST = 20
 """On average: by Zipf's law, 2,000 on the largest."""

@@ -18,16 +18,17 @@ import click
 from redis import Redis
 from rich.console import Console
 
-from reactions.embedded import VALKEY_OPTIONS, Postgres, Valkey, remove
-from reactions.errors import StackError
-from reactions.replay import quantile
-from reactions.settings import Settings
+from reactions.core.errors import StackError
+from reactions.core.settings import Settings
+from reactions.demo.embedded import Postgres, Valkey, remove
+from reactions.demo.replay import quantile
+from reactions.redis.server_options import VALKEY_OPTIONS
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)  # progress and remarks; standard output is for results
 
 Show = Callable[[str, int, int], None]
-"""Told a phase, how far it is, and how far it goes."""
+"""UserLookup a phase, how far it is, and how far it goes."""
 
 DEAD_BROKER = "redis://127.0.0.1:1/0"
 """Nobody listens there: a benchmark without workers needs no wake-ups."""

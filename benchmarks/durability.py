@@ -31,13 +31,14 @@ from redis import Redis
 
 from benchmarks import common
 from benchmarks.common import Show, quantiles
-from reactions import keys
-from reactions.api import Reactions
-from reactions.console import bars
-from reactions.embedded import VALKEY_OPTIONS, Valkey, free_port
-from reactions.errors import ReactionsUnavailable
-from reactions.replay import quantile
-from reactions.settings import Settings
+from reactions.api.client import Reactions
+from reactions.cli.console import bars
+from reactions.core.errors import ReactionsUnavailable
+from reactions.core.settings import Settings
+from reactions.demo.embedded import Valkey, free_port
+from reactions.demo.replay import quantile
+from reactions.redis import keys
+from reactions.redis.server_options import VALKEY_OPTIONS
 
 POSTS = 100
 MODES = ("everysec", "always", "replicas=1")

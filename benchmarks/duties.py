@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from benchmarks import common, large_post, rebuild
-from reactions.console import bars
+from reactions.cli.console import bars
 
 GOAL_MS = 50.0
 

@@ -11,10 +11,10 @@ from redis.connection import AbstractConnection
 from sqlalchemy import event
 
 from benchmarks.common import Show, quantiles
-from reactions import buckets, keys
-from reactions.api import Reactions
-from reactions.client import connect
-from reactions.settings import Settings
+from reactions.api.client import Reactions
+from reactions.core.settings import Settings
+from reactions.redis import buckets, keys
+from reactions.redis.connection import connect
 
 ROUNDS = 300
 COLD_ROUNDS = 40

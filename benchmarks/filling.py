@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from benchmarks.common import Show
-from reactions.database import Database, array
-from reactions.model import PostTier
+from reactions.core.model import PostTier
+from reactions.postgres.database import Database, array
 
 PIECE = 250_000
 """Rows of a post in one statement."""

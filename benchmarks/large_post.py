@@ -17,17 +17,18 @@ from sqlalchemy import event, text
 
 from benchmarks import common, filling
 from benchmarks.common import Show, quantiles, spread_id
-from reactions import buckets, keys
-from reactions.api import Reactions
-from reactions.audits import Audits
-from reactions.cache import Cache
-from reactions.client import Client, connect
-from reactions.database import Database
-from reactions.load import Loader
-from reactions.queries import Queries
-from reactions.reconcile import SLICE, Reconciler
-from reactions.settings import SAMPLE, Settings
-from reactions.stack import Stack
+from reactions.api.client import Reactions
+from reactions.core.constants import SAMPLE_SIZE
+from reactions.core.settings import Settings
+from reactions.demo.stack import Stack
+from reactions.drain.cache_loader import CacheLoader
+from reactions.maintenance.checker import SLICE, PostChecker
+from reactions.postgres.database import Database
+from reactions.postgres.queries import Queries
+from reactions.postgres.row_counts import RowCounts
+from reactions.redis import buckets, keys
+from reactions.redis.connection import Client, connect
+from reactions.redis.post_cache import PostCache
 
 POST = 4_242
 CHECKS, REPAIRS, LOADS, READS = 50, 20, 10, 20
@@ -113,11 +114,11 @@ class Quiet:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._client: Client = connect(settings)
         self._database = database
-        self._cache = Cache(self._client, settings)
+        self._cache = PostCache(self._client, settings)
         self._queries = Queries(database)
-        self._loader = Loader(self._cache, self._queries, settings)
-        self._reconciler = Reconciler(self._client, database, settings)
-        self._audits = Audits(database)
+        self._loader = CacheLoader(self._cache, self._queries, settings)
+        self._checker = PostChecker(self._client, database, settings)
+        self._row_counts = RowCounts(database)
         self._codes = list(settings.reaction_types.values())
 
     def measure(self, show: Show) -> dict[str, Any]:
@@ -142,7 +143,9 @@ class Quiet:
             show("loading", number + 1, 2 * LOADS)
         parts = {
             "counts": lambda: self._queries.counts([POST]),
-            "newest 1,250": lambda: self._queries.newest(POST, self._codes, limit=SAMPLE * 5 // 4),
+            "newest 1,250": lambda: self._queries.newest(
+                POST, self._codes, limit=SAMPLE_SIZE * 5 // 4
+            ),
         }
         with statements(self._database) as sent:
             self._client.flushall()
@@ -160,13 +163,13 @@ class Quiet:
     def _check(self, show: Show) -> dict[str, Any]:
         took: list[float] = []
         for number in range(CHECKS):
-            ms, checked = timed(lambda: self._reconciler.check([POST]))
+            ms, checked = timed(lambda: self._checker.check([POST]))
             _ensure(POST in checked.decided, "the post was not compared")
             _ensure(not checked.differences, f"it differs: {checked.differences}")
             took.append(ms)
             show("checking", number + 1, CHECKS)
         with statements(self._database) as sent:
-            self._reconciler.check([POST])
+            self._checker.check([POST])
         scans = [self._sequential(statement, parameters) for statement, parameters in sent]
         return {
             "ms": quantiles(took),
@@ -181,11 +184,11 @@ class Quiet:
         kinds: set[str] = set()
         for number in range(REPAIRS):
             self._client.lpop(keys.post_recent(POST))
-            found = self._reconciler.check([POST]).differences
+            found = self._checker.check([POST]).differences
             _ensure(bool(found), "the damage was not found")
             kinds.update(str(difference.kind) for difference in found)
-            took.append(timed(partial(self._reconciler.repair, found))[0])
-            left = self._reconciler.check([POST])
+            took.append(timed(partial(self._checker.repair, found))[0])
+            left = self._checker.check([POST])
             _ensure(not left.differences, f"not repaired: {left.differences}")
             _ensure(left.snapshots[POST].sampled, "no sample after the repair")
             show("repairing", number + 1, REPAIRS)
@@ -196,7 +199,7 @@ class Quiet:
         looked_at = 0
         began = time.monotonic()
         while True:
-            ms, audited = timed(lambda: self._audits.slice(POST, SLICE, repair=True))
+            ms, audited = timed(lambda: self._row_counts.slice(POST, SLICE, repair=True))
             took.append(ms)
             looked_at += audited.looked_at
             show("auditing", len(took), max(len(took), 250))
@@ -256,7 +259,7 @@ class FirstReads:
         settings = stack.settings
         self._stack = stack
         self._client = Redis.from_url(settings.redis_url.get_secret_value())
-        self._cache = Cache(connect(settings), settings)
+        self._cache = PostCache(connect(settings), settings)
         self._web = Reactions(settings)
         self._web._reads()
         self._now = _Round()

@@ -28,20 +28,22 @@ from sqlalchemy import create_engine, text
 
 from benchmarks import common
 from benchmarks.common import Show, spread_id
-from reactions import buckets, keys, scripts
-from reactions.cache import Cache
-from reactions.calls import run_many
-from reactions.console import bars
-from reactions.database import Database
-from reactions.hot import Hot
-from reactions.load import Loader
-from reactions.migrate import migrate
-from reactions.model import Row
-from reactions.outbox import Outbox
-from reactions.persist import Persister
-from reactions.queries import Queries
-from reactions.settings import SHARDS, Settings
-from reactions.users import Users
+from reactions.cli.console import bars
+from reactions.core.constants import SHARDS
+from reactions.core.model import Row
+from reactions.core.settings import Settings
+from reactions.drain.cache_loader import CacheLoader
+from reactions.drain.persister import Persister
+from reactions.postgres.database import Database
+from reactions.postgres.migrate import migrate
+from reactions.postgres.queries import Queries
+from reactions.redis import buckets, keys
+from reactions.redis.outbox import Outbox
+from reactions.redis.pipeline import run_many
+from reactions.redis.post_cache import PostCache
+from reactions.redis.scripts import writes
+from reactions.redis.user_cache import UserCache
+from reactions.redis.writes import RedisWrites
 
 SIZES = (100, 200, 400, 500, 513, 1_000, 2_000, 3_000, 5_000, 9_999)
 """Reactions of a regular post; the last is the largest below the threshold."""
@@ -50,7 +52,7 @@ SMALL = 1_000
 """Posts grow in two groups, up to this size and beyond, to have many of the small ones."""
 
 VIRAL = (10_000, 100_000, 1_000_000)
-USER_POSTS = (1, 10, 100, 500)
+MAX_USER_POSTS = (1, 10, 100, 500)
 DELETED = (1_000, 10_000, 100_000)
 WAYS = ("loaded", "grown", "plain")
 BRIEF = 50.0
@@ -69,7 +71,7 @@ class Regular:
     """Posts of one size, kept in one way.
 
     Attributes:
-        way: ``loaded`` by Cache.install_reactions; ``grown`` by react and the persister; ``plain``,
+        way: ``loaded`` by a load; ``grown`` by react and the persister; ``plain``,
             one hash user -> type and one of the counts, with a TTL each.
         keys: of one post, on average.
         a_reaction: bytes.
@@ -118,10 +120,10 @@ class Each:
     bytes: float
 
 
-class Nobody(Users):
-    """Users of another server: their hashes are measured by themselves, not with posts."""
+class Nobody(UserCache):
+    """The user cache of another server: their hashes are measured by themselves, not with posts."""
 
-    def remember(self, rows: Iterable[Row], until_us: int) -> None:
+    def write_through(self, rows: Iterable[Row], until_us: int) -> None:
         """Written elsewhere."""
 
 
@@ -138,11 +140,11 @@ class Bench:
         self.client: Redis = Redis.from_url(
             settings.redis_url.get_secret_value(), socket_timeout=60
         )
-        self._cache = Cache(self.client, settings)
+        self._cache = PostCache(self.client, settings)
         self._outbox = Outbox(self.client, settings)
-        self._users = Users(self.client, settings)
-        self._hot = Hot(self.client, settings)
-        self._loader = Loader(self._cache, Queries(self._database), settings)
+        self._users = UserCache(self.client, settings)
+        self._writes = RedisWrites(self.client, settings)
+        self._loader = CacheLoader(self._cache, Queries(self._database), settings)
         self._persister = Persister(self.client, self._database, settings)
         self._persister._users = Nobody(self.client, settings)
         self._codes = list(settings.reaction_types.values())
@@ -182,8 +184,8 @@ class Bench:
             self._react((user_id, post_id) for post_id in warm)
             self._drain()
         self._load([(post_id, {1: 1}) for post_id in warm[:1]])
-        self._users.remember([Row(1, 1, 1, 1)], 0)
-        self._hot.delete_post(1)
+        self._users.write_through([Row(1, 1, 1, 1)], 0)
+        self._writes.delete_post(1)
         self.client.delete(keys.outbox_deleted(1), keys.outbox_deletions(1))
         self._drop("post:*", "user:*")
         return self.used()
@@ -340,9 +342,9 @@ class Bench:
         for user_id, post_id in pairs:
             batch.append((user_id, post_id, self._chance.choice(self._codes)))
             if len(batch) == 1_000:
-                self._hot.react_many(batch)
+                self._writes.record_many(batch)
                 batch = []
-        self._hot.react_many(batch)
+        self._writes.record_many(batch)
 
     def _drain(self) -> None:
         while self._outbox.pending():
@@ -381,7 +383,7 @@ class Bench:
         until = int(self._outbox.now_us()) + 600_000_000
         for first in range(1, users + 1, 100):
             last = min(users, first + 99)
-            self._users.remember(
+            self._users.write_through(
                 [
                     Row(post_id, user_id, self._chance.choice(self._codes), 1)
                     for user_id in self._users_of(bits, first, last)
@@ -396,7 +398,7 @@ class Bench:
         before = self.clean()
         post_ids = self._post_ids(bits, number)
         for at in range(0, number, 1_000):
-            run_many(self.client, [scripts.delete(p) for p in post_ids[at : at + 1_000]])
+            run_many(self.client, [writes.delete(p) for p in post_ids[at : at + 1_000]])
         for shard in range(SHARDS):
             self.client.delete(keys.outbox_deletions(shard))  # as the eraser leaves it
         return Each(self.name, bits, number, round((self.used() - before) / number, 1))
@@ -440,7 +442,7 @@ def measure(plan: Plan, show: Show) -> dict[str, Any]:
                             # A million once a server: the wider ids, which need more.
                             if reactors <= 100_000 or bits == max(plan.bits)
                         ]
-                        users += [bench.user(bits, number) for number in USER_POSTS]
+                        users += [bench.user(bits, number) for number in MAX_USER_POSTS]
                         deleted += [bench.deleted(bits, number) for number in DELETED]
     return {
         "machine": common.machine(),

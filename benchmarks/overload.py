@@ -28,15 +28,15 @@ from redis import Redis
 
 from benchmarks import common
 from benchmarks.common import Show, quantiles
-from reactions.api import Reactions
-from reactions.console import bars
-from reactions.database import Database
-from reactions.outbox import Outbox
-from reactions.queries import Queries
-from reactions.replay import quantile
-from reactions.settings import Settings
-from reactions.stack import Stack
-from reactions.verify import Verifier, mismatched
+from reactions.api.client import Reactions
+from reactions.cli.console import bars
+from reactions.core.settings import Settings
+from reactions.demo.replay import quantile
+from reactions.demo.stack import Stack
+from reactions.maintenance.verify import Verifier, mismatched
+from reactions.postgres.database import Database
+from reactions.postgres.queries import Queries
+from reactions.redis.outbox import Outbox
 
 ENTRY = 35
 """Bytes of a pending (post, user), on a post with up to 512 of them: a listpack."""
@@ -182,7 +182,7 @@ def _some(events: Iterator[tuple[int, int, int]], number: int) -> list[tuple[int
 
 
 class Watch:
-    """Looks at the stores once a second."""
+    """Reads the stores once a second."""
 
     def __init__(self, stack: Stack, plan: Plan, growing: bool, counters: Any) -> None:  # noqa: ANN401
         self._client = Redis.from_url(

@@ -35,17 +35,17 @@ from sqlalchemy import create_engine, event, make_url, text
 
 from benchmarks import common, feed
 from benchmarks.common import Show, quantiles, spread_id
-from reactions.api import Reactions
-from reactions.cache import Cache
-from reactions.client import connect
-from reactions.console import bars
-from reactions.database import Database
-from reactions.load import Loader
-from reactions.outbox import Outbox
-from reactions.queries import Queries
-from reactions.settings import Settings
-from reactions.stack import Stack
-from reactions.trace import Trace
+from reactions.api.client import Reactions
+from reactions.cli.console import bars
+from reactions.core.settings import Settings
+from reactions.demo.stack import Stack
+from reactions.demo.trace import Trace
+from reactions.drain.cache_loader import CacheLoader
+from reactions.postgres.database import Database
+from reactions.postgres.queries import Queries
+from reactions.redis.connection import connect
+from reactions.redis.outbox import Outbox
+from reactions.redis.post_cache import PostCache
 
 BITS = 62
 GOAL_PERCENT = 1.0
@@ -430,7 +430,9 @@ def _fill(stack: Stack, world: World, show: Show) -> None:
             stack.supervise()
             time.sleep(0.05)
     database = Database(stack.settings, name="reactions-bench", timeout_s=60)
-    loader = Loader(Cache(outbox._client, stack.settings), Queries(database), stack.settings)
+    loader = CacheLoader(
+        PostCache(outbox._client, stack.settings), Queries(database), stack.settings
+    )
     for post in (*world.viral, *world.regular):  # what reads would ask for sooner or later
         loader.load([post])
     database.close()

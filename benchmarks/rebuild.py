@@ -19,17 +19,18 @@ from sqlalchemy import text
 
 from benchmarks import common, filling
 from benchmarks.common import Show, quantiles, spread_id
-from reactions.api import Reactions
-from reactions.cache import Cache
-from reactions.client import Client, connect
-from reactions.database import Database, array
-from reactions.errors import ReactionsError
-from reactions.marks import Marks
-from reactions.outbox import Outbox
-from reactions.recover import Recovery
-from reactions.settings import SHARDS, Settings
-from reactions.stack import Stack
-from reactions.verify import Verifier
+from reactions.api.client import Reactions
+from reactions.core.constants import SHARDS
+from reactions.core.errors import ReactionsError
+from reactions.core.settings import Settings
+from reactions.demo.stack import Stack
+from reactions.maintenance.epochs import Epochs
+from reactions.maintenance.recovery import Recovery
+from reactions.maintenance.verify import Verifier
+from reactions.postgres.database import Database, array
+from reactions.redis.connection import Client, connect
+from reactions.redis.outbox import Outbox
+from reactions.redis.post_cache import PostCache
 
 USERS = 200_000
 FIRST_REGULAR, FIRST_VIRAL = 1_000, 900_000
@@ -173,7 +174,7 @@ def _run(plan: Plan, stack: Stack, show: Show) -> dict[str, Any]:
     filling.fill(database, everything, shape, show)
     recovery.load(list(everything))
     cached_before = _cached(client, settings, everything)
-    marks = Marks(client, database)
+    marks = Epochs(client, database)
     _until(lambda: len(marks.in_database()) == SHARDS and not recovery.unfinished(), stack)
     start_us = _now_us(client)
     with Writer(settings, everything, plan.rate) as writer:
@@ -283,7 +284,7 @@ class _Cached:
 
 
 def _cached(client: Client, settings: Settings, posts: Iterable[int]) -> _Cached:
-    cache, wanted = Cache(client, settings), list(posts)
+    cache, wanted = PostCache(client, settings), list(posts)
     lacking: set[int] = set()
     counted = 0
     for start in range(0, len(wanted), 200):
@@ -378,7 +379,7 @@ def _since(database: Database, start_us: int) -> list[tuple[Pair, int]]:
 
 
 def _until(met: Callable[[], bool], stack: Stack) -> None:
-    """Look until it is so.
+    """Poll until it is so.
 
     Raises:
         TimeoutError: it was not, for PATIENCE_S.

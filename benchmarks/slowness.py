@@ -8,7 +8,7 @@ from typing import Any
 
 from redis import Redis
 
-from reactions import scripts
+from reactions.redis import scripts
 
 AT_ONCE = 128
 """Entries read at a time: reading them holds the server, too."""

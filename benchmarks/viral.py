@@ -25,14 +25,15 @@ from sqlalchemy import text
 from benchmarks import common
 from benchmarks.common import Show, quantiles, spread_id
 from benchmarks.slowness import SlowLog
-from reactions import buckets, keys
-from reactions.api import Reactions
-from reactions.console import bars
-from reactions.database import Database
-from reactions.outbox import Outbox
-from reactions.settings import SAMPLE, Settings
-from reactions.stack import Stack
-from reactions.verify import Verifier
+from reactions.api.client import Reactions
+from reactions.cli.console import bars
+from reactions.core.constants import SAMPLE_SIZE
+from reactions.core.settings import Settings
+from reactions.demo.stack import Stack
+from reactions.maintenance.verify import Verifier
+from reactions.postgres.database import Database
+from reactions.redis import buckets, keys
+from reactions.redis.outbox import Outbox
 
 POST = 4_242
 WARM_UP = 300
@@ -188,7 +189,7 @@ class Watched:
 
 
 class Watch:
-    """Looks at the post while it is written to."""
+    """Reads the post while it is written to."""
 
     def __init__(self, client: Redis, threshold: int) -> None:
         self._client = client
@@ -401,7 +402,7 @@ def _compare(
                 "SELECT user_id, reaction FROM reactions WHERE post_id = :post AND reaction <> 0 "
                 "ORDER BY version DESC LIMIT :most"
             ),
-            {"post": POST, "most": SAMPLE},
+            {"post": POST, "most": SAMPLE_SIZE},
         ).all()
         counted = connection.execute(
             text("SELECT reaction, count FROM reaction_counts WHERE post_id = :post"),
@@ -411,7 +412,7 @@ def _compare(
     lost = sum(1 for user in range(1, plan.users + 1) if final[user] != NEVER and not found[user])
     names = settings.reaction_types
     with Reactions(settings) as reader:
-        sample = [(each.user_id, names[each.reaction]) for each in reader.recent(POST, SAMPLE)]
+        sample = [(each.user_id, names[each.reaction]) for each in reader.recent(POST, SAMPLE_SIZE)]
         counts = {names[name]: count for name, count in reader.counts(POST).items()}
         uniques = reader.uniques(POST)
     mark: Any = client.hget(keys.post_reactions(POST), str(buckets.MARK))

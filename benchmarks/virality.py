@@ -23,17 +23,18 @@ import click
 
 from benchmarks import common
 from benchmarks.common import Show
-from reactions.claims import Claim, Settled
-from reactions.client import connect
-from reactions.console import bars
-from reactions.database import Database
-from reactions.hot import Hot
-from reactions.migrate import migrate
-from reactions.outbox import Outbox
-from reactions.persist import Drained, Persister
-from reactions.scripts import SettledPost
-from reactions.settings import SHARDS, Settings
-from reactions.trace import Event, Trace
+from reactions.cli.console import bars
+from reactions.core.constants import SHARDS
+from reactions.core.settings import Settings
+from reactions.demo.trace import Event, Trace
+from reactions.drain.persister import Drained, Persister
+from reactions.postgres.database import Database
+from reactions.postgres.migrate import migrate
+from reactions.redis.claims import Claim, Settled
+from reactions.redis.connection import connect
+from reactions.redis.outbox import Outbox
+from reactions.redis.scripts.drain import SettledPost
+from reactions.redis.writes import RedisWrites
 
 GZIP = b"\x1f\x8b"
 
@@ -146,7 +147,7 @@ class Replay:
 
     def __init__(self, settings: Settings, database: Database, step: int) -> None:
         client = connect(settings)
-        self._hot = Hot(client, settings)
+        self._writes = RedisWrites(client, settings)
         self._persister = Persister(client, database, settings)
         self._outbox = Listening(client, settings)
         self._persister._outbox = self._outbox
@@ -156,7 +157,7 @@ class Replay:
 
     def play(self, end: int, events: Sequence[Event]) -> None:
         """One step: react, and drain at its end."""
-        replies = self._hot.react_many(
+        replies = self._writes.record_many(
             (event.user_id, event.post_id, self._codes[event.reaction] if event.reaction else 0)
             for event in events
         )

@@ -36,11 +36,11 @@ from benchmarks.common import (
     quiet_logs,
 )
 from benchmarks.common import folder as scratch
-from reactions.api import Reactions
-from reactions.embedded import Process, free_port
-from reactions.replay import quantile
-from reactions.settings import Settings
-from reactions.stack import Stack
+from reactions.api.client import Reactions
+from reactions.core.settings import Settings
+from reactions.demo.embedded import Process, free_port
+from reactions.demo.replay import quantile
+from reactions.demo.stack import Stack
 from reactions.web.demo_auth import HEADER
 
 POSTS = 1_000

@@ -3,8 +3,8 @@
 ``react()`` answers from one Redis script; Celery carries the change into PostgreSQL, exactly.
 """
 
-from reactions.api import Reactions
-from reactions.default import (
+from reactions.api.client import Reactions
+from reactions.api.default import (
     counts,
     default_client,
     delete_post,
@@ -19,7 +19,7 @@ from reactions.default import (
     uniques,
     unreact,
 )
-from reactions.errors import (
+from reactions.core.errors import (
     BatchInterrupted,
     InvalidArgument,
     InvalidSettings,
@@ -31,7 +31,7 @@ from reactions.errors import (
     ScriptError,
     TypesMismatch,
 )
-from reactions.model import (
+from reactions.core.model import (
     Counts,
     Outcome,
     Page,
@@ -42,7 +42,7 @@ from reactions.model import (
     Summary,
     Tier,
 )
-from reactions.settings import Settings
+from reactions.core.settings import Settings
 
 __all__ = [
     "BatchInterrupted",

@@ -1,5 +1,5 @@
 """``python -m reactions``."""
 
-from reactions.cli import main
+from reactions.cli.main import main
 
 main(prog_name="reactions")

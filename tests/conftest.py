@@ -7,34 +7,21 @@ nothing of another. Every server is on a free port, in a temporary folder, and s
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from redis import Redis
-from sqlalchemy import create_engine, make_url, text
 
-from reactions.api import Reactions
-from reactions.cache import Cache
-from reactions.client import Client, connect
-from reactions.database import Database
-from reactions.embedded import Postgres, Valkey
-from reactions.erase import Eraser
-from reactions.ledger import Ledger
-from reactions.load import Loader
-from reactions.migrate import migrate
-from reactions.outbox import Outbox
-from reactions.persist import Persister
-from reactions.queries import Queries
-from reactions.settings import Settings
-from reactions.verify import Verification, Verifier
-from tests.servers import running_postgres, running_redis
+from reactions.core.settings import Settings
+from reactions.demo.embedded import Postgres, Valkey
+from reactions.postgres.migrate import migrate
+from tests.support.databases import execute_admin
+from tests.support.engine import DEAD_BROKER, Engine, make_engine
+from tests.support.reading import SMALL_SAMPLE, VIRAL, shrink
+from tests.support.servers import running_postgres, running_redis
 
 _databases = itertools.count()
-
-DEAD_BROKER = "redis://127.0.0.1:1/0"  # nobody listens there: wake-ups fail at once
 
 
 @pytest.fixture(scope="session")
@@ -48,15 +35,6 @@ def postgres() -> Iterator[Postgres]:
     with running_postgres(18) as server:
         migrate(Settings(database_url=server.url))
         yield server
-
-
-def execute_admin(server_url: str, statement: str) -> None:
-    """A statement outside a transaction, on the maintenance database template1."""
-    url = make_url(server_url.replace("postgresql://", "postgresql+psycopg2://", 1))
-    engine = create_engine(url.set(database="template1"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(statement))
-    engine.dispose()
 
 
 @pytest.fixture
@@ -90,55 +68,6 @@ def settings(redis_url: str, database_url: str) -> Settings:
     )
 
 
-@dataclass
-class Engine:
-    """Everything that works on one pair of stores, without Celery."""
-
-    settings: Settings
-    client: Client
-    reactions: Reactions
-    cache: Cache
-    outbox: Outbox
-    database: Database
-    ledger: Ledger
-    queries: Queries
-    persister: Persister
-    loader: Loader
-    eraser: Eraser
-
-    def drain(self) -> None:
-        """Drain every shard until nothing is pending."""
-        while self.outbox.pending():
-            self.persister.drain(range(100))
-
-    def verify(self) -> Verification:
-        return Verifier(self.client, self.database, self.settings).verify()
-
-    def close(self) -> None:
-        self.reactions.close()
-        self.database.close()
-        self.client.close()
-
-
-def make_engine(settings: Settings) -> Engine:
-    client = connect(settings)
-    database = Database(settings)
-    cache, queries = Cache(client, settings), Queries(database)
-    return Engine(
-        settings,
-        client,
-        Reactions(settings),
-        cache,
-        Outbox(client, settings),
-        database,
-        Ledger(database),
-        queries,
-        Persister(client, database, settings),
-        Loader(cache, queries, settings),
-        Eraser(client, database, settings),
-    )
-
-
 @pytest.fixture
 def engine(settings: Settings) -> Iterator[Engine]:
     engine = make_engine(settings)
@@ -146,12 +75,13 @@ def engine(settings: Settings) -> Iterator[Engine]:
     engine.close()
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 20.0, what: str = "") -> None:
-    """Wait for a condition, never for a guessed time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what or condition}"
-        time.sleep(0.01)
+@pytest.fixture
+def small(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """A post is viral from ten reactions on; samples of five; buckets of four."""
+    shrink(monkeypatch, SMALL_SAMPLE, 4, 8)
+    made = make_engine(engine.settings.model_copy(update={"viral_threshold": VIRAL}))
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

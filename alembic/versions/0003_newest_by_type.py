@@ -8,7 +8,7 @@ waits for it. Interrupted, it goes on where it was when it is run again.
 """
 
 from alembic import op
-from reactions.migrate import create_index
+from reactions.postgres.migrate import create_index
 
 revision = "0003"
 down_revision = "0002"

@@ -7,7 +7,7 @@ Safe online, as 0003 is.
 """
 
 from alembic import op
-from reactions.migrate import create_index
+from reactions.postgres.migrate import create_index
 
 revision = "0005"
 down_revision = "0004"

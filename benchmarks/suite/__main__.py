@@ -12,7 +12,7 @@ from benchmarks.suite import compare, figures, machine
 from benchmarks.suite.arena import arena
 from benchmarks.suite.contenders import ALL
 from benchmarks.suite.workloads import Workload
-from reactions.console import bars
+from reactions.cli.console import bars
 
 PARTS = ("compare", "figures")
 WORKLOADS = ("hot", "zipf", "mix")

@@ -15,11 +15,11 @@ from redis import Redis
 from sqlalchemy import text
 
 from benchmarks import common
-from reactions.broker import make_app
-from reactions.database import Database
-from reactions.embedded import Process
-from reactions.settings import Settings
-from reactions.stack import Stack
+from reactions.core.celery_app import make_app
+from reactions.core.settings import Settings
+from reactions.demo.embedded import Process
+from reactions.demo.stack import Stack
+from reactions.postgres.database import Database
 
 LOOK_S = 0.01
 PATIENCE_S = 600.0
@@ -142,7 +142,7 @@ def arena(workers: int) -> Iterator[Arena]:
 
 
 def wait(met: Callable[[], bool]) -> None:
-    """Look until it is so.
+    """Poll until it is so.
 
     Raises:
         TimeoutError: it was not, for PATIENCE_S.

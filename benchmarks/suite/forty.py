@@ -20,18 +20,18 @@ from benchmarks.suite import machine
 from benchmarks.suite.arena import Arena, arena, wait
 from benchmarks.suite.fullload import logged
 from benchmarks.suite.growth import memory_of
-from reactions import keys
-from reactions.api import Reactions
-from reactions.cache import Cache
-from reactions.client import connect
-from reactions.console import bars
-from reactions.database import Database
-from reactions.lags import percentile
-from reactions.marks import Marks
-from reactions.outbox import Outbox
-from reactions.reconcile import Reconciler
-from reactions.recover import Recovery
-from reactions.settings import SHARDS
+from reactions.api.client import Reactions
+from reactions.cli.console import bars
+from reactions.core.constants import SHARDS
+from reactions.core.latency_histogram import percentile
+from reactions.maintenance.checker import PostChecker
+from reactions.maintenance.epochs import Epochs
+from reactions.maintenance.recovery import Recovery
+from reactions.postgres.database import Database
+from reactions.redis import keys
+from reactions.redis.connection import connect
+from reactions.redis.outbox import Outbox
+from reactions.redis.post_cache import PostCache
 
 REACTS, READS = 10_000, 200
 SPAN_US = 7 * 86_400_000_000
@@ -143,7 +143,7 @@ def _lose(arena: Arena, show: Show) -> dict[str, Any]:
     """FLUSHALL, with worker and beat at work."""
     client = connect(arena.settings)
     recovery = Recovery(client, arena.database, arena.settings)
-    cache, marks = Cache(client, arena.settings), Marks(client, arena.database)
+    cache, marks = PostCache(client, arena.settings), Epochs(client, arena.database)
     wait(lambda: len(marks.in_database()) == SHARDS and not recovery.unfinished())
     show("lost", 0, 2)
     began = time.monotonic()
@@ -163,7 +163,7 @@ def _lose(arena: Arena, show: Show) -> dict[str, Any]:
 
 def _verified(arena: Arena) -> dict[str, Any]:
     """The stores against each other: the rows are counted one by one."""
-    checked = Reconciler(connect(arena.settings), arena.database, arena.settings).check([POST])
+    checked = PostChecker(connect(arena.settings), arena.database, arena.settings).check([POST])
     rows = arena.execute(
         f"SELECT reaction, count(*) FROM reactions WHERE post_id = {POST} GROUP BY 1 ORDER BY 1"  # noqa: S608
     )

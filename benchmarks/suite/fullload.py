@@ -14,8 +14,8 @@ from benchmarks.suite.arena import Arena
 from benchmarks.suite.contenders.ours import Ours
 from benchmarks.suite.play import Result, play
 from benchmarks.suite.workloads import Workload
-from reactions.lags import percentile
-from reactions.outbox import Outbox
+from reactions.core.latency_histogram import percentile
+from reactions.redis.outbox import Outbox
 
 _NOT_COUNTED = ("BEGIN", "COMMIT", "ROLLBACK", "DISCARD")
 

@@ -19,13 +19,14 @@ from benchmarks.suite import machine, persister, plots
 from benchmarks.suite.arena import Arena, arena
 from benchmarks.suite.contenders.ours import Ours
 from benchmarks.suite.workloads import FIRST_POST, TYPES
-from reactions import keys
-from reactions.cache import Cache
-from reactions.client import connect
-from reactions.console import bars
-from reactions.load import Loader
-from reactions.queries import Queries
-from reactions.reconcile import Reconciler
+from reactions.cli.console import bars
+from reactions.core.constants import shard_of
+from reactions.drain.cache_loader import CacheLoader
+from reactions.maintenance.checker import PostChecker
+from reactions.postgres.queries import Queries
+from reactions.redis import keys
+from reactions.redis.connection import connect
+from reactions.redis.post_cache import PostCache
 
 ROUNDS, CALLS = 20, 100
 """Turns of each post, and reactions in each."""
@@ -64,9 +65,9 @@ def posts(arena: Arena, most: int, show: Show) -> list[dict[str, Any]]:
 def _turn(arena: Arena) -> Callable[[int, int, Mapping[str, list[float]]], None]:
     """Load a post that nothing is cached of, react on it, drain that, and compare the stores."""
     settings, client = arena.settings, connect(arena.settings)
-    cache, worker = Cache(client, settings), persister.make(arena)
-    loader = Loader(cache, Queries(arena.database), settings)
-    reconciler = Reconciler(client, arena.database, settings)
+    cache, worker = PostCache(client, settings), persister.make(arena)
+    loader = CacheLoader(cache, Queries(arena.database), settings)
+    reconciler = PostChecker(client, arena.database, settings)
     web = Ours().connect(settings)
 
     def turn(post: int, code: int, took: Mapping[str, list[float]]) -> None:
@@ -77,7 +78,7 @@ def _turn(arena: Arena) -> Callable[[int, int, Mapping[str, list[float]]], None]
         took["rebuild"].append(ms)
         for user in range(1, CALLS + 1):  # the same: the post does not grow
             took["react"].append(timed(partial(web.react, user, post, code))[0])
-        took["settle"].append(timed(lambda: worker.drain([keys.shard_of(post)]))[0])
+        took["settle"].append(timed(lambda: worker.drain([shard_of(post)]))[0])
         took["reconcile"].append(timed(lambda: reconciler.check([post]))[0])
 
     return turn
@@ -85,7 +86,7 @@ def _turn(arena: Arena) -> Callable[[int, int, Mapping[str, list[float]]], None]
 
 def memory_of(arena: Arena, post: int) -> int:
     """Bytes of all keys of a post."""
-    names = arena.redis.scan_iter(f"{keys.post_prefix(keys.shard_of(post))}{post}:*", count=1_000)
+    names = arena.redis.scan_iter(f"{keys.post_prefix(shard_of(post))}{post}:*", count=1_000)
     found: list[Any] = [arena.redis.memory_usage(name, samples=0) for name in names]
     return sum(map(int, found))
 

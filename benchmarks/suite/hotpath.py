@@ -17,11 +17,11 @@ from benchmarks.suite.contenders.base import Client
 from benchmarks.suite.contenders.ours import Ours
 from benchmarks.suite.play import play
 from benchmarks.suite.workloads import BESIDE_POST, HOT_POST, TYPES, Workload
-from reactions.cache import Cache
-from reactions.client import connect
-from reactions.load import Loader
-from reactions.queries import Queries
-from reactions.settings import Settings
+from reactions.core.settings import Settings
+from reactions.drain.cache_loader import CacheLoader
+from reactions.postgres.queries import Queries
+from reactions.redis.connection import connect
+from reactions.redis.post_cache import PostCache
 
 BLOCK, BLOCKS = 250, 80
 """Calls of each between two changes of turn, and how many turns."""
@@ -128,7 +128,7 @@ def server_side(arena: Arena, rows: int, show: Show) -> dict[str, Any]:
     filling.fill(arena.database, {LARGE: rows, SMALL: SMALL_ROWS}, shape, show)
     client = connect(arena.settings)
     queries = Queries(arena.database)
-    Loader(Cache(client, arena.settings), queries, arena.settings).load([LARGE, SMALL])
+    CacheLoader(PostCache(client, arena.settings), queries, arena.settings).load([LARGE, SMALL])
     codes = list(arena.settings.reaction_types.values())
     # Evenly out of all who are cached: the sample is a list, and the newest are at its head.
     known = {

@@ -17,13 +17,13 @@ from benchmarks.common import Show
 from benchmarks.suite.arena import Arena
 from benchmarks.suite.compare import spread
 from benchmarks.suite.workloads import Workload
-from reactions.api import Reactions
-from reactions.client import connect
-from reactions.database import array
-from reactions.ledger import Ledger
-from reactions.model import Row
-from reactions.persist import Persister
-from reactions.settings import SHARDS
+from reactions.api.client import Reactions
+from reactions.core.constants import SHARDS
+from reactions.core.model import Row
+from reactions.drain.persister import Persister
+from reactions.postgres.database import array
+from reactions.postgres.ledger import Ledger
+from reactions.redis.connection import connect
 
 TOGETHER = 1_000
 

@@ -17,10 +17,10 @@ from benchmarks import common
 from benchmarks.suite.arena import PATIENCE_S, Arena, wait
 from benchmarks.suite.contenders.base import Client, Contender
 from benchmarks.suite.workloads import FEED, Operation, Workload, outcome
-from reactions.replay import quantile
-from reactions.settings import Settings
+from reactions.core.settings import Settings
+from reactions.demo.replay import quantile
 
-MOST_A_SECOND = 12_000
+MAX_PER_SECOND = 12_000
 """Operations made ready for a web process for each second; none gets through so many."""
 
 
@@ -222,7 +222,7 @@ def _web(
         os.environ.update(environment)
         settings = Settings.from_env()
         lead_in = seconds * workload.lead_in
-        most = int((lead_in + seconds) * (rate or MOST_A_SECOND / contender.threads)) + 1
+        most = int((lead_in + seconds) * (rate or MAX_PER_SECOND / contender.threads)) + 1
         clients = processes * contender.threads
         threads = []
         for thread in range(contender.threads):

@@ -12,7 +12,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
-from reactions.trace import Trace
+from reactions.demo.trace import Trace
 
 FEED = -1
 """Code of an operation that reads."""

@@ -2,8 +2,8 @@
 --
 -- Field `0` of the first bucket, the brief's key, is the mark: the number of buckets, negative for
 -- the sample of a viral post. Field `0` of any other is `1`. A bucket without its mark is lost.
--- Linear hashing: to grow by one bucket, only one other is divided. reactions/buckets.py has the
--- same arithmetic, with the reasons, and a test holds the two against each other.
+-- Linear hashing: to grow by one bucket, only one other is divided. reactions/redis/buckets.py has
+-- the same arithmetic, with the reasons; a test compares the two.
 
 -- The number of buckets that a mark names, negative for a sample; 0 for none, and for a number that
 -- is beyond any that was written here: the server would count up to it.

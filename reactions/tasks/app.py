@@ -9,28 +9,30 @@ from typing import Any
 from celery import signals
 from kombu.transport import TRANSPORT_ALIASES
 
-from reactions.broker import make_app
-from reactions.cache import Cache
-from reactions.client import Client, connect
-from reactions.database import Database
-from reactions.duties import Duties
-from reactions.erase import Eraser
-from reactions.load import Loader
-from reactions.logs import as_json
-from reactions.outbox import Outbox
-from reactions.patrol import Patrol
-from reactions.persist import Persister
-from reactions.queries import Queries
-from reactions.recover import Recovery
-from reactions.settings import Settings
-from reactions.virality import Virality
+from reactions.core.celery_app import make_app
+from reactions.core.logs import as_json
+from reactions.core.settings import Settings
+from reactions.drain.cache_loader import CacheLoader
+from reactions.drain.persister import Persister
+from reactions.maintenance.erase import Eraser
+from reactions.maintenance.reconcile import Patrol
+from reactions.maintenance.recovery import Recovery
+from reactions.maintenance.virality import Virality
+from reactions.postgres.database import Database
+from reactions.postgres.duty_runs import DutyRuns
+from reactions.postgres.queries import Queries
+from reactions.redis.connection import Client, connect
+from reactions.redis.outbox import Outbox
+from reactions.redis.post_cache import PostCache
 
 log = logging.getLogger(__name__)
 
 settings = Settings.from_env()
 app = make_app(settings)
-app.conf.worker_consumer = "reactions.tasks.intake:Consumer"
-TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "reactions.tasks.intake:Transport"))
+app.conf.worker_consumer = "reactions.tasks.message_filter:Consumer"
+TRANSPORT_ALIASES.update(
+    dict.fromkeys(("redis", "rediss"), "reactions.tasks.message_filter:Transport")
+)
 
 
 @cache
@@ -58,9 +60,9 @@ def persister() -> Persister:
 
 
 @cache
-def loader() -> Loader:
+def loader() -> CacheLoader:
     """One for each worker process."""
-    return Loader(Cache(client(), settings), Queries(database()), settings)
+    return CacheLoader(PostCache(client(), settings), Queries(database()), settings)
 
 
 @cache
@@ -70,9 +72,9 @@ def eraser() -> Eraser:
 
 
 @cache
-def duties() -> Duties:
+def duties() -> DutyRuns:
     """One for each worker process."""
-    return Duties(database())
+    return DutyRuns(database())
 
 
 @cache

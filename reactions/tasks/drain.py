@@ -9,14 +9,14 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from reactions.broker import DRAIN
-from reactions.errors import InvalidArgument, short
-from reactions.instruments import RETRIES
-from reactions.logs import event
-from reactions.persist import DrainFailed
-from reactions.settings import SHARDS
+from reactions.core.celery_app import DRAIN
+from reactions.core.constants import SHARDS
+from reactions.core.errors import InvalidArgument, short
+from reactions.core.instruments import RETRIES
+from reactions.core.logs import event
+from reactions.core.tracing import span
+from reactions.drain.persister import DrainFailed
 from reactions.tasks.app import app, outbox, persister, settings
-from reactions.tracing import span
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def retry_delay(retries: int) -> float:
 def _keep(tokens: dict[int, str], delay: float) -> None:
     """Hold the leases until the next try, so that nobody else runs into the same wall."""
     with contextlib.suppress(Exception):  # Redis may be the wall; then the leases just lapse
-        outbox().hold({shard: token for shard, token in tokens.items() if token}, delay)
+        outbox().extend_leases({shard: token for shard, token in tokens.items() if token}, delay)
 
 
 def _check_shards(shards: object) -> list[int]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from reactions.broker import LOAD
-from reactions.errors import InvalidArgument
-from reactions.relay import MOST_LOADS
-from reactions.settings import MAX_ID
+from reactions.api.relay import MAX_WAITING_LOADS
+from reactions.core.celery_app import LOAD
+from reactions.core.constants import MAX_ID
+from reactions.core.errors import InvalidArgument
 from reactions.tasks.app import app, loader
 
 
@@ -18,8 +18,8 @@ def load(posts: list[int]) -> None:
 def _check_posts(posts: object) -> list[int]:
     if (
         not isinstance(posts, list)
-        or len(posts) > MOST_LOADS
+        or len(posts) > MAX_WAITING_LOADS
         or not all(type(post) is int and 1 <= post <= MAX_ID for post in posts)
     ):
-        raise InvalidArgument("posts", f"a list of at most {MOST_LOADS} post ids", posts)
+        raise InvalidArgument("posts", f"a list of at most {MAX_WAITING_LOADS} post ids", posts)
     return list(dict.fromkeys(posts))

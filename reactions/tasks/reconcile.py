@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from celery.schedules import crontab
 
-from reactions.errors import InvalidArgument
-from reactions.model import PostTier
+from reactions.core.errors import InvalidArgument
+from reactions.core.model import PostTier
 from reactions.tasks.app import app, patrol
 
 VIRAL_EVERY = timedelta(minutes=1)

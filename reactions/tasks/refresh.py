@@ -17,5 +17,5 @@ app.conf.beat_schedule["refresh"] = {
 
 @app.task(name="reactions.refresh")
 def refresh() -> None:
-    """Look at the samples of viral posts, and load those that are not what they should be."""
+    """Check the samples of viral posts, and load those that are not what they should be."""
     patrol().refresh()

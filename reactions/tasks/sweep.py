@@ -13,8 +13,8 @@ from datetime import timedelta
 
 from cachetools import TTLCache
 
-from reactions.errors import ReactionsUnavailable
-from reactions.settings import SHARDS
+from reactions.core.constants import SHARDS
+from reactions.core.errors import ReactionsUnavailable
 from reactions.tasks.app import app, duties, outbox, settings
 from reactions.tasks.drain import drain
 

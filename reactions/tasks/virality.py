@@ -18,5 +18,5 @@ app.conf.beat_schedule["virality"] = {
 
 @app.task(name="reactions.virality")
 def virality() -> None:
-    """Look at the posts on their way, and let go those that are not any more."""
+    """Check rising posts, and let go those that are not any more."""
     watcher().watch()

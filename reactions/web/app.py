@@ -13,8 +13,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from reactions.api import Reactions
-from reactions.settings import Settings
+from reactions.api.client import Reactions
+from reactions.core.settings import Settings
 from reactions.web import auth, problems, routes
 from reactions.web.auth import Authenticator
 from reactions.web.body import Bounded

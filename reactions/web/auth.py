@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 
-from reactions.errors import InvalidSettings
-from reactions.settings import MAX_ID, Settings
+from reactions.core.constants import MAX_ID
+from reactions.core.errors import InvalidSettings
+from reactions.core.settings import Settings
 from reactions.web.problems import unauthenticated
 
 Authenticator = Callable[..., Any]

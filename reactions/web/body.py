@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reactions.web.problems import Refusal
 
-MOST = 4_096
+MAX_BODY = 4_096
 
 
 class Bounded:
@@ -23,8 +23,8 @@ class Bounded:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > MOST:
-                raise Refusal(413, "too-large", f"a body has at most {MOST} bytes here")
+            if seen > MAX_BODY:
+                raise Refusal(413, "too-large", f"a body has at most {MAX_BODY} bytes here")
             return message
 
         await self._app(scope, bounded, send)

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Security
 from fastapi.security import APIKeyCookie, APIKeyHeader
 
-from reactions.validate import is_id
+from reactions.core.validate import is_id
 
 COOKIE = "reactions_user"
 HEADER = "X-Reactions-User"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from reactions import scripts
-from reactions.client import connect, readable, translated
-from reactions.settings import Settings
+from reactions.core.settings import Settings
+from reactions.redis.connection import connect, readable, translated
+from reactions.redis.scripts import writes
 from reactions.web.problems import too_many
 
 
@@ -25,7 +25,7 @@ class Limiter:
             Refusal: too often; it says when to come again.
             ReactionsUnavailable: Redis.
         """
-        reply = scripts.limit(user_id, self._each_us, self._ahead_us).run(self._client)
+        reply = writes.limit(user_id, self._each_us, self._ahead_us).run(self._client)
         with readable():
             wait_us = int(reply)
         if wait_us:

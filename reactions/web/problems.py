@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from reactions.errors import InvalidArgument, PostDeleted, ReactionsUnavailable, short
+from reactions.core.errors import InvalidArgument, PostDeleted, ReactionsUnavailable, short
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ RETRY_S = 1
 
 NO_JSON = "the body is no JSON; send JSON, with the header Content-Type: application/json"
 
-MOST_FIELDS = 10
+MAX_FIELDS = 10
 """Refused fields that an answer names."""
 
 
@@ -109,8 +109,8 @@ async def _malformed(_: Request, error: RequestValidationError) -> Response:
     if any(map(_is_unread, error.errors())):
         return problem(400, "bad-request", NO_JSON)
     refused = [f"{_place(one['loc'])}: {short(one['msg'], 200)}" for one in error.errors()]
-    more = "; ..." if len(refused) > MOST_FIELDS else ""
-    return problem(422, "invalid-argument", "; ".join(refused[:MOST_FIELDS]) + more)
+    more = "; ..." if len(refused) > MAX_FIELDS else ""
+    return problem(422, "invalid-argument", "; ".join(refused[:MAX_FIELDS]) + more)
 
 
 def _is_unread(one: Mapping[str, Any]) -> bool:

@@ -8,15 +8,15 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from reactions.api import PAGE_MOST, SUMMARIES_MOST, Reactions
-from reactions.cursor import LONGEST
-from reactions.settings import SAMPLE
+from reactions.api.client import MAX_PAGE, MAX_SUMMARIES, Reactions
+from reactions.api.cursor import LONGEST
+from reactions.core.constants import SAMPLE_SIZE
 from reactions.web import schemas
 from reactions.web.auth import User
 from reactions.web.limit import Limiter
 from reactions.web.problems import responses
 from reactions.web.schemas import Change, IdIn, Kind
-from reactions.web.stream import POSTS_MOST, Hub, Listener
+from reactions.web.stream import MAX_STREAM_POSTS, Hub, Listener
 
 READ = responses(401, 422, 500, 503)
 WRITE = responses(401, 410, 422, 429, 500, 503)
@@ -48,7 +48,7 @@ Cursor = Annotated[
         json_schema_extra={"format": "cursor"},
     ),
 ]
-PageSize = Annotated[int, Query(ge=1, le=PAGE_MOST)]
+PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 
 
 @router.put("/posts/{post_id}/reaction", responses=WRITE | responses(400, 413))
@@ -69,7 +69,7 @@ def unreact(post_id: IdIn, user: User, client: Client, limit: Limit) -> schemas.
 
 @router.get("/summaries", responses=READ)
 def summaries(
-    post_id: Annotated[list[IdIn], Query(min_length=1, max_length=SUMMARIES_MOST)],
+    post_id: Annotated[list[IdIn], Query(min_length=1, max_length=MAX_SUMMARIES)],
     user: User,
     client: Client,
 ) -> schemas.Feed:
@@ -91,7 +91,7 @@ def reactors(
 
 @router.get("/posts/{post_id}/recent", responses=READ)
 def recent(
-    post_id: IdIn, client: Client, limit: Annotated[int, Query(ge=1, le=SAMPLE)] = 20
+    post_id: IdIn, client: Client, limit: Annotated[int, Query(ge=1, le=SAMPLE_SIZE)] = 20
 ) -> schemas.Recent:
     """The newest who reacted on a post: one round trip on a viral one."""
     return schemas.Recent.model_validate({"items": client.recent(post_id, limit)})
@@ -112,7 +112,7 @@ def history(
 
 
 async def _joined(
-    post_id: Annotated[list[IdIn], Query(min_length=1, max_length=POSTS_MOST)],
+    post_id: Annotated[list[IdIn], Query(min_length=1, max_length=MAX_STREAM_POSTS)],
     user: User,
     hub: Streams,
 ) -> AsyncIterator[Listener]:

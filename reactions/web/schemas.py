@@ -7,8 +7,8 @@ from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from reactions.model import Status, Tier
-from reactions.settings import MAX_ID
+from reactions.core.constants import MAX_ID
+from reactions.core.model import Status, Tier
 
 _DIGITS = re.compile(r"[1-9][0-9]{0,18}")
 

@@ -6,7 +6,7 @@ import sys
 
 import uvicorn
 
-from reactions.settings import Settings
+from reactions.core.settings import Settings
 from reactions.web import auth
 
 END_S = 5

@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 from starlette.concurrency import run_in_threadpool
 
-from reactions.api import SUMMARIES_MOST, Reactions
-from reactions.errors import ReactionsError, ReadInterrupted
-from reactions.model import Summary
+from reactions.api.client import MAX_SUMMARIES, Reactions
+from reactions.core.errors import ReactionsError, ReadInterrupted
+from reactions.core.model import Summary
 from reactions.web.problems import too_many
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 POLL_S = 0.25
 """Between two looks at a post: at most four events a second."""
 
-POSTS_MOST = 100
+MAX_STREAM_POSTS = 100
 """Posts of one stream."""
 
 STREAMS_OF_USER = 10
@@ -147,8 +147,8 @@ class Hub:
         while self._listeners:
             began = time.monotonic()
             posts = tuple(self._posts)
-            for first in range(0, len(posts), SUMMARIES_MOST):
-                self._take(await self._ask(posts[first : first + SUMMARIES_MOST]))
+            for first in range(0, len(posts), MAX_SUMMARIES):
+                self._take(await self._ask(posts[first : first + MAX_SUMMARIES]))
             await asyncio.sleep(max(0, began + POLL_S - time.monotonic()))
 
     async def _ask(self, post_ids: Sequence[int]) -> Sequence[Summary | None]:

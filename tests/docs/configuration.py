@@ -10,7 +10,7 @@ import annotated_types
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from reactions.settings import Settings
+from reactions.core.settings import Settings
 
 INTRODUCTION = """\
 # Configuration
@@ -20,8 +20,8 @@ in lower case, without `REACTIONS_`. All processes of a system share them. What 
 refused at the start, with all that is wrong in one message; secrets are in no message. Names that
 end in `_s` are seconds. Celery's own configuration is [celeryconfig.py](../celeryconfig.py).
 
-Generated from [reactions/settings.py](../reactions/settings.py); a test fails when it is out of
-date: `python -m tests.docs.configuration > docs/configuration.md`."""
+Generated from [reactions/core/settings.py](../reactions/core/settings.py); a test fails when it
+is out of date. To renew it: `python -m tests.docs.configuration > docs/configuration.md`."""
 
 TABLE = "| variable | default | takes | what it is |\n|---|---|---|---|"
 

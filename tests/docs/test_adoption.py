@@ -19,11 +19,11 @@ import psycopg2
 import pytest
 from sqlalchemy import make_url, text
 
-from reactions import default
-from reactions.settings import Settings
-from tests.conftest import Engine, make_engine
+from reactions.api import default
+from reactions.core.settings import Settings
 from tests.docs.fenced import blocks
-from tests.servers import wheel_postgres
+from tests.support.engine import Engine, make_engine
+from tests.support.servers import wheel_postgres
 
 POSTS, USERS, WRITERS = range(1001, 1041), range(1, 401), 4
 Like = Callable[[Any, int, int], None]

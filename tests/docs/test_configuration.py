@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reactions.settings import Settings
+from reactions.core.settings import Settings
 from tests.docs import configuration
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from reactions import default
-from tests.conftest import Engine
+from reactions.api import default
 from tests.docs.fenced import blocks
+from tests.support.engine import Engine
 
 COMMENT = re.compile(r"#\s*(?:Outcome\(status=)?'(\w+)'")
 

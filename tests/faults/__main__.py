@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 
-from reactions.console import as_json, err, finish, out, print_report
-from reactions.embedded import remove
-from reactions.errors import StackError
+from reactions.cli.console import as_json, err, finish, out, print_report
+from reactions.core.errors import StackError
+from reactions.demo.embedded import remove
 from tests.faults import small
 from tests.faults.report import table
 from tests.faults.run import run

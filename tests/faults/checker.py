@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from reactions.keys import shard_of
+from reactions.core.constants import shard_of
 from tests.faults.history import Fate, Kind, Operation
 
 LATE_S = 5.0

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-CALL_MOST_S = 2.0
+MAX_CALL_S = 2.0
 """Longest that a call may take: two tries of a connection and an answer, 0.5 s each."""
 
 
@@ -125,7 +125,7 @@ def _read(path: Path) -> Iterator[Operation]:
         else:
             yield _operation(path.stem, begun.pop(-number), at, *rest)
     for what in begun.values():
-        yield _operation(path.stem, what, what[0] + CALL_MOST_S, Fate.OPEN)
+        yield _operation(path.stem, what, what[0] + MAX_CALL_S, Fate.OPEN)
 
 
 def _operation(

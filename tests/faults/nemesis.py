@@ -20,8 +20,8 @@ import psycopg2
 from redis import Redis
 from redis.exceptions import RedisError
 
-from reactions.broker import DRAIN, make_app
-from reactions.settings import SHARDS
+from reactions.core.celery_app import DRAIN, make_app
+from reactions.core.constants import SHARDS
 from tests.faults import traps
 from tests.faults.proxy import Cut
 from tests.faults.system import FAKETIME, Node, System, wait_for
@@ -29,12 +29,12 @@ from tests.faults.system import FAKETIME, Node, System, wait_for
 SPRING_S = 4.0
 """How long a trap waits for somebody; then the fault did not happen, and is not counted."""
 
-RECOVERY_MOST_S = 90.0
+MAX_RECOVERY_S = 90.0
 
 MINUTE_EVERY = 6
 """One in so many times, PostgreSQL refuses connections for a minute, not for some seconds."""
 
-PAUSE_MOST_S = 3.0
+MAX_PAUSE_S = 3.0
 """Longest that Redis is stopped; checker.LATE_S goes by it."""
 
 Deed = Callable[["Nemesis"], AbstractContextManager[None]]
@@ -132,7 +132,7 @@ class Nemesis:
             mark = mark or self.system.mark()
             return not self.system.behind(mark)
 
-        wait_for(recovered, RECOVERY_MOST_S, "what was accepted before the faults is durable")
+        wait_for(recovered, MAX_RECOVERY_S, "what was accepted before the faults is durable")
         return time.monotonic() - began
 
     # -- for the deeds -------------------------------------------------------------------------
@@ -390,7 +390,7 @@ def _memory_full(nemesis: Nemesis) -> Iterator[None]:
 @contextmanager
 def _store_paused(nemesis: Nemesis) -> Iterator[None]:
     nemesis.system.store.signal(signal.SIGSTOP)
-    nemesis.hold(0.5, PAUSE_MOST_S)
+    nemesis.hold(0.5, MAX_PAUSE_S)
     nemesis.system.store.signal(signal.SIGCONT)
     yield
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reactions.replay import quantile
+from reactions.demo.replay import quantile
 from tests.faults.checker import Verdict, Wrong
 from tests.faults.history import Fate, Kind, Operation
 from tests.faults.nemesis import Fault

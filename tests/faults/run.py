@@ -10,16 +10,16 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from reactions.api import Reactions
-from reactions.client import connect
-from reactions.compare import GAPS
-from reactions.compare import Kind as Difference
-from reactions.database import Database
-from reactions.duties import Duties
-from reactions.outbox import Outbox
-from reactions.recover import Recovery
-from reactions.tables import reaction_counts, reactions, runs
-from reactions.verify import Verifier
+from reactions.api.client import Reactions
+from reactions.maintenance.compare import GAPS
+from reactions.maintenance.compare import Kind as Difference
+from reactions.maintenance.recovery import Recovery
+from reactions.maintenance.verify import Verifier
+from reactions.postgres.database import Database
+from reactions.postgres.duty_runs import DutyRuns
+from reactions.postgres.tables import reaction_counts, reactions, runs
+from reactions.redis.connection import connect
+from reactions.redis.outbox import Outbox
 from tests.faults.checker import Final, check
 from tests.faults.history import Operation, read
 from tests.faults.nemesis import Nemesis
@@ -35,7 +35,7 @@ PEACE_SHARE = 0.15
 PEACE_S = (5.0, 60.0)
 """At the beginning, without faults: what the figures of the rest are to be compared with."""
 
-QUIET_MOST_S = 60.0
+MAX_QUIET_S = 60.0
 """After the last fault, everything must be in PostgreSQL and nothing pending by then."""
 
 
@@ -61,7 +61,7 @@ def run(
     report = Report(seed)
     show("starting")
     with System(folder, seed) as system, closing(Database(system.settings)) as database:
-        duties = Duties(database)
+        duties = DutyRuns(database)
         began = time.monotonic()
         peace = min(PEACE_S[1], max(PEACE_S[0], minutes * 60 * PEACE_SHARE))
         nemesis = Nemesis(system, seed, minute=minute, only=only)
@@ -92,7 +92,7 @@ def run(
     return report
 
 
-def _found(duties: Duties) -> dict[str, int]:
+def _found(duties: DutyRuns) -> dict[str, int]:
     return dict(sum((Counter(total.kinds) for total in duties.totals()), Counter()))
 
 
@@ -103,7 +103,7 @@ def _repaired(database: Database) -> list[str]:
         return list(connection.scalars(select(runs.c.detail).where(wanted).order_by(runs.c.id)))
 
 
-def _drifted(duties: Duties) -> int:
+def _drifted(duties: DutyRuns) -> int:
     """Differences that duties have found, but for what is only missing, as after an eviction."""
     drift = {str(kind) for kind in Difference if kind not in GAPS}
     return sum(number for kind, number in _found(duties).items() if kind in drift)
@@ -111,7 +111,7 @@ def _drifted(duties: Duties) -> int:
 
 def _settle(system: System, database: Database) -> None:
     """Wait until nothing is on its way and Redis was watched over; without any repair command."""
-    duties = Duties(database)
+    duties = DutyRuns(database)
     with connect(system.settings) as client:
         outbox = Outbox(client, system.settings)
         recovery = Recovery(client, database, system.settings)
@@ -123,10 +123,10 @@ def _settle(system: System, database: Database) -> None:
         def quiet() -> bool:
             return not outbox.pending() and not any(outbox.erasures()) and watched() >= wanted
 
-        wait_for(lambda: watched() > 0, QUIET_MOST_S, "Redis is watched over")
+        wait_for(lambda: watched() > 0, MAX_QUIET_S, "Redis is watched over")
         wanted = watched() + 2
-        wait_for(quiet, QUIET_MOST_S, "nothing is on its way")
-        wait_for(lambda: not recovery.unfinished(), QUIET_MOST_S, "what was lost is loaded again")
+        wait_for(quiet, MAX_QUIET_S, "nothing is on its way")
+        wait_for(lambda: not recovery.unfinished(), MAX_QUIET_S, "what was lost is loaded again")
 
 
 def _final(system: System, database: Database, history: list[Operation]) -> Final:

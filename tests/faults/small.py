@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.reading import shrink
+from tests.support.reading import shrink
 
 SAMPLE, FILL, FULL = 20, 6, 12
 VIRAL = 45

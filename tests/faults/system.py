@@ -22,13 +22,15 @@ import psutil
 import psycopg2
 from redis import Redis
 
-from reactions import keys
-from reactions.client import connect
-from reactions.embedded import BROKER_OPTIONS, VALKEY_OPTIONS, Postgres, Process, Valkey
-from reactions.errors import ReactionsUnavailable, StackError
-from reactions.migrate import migrate
-from reactions.outbox import Outbox
-from reactions.settings import Settings
+from reactions.core.constants import shard_of
+from reactions.core.errors import ReactionsUnavailable, StackError
+from reactions.core.settings import Settings
+from reactions.demo.embedded import Postgres, Process, Valkey
+from reactions.postgres.migrate import migrate
+from reactions.redis import keys
+from reactions.redis.connection import connect
+from reactions.redis.outbox import Outbox
+from reactions.redis.server_options import BROKER_OPTIONS, VALKEY_OPTIONS
 from tests.faults import small, traps
 from tests.faults.proxy import Connect, Link, Network
 
@@ -301,7 +303,7 @@ class System:
                     pipe.hvals(keys.post_claimed(post))
                 replies = pipe.execute()
         versions = [
-            (keys.shard_of(post), int(value.partition(b":")[2]))
+            (shard_of(post), int(value.partition(b":")[2]))
             for post, values in zip((p for p in posts for _ in range(2)), replies, strict=True)
             for value in values
         ]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 
 from tests.faults.checker import LATE_S, READ_LATE_S, WINDOW_S, Final, Wrong, check
-from tests.faults.history import CALL_MOST_S, Fate, Kind, Operation, Recorder, read
+from tests.faults.history import MAX_CALL_S, Fate, Kind, Operation, Recorder, read
 from tests.faults.world import Call, World, calls, newest
 
 
@@ -326,4 +326,4 @@ def test_what_a_killed_writer_left_is_open(tmp_path: Path) -> None:
     path.write_bytes(whole)
     first, second = read([path])
     assert (first.fate, second.fate) == (Fate.DONE, Fate.OPEN)
-    assert second.ended == second.began + CALL_MOST_S
+    assert second.ended == second.began + MAX_CALL_S

@@ -11,7 +11,7 @@ import pytest
 from tests.faults.nemesis import KINDS
 from tests.faults.report import table
 from tests.faults.system import FAKETIME, ROOT
-from tests.servers import missing
+from tests.support.servers import missing
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -18,12 +18,12 @@ import psycopg2
 import psycopg2.errors
 from sqlalchemy import event
 
-from reactions.cache import Cache
-from reactions.database import Database
-from reactions.ledger import Ledger
-from reactions.outbox import Outbox
-from reactions.persist import Persister
-from reactions.users import Users
+from reactions.drain.persister import Persister
+from reactions.postgres.database import Database
+from reactions.postgres.ledger import Ledger
+from reactions.redis.outbox import Outbox
+from reactions.redis.post_cache import PostCache
+from reactions.redis.user_cache import UserCache
 
 FOLDER = "FAULTS_TRAPS"
 """Environment: where traps are set."""
@@ -50,11 +50,11 @@ _STEPS: dict[str, tuple[type, str, bool]] = {
     "before the transaction": (Ledger, "record", True),
     "after the commit": (Ledger, "record", False),
     "after a piece of a large post": (Outbox, "trim", False),
-    "before the settlement": (Users, "remember", False),
+    "before the settlement": (UserCache, "remember", False),
     "after the settlement": (Outbox, "settle", False),
     "before caches are filled": (Persister, "_fill", True),
-    BEFORE_HASH: (Cache, "install_hashes", True),
-    "before a sample is installed": (Cache, "install_sample", True),
+    BEFORE_HASH: (PostCache, "install_hashes", True),
+    "before a sample is installed": (PostCache, "install_sample", True),
     "after the drain": (Persister, "drain", False),
 }
 

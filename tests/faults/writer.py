@@ -13,9 +13,9 @@ import sys
 import time
 from pathlib import Path
 
-from reactions.api import Reactions
-from reactions.errors import BatchInterrupted, PostDeleted, ReactionsUnavailable
-from reactions.model import Outcome
+from reactions.api.client import Reactions
+from reactions.core.errors import BatchInterrupted, PostDeleted, ReactionsUnavailable
+from reactions.core.model import Outcome
 from tests.faults import small
 from tests.faults.history import Fate, Kind, Recorder
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from reactions.cli import main
-from reactions.embedded import Postgres, Valkey
-from tests.conftest import DEAD_BROKER
+from reactions.cli.main import main
+from reactions.demo.embedded import Postgres, Valkey
+from tests.support.engine import DEAD_BROKER
 
 # Stores that nobody has: what gets past its arguments ends there, at once.
 NOWHERE = {
@@ -52,8 +52,8 @@ PARAMETERS = [
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the group sets up for a process is not for this one."""
-    monkeypatch.setattr("reactions.cli.signal.signal", lambda *_: None)
-    monkeypatch.setattr("reactions.cli.logging.basicConfig", lambda **_: None)
+    monkeypatch.setattr("reactions.cli.main.signal.signal", lambda *_: None)
+    monkeypatch.setattr("reactions.cli.main.logging.basicConfig", lambda **_: None)
 
 
 def run(*arguments: str) -> Result:

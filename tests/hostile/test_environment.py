@@ -17,9 +17,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from reactions.client import connect
-from reactions.errors import InvalidSettings
-from reactions.settings import Settings
+from reactions.core.errors import InvalidSettings
+from reactions.core.settings import Settings
+from reactions.redis.connection import connect
 from tests.hostile.values import ANYTHING, LIARS, MAKERS
 
 FIELDS = Settings.model_fields

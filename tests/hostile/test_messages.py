@@ -9,12 +9,13 @@ import pytest
 from pydantic import SecretStr
 from redis import Redis
 
-from reactions.embedded import Valkey
-from reactions.settings import Settings
-from tests.acceptance.nodes import CeleryProcess, celery_command
-from tests.conftest import DEAD_BROKER, Engine, make_engine, wait_until
+from reactions.core.settings import Settings
+from reactions.demo.embedded import Valkey
 from tests.hostile.forged import ENTRIES, pickled, raw
-from tests.servers import running_redis
+from tests.support.engine import DEAD_BROKER, Engine, make_engine
+from tests.support.nodes import CeleryProcess, celery_command
+from tests.support.servers import running_redis
+from tests.support.waiting import wait_until
 
 POST = 1042
 
@@ -68,5 +69,5 @@ def test_broken_messages_end_no_worker_and_come_back_to_none(
     assert not made.exists()
     assert engine.queries.reactions([POST])[POST] == dict.fromkeys(range(1, len(ENTRIES) + 2), 1)
     assert engine.verify().holds
-    assert engine.ledger.dead_letters() == 0
+    assert engine.ledger.count_dead_letters() == 0
     assert "is dropped" in worker.output()

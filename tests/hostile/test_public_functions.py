@@ -17,12 +17,13 @@ from redis import Redis
 
 import reactions
 from reactions import Reactions, ReactionsError, Settings
-from reactions.api import PAGE_MOST, SUMMARIES_MOST
-from reactions.embedded import Postgres, Valkey
-from reactions.errors import InvalidArgument, NotReplicated
-from reactions.settings import MAX_ID, REPLICAS_MOST, SAMPLE
-from tests.conftest import DEAD_BROKER, execute_admin
+from reactions.api.client import MAX_PAGE, MAX_SUMMARIES
+from reactions.core.constants import MAX_ID, MAX_REPLICAS, SAMPLE_SIZE
+from reactions.core.errors import InvalidArgument, NotReplicated
+from reactions.demo.embedded import Postgres, Valkey
 from tests.hostile.values import ANYTHING, MAKERS
+from tests.support.databases import execute_admin
+from tests.support.engine import DEAD_BROKER
 
 LONGEST = 400  # of a message, whatever was given
 SLOW_S = 2.0  # far above what any takes, on a machine that may be busy
@@ -44,9 +45,9 @@ TAKEN: Mapping[str, Callable[[Any], bool]] = {
     "user_id": lambda value: type(value) is int and 1 <= value <= MAX_ID,
     "post_id": lambda value: type(value) is int and 1 <= value <= MAX_ID,
     "reaction": lambda value: type(value) is str and value in Settings().reaction_types,
-    "limit": lambda value: type(value) is int and 1 <= value <= SAMPLE,
+    "limit": lambda value: type(value) is int and 1 <= value <= SAMPLE_SIZE,
     "cursor": lambda value: value is None,
-    "replicas": lambda value: type(value) is int and 0 <= value <= REPLICAS_MOST,
+    "replicas": lambda value: type(value) is int and 0 <= value <= MAX_REPLICAS,
 }
 """Whether a value may be taken. Not for iterables, which hold other arguments."""
 
@@ -90,7 +91,7 @@ def client(valkey: Valkey, postgres: Postgres) -> Iterator[Reactions]:
         redis_url=valkey.url, database_url=url, broker_url=DEAD_BROKER, replica_timeout_s=0.01
     )
     with Reactions(settings) as made, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("reactions.default._client", made)
+        patch.setattr("reactions.api.default._client", made)
         yield made
     execute_admin(postgres.url, "DROP DATABASE hostile WITH (FORCE)")
 
@@ -123,7 +124,7 @@ def test_every_public_function_is_fuzzed() -> None:
         NO_ARGUMENTS
     )
     assert GOOD.keys() - TAKEN.keys() == {"post_ids", "items"}
-    assert SUMMARIES_MOST == PAGE_MOST == 200
+    assert MAX_SUMMARIES == MAX_PAGE == 200
 
 
 def check_refused(error: InvalidArgument, argument: str) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from reactions.broker import make_app
-from reactions.settings import Settings
+from reactions.core.celery_app import make_app
+from reactions.core.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGE = sorted((ROOT / "reactions").rglob("*.py"))
@@ -23,16 +23,16 @@ RUNS_SQL = {"text", "execute", "exec_driver_sql", "scalar", "scalars", "literal_
 # Statements that are put together, each with the reason.
 BUILT = {
     # Two constant templates with constant conditions; the values are bound.
-    "reactions/erasures.py": {"ERASE_POST", "ERASE_USER", "ERASE_TOMBSTONES"},
+    "reactions/postgres/erasure.py": {"ERASE_POST", "ERASE_USER", "ERASE_TOMBSTONES"},
     # DDL, whose names cannot be bound: those of a migration and of its partitions.
-    "reactions/migrate.py": {"create_index"},
+    "reactions/postgres/migrate.py": {"create_index"},
     "alembic/env.py": {"run"},  # a constant of the same file
     "alembic/versions/0001_reactions.py": {"upgrade"},
 }
 
 KEY = re.compile(r"(post|user|outbox):")
 # Patterns and prefixes for what is not one key, each beside what it is for.
-KEY_TEXTS = {"reactions/users.py": {"user:*"}}
+KEY_TEXTS = {"reactions/redis/user_cache.py": {"user:*"}}
 
 
 def name(path: Path) -> str:
@@ -149,7 +149,7 @@ def test_keys_are_made_in_one_place(path: Path) -> None:
 
 def test_every_key_is_made_from_integers() -> None:
     """mypy holds the callers to it; here it is that they are declared so."""
-    for node in tree(ROOT / "reactions" / "keys.py").body:
+    for node in tree(ROOT / "reactions" / "redis" / "keys.py").body:
         if isinstance(node, ast.FunctionDef):
             kinds = {arg.arg: ast.unparse(arg.annotation or arg) for arg in node.args.args}
             texts = {argument for argument, kind in kinds.items() if kind != "int"}

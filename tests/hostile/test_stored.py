@@ -12,19 +12,21 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from reactions import keys, scripts
-from reactions.cache import Cache
-from reactions.claims import BadEntry
-from reactions.embedded import Postgres, Valkey
-from reactions.errors import BatchInterrupted, ReactionsError, ScriptError
-from reactions.mend import ASIDE, CACHED, KEPT, OF_SHARD, Mender
-from reactions.model import Row
-from reactions.outbox import Outbox
-from reactions.patrol import Patrol
-from reactions.persist import DrainFailed
-from reactions.recover import Recovery
-from reactions.settings import Settings
-from tests.conftest import DEAD_BROKER, Engine, execute_admin, make_engine
+from reactions.core.errors import BatchInterrupted, ReactionsError, ScriptError
+from reactions.core.model import Row
+from reactions.core.settings import Settings
+from reactions.demo.embedded import Postgres, Valkey
+from reactions.drain.persister import DrainFailed
+from reactions.maintenance.reconcile import Patrol
+from reactions.maintenance.recovery import Recovery
+from reactions.redis import keys
+from reactions.redis.claims import BadEntry
+from reactions.redis.outbox import Outbox
+from reactions.redis.post_cache import PostCache
+from reactions.redis.quarantine import ASIDE, CACHED, KEPT, OF_SHARD, Quarantine
+from reactions.redis.scripts import writes
+from tests.support.databases import execute_admin
+from tests.support.engine import DEAD_BROKER, Engine, make_engine
 
 USER, SHARD = 7, 42
 SLOW_S = 2.0  # far above what any call takes
@@ -126,7 +128,7 @@ class Scene:
             lambda: client.recent(post),
             lambda: client.history(USER),
             lambda: client.uniques(post),
-            lambda: scripts.limit(USER, 1, 1_000).run(self.engine.client),
+            lambda: writes.limit(USER, 1, 1_000).run(self.engine.client),
         ]
 
     def drain(self) -> None:
@@ -205,7 +207,7 @@ def test_a_duty_puts_away_what_it_cannot_read(spoilt: Engine, plant: Plant) -> N
     key = keys.post_reaction_counts(scene.post)
     spoilt.client.delete(key)
     plant(spoilt.client, key)  # type: ignore[arg-type]
-    reconciler = Patrol(spoilt.client, spoilt.database, spoilt.settings)._reconciler
+    reconciler = Patrol(spoilt.client, spoilt.database, spoilt.settings)._checker
     with pytest.raises(ScriptError):
         reconciler.check([scene.post, scene.other], yields=True)
     assert set(reconciler.check([scene.post, scene.other], yields=True).decided) == {
@@ -217,9 +219,9 @@ def test_a_duty_puts_away_what_it_cannot_read(spoilt: Engine, plant: Plant) -> N
 def test_what_is_right_is_left_alone(spoilt: Engine) -> None:
     scene = Scene(spoilt, viral=True)
     before = dump(spoilt)
-    mender = Mender(spoilt.client)
-    assert mender.mend_types() == []
-    assert mender.mend(range(100), [scene.post, scene.far]) == []
+    quarantine = Quarantine(spoilt.client)
+    assert quarantine.isolate_wrong_types() == []
+    assert quarantine.isolate(range(100), [scene.post, scene.far]) == []
     assert dump(spoilt) == before
 
 
@@ -278,5 +280,5 @@ def test_a_mark_of_a_billion_buckets_is_not_counted_to(spoilt: Engine) -> None:
         began = time.monotonic()
         with suppress(ReactionsError):
             spoilt.reactions.summaries([scene.post], USER)
-        Cache(spoilt.client, spoilt.settings).drop(scene.post)
+        PostCache(spoilt.client, spoilt.settings).drop(scene.post)
         assert time.monotonic() - began < SLOW_S

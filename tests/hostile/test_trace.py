@@ -14,9 +14,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from reactions.errors import TraceError
-from reactions.settings import MAX_ID, REMOVE
-from reactions.trace import BROKEN_KEPT, HEADER, LONGEST, Event, Trace
+from reactions.core.constants import MAX_ID, REMOVE
+from reactions.core.errors import TraceError
+from reactions.demo.trace import BROKEN_KEPT, HEADER, LONGEST, Event, Trace
 
 Pack = Callable[[bytes], bytes]
 PACKS: list[Pack] = [bytes, gzip.compress]

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from reactions.embedded import Valkey
-from reactions.settings import Settings
-from tests.servers import running_redis
+from reactions.core.settings import Settings
+from reactions.demo.embedded import Valkey
+from tests.support.servers import running_redis
 
 
 @pytest.fixture(scope="session", params=["valkey", "redis", "cluster"])

@@ -8,17 +8,18 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from redis import Redis
 
-from reactions import keys, resources
-from reactions.buckets import PRIME, bucket_of
-from reactions.settings import MAX_ID
+from reactions.core import resources
+from reactions.core.constants import MAX_ID
+from reactions.redis import keys
+from reactions.redis.buckets import PRIME, bucket_of
 
-MOST = 600  # more than a hash of 100,000 users has
+MAX_TESTED_BUCKETS = 600  # more than a hash of 100,000 users has
 
 ALL_COUNTS = f"""
 {resources.lua("buckets")}
 local reply = {{}}
 for _, user in ipairs(ARGV) do
-  for count = 1, {MOST} do
+  for count = 1, {MAX_TESTED_BUCKETS} do
     reply[#reply + 1] = bucket_of(user, count)
   end
 end
@@ -28,7 +29,7 @@ return reply
 NAMES = f"""
 {resources.lua("buckets")}
 local reply = {{}}
-for bucket = 0, {MOST} do
+for bucket = 0, {MAX_TESTED_BUCKETS} do
   reply[#reply + 1] = bucket_key(KEYS[1], bucket)
 end
 return reply
@@ -63,11 +64,14 @@ def ask(redis: Redis, users: list[int]) -> dict[int, list[int]]:
     """user -> the bucket among 1, 2, ... 600, as the server reckons it."""
     reply = redis.eval(ALL_COUNTS, 0, *map(str, users))
     assert isinstance(reply, list)
-    return {user: reply[at * MOST : (at + 1) * MOST] for at, user in enumerate(users)}
+    return {
+        user: reply[at * MAX_TESTED_BUCKETS : (at + 1) * MAX_TESTED_BUCKETS]
+        for at, user in enumerate(users)
+    }
 
 
 def reckon(user: int) -> list[int]:
-    return [bucket_of(user, count) for count in range(1, MOST + 1)]
+    return [bucket_of(user, count) for count in range(1, MAX_TESTED_BUCKETS + 1)]
 
 
 @hypothesis(
@@ -95,7 +99,9 @@ def test_the_buckets_have_the_same_names(redis: Redis) -> None:
     first = keys.post_reactions(1042)
     names = redis.eval(NAMES, 1, first)
     assert isinstance(names, list)
-    assert names == [keys.bucket(first, number).encode() for number in range(MOST + 1)]
+    assert names == [
+        keys.bucket(first, number).encode() for number in range(MAX_TESTED_BUCKETS + 1)
+    ]
 
 
 @pytest.mark.parametrize("user", ["nobody", "", "-5", "7" * 40, "\xff"])

@@ -6,9 +6,10 @@ from typing import Any
 
 from redis import Redis
 
-from reactions import keys, scripts
-from reactions.calls import run_many
-from reactions.scripts import BECAME_VIRAL, LOAD_HASH, LOAD_SAMPLE, SettledPost, Tiers
+from reactions.redis import keys
+from reactions.redis.pipeline import run_many
+from reactions.redis.scripts import drain, loading, writes
+from reactions.redis.scripts.drain import BECAME_VIRAL, LOAD_HASH, LOAD_SAMPLE, SettledPost, Tiers
 
 SHARD = 42
 POST, OTHER = 1042, 1142
@@ -17,20 +18,20 @@ TIERS = Tiers(100, 80, 1000, 60_000, 61_000, 62_000, 63_000)
 
 
 def react(redis: Redis, user: int, code: int, post: int = POST) -> None:
-    scripts.react(user, post, code, 10_000_000).run(redis)
+    writes.record(user, post, code, 10_000_000).run(redis)
 
 
 def claim(
     redis: Redis, token: str, previous: str = "", posts: int = 100, rows: int = 1000, **more: int
 ) -> Any:
     limits: dict[str, Any] = {"lease_us": LEASE, "longest_us": LEASE, "inline": 1000, **more}
-    return scripts.claim(SHARD, token, previous, posts=posts, rows=rows, **limits).run(redis)
+    return drain.claim(SHARD, token, previous, posts=posts, rows=rows, **limits).run(redis)
 
 
 def settle(redis: Redis, token: str, claimed: Any, counts: dict[int, dict[int, int]]) -> Any:
     over = {int(post) for post, _, _, taken_over, _ in claimed[3:] if taken_over}
     posts = [SettledPost(p, 1000, False, 0, found, p in over) for p, found in counts.items()]
-    return scripts.settle(SHARD, token, claimed[1], tiers=TIERS, lags={100: 3}, posts=posts).run(
+    return drain.settle(SHARD, token, claimed[1], tiers=TIERS, lags={100: 3}, posts=posts).run(
         redis
     )
 
@@ -131,11 +132,11 @@ def test_a_dirty_post_with_nothing_to_do_is_forgotten(redis: Redis) -> None:
 
 
 def test_a_claim_refuses_the_load_under_way(redis: Redis) -> None:
-    assert scripts.fence(POST, "load", 1000).run(redis) == 1
+    assert loading.fence(POST, "load", 1000).run(redis) == 1
     react(redis, 1, 1)
     claim(redis, "a")
     assert not redis.exists(keys.post_loading(POST))
-    assert scripts.fence(POST, "load", 1000).run(redis) == 0
+    assert loading.fence(POST, "load", 1000).run(redis) == 0
 
 
 def test_settling_writes_counts_absolutely_with_what_is_pending(redis: Redis) -> None:
@@ -158,7 +159,7 @@ def test_settling_drops_the_hash_of_a_post_with_refused_rows(redis: Redis) -> No
     react(redis, 1, 1)
     claimed = claim(redis, "a")
     post = SettledPost(POST, 1000, False, 1, {1: 0})
-    scripts.settle(SHARD, "a", claimed[1], tiers=TIERS, lags={}, posts=[post]).run(redis)
+    drain.settle(SHARD, "a", claimed[1], tiers=TIERS, lags={}, posts=[post]).run(redis)
     assert not redis.exists(keys.post_reactions(POST))
 
 
@@ -184,7 +185,7 @@ def test_settling_answers_for_as_many_posts_as_a_batch_may_have(redis: Redis) ->
     posts = [SHARD + 100 * number for number in range(1, 5_001)]
     counts = {post: {1: 1} for post in posts}
     for what in (0, LOAD_HASH):  # at the second time all have cached counts, and lack their hash
-        calls = [scripts.react(7, post, 1 + what, 10_000_000) for post in posts]
+        calls = [writes.record(7, post, 1 + what, 10_000_000) for post in posts]
         run_many(redis, calls)
         token = f"t{what}"
         claimed = claim(redis, token, posts=5_000, rows=5_000)
@@ -200,8 +201,8 @@ def test_settling_without_the_lease_changes_nothing(redis: Redis) -> None:
     redis.delete(keys.outbox_lease(SHARD))
     before = {key: redis.dump(key) for key in redis.keys()}
     assert settle(redis, "a", claimed, {POST: {1: 1}}) == [0]
-    assert scripts.trim(POST, "a", LEASE, [1]).run(redis) == 0
-    assert scripts.hold(SHARD, "a", LEASE).run(redis) == 0
+    assert drain.trim(POST, "a", LEASE, [1]).run(redis) == 0
+    assert drain.extend_lease(SHARD, "a", LEASE).run(redis) == 0
     assert {key: redis.dump(key) for key in redis.keys()} == before
 
 
@@ -210,7 +211,7 @@ def test_trim_drops_rows_and_prolongs_the_lease(redis: Redis) -> None:
         react(redis, user, 1)
     claim(redis, "a", lease_us=1_000, inline=5)
     before = lease_expiry(redis)
-    assert scripts.trim(POST, "a", LEASE, list(range(1, 2501))).run(redis) == 1
+    assert drain.trim(POST, "a", LEASE, list(range(1, 2501))).run(redis) == 1
     assert redis.hlen(keys.post_claimed(POST)) == 500
     assert lease_expiry(redis) > before
 
@@ -237,14 +238,14 @@ def test_trim_leaves_the_claim_to_settle(redis: Redis) -> None:
     for user in (1, 2, 3):
         react(redis, user, 1)
     claim(redis, "a", inline=1)
-    assert scripts.trim(POST, "a", LEASE, [1, 2, 3]).run(redis) == 1
-    assert scripts.trim(POST, "a", LEASE, [1, 2, 3]).run(redis) == 1
+    assert drain.trim(POST, "a", LEASE, [1, 2, 3]).run(redis) == 1
+    assert drain.trim(POST, "a", LEASE, [1, 2, 3]).run(redis) == 1
     assert redis.hkeys(keys.post_claimed(POST)) == [b"3"]
 
 
 def test_a_held_shard_waits_for_the_one_that_holds_it(redis: Redis) -> None:
     react(redis, 1, 1)
     claim(redis, "a", lease_us=1)
-    assert scripts.hold(SHARD, "a", LEASE).run(redis) == 1
+    assert drain.extend_lease(SHARD, "a", LEASE).run(redis) == 1
     assert claim(redis, "b") == [0]
     assert rows(claim(redis, "c", previous="a")) == {POST: {1: 1}}

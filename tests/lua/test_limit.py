@@ -5,15 +5,16 @@ from __future__ import annotations
 import pytest
 from redis import Redis
 
-from reactions import keys, scripts
-from tests.conftest import wait_until
+from reactions.redis import keys
+from reactions.redis.scripts import writes
+from tests.support.waiting import wait_until
 
 USER, OTHER = 1017, 1117
 EACH, AHEAD = 60_000_000, 180_000_000  # a write a minute, three at once: no test takes so long
 
 
 def limit(redis: Redis, user: int = USER, each: int = EACH, ahead: int = AHEAD) -> int:
-    return int(scripts.limit(user, each, ahead).run(redis))
+    return int(writes.limit(user, each, ahead).run(redis))
 
 
 def test_a_burst_passes_and_the_next_one_waits_for_its_turn(redis: Redis) -> None:

@@ -7,24 +7,26 @@ import re
 import pytest
 from redis import Redis
 
-from reactions import keys, resources, scripts
-from reactions.cache import Cache
-from reactions.calls import Call, Command, Script, run_many
-from reactions.settings import Settings
+from reactions.core import resources
+from reactions.core.settings import Settings
+from reactions.redis import keys, scripts
+from reactions.redis.pipeline import Call, Command, Script, run_many
+from reactions.redis.post_cache import PostCache
+from reactions.redis.scripts import loading, writes
 
 POST = 1042
 
 
 @pytest.fixture
-def cache(redis: Redis, redis_settings: Settings) -> Cache:
-    return Cache(redis, redis_settings)
+def cache(redis: Redis, redis_settings: Settings) -> PostCache:
+    return PostCache(redis, redis_settings)
 
 
 def react(redis: Redis, user: int, code: int) -> None:
-    scripts.react(user, POST, code, 10_000_000).run(redis)
+    writes.record(user, POST, code, 10_000_000).run(redis)
 
 
-def test_counts_are_installed_with_what_is_pending(redis: Redis, cache: Cache) -> None:
+def test_counts_are_installed_with_what_is_pending(redis: Redis, cache: PostCache) -> None:
     react(redis, 1, 2)
     assert cache.fence(POST, "t")
     assert cache.install_counts(POST, "t", {1: 5, 2: 0}) == (True, {1: 5, 2: 1})
@@ -33,20 +35,20 @@ def test_counts_are_installed_with_what_is_pending(redis: Redis, cache: Cache) -
     assert not redis.exists(keys.post_loading(POST))
 
 
-def test_refused_counts_are_answered_but_not_cached(redis: Redis, cache: Cache) -> None:
+def test_refused_counts_are_answered_but_not_cached(redis: Redis, cache: PostCache) -> None:
     react(redis, 1, 2)
     assert cache.install_counts(POST, "never fenced", {1: 5}) == (False, {1: 5, 2: 1})
     assert cache.counts(POST) is None
 
 
-def test_only_the_last_of_two_loads_installs(cache: Cache) -> None:
+def test_only_the_last_of_two_loads_installs(cache: PostCache) -> None:
     assert cache.fence(POST, "first")
     assert cache.fence(POST, "second")
     assert cache.install_counts(POST, "first", {1: 1})[0] is False
     assert cache.install_counts(POST, "second", {1: 2})[0] is True
 
 
-def test_a_loaded_hash_is_overlaid_with_what_is_pending(redis: Redis, cache: Cache) -> None:
+def test_a_loaded_hash_is_overlaid_with_what_is_pending(redis: Redis, cache: PostCache) -> None:
     react(redis, 1, 3)
     react(redis, 2, 0)
     assert cache.fence(POST, "t")
@@ -56,7 +58,7 @@ def test_a_loaded_hash_is_overlaid_with_what_is_pending(redis: Redis, cache: Cac
 
 
 @pytest.mark.parametrize("size", [0, 1, 999, 1000, 2500])
-def test_a_hash_of_any_size_is_installed_whole(redis: Redis, cache: Cache, size: int) -> None:
+def test_a_hash_of_any_size_is_installed_whole(redis: Redis, cache: PostCache, size: int) -> None:
     redis.hset(keys.post_reactions(POST), mapping={"77777": 1})  # what was there before is gone
     assert cache.fence(POST, "t")
     assert cache.install_reactions(POST, "t", dict.fromkeys(range(1, size + 1), 1))
@@ -68,32 +70,32 @@ def test_a_hash_of_any_size_is_installed_whole(redis: Redis, cache: Cache, size:
 
 @pytest.mark.parametrize("rest", [None, {"5": 1}])
 def test_a_loaded_hash_that_was_lost_is_not_installed_as_an_empty_one(
-    redis: Redis, cache: Cache, rest: dict[str, int] | None
+    redis: Redis, cache: PostCache, rest: dict[str, int] | None
 ) -> None:
     """Evicted before the install, or between two of its chunks: then its mark is gone too."""
     assert cache.fence(POST, "t")
     loaded = f"{keys.post_loading(POST)}:t"
     if rest:
         redis.hset(loaded, mapping=rest)  # type: ignore[arg-type]
-    call = scripts.install_reactions(POST, "t", ttl_ms=1000, overlay=10, size=1)
+    call = loading.install_reactions(POST, "t", ttl_ms=1000, overlay=10, size=1)
     assert call.run(redis) == 0
     assert not redis.exists(keys.post_reactions(POST), loaded)
 
 
-def test_a_refused_hash_is_not_left_behind(redis: Redis, cache: Cache) -> None:
+def test_a_refused_hash_is_not_left_behind(redis: Redis, cache: PostCache) -> None:
     assert cache.fence(POST, "t")
     redis.delete(keys.post_loading(POST))  # as a claim does, or an eviction
     assert cache.install_reactions(POST, "t", {1: 1}) is False
     assert redis.dbsize() == 0
 
 
-def test_a_corrupt_pending_entry_does_not_break_a_load(redis: Redis, cache: Cache) -> None:
+def test_a_corrupt_pending_entry_does_not_break_a_load(redis: Redis, cache: PostCache) -> None:
     redis.hset(keys.post_pending(POST), "1", "garbage")
     assert cache.fence(POST, "t")
     assert cache.install_reactions(POST, "t", {1: 1})
 
 
-def test_a_snapshot_is_everything_of_one_moment(redis: Redis, cache: Cache) -> None:
+def test_a_snapshot_is_everything_of_one_moment(redis: Redis, cache: PostCache) -> None:
     react(redis, 1, 3)
     cache.fence(POST, "t")
     (found,) = cache.snapshots([POST])
@@ -106,7 +108,7 @@ def test_a_snapshot_is_everything_of_one_moment(redis: Redis, cache: Cache) -> N
 def test_every_script_comes_back_after_a_flush(redis: Redis, script: Script) -> None:
     """By itself, at the first call: the server forgot it, or was restarted."""
     redis.script_flush()
-    call = scripts.fence(POST, "t", 1000) if script is scripts.FENCE else None
+    call = loading.fence(POST, "t", 1000) if script is loading.FENCE else None
     if call is None:
         redis.script_load(script.source)
         assert redis.script_exists(script.sha) == [True]
@@ -120,7 +122,7 @@ def test_commands_behind_a_script_that_was_missing_are_sent_again(redis: Redis) 
     """A read looks at what is remembered of a user after the outbox, never before."""
     redis.script_flush()
     first, again = keys.post_rate(POST), keys.post_total_reactions(POST)
-    fence: Call | Command = scripts.fence(POST, "t", 1000)
+    fence: Call | Command = loading.fence(POST, "t", 1000)
     calls = [Command(("INCR", first)), fence, Command(("INCR", again))]
     assert run_many(redis, calls) == [1, 1, 2]
     assert run_many(redis, calls) == [2, 1, 3]

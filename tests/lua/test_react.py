@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from redis import Redis
 
-from reactions import keys, scripts
-from reactions.scripts import Reacted
+from reactions.core.constants import shard_of
+from reactions.redis import keys
+from reactions.redis.scripts import writes
+from reactions.redis.scripts.writes import ReactReply
 
 POST, OTHER, USER = 1042, 1142, 7
 PATIENCE = 10_000_000
@@ -14,8 +16,8 @@ PATIENCE = 10_000_000
 UNCHANGED, CREATED, REPLACED, REMOVED, ACCEPTED = range(5)
 
 
-def react(redis: Redis, user: int, code: int, post: int = POST) -> Reacted:
-    return Reacted(*scripts.react(user, post, code, PATIENCE).run(redis))
+def react(redis: Redis, user: int, code: int, post: int = POST) -> ReactReply:
+    return ReactReply(*writes.record(user, post, code, PATIENCE).run(redis))
 
 
 def complete(redis: Redis, rows: dict[int, int], post: int = POST) -> None:
@@ -100,7 +102,7 @@ def test_versions_rise_and_follow_the_clock_of_the_server(redis: Redis) -> None:
 
 def test_versions_rise_when_the_clock_steps_back(redis: Redis) -> None:
     ahead = 4_000_000_000_000_000  # the year 2096
-    redis.set(keys.outbox_clock(keys.shard_of(POST)), ahead)
+    redis.set(keys.outbox_clock(shard_of(POST)), ahead)
     assert react(redis, 1, 1).version == ahead + 1
     assert react(redis, 2, 1).version == ahead + 2
     assert redis.hget(keys.post_pending(POST), "2") == b"1:%d" % (ahead + 2)
@@ -110,12 +112,12 @@ def test_the_largest_ids_survive_unrounded(redis: Redis) -> None:
     largest = 2**63 - 1
     react(redis, largest, 1, post=largest)
     assert pending(redis, largest) == {largest: 1}
-    dirty = redis.zrange(keys.outbox_dirty(keys.shard_of(largest)), 0, -1)
+    dirty = redis.zrange(keys.outbox_dirty(shard_of(largest)), 0, -1)
     assert dirty == [b"%d" % largest]
 
 
 def test_one_wake_up_until_it_is_answered_or_grows_old(redis: Redis) -> None:
-    wake = keys.outbox_wake(keys.shard_of(POST))
+    wake = keys.outbox_wake(shard_of(POST))
     assert react(redis, 1, 1).wake == 1
     assert react(redis, 2, 1).wake == 0
     assert react(redis, 1, 1, post=OTHER).wake == 0  # one for the shard, not for the post
@@ -129,7 +131,7 @@ def test_one_wake_up_until_it_is_answered_or_grows_old(redis: Redis) -> None:
 
 
 def test_dirty_keeps_the_age_of_the_oldest_change(redis: Redis) -> None:
-    dirty = keys.outbox_dirty(keys.shard_of(POST))
+    dirty = keys.outbox_dirty(shard_of(POST))
     react(redis, 1, 1)
     first = redis.zscore(dirty, str(POST))
     react(redis, 2, 1)

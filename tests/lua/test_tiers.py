@@ -10,22 +10,25 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from reactions import buckets, cache, keys, scripts
-from reactions.buckets import FULL, bucket_of
-from reactions.cache import Cache
-from reactions.calls import Call, run_many
-from reactions.scripts import (
+from reactions.core.settings import Settings
+from reactions.redis import buckets, keys
+from reactions.redis import post_cache as cache
+from reactions.redis.buckets import FULL, bucket_of
+from reactions.redis.pipeline import Call, run_many
+from reactions.redis.post_cache import PostCache
+from reactions.redis.scripts import drain, loading, lookups, markers, writes
+from reactions.redis.scripts import user_cache as user_scripts
+from reactions.redis.scripts.drain import (
     BECAME_REGULAR,
     BECAME_VIRAL,
     LOAD_HASH,
     LOAD_SAMPLE,
-    Fenced,
-    Reacted,
     SettledPost,
     Tiers,
 )
-from reactions.settings import Settings
-from tests.conftest import wait_until
+from reactions.redis.scripts.loading import Fenced
+from reactions.redis.scripts.writes import ReactReply
+from tests.support.waiting import wait_until
 
 SHARD = 42
 POST, OTHER = 1042, 1142
@@ -40,20 +43,21 @@ _tokens = itertools.count()
 
 
 @pytest.fixture
-def store(redis: Redis, redis_settings: Settings) -> Cache:
-    return Cache(redis, redis_settings)
+def store(redis: Redis, redis_settings: Settings) -> PostCache:
+    return PostCache(redis, redis_settings)
 
 
 @pytest.fixture
-def small(store: Cache, monkeypatch: pytest.MonkeyPatch) -> Cache:
+def small(store: PostCache, monkeypatch: pytest.MonkeyPatch) -> PostCache:
     """Samples of four users in two buckets."""
-    monkeypatch.setattr(scripts, "SAMPLE", 4)
+    for module in (drain, loading, writes):
+        monkeypatch.setattr(module, "SAMPLE_SIZE", 4)
     monkeypatch.setattr(buckets, "FILL", 2)
     return store
 
 
-def react(redis: Redis, user: int, code: int, post: int = POST) -> Reacted:
-    return Reacted(*scripts.react(user, post, code, 10_000_000).run(redis))
+def react(redis: Redis, user: int, code: int, post: int = POST) -> ReactReply:
+    return ReactReply(*writes.record(user, post, code, 10_000_000).run(redis))
 
 
 def settle(redis: Redis, counts: Mapping[int, int], **more: Any) -> int:
@@ -81,14 +85,14 @@ def settled(
     token = f"claim{next(_tokens)}"
     redis.zadd(keys.outbox_dirty(SHARD), {str(post): 1}, nx=True)
     redis.hset(keys.post_pending(post), "999999", "1:1")  # something to claim, whatever came
-    claimed = scripts.claim(
+    claimed = drain.claim(
         SHARD, token, "", lease_us=LEASE, longest_us=LEASE, posts=9, rows=999, inline=999
     ).run(redis)
     assert claimed[0] == 1
     for user, code in behind:
         react(redis, user, code, post)
     posts = [SettledPost(post, share, hot, drop, counts)]
-    reply = scripts.settle(SHARD, token, claimed[1], tiers=TIERS, lags={}, posts=posts).run(redis)
+    reply = drain.settle(SHARD, token, claimed[1], tiers=TIERS, lags={}, posts=posts).run(redis)
     assert reply[0] == 1
     assert set(reply[3::2]) <= {str(post).encode()}
     whats = set(reply[4::2])
@@ -101,7 +105,7 @@ def settled(
 
 
 def sample(
-    store: Cache,
+    store: PostCache,
     newest: Iterable[tuple[int, int]],
     *,
     post: int = POST,
@@ -115,7 +119,7 @@ def sample(
     )
 
 
-def complete(store: Cache, rows: Mapping[int, int], post: int = POST) -> None:
+def complete(store: PostCache, rows: Mapping[int, int], post: int = POST) -> None:
     assert store.fence(post, "t")
     assert store.install_reactions(post, "t", rows)
 
@@ -209,7 +213,7 @@ def test_what_is_pending_counts_towards_the_threshold_and_the_total(redis: Redis
     assert number(redis, keys.post_total_reactions(POST)) == VIRAL + 4
 
 
-def test_between_the_marks_a_post_stays_what_it_is(redis: Redis, small: Cache) -> None:
+def test_between_the_marks_a_post_stays_what_it_is(redis: Redis, small: PostCache) -> None:
     assert settle(redis, {1: LOW}) == 0
     assert not redis.exists(keys.post_viral(POST))
     settle(redis, {1: VIRAL})
@@ -221,7 +225,7 @@ def test_between_the_marks_a_post_stays_what_it_is(redis: Redis, small: Cache) -
 
 @pytest.mark.parametrize("lost", [(), ("viral",), ("recent", "uniques"), ("total_reactions",)])
 def test_below_the_low_mark_a_post_is_regular_again(
-    redis: Redis, small: Cache, lost: tuple[str, ...]
+    redis: Redis, small: PostCache, lost: tuple[str, ...]
 ) -> None:
     settle(redis, {1: VIRAL})
     sample(small, [(user, 1) for user in range(1, 9)], total=VIRAL, ever=[1])
@@ -233,14 +237,14 @@ def test_below_the_low_mark_a_post_is_regular_again(
     assert lives(redis) == {"reaction_counts": COLD_MS}
 
 
-def test_a_demoted_post_with_a_complete_hash_keeps_it(redis: Redis, store: Cache) -> None:
+def test_a_demoted_post_with_a_complete_hash_keeps_it(redis: Redis, store: PostCache) -> None:
     complete(store, {1: 1})
     redis.set(keys.post_viral(POST), 1, px=1000)
     assert settle(redis, {1: LOW - 1}) == 0
     assert names(redis) == {"reaction_counts", "reactions"}
 
 
-def test_a_post_says_when_its_tier_is_another_one(redis: Redis, small: Cache) -> None:
+def test_a_post_says_when_its_tier_is_another_one(redis: Redis, small: PostCache) -> None:
     assert settled(redis, {1: VIRAL - 1}) == set()
     assert settled(redis, {1: VIRAL}) == {BECAME_VIRAL, LOAD_SAMPLE}
     assert settled(redis, {1: LOW}) == {LOAD_SAMPLE}
@@ -257,7 +261,7 @@ def test_one_that_lost_everything_is_cold_whatever_it_was(redis: Redis) -> None:
 
 
 def test_a_promoted_post_keeps_its_complete_hash_until_the_sample_is_there(
-    redis: Redis, store: Cache
+    redis: Redis, store: PostCache
 ) -> None:
     complete(store, {1: 1, 2: 2})
     assert settle(redis, {1: VIRAL}) == LOAD_SAMPLE
@@ -271,7 +275,7 @@ def test_a_promoted_post_keeps_its_complete_hash_until_the_sample_is_there(
 
 
 @pytest.mark.parametrize("share", [1000, 900, 500])
-def test_every_tier_has_a_life_of_its_own(redis: Redis, small: Cache, share: int) -> None:
+def test_every_tier_has_a_life_of_its_own(redis: Redis, small: PostCache, share: int) -> None:
     def life(ms: int) -> int:
         return ms * share // 1000
 
@@ -297,14 +301,14 @@ def test_every_tier_has_a_life_of_its_own(redis: Redis, small: Cache, share: int
     assert lives(redis) == dict.fromkeys(everything, life(VIRAL_MS))
 
 
-def test_a_life_that_is_next_to_nothing_ends_all_the_same(redis: Redis, small: Cache) -> None:
+def test_a_life_that_is_next_to_nothing_ends_all_the_same(redis: Redis, small: PostCache) -> None:
     """It is never rounded to none, which would be for ever."""
     complete(small, dict.fromkeys(range(1, 6), 1))
     settle(redis, {1: 1}, share=0)
     wait_until(lambda: not names(redis), what="a life of a millisecond to end")
 
 
-def test_a_promoted_hash_lives_as_long_as_what_is_viral(redis: Redis, small: Cache) -> None:
+def test_a_promoted_hash_lives_as_long_as_what_is_viral(redis: Redis, small: PostCache) -> None:
     complete(small, dict.fromkeys(range(1, 6), 1))
     settle(redis, {1: VIRAL})
     everything = {"reaction_counts", "viral"} | bucket_names(5)
@@ -321,7 +325,9 @@ def test_only_what_is_used_again_is_loaded(redis: Redis) -> None:
 
 
 @pytest.mark.parametrize("lost", ["reactions", "reactions:1", "reactions:2"])
-def test_a_hash_that_lost_a_bucket_is_loaded_again(redis: Redis, small: Cache, lost: str) -> None:
+def test_a_hash_that_lost_a_bucket_is_loaded_again(
+    redis: Redis, small: PostCache, lost: str
+) -> None:
     complete(small, dict.fromkeys(range(1, 6), 1))
     assert settle(redis, {1: 5}) == 0
     redis.delete(key_of(lost))
@@ -329,21 +335,23 @@ def test_a_hash_that_lost_a_bucket_is_loaded_again(redis: Redis, small: Cache, l
 
 
 @pytest.mark.parametrize("lost", ["reactions", "reactions:1", "recent"])
-def test_a_sample_that_lost_a_part_is_loaded_again(redis: Redis, small: Cache, lost: str) -> None:
+def test_a_sample_that_lost_a_part_is_loaded_again(
+    redis: Redis, small: PostCache, lost: str
+) -> None:
     sample(small, [(user, 1) for user in range(1, 9)])
     assert settle(redis, {1: VIRAL}) == 0
     redis.delete(key_of(lost))
     assert settle(redis, {1: VIRAL}) == LOAD_SAMPLE
 
 
-def test_a_sample_that_shrank_is_loaded_again(redis: Redis, small: Cache) -> None:
+def test_a_sample_that_shrank_is_loaded_again(redis: Redis, small: PostCache) -> None:
     sample(small, [(user, 1) for user in range(1, 9)])
     assert settle(redis, {1: VIRAL}) == 0
     assert react(redis, 1, 0).status == REMOVED
     assert settle(redis, {1: VIRAL - 1}) == LOAD_SAMPLE
 
 
-def test_a_sample_of_everyone_is_not_short(redis: Redis, store: Cache) -> None:
+def test_a_sample_of_everyone_is_not_short(redis: Redis, store: PostCache) -> None:
     """The threshold may be below the size of a sample."""
     sample(store, [(user, 1) for user in range(1, VIRAL + 1)])
     assert settle(redis, {1: VIRAL}) == 0
@@ -356,25 +364,25 @@ def test_a_hash_is_to_grow_beyond_its_fill(redis: Redis, size: int) -> None:
         key = keys.bucket(keys.post_reactions(POST), at)
         redis.hset(key, mapping={"0": 1 if at else size})
     tiers = TIERS._replace(viral=1_000_000, low=900_000)
-    for total, what in ((size * FULL, []), (size * FULL + 1, [b"1042", scripts.GROW_HASH])):
+    for total, what in ((size * FULL, []), (size * FULL + 1, [b"1042", drain.GROW_HASH])):
         react(redis, total, 1)
-        claimed = scripts.claim(
+        claimed = drain.claim(
             SHARD, "c", "", lease_us=LEASE, longest_us=LEASE, posts=9, rows=9, inline=9
         ).run(redis)
         posts = [SettledPost(POST, 1000, False, 0, {1: total})]
-        reply = scripts.settle(SHARD, "c", claimed[1], tiers=tiers, lags={}, posts=posts).run(redis)
+        reply = drain.settle(SHARD, "c", claimed[1], tiers=tiers, lags={}, posts=posts).run(redis)
         assert reply[3:] == what
     assert not redis.exists(keys.post_loading(POST))
 
 
-def test_refused_rows_drop_the_sample_and_the_hyperloglog(redis: Redis, small: Cache) -> None:
+def test_refused_rows_drop_the_sample_and_the_hyperloglog(redis: Redis, small: PostCache) -> None:
     sample(small, [(user, 1) for user in range(1, 9)], ever=[1])
     assert settle(redis, {1: VIRAL}, drop=1) == LOAD_SAMPLE
     assert names(redis) == {"reaction_counts", "viral", "total_reactions", "loading"}
 
 
 @pytest.mark.parametrize("drop", [0, 2])
-def test_a_deleted_post_keeps_nothing(redis: Redis, small: Cache, drop: int) -> None:
+def test_a_deleted_post_keeps_nothing(redis: Redis, small: PostCache, drop: int) -> None:
     """Whether Redis knows it, or the database says so."""
     sample(small, [(user, 1) for user in range(1, 9)], ever=[1])
     if drop == 0:
@@ -387,7 +395,7 @@ def test_a_deleted_post_keeps_nothing(redis: Redis, small: Cache, drop: int) -> 
     assert not redis.exists(keys.outbox_dirty(SHARD))
 
 
-def test_settling_one_post_leaves_its_neighbour_alone(redis: Redis, small: Cache) -> None:
+def test_settling_one_post_leaves_its_neighbour_alone(redis: Redis, small: PostCache) -> None:
     sample(small, [(1, 1), (2, 2)], post=OTHER, ever=[1, 2])
     before = {key: redis.dump(key) for key in redis.keys(f"post:*:{OTHER}:*")}
     settle(redis, {1: VIRAL})
@@ -399,14 +407,14 @@ def test_settling_one_post_leaves_its_neighbour_alone(redis: Redis, small: Cache
 
 
 def grow(redis: Redis, fill: int, most: int = 100, post: int = POST) -> int:
-    call = scripts.GROW.call((keys.post_reactions(post),), (fill, most))
+    call = loading.GROW.call((keys.post_reactions(post),), (fill, most))
     return int(call.run(redis))
 
 
 @pytest.mark.parametrize("number_of", [1, 5, 37, 200])
 @pytest.mark.parametrize("full", [2, 3, 10])
 def test_a_hash_grows_until_its_buckets_are_as_full_as_they_may_be(
-    redis: Redis, store: Cache, number_of: int, full: int
+    redis: Redis, store: PostCache, number_of: int, full: int
 ) -> None:
     rows = {user: 1 + user % 6 for user in range(7, 7 * number_of + 1, 7)}
     complete(store, rows)
@@ -419,20 +427,22 @@ def test_a_hash_grows_until_its_buckets_are_as_full_as_they_may_be(
     assert size == 1 or size // 2 * full < len(rows) + size // 2  # no more than that takes
 
 
-def test_a_hash_that_was_left_in_the_middle_of_growing_goes_on(redis: Redis, store: Cache) -> None:
+def test_a_hash_that_was_left_in_the_middle_of_growing_goes_on(
+    redis: Redis, store: PostCache
+) -> None:
     """Its buckets are not equally full, whatever their average."""
     rows = dict.fromkeys(range(1, 101), 1)
     complete(store, rows)
     assert grow(redis, 5, most=4) == 1
     assert fields(redis, keys.post_reactions(POST))[0] == 5
-    assert settle(redis, {1: 5}) == scripts.GROW_HASH
+    assert settle(redis, {1: 5}) == drain.GROW_HASH
     assert grow(redis, 100_000) == 0
     assert fields(redis, keys.post_reactions(POST))[0] == 8
     assert entries(redis) == rows
     assert settle(redis, {1: 5}) == 0
 
 
-def test_growing_divides_no_more_than_it_is_told_to(redis: Redis, store: Cache) -> None:
+def test_growing_divides_no_more_than_it_is_told_to(redis: Redis, store: PostCache) -> None:
     complete(store, dict.fromkeys(range(1, 101), 1))
     sizes = []
     for _ in range(4):
@@ -441,10 +451,12 @@ def test_growing_divides_no_more_than_it_is_told_to(redis: Redis, store: Cache) 
     assert sizes == [4, 7, 10, 13]
 
 
-def test_the_library_grows_a_hash_in_steps_to_the_right_average(redis: Redis, store: Cache) -> None:
+def test_the_library_grows_a_hash_in_steps_to_the_right_average(
+    redis: Redis, store: PostCache
+) -> None:
     rows = dict.fromkeys(range(1, 5_001), 1)
     complete(store, dict.fromkeys(range(1, 301), 1))
-    run_many(redis, [scripts.react(user, POST, 1, 1) for user in range(301, 5_001)])
+    run_many(redis, [writes.record(user, POST, 1, 1) for user in range(301, 5_001)])
     assert entries(redis) == rows
     assert fields(redis, keys.post_reactions(POST))[0] == 1
     store.grow([POST, OTHER])
@@ -454,10 +466,12 @@ def test_the_library_grows_a_hash_in_steps_to_the_right_average(redis: Redis, st
     assert react(redis, 4_999, 1).status == UNCHANGED
 
 
-def test_a_hash_that_grows_little_by_little_stays_in_listpacks(redis: Redis, store: Cache) -> None:
+def test_a_hash_that_grows_little_by_little_stays_in_listpacks(
+    redis: Redis, store: PostCache
+) -> None:
     complete(store, {1: 1})
     for first in range(2, 2_502, 100):
-        calls = [scripts.react(user, POST, 1, 1) for user in range(first, first + 100)]
+        calls = [writes.record(user, POST, 1, 1) for user in range(first, first + 100)]
         run_many(redis, calls)
         store.grow([POST])
     assert entries(redis) == dict.fromkeys(range(1, 2_502), 1)
@@ -466,10 +480,10 @@ def test_a_hash_that_grows_little_by_little_stays_in_listpacks(redis: Redis, sto
     assert kinds == {b"listpack"}
 
 
-def test_a_burst_between_two_drains_leaves_only_listpacks(redis: Redis, store: Cache) -> None:
+def test_a_burst_between_two_drains_leaves_only_listpacks(redis: Redis, store: PostCache) -> None:
     """A bucket that became a hash table would stay one, at three times the memory."""
     complete(store, {1: 1})
-    run_many(redis, [scripts.react(user, POST, 1, 1) for user in range(2, 2_001)])
+    run_many(redis, [writes.record(user, POST, 1, 1) for user in range(2, 2_001)])
     assert redis.object("encoding", keys.post_reactions(POST)) == b"hashtable"
     store.grow([POST])
     assert entries(redis) == dict.fromkeys(range(1, 2_001), 1)
@@ -477,7 +491,7 @@ def test_a_burst_between_two_drains_leaves_only_listpacks(redis: Redis, store: C
     assert kinds == {b"listpack"}
 
 
-def test_new_buckets_live_as_long_as_the_first(redis: Redis, small: Cache) -> None:
+def test_new_buckets_live_as_long_as_the_first(redis: Redis, small: PostCache) -> None:
     complete(small, dict.fromkeys(range(1, 6), 1))
     before = set(lives(redis))
     for what in before:
@@ -490,7 +504,7 @@ def test_new_buckets_live_as_long_as_the_first(redis: Redis, small: Cache) -> No
 
 @pytest.mark.parametrize("lost", [0, 1, 2, 3])
 def test_a_hash_that_lost_a_bucket_does_not_grow_over_the_hole(
-    redis: Redis, small: Cache, lost: int
+    redis: Redis, small: PostCache, lost: int
 ) -> None:
     rows = dict.fromkeys(range(1, 9), 1)
     complete(small, rows)
@@ -506,7 +520,9 @@ def test_a_hash_that_lost_a_bucket_does_not_grow_over_the_hole(
         assert react(redis, user, 2).status == ACCEPTED
 
 
-def test_growing_takes_the_place_of_what_an_earlier_hash_left(redis: Redis, small: Cache) -> None:
+def test_growing_takes_the_place_of_what_an_earlier_hash_left(
+    redis: Redis, small: PostCache
+) -> None:
     rows = dict.fromkeys(range(1, 6), 1)
     complete(small, rows)
     for at in range(buckets.count_for(5), 20):
@@ -516,7 +532,7 @@ def test_growing_takes_the_place_of_what_an_earlier_hash_left(redis: Redis, smal
     assert entries(redis) == rows
 
 
-def test_a_sample_or_nothing_does_not_grow(redis: Redis, small: Cache) -> None:
+def test_a_sample_or_nothing_does_not_grow(redis: Redis, small: PostCache) -> None:
     assert grow(redis, 1) == 0
     sample(small, [(user, 1) for user in range(1, 9)])
     before = {key: redis.dump(key) for key in redis.keys()}
@@ -527,7 +543,7 @@ def test_a_sample_or_nothing_does_not_grow(redis: Redis, small: Cache) -> None:
     assert {key: redis.dump(key) for key in redis.keys()} == before
 
 
-def test_a_bucket_with_very_many_entries_is_divided_whole(redis: Redis, store: Cache) -> None:
+def test_a_bucket_with_very_many_entries_is_divided_whole(redis: Redis, store: PostCache) -> None:
     """Ids that are made to meet all fall into one; a Lua call takes a few thousand arguments."""
     homes = [user_in(at, 2) for at in range(2)]
     rows = {buckets.PRIME * number + homes[number % 2]: 1 for number in range(1, 20_001)}
@@ -543,7 +559,7 @@ def test_a_bucket_with_very_many_entries_is_divided_whole(redis: Redis, store: C
 # -- react on a viral post -------------------------------------------------------------------------
 
 
-def test_the_sample_is_in_the_order_of_the_last_reactions(redis: Redis, small: Cache) -> None:
+def test_the_sample_is_in_the_order_of_the_last_reactions(redis: Redis, small: PostCache) -> None:
     sample(small, [(4, 1), (3, 1), (2, 1), (1, 1)])
     assert recent(redis) == [4, 3, 2, 1]
     assert react(redis, 2, 5)[:2] == (REPLACED, 1)
@@ -553,14 +569,14 @@ def test_the_sample_is_in_the_order_of_the_last_reactions(redis: Redis, small: C
     assert recent(redis) == [2, 4, 3, 1]
 
 
-def test_a_new_one_pushes_the_oldest_out(redis: Redis, small: Cache) -> None:
+def test_a_new_one_pushes_the_oldest_out(redis: Redis, small: PostCache) -> None:
     sample(small, [(4, 1), (3, 1), (2, 1), (1, 1)])
     assert react(redis, 9, 3)[:2] == (ACCEPTED, 0)  # who is not in the sample is not known
     assert recent(redis) == [9, 4, 3, 2]
     assert entries(redis) == {9: 3, 4: 1, 3: 1, 2: 1}
 
 
-def test_one_who_takes_the_reaction_away_leaves_the_sample(redis: Redis, small: Cache) -> None:
+def test_one_who_takes_the_reaction_away_leaves_the_sample(redis: Redis, small: PostCache) -> None:
     sample(small, [(4, 1), (3, 1), (2, 1), (1, 1)])
     assert react(redis, 3, 0)[:2] == (REMOVED, 1)
     assert recent(redis) == [4, 2, 1]
@@ -572,7 +588,7 @@ def test_one_who_takes_the_reaction_away_leaves_the_sample(redis: Redis, small: 
     assert recent(redis) == [3, 4, 2, 1]
 
 
-def test_an_empty_sample_is_a_lost_one(redis: Redis, small: Cache) -> None:
+def test_an_empty_sample_is_a_lost_one(redis: Redis, small: PostCache) -> None:
     sample(small, [(1, 1)])
     react(redis, 1, 0)
     assert recent(redis) == []
@@ -580,7 +596,7 @@ def test_an_empty_sample_is_a_lost_one(redis: Redis, small: Cache) -> None:
     assert not redis.exists(keys.post_reactions(POST), keys.post_recent(POST))
 
 
-def test_a_sample_that_lost_its_list_is_dropped(redis: Redis, small: Cache) -> None:
+def test_a_sample_that_lost_its_list_is_dropped(redis: Redis, small: PostCache) -> None:
     sample(small, [(4, 1), (3, 1), (2, 1), (1, 1)], ever=[1])
     redis.delete(keys.post_recent(POST))
     react(redis, 2, 5)
@@ -590,19 +606,19 @@ def test_a_sample_that_lost_its_list_is_dropped(redis: Redis, small: Cache) -> N
 @pytest.mark.parametrize("lost", [0, 1])
 @pytest.mark.parametrize("code", [0, 5])
 def test_a_sample_that_lost_the_bucket_of_the_user_is_dropped(
-    redis: Redis, small: Cache, lost: int, code: int
+    redis: Redis, small: PostCache, lost: int, code: int
 ) -> None:
     sample(small, [(4, 1), (3, 1), (2, 1), (1, 1)])
     redis.delete(keys.bucket(keys.post_reactions(POST), lost))
     user = user_in(lost, 2)
     assert user <= 4
     assert react(redis, user, code).status == ACCEPTED  # no entry does not mean no reaction
-    assert scripts.recent(POST, 4).run(redis) == [0]
+    assert lookups.recent(POST, 4).run(redis) == [0]
     if lost:  # without the first nobody knows how many there were; its install replaces them
         assert names(redis) & {"reactions", "reactions:1"} == set()
 
 
-def test_the_sample_follows_any_order_of_reactions(redis: Redis, small: Cache) -> None:
+def test_the_sample_follows_any_order_of_reactions(redis: Redis, small: PostCache) -> None:
     """Against a list in Python: always the newest, in their order; shorter after removals."""
     play = random.Random(7)  # noqa: S311 - not for secrecy
     sample(small, [(1, 1)])
@@ -624,11 +640,11 @@ def test_the_sample_follows_any_order_of_reactions(redis: Redis, small: Cache) -
         newest = list(reversed(everyone.items()))[:size]
         assert entries(redis) == dict(newest)
         assert recent(redis) == [user for user, _ in newest]
-        flat = scripts.recent(POST, size).run(redis)
+        flat = lookups.recent(POST, size).run(redis)
         assert list(zip(map(int, flat[::2]), map(int, flat[1::2]), strict=True)) == newest
 
 
-def test_total_and_uniques_move_only_where_they_are_cached(redis: Redis, small: Cache) -> None:
+def test_total_and_uniques_move_only_where_they_are_cached(redis: Redis, small: PostCache) -> None:
     react(redis, 1, 1)
     sample(small, [(4, 1), (3, 1)], total=50, ever=[3, 4])
     total, uniques = keys.post_total_reactions(POST), keys.post_uniques(POST)
@@ -647,14 +663,16 @@ def test_total_and_uniques_move_only_where_they_are_cached(redis: Redis, small: 
     assert not redis.exists(total, uniques)
 
 
-def test_a_regular_post_gets_none_of_the_viral_keys(redis: Redis, store: Cache) -> None:
+def test_a_regular_post_gets_none_of_the_viral_keys(redis: Redis, store: PostCache) -> None:
     complete(store, {1: 1})
     react(redis, 2, 1)
     react(redis, 1, 0)
     assert not names(redis) & VIRAL_KEYS
 
 
-def test_reactions_do_not_prolong_or_end_the_life_of_a_cache(redis: Redis, small: Cache) -> None:
+def test_reactions_do_not_prolong_or_end_the_life_of_a_cache(
+    redis: Redis, small: PostCache
+) -> None:
     settle(redis, {1: VIRAL})
     sample(small, [(4, 1), (3, 1)], total=50, ever=[3, 4])
     shorten(redis)
@@ -666,7 +684,7 @@ def test_reactions_do_not_prolong_or_end_the_life_of_a_cache(redis: Redis, small
 
 
 def test_a_deleted_post_refuses(redis: Redis) -> None:
-    assert scripts.delete(POST).run(redis) == 1
+    assert writes.delete(POST).run(redis) == 1
     before = {key: redis.dump(key) for key in redis.keys()}
     for code in (0, 1):
         assert react(redis, 1, code) == (REFUSED, 0, 0, 0)
@@ -677,7 +695,7 @@ def test_a_deleted_post_refuses(redis: Redis) -> None:
 # -- install_sample --------------------------------------------------------------------------------
 
 
-def test_a_loaded_sample_is_overlaid_with_what_is_pending(redis: Redis, small: Cache) -> None:
+def test_a_loaded_sample_is_overlaid_with_what_is_pending(redis: Redis, small: PostCache) -> None:
     """A removed, a replaced and a new one; the newest first, and no more than fit."""
     react(redis, 2, 0)
     react(redis, 5, 3)
@@ -689,14 +707,14 @@ def test_a_loaded_sample_is_overlaid_with_what_is_pending(redis: Redis, small: C
     assert number(redis, keys.post_total_reactions(POST)) == 5 + 2
 
 
-def test_a_sample_of_pending_reactions_only(redis: Redis, small: Cache) -> None:
+def test_a_sample_of_pending_reactions_only(redis: Redis, small: PostCache) -> None:
     for user in range(1, 10):
         react(redis, user, 1)
     sample(small, [(77, 1)], total=1)
     assert recent(redis) == [9, 8, 7, 6]
 
 
-def test_a_corrupt_pending_entry_does_not_break_a_sample(redis: Redis, small: Cache) -> None:
+def test_a_corrupt_pending_entry_does_not_break_a_sample(redis: Redis, small: PostCache) -> None:
     for user, value in (("1", "garbage"), ("2", "5"), ("3", "")):
         redis.hset(keys.post_pending(POST), user, value)
     react(redis, 4, 1)
@@ -705,7 +723,7 @@ def test_a_corrupt_pending_entry_does_not_break_a_sample(redis: Redis, small: Ca
 
 
 def test_the_hyperloglog_is_everyone_ever_and_what_is_pending(
-    redis: Redis, store: Cache, monkeypatch: pytest.MonkeyPatch
+    redis: Redis, store: PostCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cache, "_CHUNK", 10)  # several parts
     react(redis, 1_000_001, 1)
@@ -719,7 +737,7 @@ def test_the_hyperloglog_is_everyone_ever_and_what_is_pending(
 @pytest.mark.parametrize("after", [1, 2, 9])
 def test_a_hyperloglog_that_lost_a_part_is_not_collected_further(redis: Redis, after: int) -> None:
     """It would be too small for ever; the load is given up, and tried again later."""
-    parts = [scripts.collect(POST, "t", n == 0, 1000, [n, n + 100]) for n in range(10)]
+    parts = [loading.collect(POST, "t", n == 0, 1000, [n, n + 100]) for n in range(10)]
     assert [call.run(redis) for call in parts[:after]] == [1] * after
     redis.delete(keys.post_loaded(POST, "t"))
     assert [call.run(redis) for call in parts[after:]] == [0] * (10 - after)
@@ -727,12 +745,12 @@ def test_a_hyperloglog_that_lost_a_part_is_not_collected_further(redis: Redis, a
 
 
 def test_a_sample_goes_without_a_hyperloglog_that_was_lost_at_the_end(
-    redis: Redis, store: Cache, monkeypatch: pytest.MonkeyPatch
+    redis: Redis, store: PostCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     execute = Call.run
 
     def lose_it(call: Call, client: Redis) -> Any:
-        if call.script is scripts.INSTALL_SAMPLE:
+        if call.script is loading.INSTALL_SAMPLE:
             assert client.delete(keys.post_loaded(POST, "t")) == 1
         return execute(call, client)
 
@@ -742,7 +760,7 @@ def test_a_sample_goes_without_a_hyperloglog_that_was_lost_at_the_end(
     assert recent(redis) == [5]
 
 
-def test_an_earlier_hyperloglog_stays_where_none_is_read(redis: Redis, store: Cache) -> None:
+def test_an_earlier_hyperloglog_stays_where_none_is_read(redis: Redis, store: PostCache) -> None:
     redis.pfadd(keys.post_uniques(POST), *range(50))
     sample(store, [(5, 1)])
     assert redis.pfcount(keys.post_uniques(POST)) == 50
@@ -750,7 +768,7 @@ def test_an_earlier_hyperloglog_stays_where_none_is_read(redis: Redis, store: Ca
 
 
 def test_a_hyperloglog_that_was_read_takes_the_place_of_the_earlier_one(
-    redis: Redis, store: Cache
+    redis: Redis, store: PostCache
 ) -> None:
     redis.pfadd(keys.post_uniques(POST), *range(1_000, 1_050))
     sample(store, [(5, 1)], ever=[1, 2, 3])
@@ -759,7 +777,7 @@ def test_a_hyperloglog_that_was_read_takes_the_place_of_the_earlier_one(
 
 @pytest.mark.parametrize("reason", ["claimed", "another load", "too much is pending"])
 def test_a_refused_sample_changes_nothing_and_leaves_nothing(
-    redis: Redis, store: Cache, reason: str, monkeypatch: pytest.MonkeyPatch
+    redis: Redis, store: PostCache, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     complete(store, {1: 1})
     assert store.fence(POST, "t")
@@ -768,7 +786,7 @@ def test_a_refused_sample_changes_nothing_and_leaves_nothing(
     elif reason == "another load":
         assert store.fence(POST, "u")
     else:
-        monkeypatch.setattr(cache, "OVERLAY_MOST", 2)
+        monkeypatch.setattr(cache, "MAX_OVERLAY_ENTRIES", 2)
         for user in (1, 2, 3):
             react(redis, user, 2)
     before = {key: redis.dump(key) for key in redis.keys()}
@@ -776,7 +794,7 @@ def test_a_refused_sample_changes_nothing_and_leaves_nothing(
     assert {key: redis.dump(key) for key in redis.keys()} == before
 
 
-def test_a_sample_takes_the_place_of_a_complete_hash(redis: Redis, small: Cache) -> None:
+def test_a_sample_takes_the_place_of_a_complete_hash(redis: Redis, small: PostCache) -> None:
     complete(small, dict.fromkeys(range(1, 30), 1))
     assert lives(redis).keys() == bucket_names(29)
     sample(small, [(3, 2), (2, 2)])
@@ -787,7 +805,7 @@ def test_a_sample_takes_the_place_of_a_complete_hash(redis: Redis, small: Cache)
 
 @pytest.mark.parametrize("before", ["sample", "hash"])
 def test_a_sample_takes_the_place_of_what_lost_its_first_bucket(
-    redis: Redis, small: Cache, before: str
+    redis: Redis, small: PostCache, before: str
 ) -> None:
     """Only the first says how many there were; what it leaves behind must not come back."""
     one = user_in(1, 2)
@@ -806,7 +824,7 @@ def test_a_sample_takes_the_place_of_what_lost_its_first_bucket(
     assert react(redis, two, 1).status == ACCEPTED
 
 
-def test_a_sample_of_the_real_size(redis: Redis, store: Cache) -> None:
+def test_a_sample_of_the_real_size(redis: Redis, store: PostCache) -> None:
     newest = [(user, 1 + user % 6) for user in range(50_000, 48_750, -1)]
     sample(store, newest, total=40_000)
     assert recent(redis) == [user for user, _ in newest[:1000]]
@@ -820,7 +838,9 @@ def test_a_sample_of_the_real_size(redis: Redis, store: Cache) -> None:
 # -- install_reactions -----------------------------------------------------------------------------
 
 
-def test_a_complete_hash_takes_the_place_of_everything_viral(redis: Redis, small: Cache) -> None:
+def test_a_complete_hash_takes_the_place_of_everything_viral(
+    redis: Redis, small: PostCache
+) -> None:
     settle(redis, {1: VIRAL})
     sample(small, [(user, 1) for user in range(1, 9)], ever=[1])
     complete(small, {1: 1, 2: 2})
@@ -828,7 +848,7 @@ def test_a_complete_hash_takes_the_place_of_everything_viral(redis: Redis, small
     assert entries(redis) == {1: 1, 2: 2}
 
 
-def test_a_smaller_hash_leaves_nothing_of_a_larger_one(redis: Redis, small: Cache) -> None:
+def test_a_smaller_hash_leaves_nothing_of_a_larger_one(redis: Redis, small: PostCache) -> None:
     complete(small, dict.fromkeys(range(1, 30), 1))
     complete(small, {1: 1, 2: 2, 3: 3})
     assert names(redis) == {"reactions", "reactions:1"}
@@ -837,26 +857,26 @@ def test_a_smaller_hash_leaves_nothing_of_a_larger_one(redis: Redis, small: Cach
 
 @pytest.mark.parametrize("lost", [0, 1, 2])
 def test_a_loaded_hash_that_lost_a_bucket_is_refused(
-    redis: Redis, small: Cache, monkeypatch: pytest.MonkeyPatch, lost: int
+    redis: Redis, small: PostCache, monkeypatch: pytest.MonkeyPatch, lost: int
 ) -> None:
     execute = run_many
 
     def lose_a_bucket(client: Redis, calls: list[Call]) -> Any:
-        assert [call.script for call in calls] == [scripts.INSTALL_REACTIONS]
+        assert [call.script for call in calls] == [loading.INSTALL_REACTIONS]
         assert client.delete(keys.bucket(keys.post_loaded(POST, "t"), lost)) == 1
         return execute(client, calls)
 
-    monkeypatch.setattr("reactions.calls.run_many", lose_a_bucket)
+    monkeypatch.setattr("reactions.redis.pipeline.run_many", lose_a_bucket)
     assert store_fence(small)
     assert not small.install_reactions(POST, "t", dict.fromkeys(range(1, 6), 1))
     assert names(redis) == {"loading"}
 
 
-def store_fence(store: Cache) -> bool:
+def store_fence(store: PostCache) -> bool:
     return store.fence(POST, "t")
 
 
-def test_what_is_pending_is_overlaid_in_the_right_bucket(redis: Redis, small: Cache) -> None:
+def test_what_is_pending_is_overlaid_in_the_right_bucket(redis: Redis, small: PostCache) -> None:
     react(redis, 1, 0)
     react(redis, 2, 4)
     react(redis, 8, 5)
@@ -869,7 +889,7 @@ def test_what_is_pending_is_overlaid_in_the_right_bucket(redis: Redis, small: Ca
 
 
 def test_installed_counts_tell_the_tier(redis: Redis, redis_settings: Settings) -> None:
-    store = Cache(
+    store = PostCache(
         redis,
         redis_settings.model_copy(
             update={
@@ -893,9 +913,9 @@ def test_installed_counts_tell_the_tier(redis: Redis, redis_settings: Settings) 
     assert lives(redis)["reaction_counts"] == 400_000
 
 
-def test_a_deleted_post_is_fenced_for_nobody(redis: Redis, store: Cache) -> None:
+def test_a_deleted_post_is_fenced_for_nobody(redis: Redis, store: PostCache) -> None:
     assert store.fence(POST, "t")
-    scripts.delete(POST).run(redis)
+    writes.delete(POST).run(redis)
     assert not store.install_counts(POST, "t", {1: 5})[0]
     assert not store.install_reactions(POST, "t", {1: 1})
     assert not store.install_sample(POST, "t", total=1, newest=[(1, 1)], ever=[1])
@@ -904,7 +924,7 @@ def test_a_deleted_post_is_fenced_for_nobody(redis: Redis, store: Cache) -> None
     assert names(redis) == set()
 
 
-def test_a_load_gives_way_to_one_under_way_if_it_is_to(store: Cache) -> None:
+def test_a_load_gives_way_to_one_under_way_if_it_is_to(store: PostCache) -> None:
     assert store.fence_many([POST, OTHER], "a", yields=True).keys() == {POST, OTHER}
     assert store.fence_many([POST, OTHER], "b", yields=True) == {}
     assert store.fence_many([POST], "c") == {POST: Fenced.REGULAR}
@@ -916,7 +936,7 @@ def test_a_load_gives_way_to_one_under_way_if_it_is_to(store: Cache) -> None:
 
 
 def look(redis: Redis, user: int = 0, post: int = POST) -> tuple[int, int, int, dict[int, int]]:
-    ((tier, size, code, *flat),) = scripts.look(
+    ((tier, size, code, *flat),) = lookups.lookup_posts(
         [post], user, [1_000], cold_ms=COLD_MS, regular_ms=REGULAR_MS, viral_ms=VIRAL_MS
     ).run(redis)
     return tier, size, code, {int(k): int(v) for k, v in zip(flat[::2], flat[1::2], strict=True)}
@@ -928,7 +948,7 @@ def test_a_look_at_a_cold_post_finds_nothing_and_leaves_nothing(redis: Redis) ->
     assert redis.dbsize() == 0
 
 
-def test_a_look_at_a_regular_post(redis: Redis, small: Cache) -> None:
+def test_a_look_at_a_regular_post(redis: Redis, small: PostCache) -> None:
     settle(redis, {1: 3, 2: 2})
     assert look(redis, 1) == (0, 0, -1, {1: 3, 2: 2})
     complete(small, {1: 1, 2: 2, 3: 1, 4: 1, 5: 2})
@@ -937,7 +957,7 @@ def test_a_look_at_a_regular_post(redis: Redis, small: Cache) -> None:
     assert look(redis, 0)[2] == -1
 
 
-def test_a_look_finds_in_the_outbox_what_is_newer(redis: Redis, small: Cache) -> None:
+def test_a_look_finds_in_the_outbox_what_is_newer(redis: Redis, small: PostCache) -> None:
     complete(small, {1: 1, 2: 1, 3: 1})
     redis.hset(keys.post_claimed(POST), mapping={"1": "2:5", "2": "2:5", "9": "0:5"})
     redis.hset(keys.post_pending(POST), mapping={"1": "3:6", "3": "0:6"})
@@ -946,7 +966,7 @@ def test_a_look_finds_in_the_outbox_what_is_newer(redis: Redis, small: Cache) ->
     assert [look(redis, user)[2] for user in (1, 2, 3, 9, 10)] == [3, 2, 0, 0, -1]
 
 
-def test_a_look_at_a_viral_post(redis: Redis, small: Cache) -> None:
+def test_a_look_at_a_viral_post(redis: Redis, small: PostCache) -> None:
     settle(redis, {1: VIRAL})
     assert look(redis, 1) == (1, 0, -1, {1: VIRAL})
     sample(small, [(2, 3), (1, 2)], total=VIRAL)
@@ -958,7 +978,7 @@ def test_a_look_at_a_viral_post(redis: Redis, small: Cache) -> None:
 @pytest.mark.parametrize("viral", [False, True])
 @pytest.mark.parametrize("lost", [0, 1])
 def test_a_look_takes_no_lost_bucket_for_an_answer(
-    redis: Redis, small: Cache, viral: bool, lost: int
+    redis: Redis, small: PostCache, viral: bool, lost: int
 ) -> None:
     if viral:
         sample(small, [(1, 1), (2, 2), (3, 3)])
@@ -971,19 +991,19 @@ def test_a_look_takes_no_lost_bucket_for_an_answer(
     assert set(known.values()) > {-1} or not lost
 
 
-def test_a_look_at_a_deleted_post(redis: Redis, small: Cache) -> None:
+def test_a_look_at_a_deleted_post(redis: Redis, small: PostCache) -> None:
     complete(small, {1: 1})
-    scripts.delete(POST).run(redis)
+    writes.delete(POST).run(redis)
     assert look(redis, 1) == (2, 0, 0, {})
 
 
-def test_a_look_survives_a_corrupt_entry(redis: Redis, small: Cache) -> None:
+def test_a_look_survives_a_corrupt_entry(redis: Redis, small: PostCache) -> None:
     complete(small, {1: 1})
     redis.hset(keys.post_pending(POST), "1", "garbage")
     assert look(redis, 1)[2] == 1
 
 
-def test_a_look_renews_what_is_past_half_its_life(redis: Redis, small: Cache) -> None:
+def test_a_look_renews_what_is_past_half_its_life(redis: Redis, small: PostCache) -> None:
     def check(everything: set[str], life: int) -> None:
         assert set(lives(redis)) == everything
         for left in (life // 2 + 5_000, life // 2 - 5_000):
@@ -1001,25 +1021,25 @@ def test_a_look_renews_what_is_past_half_its_life(redis: Redis, small: Cache) ->
     check(VIRAL_KEYS | {"reaction_counts", "reactions", "reactions:1"}, VIRAL_MS)
 
 
-def test_a_look_renews_where_the_counts_are_lost(redis: Redis, small: Cache) -> None:
+def test_a_look_renews_where_the_counts_are_lost(redis: Redis, small: PostCache) -> None:
     complete(small, dict.fromkeys(range(1, 6), 1))
     shorten(redis)
     look(redis)
     assert set(lives(redis).values()) == {REGULAR_MS}
 
 
-def test_a_look_at_many_posts_tells_of_each(redis: Redis, small: Cache) -> None:
+def test_a_look_at_many_posts_tells_of_each(redis: Redis, small: PostCache) -> None:
     """Of every tier; each lives for its own share of a TTL."""
     deleted, pending, unknown = POST + 200, POST + 300, POST + 400
     complete(small, {1: 1, 2: 2})
     settle(redis, {1: 1, 2: 1})
     settle(redis, {1: VIRAL}, post=OTHER)
     react(redis, 1, 5, post=pending)
-    scripts.delete(deleted).run(redis)
+    writes.delete(deleted).run(redis)
     for post in (POST, OTHER):
         shorten(redis, post)
     posts, shares = [OTHER, deleted, unknown, POST, pending], [900, 800, 700, 600, 500]
-    assert scripts.look(
+    assert lookups.lookup_posts(
         posts, 1, shares, cold_ms=COLD_MS, regular_ms=REGULAR_MS, viral_ms=VIRAL_MS
     ).run(redis) == [
         [1, 0, -1, b"1", str(VIRAL).encode()],
@@ -1035,25 +1055,25 @@ def test_a_look_at_many_posts_tells_of_each(redis: Redis, small: Cache) -> None:
 # -- recent ----------------------------------------------------------------------------------------
 
 
-def test_recent_is_the_newest_with_their_reactions(redis: Redis, small: Cache) -> None:
+def test_recent_is_the_newest_with_their_reactions(redis: Redis, small: PostCache) -> None:
     sample(small, [(4, 1), (3, 2), (2, 3), (1, 4)])
-    assert scripts.recent(POST, 10).run(redis) == [b"4", b"1", b"3", b"2", b"2", b"3", b"1", b"4"]
-    assert scripts.recent(POST, 1).run(redis) == [b"4", b"1"]
+    assert lookups.recent(POST, 10).run(redis) == [b"4", b"1", b"3", b"2", b"2", b"3", b"1", b"4"]
+    assert lookups.recent(POST, 1).run(redis) == [b"4", b"1"]
     assert small.recent(POST, 2) == [(4, 1), (3, 2)]
     react(redis, 1, 6)
     assert small.recent(POST, 2) == [(1, 6), (4, 1)]
 
 
 @pytest.mark.parametrize("lost", ["reactions", "reactions:1", "recent"])
-def test_recent_says_when_a_part_is_lost(redis: Redis, small: Cache, lost: str) -> None:
+def test_recent_says_when_a_part_is_lost(redis: Redis, small: PostCache, lost: str) -> None:
     sample(small, [(4, 1), (3, 2), (2, 3), (1, 4)])
     redis.delete(key_of(lost))
-    assert scripts.recent(POST, 10).run(redis) == [0]
+    assert lookups.recent(POST, 10).run(redis) == [0]
     assert small.recent(POST, 10) is None
 
 
 def test_recent_says_when_the_sample_is_shorter_than_it_could_be(
-    redis: Redis, small: Cache
+    redis: Redis, small: PostCache
 ) -> None:
     sample(small, [(4, 1), (3, 2), (2, 3), (1, 4)], total=20)
     react(redis, 3, 0)
@@ -1066,7 +1086,7 @@ def test_recent_says_when_the_sample_is_shorter_than_it_could_be(
     assert small.recent(POST, 3) == [(4, 1), (2, 3), (1, 4)]
 
 
-def test_recent_of_what_has_no_sample(redis: Redis, small: Cache) -> None:
+def test_recent_of_what_has_no_sample(redis: Redis, small: PostCache) -> None:
     assert small.recent(POST, 10) is None
     complete(small, {1: 1})
     assert small.recent(POST, 10) is None
@@ -1077,7 +1097,7 @@ def test_recent_of_what_has_no_sample(redis: Redis, small: Cache) -> None:
 # -- delete ----------------------------------------------------------------------------------------
 
 
-def test_a_deletion_forgets_all_but_what_a_drain_holds(redis: Redis, small: Cache) -> None:
+def test_a_deletion_forgets_all_but_what_a_drain_holds(redis: Redis, small: PostCache) -> None:
     react(redis, 1, 1)
     settle(redis, {1: VIRAL})
     sample(small, [(user, 1) for user in range(1, 9)], ever=[1])
@@ -1085,7 +1105,7 @@ def test_a_deletion_forgets_all_but_what_a_drain_holds(redis: Redis, small: Cach
     react(redis, 2, 2)
     small.fence_call(POST, "t").run(redis)
     react(redis, 5, 1, OTHER)
-    assert scripts.delete(POST).run(redis) == 1
+    assert writes.delete(POST).run(redis) == 1
     assert names(redis) == {"claimed"}
     assert redis.smembers(keys.outbox_deleted(SHARD)) == {b"1042"}
     assert redis.smembers(keys.outbox_deletions(SHARD)) == {b"1042"}
@@ -1093,18 +1113,18 @@ def test_a_deletion_forgets_all_but_what_a_drain_holds(redis: Redis, small: Cach
     assert names(redis, OTHER) == {"pending", "delta"}
 
 
-def test_a_deleted_post_that_no_drain_holds_is_clean(redis: Redis, small: Cache) -> None:
+def test_a_deleted_post_that_no_drain_holds_is_clean(redis: Redis, small: PostCache) -> None:
     complete(small, dict.fromkeys(range(1, 9), 1))
     react(redis, 2, 2)
-    scripts.delete(POST).run(redis)
+    writes.delete(POST).run(redis)
     assert names(redis) == set()
     assert not redis.exists(keys.outbox_dirty(SHARD))
 
 
 def test_a_second_deletion_does_not_begin_anew(redis: Redis) -> None:
-    assert scripts.delete(POST).run(redis) == 1
+    assert writes.delete(POST).run(redis) == 1
     redis.srem(keys.outbox_deletions(SHARD), POST)  # the rows are gone
-    assert scripts.delete(POST).run(redis) == 0
+    assert writes.delete(POST).run(redis) == 0
     assert not redis.exists(keys.outbox_deletions(SHARD))
 
 
@@ -1115,23 +1135,27 @@ USER, FELLOW = 4_242, 4_342
 FOREVER = 2**62
 
 
-def remember(redis: Redis, users: Mapping[int, list[tuple[int, int]]], until: int = FOREVER) -> int:
-    return int(scripts.remember(until, 100_000, [500] * len(users), users).run(redis))
+def write_through_users(
+    redis: Redis, users: Mapping[int, list[tuple[int, int]]], until: int = FOREVER
+) -> int:
+    return int(
+        user_scripts.write_through_users(until, 100_000, [500] * len(users), users).run(redis)
+    )
 
 
 def remembered(redis: Redis, user: int = USER) -> dict[int, int]:
     return fields(redis, keys.user_reactions(user))
 
 
-def loading(redis: Redis, token: str = "t", user: int = USER) -> None:  # noqa: S107 - no secret
+def announce_load(redis: Redis, token: str = "t", user: int = USER) -> None:  # noqa: S107 - no secret
     redis.set(keys.user_loading(user), token, px=30_000)
 
 
 def test_what_a_drain_committed_is_remembered_of_each_user(redis: Redis) -> None:
-    loading(redis)
-    loading(redis, user=FELLOW)
-    assert remember(redis, {USER: [(1, 2), (2, 0)], FELLOW: [(1, 3)]}) == 1
-    assert remember(redis, {USER: [(2, 5), (7, 1)]}) == 1
+    announce_load(redis)
+    announce_load(redis, user=FELLOW)
+    assert write_through_users(redis, {USER: [(1, 2), (2, 0)], FELLOW: [(1, 3)]}) == 1
+    assert write_through_users(redis, {USER: [(2, 5), (7, 1)]}) == 1
     assert remembered(redis) == {1: 2, 2: 5, 7: 1}
     assert remembered(redis, FELLOW) == {1: 3}
     assert 49_000 < redis.pttl(keys.user_reactions(USER)) <= 50_000
@@ -1141,38 +1165,40 @@ def test_what_a_drain_committed_is_remembered_of_each_user(redis: Redis) -> None
 @pytest.mark.parametrize("user", [1, 9, 10, 99, 100, 205, 2**53 + 1, 2**63 - 1])
 def test_whoever_a_user_is_their_keys_are_found(redis: Redis, user: int) -> None:
     """A number beyond a double's, or of one digit, too."""
-    loading(redis, user=user)
-    assert remember(redis, {user: [(1, 2)]}) == 1
+    announce_load(redis, user=user)
+    assert write_through_users(redis, {user: [(1, 2)]}) == 1
     assert redis.keys() == [keys.user_reactions(user).encode()]
 
 
 def test_after_its_deadline_a_drain_only_drops_what_it_touched(redis: Redis) -> None:
     """Another drain may have committed something newer by then."""
-    remember(redis, {USER: [(1, 2), (2, 3)], FELLOW: [(1, 1)]})
+    write_through_users(redis, {USER: [(1, 2), (2, 3)], FELLOW: [(1, 1)]})
     redis.pexpire(keys.user_reactions(USER), 20_000)
     seconds, micros = redis.time()
     for user in (USER, FELLOW):
-        loading(redis, user=user)
+        announce_load(redis, user=user)
     users = {USER: [(1, 9), (5, 9)], FELLOW: [(1, 9)]}
-    assert remember(redis, users, until=seconds * 1_000_000 + micros) == 0
+    assert write_through_users(redis, users, until=seconds * 1_000_000 + micros) == 0
     assert remembered(redis) == {2: 3}
     assert remembered(redis, FELLOW) == {}
     assert redis.pttl(keys.user_reactions(USER)) <= 20_000
     assert not redis.exists(keys.user_loading(USER), keys.user_loading(FELLOW))
-    assert remember(redis, {USER: [(2, 9)]}, until=0) == 0
+    assert write_through_users(redis, {USER: [(2, 9)]}, until=0) == 0
     assert redis.dbsize() == 0
 
 
 def test_a_drain_may_write_until_its_deadline(redis: Redis) -> None:
     seconds, micros = redis.time()
-    assert remember(redis, {USER: [(1, 2)]}, until=(seconds + 60) * 1_000_000 + micros) == 1
+    assert (
+        write_through_users(redis, {USER: [(1, 2)]}, until=(seconds + 60) * 1_000_000 + micros) == 1
+    )
 
 
 def test_of_a_user_at_most_500_posts_are_kept_the_newest_of_them(redis: Redis) -> None:
     for post in range(1, 501):
-        remember(redis, {USER: [(post, 1)]})
+        write_through_users(redis, {USER: [(post, 1)]})
     assert len(remembered(redis)) == 500
-    remember(redis, {USER: [(501, 1)]})
+    write_through_users(redis, {USER: [(501, 1)]})
     kept = remembered(redis)
     assert kept == dict.fromkeys(range(127, 502), 1)
     assert redis.object("encoding", keys.user_reactions(USER)) == b"listpack"
@@ -1181,90 +1207,90 @@ def test_of_a_user_at_most_500_posts_are_kept_the_newest_of_them(redis: Redis) -
 @pytest.mark.parametrize("posts", [600, 2_500, 20_000])
 def test_a_batch_with_very_many_reactions_of_one_user(redis: Redis, posts: int) -> None:
     """As batch_rows allows; a Lua call takes a few thousand arguments."""
-    assert remember(redis, {USER: [(post, 1) for post in range(1, posts + 1)]}) == 1
+    assert write_through_users(redis, {USER: [(post, 1) for post in range(1, posts + 1)]}) == 1
     kept = remembered(redis)
     assert 300 < len(kept) <= 500
     assert set(kept.values()) == {1}
 
 
-def recall(
+def install_user(
     redis: Redis,
     found: Mapping[int, int],
     token: str = "t",  # noqa: S107
     *,
     whole: bool = False,
 ) -> int:
-    return int(scripts.recall(USER, token, 50_000, found, whole=whole).run(redis))
+    return int(user_scripts.install_user(USER, token, 50_000, found, whole=whole).run(redis))
 
 
 def test_what_a_reader_found_is_cached_also_that_there_is_nothing(redis: Redis) -> None:
-    loading(redis)
-    assert recall(redis, {1: 2, 7: 0}) == 1
+    announce_load(redis)
+    assert install_user(redis, {1: 2, 7: 0}) == 1
     assert remembered(redis) == {0: 0, 1: 2, 7: 0}
     assert 49_000 < redis.pttl(keys.user_reactions(USER)) <= 50_000
     assert not redis.exists(keys.user_loading(USER))
-    assert recall(redis, {1: 5}) == 0  # a token serves once
+    assert install_user(redis, {1: 5}) == 0  # a token serves once
 
 
 def test_all_of_a_user_takes_the_place_of_what_was_and_is_kept_up_to_date(redis: Redis) -> None:
-    remember(redis, {USER: [(5, 1)]})
-    loading(redis)
-    assert recall(redis, {1: 2, 7: 0}, whole=True) == 1
+    write_through_users(redis, {USER: [(5, 1)]})
+    announce_load(redis)
+    assert install_user(redis, {1: 2, 7: 0}, whole=True) == 1
     assert remembered(redis) == {0: 1, 1: 2, 7: 0}
     assert 49_000 < redis.pttl(keys.user_reactions(USER)) <= 50_000
-    remember(redis, {USER: [(1, 0), (9, 3)]})
+    write_through_users(redis, {USER: [(1, 0), (9, 3)]})
     assert remembered(redis) == {0: 1, 1: 0, 7: 0, 9: 3}
 
 
 def test_absence_is_no_answer_any_more_once_something_was_dropped(redis: Redis) -> None:
     """By a drain that came late, or for want of room."""
     everything = dict.fromkeys(range(1, 401), 1)
-    loading(redis)
-    recall(redis, everything, whole=True)
-    remember(redis, {USER: [(9, 3)]}, until=0)
+    announce_load(redis)
+    install_user(redis, everything, whole=True)
+    write_through_users(redis, {USER: [(9, 3)]}, until=0)
     assert remembered(redis) == {post: 1 for post in everything if post != 9}
-    loading(redis)
-    recall(redis, everything, whole=True)
-    remember(redis, {USER: [(post, 1) for post in range(401, 500)]})
+    announce_load(redis)
+    install_user(redis, everything, whole=True)
+    write_through_users(redis, {USER: [(post, 1) for post in range(401, 500)]})
     assert remembered(redis) == {0: 1} | dict.fromkeys(range(1, 500), 1)
-    remember(redis, {USER: [(500, 1)]})
+    write_through_users(redis, {USER: [(500, 1)]})
     assert remembered(redis).keys() == set(range(126, 501))  # and no mark
 
 
 def test_a_reader_who_is_refused_says_nothing_of_absence(redis: Redis) -> None:
-    loading(redis)
-    remember(redis, {USER: [(1, 3)]})
-    assert recall(redis, {1: 2}, whole=True) == 0
+    announce_load(redis)
+    write_through_users(redis, {USER: [(1, 3)]})
+    assert install_user(redis, {1: 2}, whole=True) == 0
     assert remembered(redis) == {1: 3}
 
 
 def test_a_reader_is_refused_after_a_drain_or_another_reader(redis: Redis) -> None:
-    assert recall(redis, {1: 2}) == 0
-    loading(redis, "u")
-    assert recall(redis, {1: 2}) == 0
+    assert install_user(redis, {1: 2}) == 0
+    announce_load(redis, "u")
+    assert install_user(redis, {1: 2}) == 0
     assert text(redis.get(keys.user_loading(USER))) == "u"
-    remember(redis, {USER: [(1, 3)]})
-    assert recall(redis, {1: 2}, "u") == 0
+    write_through_users(redis, {USER: [(1, 3)]})
+    assert install_user(redis, {1: 2}, "u") == 0
     assert remembered(redis) == {1: 3}
 
 
 def test_what_a_reader_found_is_bounded_too(redis: Redis) -> None:
     for first in range(1, 1_001, 200):
-        loading(redis)
-        assert recall(redis, dict.fromkeys(range(first, first + 200), 1)) == 1
+        announce_load(redis)
+        assert install_user(redis, dict.fromkeys(range(first, first + 200), 1)) == 1
         assert 200 <= len(remembered(redis)) <= 500
 
 
 @pytest.mark.parametrize("writer", ["drain", "reader"])
 def test_what_is_kept_of_a_user_stays_a_listpack_of_the_newest(redis: Redis, writer: str) -> None:
     """A drain of many of a user's reactions, or a feed, comes when the hash is nearly full."""
-    remember(redis, {USER: [(post, 1) for post in range(1, 451)]})
+    write_through_users(redis, {USER: [(post, 1) for post in range(1, 451)]})
     more = dict.fromkeys(range(451, 651), 1)
     if writer == "drain":
-        remember(redis, {USER: list(more.items())})
+        write_through_users(redis, {USER: list(more.items())})
     else:
-        loading(redis)
-        recall(redis, more)
+        announce_load(redis)
+        install_user(redis, more)
     assert set(more) <= set(remembered(redis))
     assert redis.object("encoding", keys.user_reactions(USER)) == b"listpack"
 
@@ -1275,19 +1301,19 @@ def test_what_is_kept_of_a_user_stays_a_listpack_of_the_newest(redis: Redis, wri
 def test_an_erasure_moves_step_by_step(redis: Redis) -> None:
     key = keys.outbox_forgetting(SHARD)
     redis.hset(key, str(USER), "")
-    assert scripts.advance(USER, "5|", "5|9").run(redis) == 0
-    assert scripts.advance(USER, "", "5|").run(redis) == 1
-    assert scripts.advance(USER, "", "6|").run(redis) == 0  # another worker was faster
+    assert markers.advance_erasure(USER, "5|", "5|9").run(redis) == 0
+    assert markers.advance_erasure(USER, "", "5|").run(redis) == 1
+    assert markers.advance_erasure(USER, "", "6|").run(redis) == 0  # another worker was faster
     assert redis.hgetall(key) == {b"4242": b"5|"}
-    assert scripts.advance(USER, "5|", "5|9").run(redis) == 1
-    assert scripts.advance(USER, "5|9", "").run(redis) == 1
+    assert markers.advance_erasure(USER, "5|", "5|9").run(redis) == 1
+    assert markers.advance_erasure(USER, "5|9", "").run(redis) == 1
     assert not redis.exists(key)
 
 
 def test_an_erasure_that_was_asked_for_anew_begins_anew(redis: Redis) -> None:
     key = keys.outbox_forgetting(SHARD)
     redis.hset(key, mapping={str(USER): "", str(FELLOW): "5|"})
-    assert scripts.advance(USER, "5|9", "").run(redis) == 0
+    assert markers.advance_erasure(USER, "5|9", "").run(redis) == 0
     assert redis.hgetall(key) == {b"4242": b"", b"4342": b"5|"}
-    assert scripts.advance(1_042, "", "5|").run(redis) == 0  # finished, or never asked for
+    assert markers.advance_erasure(1_042, "", "5|").run(redis) == 0  # finished, or never asked for
     assert redis.hlen(key) == 2

@@ -11,19 +11,20 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from redis import Redis
 
-from reactions import keys, scripts
-from reactions.cache import Cache
-from reactions.scripts import (
+from reactions.core.settings import Settings
+from reactions.redis import keys
+from reactions.redis.post_cache import PostCache
+from reactions.redis.scripts import drain
+from reactions.redis.scripts.drain import (
     BECAME_REGULAR,
     BECAME_VIRAL,
     LOAD_HASH,
     LOAD_SAMPLE,
     RISING,
-    Fenced,
     SettledPost,
     Tiers,
 )
-from reactions.settings import Settings
+from reactions.redis.scripts.loading import Fenced
 
 SHARD = 42
 POST = 1042
@@ -38,8 +39,8 @@ _tokens = itertools.count()
 
 
 @pytest.fixture
-def store(redis: Redis, redis_settings: Settings) -> Cache:
-    return Cache(redis, redis_settings)
+def store(redis: Redis, redis_settings: Settings) -> PostCache:
+    return PostCache(redis, redis_settings)
 
 
 def settle(redis: Redis, total: int, at_s: float, tiers: Tiers = TIERS) -> set[int]:
@@ -47,13 +48,13 @@ def settle(redis: Redis, total: int, at_s: float, tiers: Tiers = TIERS) -> set[i
     token = f"claim{next(_tokens)}"
     redis.zadd(keys.outbox_dirty(SHARD), {str(POST): 1}, nx=True)
     redis.hset(keys.post_pending(POST), "999999", "1:1")
-    claimed = scripts.claim(
+    claimed = drain.claim(
         SHARD, token, "", lease_us=10**7, longest_us=10**7, posts=9, rows=999, inline=999
     ).run(redis)
     assert claimed[0] == 1
     posts = [SettledPost(POST, 1000, False, 0, {1: total})]
     at = int((NOW + at_s) * 1e6)
-    reply = scripts.settle(SHARD, token, at, tiers=tiers, lags={}, posts=posts).run(redis)
+    reply = drain.settle(SHARD, token, at, tiers=tiers, lags={}, posts=posts).run(redis)
     assert reply[0] == 1
     return set(reply[4::2]) - {LOAD_HASH}
 
@@ -71,7 +72,7 @@ def flag(redis: Redis) -> object:
     return redis.get(keys.post_viral(POST))
 
 
-def test_a_post_that_will_be_viral_soon_is_treated_so(redis: Redis, store: Cache) -> None:
+def test_a_post_that_will_be_viral_soon_is_treated_so(redis: Redis, store: PostCache) -> None:
     """At 20 a minute, 400 more take 20 minutes: within the horizon of 30."""
     (minute,) = grow(redis, 20, 20, start=200)
     assert 5 < minute < 20

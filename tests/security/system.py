@@ -17,14 +17,12 @@ import psutil
 import trustme
 from redis import Redis
 
-from reactions.api import Reactions
-from reactions.broker import DRAIN, make_app
-from reactions.embedded import free_port
-from reactions.migrate import migrate
-from reactions.settings import Settings
-from tests.acceptance.nodes import CeleryProcess, celery_command
-from tests.conftest import wait_until
-from tests.security.servers import (
+from reactions.api.client import Reactions
+from reactions.core.celery_app import DRAIN, make_app
+from reactions.core.settings import Settings
+from reactions.demo.embedded import free_port
+from reactions.postgres.migrate import migrate
+from tests.support.guarded import (
     PASSWORD,
     Guarded,
     Roles,
@@ -32,6 +30,8 @@ from tests.security.servers import (
     running_guarded,
     running_roles,
 )
+from tests.support.nodes import CeleryProcess, celery_command
+from tests.support.waiting import wait_until
 
 POST = 1042
 FLOWER_USER = "reactions"

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import wait_until
 from tests.security.system import System, running_system, working
+from tests.support.waiting import wait_until
 
 NOT_KNOWN = {
     *("redis persistence", "redis listpacks"),

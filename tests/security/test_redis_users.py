@@ -13,16 +13,17 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError
 from redis.retry import Retry
 
-from reactions import scripts
-from reactions.api import Reactions
-from reactions.calls import Script
-from reactions.errors import ReactionsUnavailable
-from reactions.persist import DrainFailed
-from reactions.settings import Settings
-from tests.conftest import DEAD_BROKER, Engine, make_engine, wait_until
-from tests.integration.reading import SMALL_SAMPLE, VIRAL, shrink
+from reactions.api.client import Reactions
+from reactions.core.errors import ReactionsUnavailable
+from reactions.core.settings import Settings
+from reactions.drain.persister import DrainFailed
+from reactions.redis import scripts
+from reactions.redis.pipeline import Script
 from tests.security import workload
-from tests.security.servers import DEPLOY, Guarded, running_guarded
+from tests.support.engine import DEAD_BROKER, Engine, make_engine
+from tests.support.guarded import DEPLOY, Guarded, running_guarded
+from tests.support.reading import SMALL_SAMPLE, VIRAL, shrink
+from tests.support.waiting import wait_until
 
 WEB, WORKER, BROKER = "reactions-web", "reactions-worker", "reactions-broker"
 
@@ -171,7 +172,7 @@ def test_what_is_granted_is_what_is_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shrink(monkeypatch, SMALL_SAMPLE, 4, 8)
-    monkeypatch.setattr(scripts, "USER_POSTS", 2)
+    monkeypatch.setattr(scripts, "MAX_USER_POSTS", 2)
     tally = Tally(admin)
     run_everything(tally, admin, settings_of)
     assert tally.scripts[WEB] | tally.scripts[WORKER] == {found.name for found in SCRIPTS}

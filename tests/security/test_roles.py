@@ -8,18 +8,19 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import text
 
-from reactions import keys
-from reactions.api import Reactions
-from reactions.cli import main
-from reactions.database import Database
-from reactions.errors import ReactionsUnavailable
-from reactions.migrate import at_head, migrate
-from reactions.persist import DrainFailed
-from reactions.settings import Settings
-from tests.conftest import DEAD_BROKER, Engine, make_engine
-from tests.integration.reading import VIRAL
+from reactions.api.client import Reactions
+from reactions.cli.main import main
+from reactions.core.constants import shard_of
+from reactions.core.errors import ReactionsUnavailable
+from reactions.core.settings import Settings
+from reactions.drain.persister import DrainFailed
+from reactions.postgres.database import Database
+from reactions.postgres.migrate import at_head, migrate
+from reactions.redis import keys
 from tests.security import workload
-from tests.security.servers import PASSWORD, Roles, running_roles
+from tests.support.engine import DEAD_BROKER, Engine, make_engine
+from tests.support.guarded import PASSWORD, Roles, running_roles
+from tests.support.reading import VIRAL
 
 REFUSED = "permission denied|must be owner"
 
@@ -75,7 +76,7 @@ def test_each_role_does_its_work(writer: Engine, settings_of: SettingsOf) -> Non
         for step in (workload.read, workload.change, workload.erase):
             step(web)
         workload.patrol(writer)
-        writer.ledger.bury(str(workload.REGULAR), "70", "2:8", "it was full")
+        writer.ledger.add_dead_letter(str(workload.REGULAR), "70", "2:8", "it was full")
         workload.operate(settings_of("writer"))
         workload.recover(writer)
         writer.client.flushall()  # so that everything has to be asked of PostgreSQL
@@ -161,12 +162,12 @@ def test_a_drain_that_may_not_write_loses_nothing(
     roles.execute(f"REVOKE {privilege} FROM reactions_writer")
     try:
         with pytest.raises(DrainFailed, match=r"permission denied for table .*deploy/roles\.sql"):
-            writer.persister.drain([keys.shard_of(workload.REGULAR)])
+            writer.persister.drain([shard_of(workload.REGULAR)])
         assert writer.outbox.pending() == 1
         assert roles.execute("SELECT count(*) FROM dead_letters") == [(0,)]
     finally:
         roles.execute(f"GRANT {privilege} TO reactions_writer")
-    writer.client.delete(keys.outbox_lease(keys.shard_of(workload.REGULAR)))
+    writer.client.delete(keys.outbox_lease(shard_of(workload.REGULAR)))
     writer.drain()
     assert writer.queries.reactions([workload.REGULAR]) == {workload.REGULAR: {1: 1}}
     assert writer.verify().holds

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from reactions.api import Reactions
-from reactions.broker import make_app, make_publisher
-from reactions.client import connect, translated
-from reactions.database import Database
-from reactions.embedded import Process
-from reactions.errors import InvalidSettings
-from reactions.settings import Settings
-from reactions.stack import Stack
-from tests.security.servers import PASSWORD, PIECES
+from reactions.api.client import Reactions
+from reactions.core.celery_app import make_app, make_publisher
+from reactions.core.errors import InvalidSettings
+from reactions.core.settings import Settings
+from reactions.demo.embedded import Process
+from reactions.demo.stack import Stack
+from reactions.postgres.database import Database
+from reactions.redis.connection import connect, translated
 from tests.security.system import System, run, running_system
 from tests.security.test_redis_users import BEFORE_LOGIN, BROKER, granted, refused, unused
+from tests.support.guarded import PASSWORD, PIECES
 
 WRONG = "wrong" + PASSWORD
 ENCODED = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}")

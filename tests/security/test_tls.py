@@ -12,12 +12,12 @@ import trustme
 from kombu.exceptions import OperationalError
 from sqlalchemy import text
 
-from reactions.broker import DRAIN, make_publisher
-from reactions.client import connect, translated
-from reactions.database import Database
-from reactions.errors import ReactionsUnavailable
-from reactions.settings import Settings
-from tests.security.servers import Guarded, Roles, running_guarded, running_roles
+from reactions.core.celery_app import DRAIN, make_publisher
+from reactions.core.errors import ReactionsUnavailable
+from reactions.core.settings import Settings
+from reactions.postgres.database import Database
+from reactions.redis.connection import connect, translated
+from tests.support.guarded import Guarded, Roles, running_guarded, running_roles
 
 USERS = ("reactions-worker", "reactions-broker")
 

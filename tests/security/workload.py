@@ -9,17 +9,18 @@ from typing import Any
 from click.testing import CliRunner
 from redis import Redis
 
-from reactions import keys
-from reactions.api import Reactions
-from reactions.cli import main
-from reactions.errors import NotReplicated, PostDeleted
-from reactions.model import PostTier
-from reactions.patrol import Patrol
-from reactions.recover import Recovery
-from reactions.settings import SHARDS, Settings
-from reactions.virality import Virality
+from reactions.api.client import Reactions
+from reactions.cli.main import main
+from reactions.core.constants import SHARDS
+from reactions.core.errors import NotReplicated, PostDeleted
+from reactions.core.model import PostTier
+from reactions.core.settings import Settings
+from reactions.maintenance.reconcile import Patrol
+from reactions.maintenance.recovery import Recovery
+from reactions.maintenance.virality import Virality
+from reactions.redis import keys
 from reactions.web.limit import Limiter
-from tests.conftest import Engine
+from tests.support.engine import Engine
 
 REGULAR, HOT, DELETED, SMALL = 1042, 1143, 1044, 1046
 
@@ -137,9 +138,9 @@ def patrol(engine: Engine) -> None:
 def step_back(admin: Redis) -> None:
     """Redis is as if restored from an older snapshot."""
     for shard in range(SHARDS):
-        mark: Any = admin.get(keys.outbox_mark(shard))
+        mark: Any = admin.get(keys.outbox_epoch(shard))
         incarnation, tick, at = mark.decode().split("|")
-        admin.set(keys.outbox_mark(shard), f"{incarnation}|{int(tick) - 1}|{at}")
+        admin.set(keys.outbox_epoch(shard), f"{incarnation}|{int(tick) - 1}|{at}")
 
 
 def recover(engine: Engine) -> None:

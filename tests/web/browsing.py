@@ -9,7 +9,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
-from tests.servers import missing
+from tests.support.servers import missing
 
 CHROMIUM = Path("/usr/bin/chromium")
 OPTIONS = (

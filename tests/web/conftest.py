@@ -9,7 +9,7 @@ import pytest
 
 from reactions.web import create_app
 from reactions.web.demo_auth import chosen_user
-from tests.conftest import Engine
+from tests.support.engine import Engine
 from tests.web.serving import running, user
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, expect
 
-from reactions.embedded import remove
-from reactions.settings import Settings
-from reactions.stack import Stack
-from tests.conftest import wait_until
+from reactions.core.settings import Settings
+from reactions.demo.embedded import remove
+from reactions.demo.stack import Stack
+from tests.support.waiting import wait_until
 from tests.web.browsing import Visit, chromium
 
 FOLDER = Path(__file__).parent.parent.parent / "docs" / "screenshots"

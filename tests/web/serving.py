@@ -11,9 +11,9 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-from reactions.embedded import free_port
+from reactions.demo.embedded import free_port
 from reactions.web.demo_auth import HEADER
-from tests.conftest import wait_until
+from tests.support.waiting import wait_until
 
 PROBLEM = "application/problem+json"
 

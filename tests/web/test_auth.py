@@ -13,12 +13,12 @@ import pytest
 from fastapi import Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from reactions.errors import InvalidSettings
-from reactions.settings import Settings
+from reactions.core.errors import InvalidSettings
+from reactions.core.settings import Settings
 from reactions.web import create_app
 from reactions.web.auth import load
 from reactions.web.demo_auth import COOKIE, HEADER
-from tests.conftest import Engine
+from tests.support.engine import Engine
 from tests.web.serving import check_problem, running
 
 REQUESTS = [

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from reactions.settings import MAX_ID
+from reactions.core.constants import MAX_ID
 from reactions.web import create_app
 from reactions.web.demo_auth import COOKIE, chosen_user
-from tests.conftest import Engine
+from tests.support.engine import Engine
 from tests.web.serving import running, user
 from tests.web.test_stream import listening
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from reactions.embedded import Process, free_port
-from tests.conftest import Engine, wait_until
+from reactions.demo.embedded import Process, free_port
+from tests.support.engine import Engine
+from tests.support.waiting import wait_until
 
 POST = 1042
 SERVERS = {

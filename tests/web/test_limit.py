@@ -8,12 +8,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from reactions.api import Reactions
-from reactions.embedded import Valkey
-from reactions.settings import Settings
+from reactions.api.client import Reactions
+from reactions.core.settings import Settings
+from reactions.demo.embedded import Valkey
 from reactions.web import create_app
 from reactions.web.demo_auth import chosen_user
-from tests.servers import running_redis
+from tests.support.servers import running_redis
 from tests.web.serving import check_problem, running, user
 
 SLOW = {"web_writes_per_s": 0.01, "web_burst": 3}  # no test takes a hundred seconds

@@ -15,12 +15,13 @@ from hypothesis import settings as hypothesis_settings
 from schemathesis import GenerationMode
 from schemathesis.config import SchemathesisConfig
 
-from reactions.api import Reactions
-from reactions.embedded import Postgres, Valkey
-from reactions.settings import Settings
+from reactions.api.client import Reactions
+from reactions.core.settings import Settings
+from reactions.demo.embedded import Postgres, Valkey
 from reactions.web import create_app
 from reactions.web.demo_auth import HEADER, chosen_user
-from tests.conftest import DEAD_BROKER, execute_admin
+from tests.support.databases import execute_admin
+from tests.support.engine import DEAD_BROKER
 from tests.web.serving import running
 
 CONFIG: dict[str, Any] = {

@@ -15,13 +15,13 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
-from reactions.settings import Settings
-from reactions.stack import Stack
-from reactions.trace import synthesize
+from reactions.core.settings import Settings
+from reactions.demo.stack import Stack
+from reactions.demo.trace import synthesize
 from reactions.web.page.feed import GUESTS, POSTS
 from reactions.web.page.figures import Gauges
 from reactions.web.page.workers import Workers
-from tests.conftest import wait_until
+from tests.support.waiting import wait_until
 from tests.web.browsing import FAINT, Visit, chromium
 from tests.web.serving import check_problem, user
 

@@ -9,11 +9,11 @@ import pytest
 from fastapi import Request
 from pydantic import SecretStr
 
-from reactions.api import Reactions
-from reactions.settings import Settings
+from reactions.api.client import Reactions
+from reactions.core.settings import Settings
 from reactions.web import create_app
 from reactions.web.demo_auth import HEADER, chosen_user
-from tests.conftest import Engine
+from tests.support.engine import Engine
 from tests.web.serving import check_problem, running, user
 
 POST = 1042

@@ -12,9 +12,9 @@ import httpx
 import psutil
 import pytest
 
-from reactions.embedded import Process, free_port
-from reactions.settings import Settings
-from tests.conftest import wait_until
+from reactions.core.settings import Settings
+from reactions.demo.embedded import Process, free_port
+from tests.support.waiting import wait_until
 from tests.web.serving import user
 from tests.web.test_stream import listening
 
@@ -38,7 +38,9 @@ class Service(Process):
 
     def start(self, settings: Settings, workers: int) -> None:
         own = settings.model_copy(update={"web_authenticator": "mine:of_header"})
-        script = "import os, sys; os.chdir(sys.argv.pop(1)); from reactions.cli import main; main()"
+        script = (
+            "import os, sys; os.chdir(sys.argv.pop(1)); from reactions.cli.main import main; main()"
+        )
         options = [f"--port={self.port}", f"--workers={workers}"]
         self.launch(
             [sys.executable, "-c", script, str(self.folder), "web", *options],

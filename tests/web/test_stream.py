@@ -15,12 +15,13 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from reactions.api import Reactions
-from reactions.settings import Settings
+from reactions.api.client import Reactions
+from reactions.core.settings import Settings
 from reactions.web import create_app, stream
 from reactions.web.demo_auth import HEADER, chosen_user
-from tests.conftest import Engine, wait_until
-from tests.servers import running_redis
+from tests.support.engine import Engine
+from tests.support.servers import running_redis
+from tests.support.waiting import wait_until
 from tests.web.serving import check_problem, running, user
 
 POST, OTHER = 1042, 43

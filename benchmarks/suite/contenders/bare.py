@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.suite.contenders.base import Client, Contender
-from reactions import keys, scripts
-from reactions.client import Argument, connect
-from reactions.settings import Settings
+from reactions.core.settings import Settings
+from reactions.redis import keys
+from reactions.redis.connection import Argument, connect
+from reactions.redis.scripts import writes
 
 PATIENCE_US = 10_000_000
 
@@ -19,16 +20,16 @@ PATIENCE_US = 10_000_000
 class _Bare:
     def __init__(self, settings: Settings) -> None:
         self._redis = connect(settings)
-        self._redis.script_load(scripts.REACT.source)
+        self._redis.script_load(writes.REACT.source)
         self._known: dict[int, tuple[Sequence[str], Sequence[Argument]]] = {}
 
     def react(self, user: int, post: int, code: int) -> object:
         known = self._known.get(post)
         if known is None:
-            call = scripts.react(user, post, code, PATIENCE_US)
+            call = writes.record(user, post, code, PATIENCE_US)
             known = self._known[post] = call.keys, call.args[3:]
         names, rest = known
-        return self._redis.evalsha(scripts.REACT.sha, len(names), *names, user, post, code, *rest)
+        return self._redis.evalsha(writes.REACT.sha, len(names), *names, user, post, code, *rest)
 
     def feed(self, user: int, posts: Sequence[int]) -> object:
         """The reads that the parts of a warm feed are, in one pipeline."""

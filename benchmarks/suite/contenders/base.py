@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from benchmarks.suite.arena import Arena
-from reactions.settings import Settings
+from reactions.core.settings import Settings
 
 
 class Client(Protocol):

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from benchmarks.suite.arena import Arena
 from benchmarks.suite.contenders.base import Client, Contender
-from reactions.api import Reactions
-from reactions.outbox import Outbox
-from reactions.settings import Settings
+from reactions.api.client import Reactions
+from reactions.core.settings import Settings
+from reactions.redis.outbox import Outbox
 
 
 class _Ours:

@@ -11,7 +11,7 @@ from collections import Counter
 from benchmarks.suite.arena import Arena
 from benchmarks.suite.contenders import tables
 from benchmarks.suite.contenders.base import Client, Contender
-from reactions.settings import Settings
+from reactions.core.settings import Settings
 
 
 class PostgresAlone(Contender):

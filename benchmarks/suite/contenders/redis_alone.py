@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from redis import Redis
 
 from benchmarks.suite.contenders.base import Client, Contender
-from reactions.settings import Settings
+from reactions.core.settings import Settings
 
 SCRIPT = """
 local before = redis.call('HGET', KEYS[1], ARGV[1])

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg2
 
 from benchmarks.suite.arena import Arena
-from reactions.settings import Settings
+from reactions.core.settings import Settings
 
 SCHEMA = """
 CREATE SCHEMA IF NOT EXISTS contender;

@@ -18,7 +18,7 @@ from celery import Celery
 from benchmarks.suite.arena import Arena
 from benchmarks.suite.contenders import tables
 from benchmarks.suite.contenders.base import Client, Contender
-from reactions.settings import Settings
+from reactions.core.settings import Settings
 
 QUEUE = "contender"
 REACT = "contender.react"

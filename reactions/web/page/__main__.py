@@ -7,7 +7,7 @@ from pathlib import Path
 
 import uvicorn
 
-from reactions.settings import Settings
+from reactions.core.settings import Settings
 from reactions.web.page.app import create_page
 
 END_S = 1

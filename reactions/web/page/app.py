@@ -10,8 +10,8 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from reactions.api import Reactions
-from reactions.settings import Settings
+from reactions.api.client import Reactions
+from reactions.core.settings import Settings
 from reactions.web.app import create_app
 from reactions.web.demo_auth import chosen_user
 from reactions.web.page import routes

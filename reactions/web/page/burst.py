@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Literal, TypeVar
 
-from reactions.api import Reactions
-from reactions.errors import PostDeleted, ReactionsError, ReactionsUnavailable
-from reactions.outbox import Outbox
-from reactions.queries import Queries
+from reactions.api.client import Reactions
+from reactions.core.errors import PostDeleted, ReactionsError, ReactionsUnavailable
+from reactions.postgres.queries import Queries
+from reactions.redis.outbox import Outbox
 from reactions.web.page.feed import CROWD, ELSEWHERE, POSTS
 
 log = logging.getLogger(__name__)

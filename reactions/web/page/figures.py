@@ -13,16 +13,15 @@ from typing import TypeVar
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, Field
 
-from reactions.client import connect
-from reactions.database import Database
-from reactions.errors import ReactionsUnavailable
-from reactions.instruments import TIMINGS
-from reactions.lags import percentile
-from reactions.metrics import processes
-from reactions.model import PostTier
-from reactions.outbox import Outbox, ShardState
-from reactions.queries import Queries
-from reactions.settings import Settings
+from reactions.core.errors import ReactionsUnavailable
+from reactions.core.instruments import TIMINGS, processes
+from reactions.core.latency_histogram import percentile
+from reactions.core.model import PostTier
+from reactions.core.settings import Settings
+from reactions.postgres.database import Database
+from reactions.postgres.queries import Queries
+from reactions.redis.connection import connect
+from reactions.redis.outbox import Outbox, ShardState
 
 T = TypeVar("T")
 
@@ -63,7 +62,7 @@ class Sample:
 
 
 class Gauges:
-    """Looks at the stores when somebody asks, and keeps the last looks for rates. Thread-safe."""
+    """Reads the stores when somebody asks; keeps the last readings for rates. Thread-safe."""
 
     def __init__(self, settings: Settings) -> None:
         self.outbox = Outbox(connect(settings), settings)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
-from reactions.errors import ReactionsUnavailable
+from reactions.core.errors import ReactionsUnavailable
 from reactions.web.page.burst import SIZE, Burst, State
 from reactions.web.page.figures import Figures, Gauges
 from reactions.web.page.workers import Workers

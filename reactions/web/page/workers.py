@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from reactions.broker import DRAIN, make_app
-from reactions.settings import Settings
+from reactions.core.celery_app import DRAIN, make_app
+from reactions.core.settings import Settings
 
 PATIENCE_S = 3.0
 """For the answer of the worker."""

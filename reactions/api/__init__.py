@@ -1,0 +1,1 @@
+"""What an application calls: the client, its write path and its read path."""

@@ -1,0 +1,185 @@
+"""Carries wake-ups to the broker, so that no caller ever waits on a publish.
+
+``react()`` asks for drains of shards; reads ask for posts to be cached. One daemon thread for each
+process. It gathers shards for ``wake_interval_s`` and publishes one
+message for all of them; a burst of thousands of reactions costs a handful of messages. When the
+broker fails, a circuit breaker keeps the thread from hammering it, and the shards wait here: there
+are at most 100 of them. Whatever is lost all the same, Beat's sweep finds.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING
+
+from reactions.core.instruments import WAKEUP_MESSAGES, WAKEUPS
+from reactions.core.logs import event
+from reactions.core.model import RelayStats
+from reactions.core.settings import Settings
+from reactions.core.tracing import headers, span
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+log = logging.getLogger(__name__)
+
+BREAKER_FIRST_S = 0.5
+"""How long the breaker stays open after a first failure; it doubles with each further one."""
+BREAKER_LONGEST_S = 5.0
+
+LOAD_EXPIRES_S = 10.0
+"""A post that could not be cached by then is asked for again if it is still read."""
+
+MAX_WAITING_LOADS = 200
+"""Posts to be cached that wait here at most: they are asked for again if they are still read."""
+
+_relays: weakref.WeakSet[Relay] = weakref.WeakSet()
+
+
+class Relay:
+    """Deduplicates and publishes wake-ups. Thread-safe; starts anew in a forked child."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._fresh()
+        _relays.add(self)
+
+    def _fresh(self) -> None:
+        """State of a process of its own: neither the thread nor the sockets outlive a fork."""
+        self._lock = threading.Lock()
+        self._wanted = threading.Event()
+        self._closing = threading.Event()
+        self._hurry = threading.Event()
+        self._shards: set[int] = set()
+        self._posts: set[int] = set()
+        self._thread: threading.Thread | None = None
+        self._app: Celery | None = None
+        self._requested = self._published = self._shards_published = 0
+        self._failed = self._dropped = 0
+
+    def request(self, shard: int) -> None:
+        """Ask for a drain of a shard. Returns at once, whatever the broker does."""
+        with self._lock:
+            self._requested += 1
+            if self._closing.is_set():
+                self._dropped += 1
+                return
+            self._shards.add(shard)
+            if self._thread is None:
+                self._start()
+        self._wanted.set()
+
+    def request_load(self, post_id: int) -> None:
+        """Ask for a post to be cached; only an advice, so it is forgotten when anything fails."""
+        with self._lock:
+            if self._closing.is_set() or len(self._posts) >= MAX_WAITING_LOADS:
+                return
+            self._posts.add(post_id)
+            if self._thread is None:
+                self._start()
+        self._hurry.set()
+        self._wanted.set()
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name="reactions-relay", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads, or the interpreter ends; the reaction stands
+            self._failed += 1
+        else:
+            self._thread = thread
+
+    def stats(self) -> RelayStats:
+        """Counters since the start of this process."""
+        with self._lock:
+            return RelayStats(
+                self._requested,
+                self._published,
+                self._shards_published,
+                self._failed,
+                self._dropped,
+            )
+
+    def close(self, timeout_s: float = 1.0) -> None:
+        """Publish what is waiting and stop, within about this time; idempotent."""
+        self._closing.set()
+        self._hurry.set()
+        self._wanted.set()
+        thread = self._thread
+        if thread is not None:
+            thread.join(timeout_s)
+        with self._lock:
+            self._dropped += len(self._shards)
+            self._shards.clear()
+
+    def _run(self) -> None:
+        pause = 0.0
+        while True:
+            self._wanted.wait()
+            # Gather, unless somebody waits for a load; a broken broker is left alone for longer.
+            (self._closing if pause else self._hurry).wait(
+                max(pause, self._settings.wake_interval_s)
+            )
+            self._hurry.clear()
+            self._wanted.clear()
+            with self._lock:
+                shards, self._shards = self._shards, set()
+                posts, self._posts = self._posts, set()
+            if shards or posts:
+                pause = self._publish(sorted(shards), sorted(posts), pause)
+            if self._closing.is_set():
+                return
+
+    def _publish(self, shards: list[int], posts: list[int], pause: float) -> float:
+        """A message of each kind; returns how long to leave the broker alone: 0 when it took it."""
+        # Here, not at the top: a process that has nothing to say never pays for Celery.
+        from reactions.core.celery_app import DRAIN, LOAD, make_publisher
+
+        try:
+            if self._app is None:
+                self._app = make_publisher(self._settings)
+            if shards:
+                with span("reactions.wake") as wake:
+                    wake.note(shards=shards)
+                    sent = self._app.send_task(DRAIN, kwargs={"shards": shards}, headers=headers())
+                event(log, logging.DEBUG, "wake-up sent", wake=sent.id, shards=shards)
+            if posts:
+                self._app.send_task(LOAD, kwargs={"posts": posts}, expires=LOAD_EXPIRES_S)
+        except Exception as error:  # noqa: BLE001 - whatever a transport raises, the sweep covers it
+            if not pause:  # once for an outage
+                log.warning("wake-ups are not published, the sweep will find them: %s", error)
+            WAKEUP_MESSAGES.labels("failed").inc()
+            with self._lock:
+                self._failed += 1
+                self._shards.update(shards)
+                if not self._shards:
+                    return min(max(BREAKER_FIRST_S, pause * 2), BREAKER_LONGEST_S)
+            self._wanted.set()
+            return min(max(BREAKER_FIRST_S, pause * 2), BREAKER_LONGEST_S)
+        if shards:
+            WAKEUPS.inc(len(shards))
+            WAKEUP_MESSAGES.labels("published").inc()
+        with self._lock:
+            self._published += bool(shards)
+            self._shards_published += len(shards)
+        return 0.0
+
+
+def _after_fork() -> None:
+    for relay in list(_relays):
+        relay._fresh()
+
+
+def _at_exit() -> None:
+    deadline = time.monotonic() + 1.0
+    for relay in list(_relays):
+        relay.close(max(0.0, deadline - time.monotonic()))
+
+
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)

@@ -1,0 +1,180 @@
+"""The write path: check, one script, and at most a word to the relay. No SQL is reachable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice, repeat
+from time import perf_counter
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from reactions.api.relay import Relay
+from reactions.core.constants import shard_of
+from reactions.core.errors import (
+    BatchInterrupted,
+    InvalidArgument,
+    NotReplicated,
+    PostDeleted,
+    ReactionsError,
+)
+from reactions.core.instruments import NOT_TIMED, TIMINGS
+from reactions.core.model import Outcome, Status
+from reactions.core.settings import Settings
+from reactions.core.tracing import active, span
+from reactions.core.validate import check_id, check_reaction, check_replicas, iterate
+from reactions.redis.connection import translate
+from reactions.redis.scripts.writes import ReactReply
+from reactions.redis.writes import RedisWrites
+
+_STATUS = (Status.UNCHANGED, Status.CREATED, Status.REPLACED, Status.REMOVED, Status.ACCEPTED)
+REFUSED = len(_STATUS)
+
+DELETED, UNAVAILABLE = "deleted", "unavailable"
+"""Outcomes as they are counted, beside each Status."""
+_FAILURES = {PostDeleted: DELETED, NotReplicated: "not_replicated"}
+
+
+class Writer:
+    """Reactions in, outcomes out."""
+
+    def __init__(self, writes: RedisWrites, relay: Relay, settings: Settings) -> None:
+        self._writes = writes
+        self._relay = relay
+        self._types = settings.reaction_types
+        self._names: Mapping[int, str] = {code: name for name, code in self._types.items()}
+        self._batch_limit = settings.batch_limit
+
+    def react(self, user_id: int, post_id: int, reaction: str, replicas: int = 0) -> Outcome:
+        return self._write(
+            check_id("user_id", user_id),
+            check_id("post_id", post_id),
+            check_reaction(self._types, reaction),
+            replicas,
+        )
+
+    def unreact(self, user_id: int, post_id: int, replicas: int = 0) -> Outcome:
+        return self._write(check_id("user_id", user_id), check_id("post_id", post_id), 0, replicas)
+
+    def react_many(
+        self, items: Iterable[tuple[int, int, str | None]], replicas: int = 0
+    ) -> list[Outcome]:
+        wanted = check_replicas(replicas)
+        checked = self._check_items(items)
+        answers: Iterable[tuple[ReactReply | RedisError, int]]
+        if wanted:
+            answers = self._writes.record_confirmed(checked, wanted)
+        else:
+            answers = zip(self._writes.record_many(checked), repeat(0))
+        outcomes: list[Outcome | None] = []
+        deleted: list[int] = []
+        short: dict[int, int] = {}  # place -> replicas that have it, where they are too few
+        failure: RedisError | None = None
+        for (_, post_id, code), (reply, confirmed) in zip(checked, answers, strict=True):
+            if isinstance(reply, RedisError):
+                failure = reply
+                outcomes.append(None)
+            elif reply.status == REFUSED:
+                deleted.append(post_id)
+                outcomes.append(None)
+            else:
+                if confirmed < wanted:
+                    short[len(outcomes)] = confirmed
+                outcomes.append(self._outcome(post_id, code, reply))
+        _count(outcomes, len(deleted))
+        if failure is not None:
+            for place in short:
+                outcomes[place] = None
+            raise BatchInterrupted(str(translate(failure)), outcomes) from failure
+        if short:
+            raise NotReplicated(outcomes, wanted, min(short.values()))
+        if deleted:
+            raise PostDeleted(list(dict.fromkeys(deleted)), outcomes)
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def delete_post(self, post_id: int) -> None:
+        self._writes.delete_post(check_id("post_id", post_id))
+
+    def forget_user(self, user_id: int) -> None:
+        self._writes.forget_user(check_id("user_id", user_id))
+
+    def _check_items(
+        self, items: Iterable[tuple[int, int, str | None]]
+    ) -> list[tuple[int, int, int]]:
+        checked: list[tuple[int, int, int]] = []
+        for item in iterate("items", "an iterable of tuples", items):
+            if len(checked) == self._batch_limit:
+                raise InvalidArgument("items", f"at most {self._batch_limit} (batch_limit)", items)
+            user_id, post_id, reaction = _triple(item)
+            code = 0 if reaction is None else check_reaction(self._types, reaction)
+            checked.append((check_id("user_id", user_id), check_id("post_id", post_id), code))
+        return checked
+
+    def _write(self, user_id: int, post_id: int, code: int, replicas: int) -> Outcome:
+        wanted = check_replicas(replicas)
+        if TIMINGS is None:
+            return self._send(user_id, post_id, code, wanted)
+        began = perf_counter()
+        try:
+            outcome = self._send(user_id, post_id, code, wanted)
+        except ReactionsError as error:
+            TIMINGS.add(_FAILURES.get(type(error), UNAVAILABLE), perf_counter() - began)
+            raise
+        TIMINGS.add(outcome.status, perf_counter() - began)
+        return outcome
+
+    def _send(self, user_id: int, post_id: int, code: int, wanted: int) -> Outcome:
+        if not active():
+            return self._do(user_id, post_id, code, wanted)
+        with span("reactions.react") as at:
+            at.note(post_id=post_id)
+            outcome = self._do(user_id, post_id, code, wanted)
+            at.note(outcome=outcome.status.value)
+            return outcome
+
+    def _do(self, user_id: int, post_id: int, code: int, wanted: int) -> Outcome:
+        if wanted:
+            return self._confirm(user_id, post_id, code, wanted)
+        return self._answer(post_id, code, self._writes.record(user_id, post_id, code))
+
+    def _confirm(self, user_id: int, post_id: int, code: int, wanted: int) -> Outcome:
+        ((reply, confirmed),) = self._writes.record_confirmed([(user_id, post_id, code)], wanted)
+        if isinstance(reply, RedisError):
+            raise translate(reply) from reply
+        outcome = self._answer(post_id, code, reply)
+        if confirmed < wanted:
+            raise NotReplicated([outcome], wanted, confirmed)
+        return outcome
+
+    def _answer(self, post_id: int, code: int, reply: ReactReply) -> Outcome:
+        if reply.status == REFUSED:
+            raise PostDeleted([post_id])
+        return self._outcome(post_id, code, reply)
+
+    def _outcome(self, post_id: int, code: int, reply: ReactReply) -> Outcome:
+        status, previous, version, wake = reply
+        if wake:
+            self._relay.request(shard_of(post_id))
+        names = self._names
+        return Outcome(_STATUS[status], names.get(code), names.get(previous), version or None)
+
+
+def _count(outcomes: Sequence[Outcome | None], deleted: int) -> None:
+    """Those of a ``react_many``; None is what was refused, or not acknowledged."""
+    if TIMINGS is not None:
+        for outcome in outcomes:
+            if outcome is not None:
+                TIMINGS.add(outcome.status, NOT_TIMED)
+        failed = outcomes.count(None) - deleted
+        for label, number in ((DELETED, deleted), (UNAVAILABLE, failed)):
+            for _ in range(number):
+                TIMINGS.add(label, NOT_TIMED)
+
+
+def _triple(item: object) -> list[Any]:
+    """Of a subclass, its own methods may say anything of what is in it."""
+    if issubclass(type(item), tuple | list):
+        parts = list(islice(item, 4))  # type: ignore[call-overload] # as was just asked
+        if len(parts) == 3:
+            return parts
+    raise InvalidArgument("items", "tuples (user_id, post_id, reaction or None)", item)

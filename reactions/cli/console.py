@@ -1,0 +1,82 @@
+"""What the commands share: errors in one line, progress, reports, JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from reactions.core.errors import ReactionsError, short
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)  # progress and remarks; standard output is for results
+
+
+class Commands(click.Group):
+    """Turns the library's errors into one line and exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
+        try:
+            return super().invoke(ctx)
+        except ReactionsError as error:
+            raise click.ClickException(str(error)) from error
+        except (OSError, UnicodeError) as error:  # a folder, a port or a host that cannot be used
+            raise click.ClickException(short(f"{type(error).__name__}: {error}", 300)) from error
+
+
+click.ClickException.exit_code = 2
+
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object as the last line."
+)
+
+
+@contextmanager
+def bars(width: int = 16) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each phase, on the terminal only; ``width`` of the names of phases."""
+    with Progress(
+        TextColumn(f"{{task.description:>{width}}}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=err,
+    ) as shown:
+        tasks: dict[str, Any] = {}
+
+        def show(phase: str, done: int, total: int) -> None:
+            if phase not in tasks:
+                tasks[phase] = shown.add_task(phase, total=max(1, total))
+            shown.update(tasks[phase], completed=done, total=max(1, total))
+
+        yield show
+
+
+def print_report(figures: Mapping[str, Any], holds: bool | None) -> None:
+    table = Table(show_header=False, box=None)
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {number:,}" for key, number in value.items())
+        elif isinstance(value, int | float):
+            value = f"{value:,}"
+        table.add_row(name, "-" if value is None else str(value))
+    out.print(table)
+    if holds is not None:
+        out.print(
+            "[bold green]verified: the stores agree[/]"
+            if holds
+            else "[bold red]DRIFT: the stores do not agree[/]"
+        )
+
+
+def finish(figures: Mapping[str, Any], as_json: bool, holds: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(figures, default=str))  # times as text
+    if not holds:
+        sys.exit(1)

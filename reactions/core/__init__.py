@@ -1,0 +1,1 @@
+"""What every other package uses: settings, constants, errors, values. Imports none of them."""

@@ -1,0 +1,89 @@
+"""The Celery application, without its tasks: what both ends of the queue agree on."""
+
+from __future__ import annotations
+
+import importlib.util
+import ssl
+from types import ModuleType
+from urllib.parse import unquote
+
+from celery import Celery
+from kombu.utils.url import parse_url
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
+
+from reactions.core import resources
+from reactions.core.errors import InvalidSettings
+from reactions.core.settings import Settings
+from reactions.core.urls import REDIS_SCHEMES
+
+DRAIN = "reactions.drain"
+"""Name of the task that drains shards; takes ``shards``, and ``tokens`` on a retry."""
+
+LOAD = "reactions.load"
+"""Name of the task that caches posts; takes ``posts``."""
+
+
+def make_app(settings: Settings) -> Celery:
+    """The application as workers, beat and Flower use it.
+
+    Raises:
+        InvalidSettings: the retry schedule does not fit the broker's visibility timeout.
+    """
+    config = _config()
+    longest = settings.retry_cap_s + config.task_time_limit
+    if longest >= config.visibility_timeout:
+        raise InvalidSettings(
+            f"retry_cap_s + task_time_limit is {longest} s, which must stay below the broker's "
+            f"visibility_timeout of {config.visibility_timeout} s, or retries are delivered twice"
+        )
+    app = Celery("reactions", set_as_current=False)
+    app.config_from_object(config)
+    url = settings.broker_url.get_secret_value()
+    app.conf.broker_url = url
+    if url.startswith(REDIS_SCHEMES):
+        address, credentials = _without_credentials(url)
+        app.conf.redbeat_redis_url = address
+        # Ride out a short absence of the broker. After redbeat_lock_timeout the lock is gone, and
+        # beat ends, to be started again by its supervisor.
+        # Credentials here, as Celery shows the URL to everyone who asks a worker for its settings.
+        app.conf.redbeat_redis_options = {
+            "retry": Retry(ConstantBackoff(0.5), 20),
+            **credentials,
+        }
+        if url.startswith("rediss://"):
+            # kombu would not verify the server unless told to; and Flower reads only this.
+            required = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+            app.conf.broker_use_ssl = required | parse_url(url).get("ssl", {})
+    else:  # RabbitMQ has no place for RedBeat's lock; the stock scheduler then runs as one process
+        app.conf.beat_scheduler = "celery.beat:PersistentScheduler"
+    return app
+
+
+def make_publisher(settings: Settings) -> Celery:
+    """The application as a web process uses it: short waits, no retries, one connection."""
+    app = make_app(settings)
+    app.conf.update(_config().publisher)
+    return app
+
+
+def _without_credentials(url: str) -> tuple[str, dict[str, str]]:
+    """A Redis URL without user and password, and these as redis-py takes them."""
+    scheme, _, rest = url.partition("://")
+    given, at, server = rest.rpartition("@")
+    if not at:
+        return url, {}
+    username, _, password = map(unquote, given.partition(":"))
+    found = {"username": username, "password": password}
+    return f"{scheme}://{server}", {name: value for name, value in found.items() if value}
+
+
+def _config() -> ModuleType:
+    """``celeryconfig.py``, from the root of a checkout or out of the wheel."""
+    path = resources.root_file("celeryconfig.py")
+    spec = importlib.util.spec_from_file_location("reactions_celeryconfig", path)
+    if spec is None or spec.loader is None:  # pragma: no cover - the file is part of the package
+        raise InvalidSettings(f"{path} is missing from this installation")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

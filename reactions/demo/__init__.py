@@ -1,0 +1,1 @@
+"""The whole system on one machine: the servers, the replay of a trace, the demo."""

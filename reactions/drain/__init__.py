@@ -1,0 +1,1 @@
+"""Carries pending changes from the outbox into PostgreSQL."""

@@ -1,0 +1,77 @@
+-- lookup_posts: what Redis knows of some posts, and of one user's reactions on them, for a read.
+--
+-- KEYS   1 post:reactions of the first post, followed by that of each further one
+--        and in the slot of each: the further buckets of post:reactions, reaction_counts, pending,
+--        claimed, viral, outbox:deleted, and to renew their TTL: total_reactions, recent, uniques
+-- ARGV   1 user id, 0 for none
+--        2-4 TTL in ms of a cold, regular and viral post: renewed when less than half is left
+--        then for each post: the share of it to use, in thousandths
+-- reply  for each post: {tier, cached, code, type code, count, ...}
+--        tier    0 regular  1 viral  2 deleted
+--        cached  buckets of the complete hash, negative for a sample, 0 for neither
+--        code    the user's type code, 0 for none, -1 when it is not known here
+--        no counts are replied when they are not cached
+-- cost   O(posts x types); O(buckets) where TTLs are renewed
+
+local user = ARGV[1]
+local call = redis.call
+
+-- What the user last did. The outbox first: it is newer than any cache.
+local function code_of(base, busy, reactions, whole, listed, size)
+  if user == '0' then
+    return -1
+  end
+  local entry = busy
+    and (call('HGET', base .. 'pending', user) or call('HGET', base .. 'claimed', user))
+  local code = entry and string.match(entry, '^%d+')
+  if not code and size ~= 0 then
+    local home = bucket_key(reactions, bucket_of(user, math.abs(size)))
+    if home ~= reactions then
+      whole, listed = unpack(call('HMGET', home, '0', user))
+    end
+    code = whole and (listed or size > 0 and '0')
+  end
+  return tonumber(code) or -1
+end
+
+local function renew(base, reactions, size, life)
+  local left = call('PTTL', base .. 'reaction_counts')
+  if size ~= 0 then
+    left = math.min(left, call('PTTL', reactions))
+  end
+  if left < life / 2 then
+    call('PEXPIRE', base .. 'reaction_counts', life)
+    refresh_buckets(reactions, size, life)
+    for _, name in ipairs({'viral', 'total_reactions', 'recent', 'uniques'}) do
+      call('PEXPIRE', base .. name, life)
+    end
+  end
+end
+
+-- What can be asked of all posts in one call: most often nothing is pending on any.
+local bases, flags, outbox = {}, {}, {}
+for number, reactions in ipairs(KEYS) do
+  local base = string.sub(reactions, 1, -#'reactions' - 1)
+  bases[number], flags[number] = base, base .. 'viral'
+  outbox[2 * number - 1], outbox[2 * number] = base .. 'pending', base .. 'claimed'
+end
+flags = call('MGET', unpack(flags))
+local busy = call('EXISTS', unpack(outbox)) > 0
+
+local reply = {}
+for number, reactions in ipairs(KEYS) do
+  local base = bases[number]
+  local shard, post = string.match(base, '({%d+}:)(%d+):$')
+  if call('SISMEMBER', 'outbox:' .. shard .. 'deleted', post) == 1 then
+    reply[number] = {2, 0, 0}
+  else
+    local whole, listed = unpack(call('HMGET', reactions, '0', user))
+    local size = size_of(whole)
+    local code = code_of(base, busy, reactions, whole, listed, size)
+    local life = tonumber(ARGV[flags[number] and 4 or size > 0 and 3 or 2])
+    renew(base, reactions, size, math.max(1, math.floor(life * ARGV[4 + number] / 1000)))
+    reply[number] = {flags[number] and 1 or 0, size, code,
+      unpack(call('HGETALL', base .. 'reaction_counts'))}
+  end
+end
+return reply

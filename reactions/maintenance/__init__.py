@@ -1,0 +1,1 @@
+"""The work of Beat's duties and of the maintenance commands. Knows nothing of Celery."""

@@ -1,0 +1,222 @@
+"""Holds the caches of some posts against the database, and repairs what differs.
+
+A look is fenced: where a drain claims a post meanwhile, nothing is said about it. A repair of
+caches only drops them and has them loaded anew, so it cannot make anything wrong.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from reactions.core.constants import SAMPLE_SIZE
+from reactions.core.errors import ScriptError
+from reactions.core.model import PostTier
+from reactions.core.settings import Settings
+from reactions.drain.cache_loader import CacheLoader
+from reactions.maintenance.compare import Difference, Kind, Tiering, compare_cache, compare_ledger
+from reactions.postgres.database import Database
+from reactions.postgres.queries import Queries, Stored
+from reactions.postgres.row_counts import RowCounts
+from reactions.redis.connection import Client
+from reactions.redis.outbox import Outbox
+from reactions.redis.post_cache import PostCache
+from reactions.redis.quarantine import Quarantine
+from reactions.redis.replies import Snapshot
+from reactions.redis.scripts.loading import Fenced
+from reactions.redis.user_cache import UserCache
+from reactions.redis.writes import RedisWrites
+
+MAX_CHECKED_USERS = 200
+"""Users of a post whose own cache is looked at: the newest, as those are asked for."""
+
+MAX_COMPARED_ROWS = 50_000
+"""Rows of regular posts compared together."""
+
+SLICE = 5_000
+"""Rows counted by one transaction of an audit: it holds up drains of the shard for about 20 ms."""
+
+
+@dataclass(slots=True)
+class Checked:
+    """What a check saw.
+
+    Attributes:
+        decided: posts that were compared; the others were being drained.
+        snapshots: of those, what Redis had.
+    """
+
+    decided: dict[int, Stored] = field(default_factory=dict)
+    snapshots: dict[int, Snapshot] = field(default_factory=dict)
+    differences: list[Difference] = field(default_factory=list)
+
+
+class PostChecker:
+    """Checks and repairs posts."""
+
+    def __init__(self, client: Client, database: Database, settings: Settings) -> None:
+        self._cache = PostCache(client, settings)
+        self._users = UserCache(client, settings)
+        self._outbox = Outbox(client, settings)
+        self._writes = RedisWrites(client, settings)
+        self._queries = Queries(database)
+        self._row_counts = RowCounts(database)
+        self._quarantine = Quarantine(client)
+        self._loader = CacheLoader(self._cache, self._queries, settings)
+        low = int(settings.viral_threshold * settings.viral_hysteresis)
+        self._tiering = Tiering(settings.viral_threshold, low)
+
+    def check(
+        self, post_ids: Sequence[int], *, count_rows: bool = False, yields: bool = False
+    ) -> Checked:
+        """Compare posts, in a few queries and round trips for all of them. Changes nothing.
+
+        Args:
+            count_rows: also hold the counts table against the rows, in slices where they are many;
+                otherwise it is an audit's business.
+            yields: as a duty does: leave posts alone that a load is at work on, otherwise it is
+                refused; and put away what cannot be read.
+        """
+        token = secrets.token_hex(8)
+        with self._isolating(post_ids if yields else ()):
+            tiers = self._cache.fence_many(post_ids, token, yields=yields)
+        stored = self._queries.stored(
+            list(tiers),
+            self._tiering.viral,
+            newest_from=self._tiering.low,
+            newest=2 * SAMPLE_SIZE,
+            newest_of=[post_id for post_id, tier in tiers.items() if tier is Fenced.RISING],
+            tally_up_to=SLICE if count_rows else 0,
+        )
+        deleted = self._queries.deleted(post_ids)
+        remembered = self._cached_reactions(stored)
+        with self._isolating(list(tiers) if yields else ()):
+            snapshots = dict(zip(tiers, self._cache.snapshots(list(tiers), token), strict=True))
+        checked = Checked()
+        for post_id, tier in tiers.items():
+            snapshot = snapshots[post_id]
+            if tier is not Fenced.DELETED and snapshot.loading != token:
+                continue  # claimed since the fence
+            checked.decided[post_id] = stored[post_id]
+            checked.snapshots[post_id] = snapshot
+            found = checked.differences
+            if count_rows:
+                found += self._compare_ledger(post_id, stored[post_id])
+            if tier is Fenced.DELETED:
+                continue
+            if post_id in deleted:
+                found.append(Difference(Kind.UNMARKED, post_id, "deleted, but not marked so"))
+                continue
+            found += compare_cache(post_id, stored[post_id], snapshot, self._tiering)
+            found += self._compare_users(post_id, stored[post_id], remembered)
+            if snapshot.pending and not snapshot.dirty:
+                found.append(Difference(Kind.UNLISTED, post_id, "pending, but not in the outbox"))
+            if snapshot.immortal:
+                names = ", ".join(snapshot.immortal)
+                found.append(Difference(Kind.IMMORTAL, post_id, f"without a TTL: {names}"))
+        return checked
+
+    @contextmanager
+    def _isolating(self, post_ids: Sequence[int]) -> Iterator[None]:
+        """What cannot be read of these posts is put away: a duty is not to fail twice for it."""
+        try:
+            yield
+        except ScriptError:
+            self._quarantine.isolate((), post_ids)
+            for post_id in post_ids:
+                self._cache.drop(post_id)
+            raise
+
+    def _compare_ledger(self, post_id: int, stored: Stored) -> Iterator[Difference]:
+        if stored.tally is not None:
+            yield from compare_ledger(post_id, stored.tally, stored.counts)
+            return
+        while not (audited := self._row_counts.slice(post_id, SLICE, repair=False)).finished:
+            pass
+        rows = {code: rows for code, (rows, _) in audited.differences.items()}
+        counted = {code: counted for code, (_, counted) in audited.differences.items()}
+        yield from compare_ledger(post_id, rows, counted)
+
+    def portions(self, post_ids: Sequence[int]) -> Iterator[list[int]]:
+        """These posts in portions of a bounded number of rows, one post at least. One query."""
+        portion: list[int] = []
+        room = MAX_COMPARED_ROWS
+        counts = self._queries.counts(post_ids)
+        for post_id in post_ids:
+            rows = sum(counts[post_id].values())
+            read = rows if rows <= self._tiering.viral else 2 * SAMPLE_SIZE
+            if portion and read > room:
+                yield portion
+                portion, room = [], MAX_COMPARED_ROWS
+            portion.append(post_id)
+            room -= read
+        if portion:
+            yield portion
+
+    def tier(self, post_id: int, checked: Checked) -> PostTier:
+        """What a decided post is to be noted as: hot is not known here."""
+        snapshot, stored = checked.snapshots[post_id], checked.decided[post_id]
+        if sum(count for code, count in stored.counts.items() if code) >= self._tiering.viral:
+            return PostTier.VIRAL
+        if snapshot.rising:
+            return PostTier.RISING
+        return PostTier.VIRAL if snapshot.viral else PostTier.REGULAR
+
+    def repair(self, differences: Sequence[Difference]) -> int:
+        """Make right what differs; how many were. Safe at any time, also when nothing does."""
+        kinds: dict[int, set[Kind]] = {}
+        for difference in differences:
+            kinds.setdefault(difference.post_id, set()).add(difference.kind)
+        for post_id, found in kinds.items():
+            self._repair(post_id, found)
+        return len(differences)
+
+    def _repair(self, post_id: int, kinds: set[Kind]) -> None:
+        if Kind.LEDGER in kinds:
+            while not self._row_counts.slice(post_id, SLICE, repair=True).finished:
+                pass
+        if Kind.UNMARKED in kinds:
+            self._writes.delete_post(post_id)
+            return
+        if Kind.UNLISTED in kinds:
+            self._outbox.list_post(post_id)
+        if Kind.USER in kinds:
+            for user_id in self._queries.newest_users(post_id, MAX_CHECKED_USERS):
+                self._users.drop(user_id)
+        self.reload(post_id)
+
+    def reload(self, post_id: int) -> None:
+        """Drop what is cached of a post, and have it loaded."""
+        self._cache.drop(post_id)
+        self._loader.load([post_id])
+
+    def _cached_reactions(self, stored: dict[int, Stored]) -> dict[tuple[int, int], int]:
+        wanted = [
+            (user_id, post_id) for post_id, found in stored.items() for user_id in _users(found)
+        ]
+        return self._users.cached(wanted)
+
+    def _compare_users(
+        self,
+        post_id: int,
+        stored: Stored,
+        remembered: dict[tuple[int, int], int],
+    ) -> list[Difference]:
+        wrong = [
+            user_id
+            for user_id, code in _users(stored).items()
+            if remembered.get((user_id, post_id), code) != code
+        ]
+        if not wrong:
+            return []
+        return [Difference(Kind.USER, post_id, f"users {wrong[:5]} are remembered otherwise")]
+
+
+def _users(stored: Stored) -> dict[int, int]:
+    """user -> code of those whose own cache is looked at."""
+    if stored.newest:
+        return {row.user_id: row.reaction for row in stored.newest[:MAX_CHECKED_USERS]}
+    rows = stored.rows or {}
+    return dict(list(rows.items())[:MAX_CHECKED_USERS])

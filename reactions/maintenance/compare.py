@@ -1,0 +1,166 @@
+"""Holds what Redis has of a post against the database: names every difference. Pure.
+
+Redis must equal database + pending, never the database alone.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from reactions.core.constants import SAMPLE_SIZE
+from reactions.postgres.queries import Stored
+from reactions.redis.buckets import bucket_of
+from reactions.redis.replies import Snapshot
+
+
+class Kind(enum.StrEnum):
+    """What can differ."""
+
+    LEDGER = "ledger"
+    """The counts table differs from the rows."""
+    COUNTS = "counts"
+    """The cached counts differ."""
+    HASH = "hash"
+    """The complete hash differs."""
+    SAMPLE = "sample"
+    """The sample of a viral post is not the newest, in order."""
+    SHORT = "short"
+    """The sample is right, but has fewer users than it could."""
+    TOTAL = "total"
+    """The total of a viral post is not the sum of its counts."""
+    FLAG = "flag"
+    """A post below the mark is flagged as viral."""
+    MISSING = "missing"
+    """No sample is cached of a viral post that was touched within a day."""
+    UNFLAGGED = "unflagged"
+    """A viral post, or one with a sample, has no flag."""
+    USER = "user"
+    """What is remembered of a user differs."""
+    UNLISTED = "unlisted"
+    """Something is pending, but no drain would find it."""
+    UNMARKED = "unmarked"
+    """The post is deleted, but takes reactions."""
+    IMMORTAL = "immortal"
+    """A cache key has no TTL."""
+    UNREADABLE = "unreadable"
+    """A key holds what no version of this library writes."""
+
+
+GAPS = frozenset({Kind.SHORT, Kind.MISSING, Kind.UNFLAGGED})
+"""What is missing rather than wrong, as after an eviction: repaired, but no drift."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One difference, in words for people."""
+
+    kind: Kind
+    post_id: int
+    detail: str
+
+    def __str__(self) -> str:
+        return f"post {self.post_id}: {self.detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tiering:
+    """From how many reactions a post is viral, and from how many it stays so."""
+
+    viral: int
+    low: int
+
+
+def compare_ledger(
+    post_id: int, tally: Mapping[int, int], counts: Mapping[int, int]
+) -> Iterator[Difference]:
+    """The counts table against the rows."""
+    for code, rows, counted in _differences(tally, counts):
+        yield Difference(
+            Kind.LEDGER, post_id, f"{rows} rows of type {code}, the counts table has {counted}"
+        )
+
+
+def compare_cache(
+    post_id: int, stored: Stored, redis: Snapshot, tiering: Tiering
+) -> Iterator[Difference]:
+    """What Redis has of a post against the counts table and the rows, with what is pending."""
+    expected = {
+        code: stored.counts.get(code, 0) + redis.delta.get(code, 0)
+        for code in stored.counts.keys() | redis.delta.keys()
+        if code
+    }
+    total = sum(expected.values())
+    if redis.counts:
+        for code, right, cached in _differences(expected, redis.counts):
+            yield Difference(
+                Kind.COUNTS, post_id, f"type {code} is {right} with pending, Redis has {cached}"
+            )
+    if redis.buckets > 0 and stored.rows is not None:
+        yield from _compare_hash(post_id, stored.rows, redis)
+    if redis.buckets < 0:
+        yield from _compare_sample(post_id, stored, redis, total)
+    if redis.total not in (None, total):
+        yield Difference(
+            Kind.TOTAL, post_id, f"the total is {total} with pending, Redis has {redis.total}"
+        )
+    yield from _compare_flag(post_id, redis, total, tiering)
+
+
+def _compare_flag(
+    post_id: int, redis: Snapshot, total: int, tiering: Tiering
+) -> Iterator[Difference]:
+    """Only while nothing is pending: a settlement decides on the tier."""
+    if redis.pending:
+        return
+    if redis.viral and total < tiering.low and not redis.rising:
+        yield Difference(Kind.FLAG, post_id, f"flagged as viral with {total} reactions")
+    elif not redis.viral and total >= tiering.viral and (redis.counts or redis.buckets):
+        yield Difference(Kind.UNFLAGGED, post_id, f"not flagged as viral with {total} reactions")
+    elif redis.buckets < 0 and not redis.viral:
+        yield Difference(Kind.UNFLAGGED, post_id, f"a sample without a flag, {total} reactions")
+
+
+def _compare_hash(post_id: int, rows: Mapping[int, int], redis: Snapshot) -> Iterator[Difference]:
+    """Of every bucket that is there, as each may be evicted alone."""
+    whole = {user_id: code for user_id, code in {**rows, **redis.pending}.items() if code}
+    expected: list[dict[int, int]] = [{} for _ in redis.entries]
+    for user_id, code in whole.items():
+        expected[bucket_of(user_id, redis.buckets)][user_id] = code
+    users = [
+        user_id
+        for right, cached in zip(expected, redis.entries, strict=True)
+        if cached is not None
+        for user_id in right.keys() | cached.keys()
+        if right.get(user_id) != cached.get(user_id)
+    ]
+    if users:
+        yield Difference(Kind.HASH, post_id, f"the hash differs for users {sorted(users)[:5]}")
+
+
+def _compare_sample(
+    post_id: int, stored: Stored, redis: Snapshot, total: int
+) -> Iterator[Difference]:
+    """A sample that lost a part says so itself, and is no difference."""
+    if not redis.sampled or stored.newest is None:
+        return
+    fresh = sorted(redis.pending, key=lambda user_id: -redis.versions[user_id])
+    newest = [(user_id, redis.pending[user_id]) for user_id in fresh if redis.pending[user_id]]
+    newest += (
+        (row.user_id, row.reaction) for row in stored.newest if row.user_id not in redis.pending
+    )
+    homes = [bucket or {} for bucket in redis.entries]
+    cached = [(user, homes[bucket_of(user, len(homes))].get(user)) for user in redis.recent]
+    if cached != newest[: len(cached)] or sum(map(len, homes)) != len(cached):
+        yield Difference(Kind.SAMPLE, post_id, "the sample is not the newest, in order")
+    elif not redis.pending and len(cached) < min(SAMPLE_SIZE, total):
+        yield Difference(Kind.SHORT, post_id, f"the sample has {len(cached)} of {total}")
+
+
+def _differences(
+    left: Mapping[int, int], right: Mapping[int, int]
+) -> Iterator[tuple[int, int, int]]:
+    for code in sorted(left.keys() | right.keys()):
+        if left.get(code, 0) != right.get(code, 0):
+            yield code, left.get(code, 0), right.get(code, 0)

@@ -1,0 +1,163 @@
+"""Carries deletions of posts, and of everything a user did, into PostgreSQL. Celery-free.
+
+What is asked for stands in the outbox until it is done, so any step may be the last of its process,
+and each may be done twice. A deleted post takes no reaction, so its rows just go. The
+reactions of a user are taken away one by one through the hot path, as the user could do it, so that
+every count stays exact; what is left then are tombstones, and those are deleted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from redis.exceptions import RedisError
+
+from reactions.core.constants import SHARDS, shard_of
+from reactions.core.settings import Settings
+from reactions.postgres.database import Database
+from reactions.postgres.erasure import Erasures
+from reactions.postgres.queries import Queries
+from reactions.redis.connection import Client, translate
+from reactions.redis.outbox import Outbox
+from reactions.redis.user_cache import UserCache
+from reactions.redis.writes import RedisWrites
+
+PAGE = 500
+"""Reactions of a user taken away in one round trip."""
+
+BUDGET_S = 1.0
+"""How long one call works: below the interval of its task, so it never takes a worker over."""
+
+
+@dataclass(slots=True)
+class Erased:
+    """What a call did: rows deleted, posts and users finished, reactions taken away.
+
+    Attributes:
+        wake: shards that are to be drained now.
+    """
+
+    rows: int = 0
+    posts: int = 0
+    users: int = 0
+    removed: int = 0
+    wake: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far the erasure of a user is.
+
+    Attributes:
+        cutoff: the newest version when it began: what is newer stays.
+        quiet: when nothing was left to be taken away (µs); 0 until then.
+        before: the newest version then.
+    """
+
+    cutoff: int = 0
+    quiet: int = 0
+    before: int = 0
+
+    @classmethod
+    def read(cls, written: str) -> Step:
+        return cls(*(int(part) for part in written.split("|") if part))
+
+    def __str__(self) -> str:
+        return f"{self.cutoff}|{self.quiet}|{self.before}"
+
+
+class Eraser:
+    """Goes on with what is to be erased."""
+
+    def __init__(self, client: Client, database: Database, settings: Settings) -> None:
+        self._outbox = Outbox(client, settings)
+        self._writes = RedisWrites(client, settings)
+        self._users = UserCache(client, settings)
+        self._queries = Queries(database)
+        self._erasures = Erasures(database)
+        self._batch = settings.batch_rows
+
+    def erase(self, budget_s: float = BUDGET_S) -> Erased:
+        """Work for about this long; what is left is found again by the next call.
+
+        Raises:
+            ReactionsUnavailable: a store failed; what was committed stays so.
+        """
+        began = time.monotonic()
+        done = Erased()
+        posts, users = self._outbox.erasures()
+        for user_id, step in users.items():  # at most half of the time, so that posts go on too
+            self._forget(user_id, step, began + budget_s / 2, done)
+            if time.monotonic() > began + budget_s / 2:
+                break
+        for post_id in posts:
+            if not self._erase_post(post_id, began + budget_s, done):
+                break
+        return done
+
+    def _erase_post(self, post_id: int, deadline: float, done: Erased) -> bool:
+        """False when time is up."""
+        self._erasures.mark_deleted(post_id)
+        while users := self._erasures.erase_post(post_id, self._batch):
+            self._users.drop_post(post_id, users)
+            done.rows += len(users)
+            if time.monotonic() > deadline:
+                return False
+        self._outbox.confirm_erased(post_id)
+        done.posts += 1
+        return True
+
+    def _forget(self, user_id: int, written: str, deadline: float, done: Erased) -> None:
+        """One step: note the time; take reactions away; wait until all is durable; erase."""
+        step = Step.read(written)
+        if not step.cutoff:
+            step = Step(self._outbox.newest_version())
+            if not self._outbox.advance_erasure(user_id, written, str(step)):
+                return  # asked for anew meanwhile
+        if step.quiet and not self._outbox.quiet_before(step.quiet):
+            return
+        removed = self._take_away(user_id, step.cutoff, deadline, done.wake)
+        done.removed += removed
+        if removed:  # once more when it is durable: it may have hidden others
+            self._outbox.advance_erasure(user_id, str(step), str(Step(step.cutoff)))
+        elif not step.quiet:
+            before = self._outbox.newest_version()
+            # What is reacted from here on is newer; what came before is waited for.
+            self._outbox.raise_clocks(range(SHARDS), before)
+            following = Step(step.cutoff, int(self._outbox.now_us()), before)
+            self._outbox.advance_erasure(user_id, str(step), str(following))
+        elif self._erase_user(user_id, step.before, deadline, done):
+            self._users.drop(user_id)
+            self._outbox.advance_erasure(user_id, str(step), "")
+            done.users += 1
+
+    def _take_away(self, user_id: int, cutoff: int, deadline: float, wake: set[int]) -> int:
+        removed = 0
+        for posts in self._pages(user_id, cutoff):
+            replies = self._writes.record_many((user_id, post_id, 0) for post_id in posts)
+            for post_id, reply in zip(posts, replies, strict=True):
+                if isinstance(reply, RedisError):
+                    raise translate(reply) from reply
+                if reply.wake:
+                    wake.add(shard_of(post_id))
+            removed += len(posts)
+            if time.monotonic() > deadline:
+                break
+        return removed
+
+    def _pages(self, user_id: int, cutoff: int) -> Iterator[list[int]]:
+        before = cutoff + 1, 0
+        while rows := self._queries.history(user_id, limit=PAGE, before=before):
+            yield [row.post_id for row in rows]
+            before = rows[-1].version, rows[-1].post_id
+
+    def _erase_user(self, user_id: int, before: int, deadline: float, done: Erased) -> bool:
+        """False when time is up."""
+        self._erasures.mark_forgotten(user_id, before)
+        while erased := self._erasures.erase_user(user_id, before, self._batch):
+            done.rows += erased
+            if time.monotonic() > deadline:
+                return False
+        return True

@@ -1,0 +1,139 @@
+"""Everything that both stores have of one post, for an operator's eyes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import select
+
+from reactions.core.model import PostTier
+from reactions.core.settings import Settings
+from reactions.postgres.database import Database
+from reactions.postgres.queries import Queries
+from reactions.postgres.tables import posts
+from reactions.redis import keys
+from reactions.redis.connection import Client
+from reactions.redis.outbox import Outbox
+from reactions.redis.pipeline import Command, run_all
+from reactions.redis.post_cache import PostCache
+from reactions.redis.replies import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of the post: its life (s; None for ever) and its bytes, by MEMORY USAGE."""
+
+    name: str
+    ttl_s: float | None
+    bytes: int
+
+
+@dataclass(slots=True)
+class Inspection:
+    """What there is of a post.
+
+    Attributes:
+        tier: as Redis treats it: ``regular``, ``rising``, ``viral`` or ``deleted``.
+        noted_tier: as PostgreSQL notes it for the duties; None for a post never touched.
+        counts_redis: type -> count, with what is pending; empty when not cached.
+        counts_database: type -> count.
+        cached: ``hash``, ``sample`` or ``nothing``, with how many users.
+        pending, claimed: changes that no drain has taken; that one is writing now.
+        lag_s: age of the oldest change that is not durable; None when there is none.
+        growth_per_s: reactions a second, weighted; None when not watched.
+        touched_s_ago, checked_s_ago: since the last recorded change (to half a minute), and since
+            the last reconciliation; None for never.
+    """
+
+    post_id: int
+    tier: str
+    noted_tier: str | None
+    counts_redis: dict[str, int]
+    counts_database: dict[str, int]
+    cached: str
+    pending: int
+    claimed: int
+    lag_s: float | None
+    growth_per_s: float | None
+    touched_s_ago: float | None
+    checked_s_ago: float | None
+    keys: list[Key] = field(default_factory=list)
+
+    @property
+    def bytes(self) -> int:
+        """Of all keys."""
+        return sum(key.bytes for key in self.keys)
+
+
+class Inspector:
+    """Inspects one post. Changes nothing."""
+
+    def __init__(self, client: Client, database: Database, settings: Settings) -> None:
+        self._client = client
+        self._database = database
+        self._cache = PostCache(client, settings)
+        self._outbox = Outbox(client, settings)
+        self._queries = Queries(database)
+        self._names = {code: name for name, code in settings.reaction_types.items()}
+
+    def inspect(self, post_id: int) -> Inspection:
+        """A few queries and round trips, and O(what is cached of the post)."""
+        (found,) = self._cache.snapshots([post_id])
+        deleted = bool(self._cache.deleted([post_id]))
+        growth = self._cache.growths([post_id]).get(post_id)
+        noted = self._noted(post_id)
+        now = self._outbox.now_us()
+        kind = "sample" if found.buckets < 0 else "hash" if found.buckets > 0 else "nothing"
+        users = sum(len(bucket or {}) for bucket in found.entries)
+        oldest = self._outbox.oldest(post_id)
+        return Inspection(
+            post_id,
+            "deleted" if deleted else _tier(found),
+            PostTier(noted[0]).name.lower() if noted else None,
+            self._named(found.counts),
+            self._named(self._queries.counts([post_id])[post_id]),
+            f"{kind} of {users} users" if found.buckets else kind,
+            len(found.pending),
+            len(found.claimed),
+            None if oldest is None else max(0.0, (now - oldest) / 1e6),
+            growth.per_s if growth else None,
+            _ago(now, noted[1]) if noted else None,
+            _ago(now, noted[2]) if noted else None,
+            self._keys(post_id, len(found.entries)),
+        )
+
+    def _named(self, counts: Mapping[int, int]) -> dict[str, int]:
+        return {
+            self._names.get(code, f"type {code}"): count for code, count in sorted(counts.items())
+        }
+
+    def _noted(self, post_id: int) -> tuple[int, int, int] | None:
+        wanted = select(posts.c.tier, posts.c.touched, posts.c.checked)
+        with self._database.transaction() as connection:
+            row = connection.execute(wanted.where(posts.c.post_id == post_id)).first()
+        return None if row is None else (row.tier, row.touched, row.checked)
+
+    def _keys(self, post_id: int, number: int) -> list[Key]:
+        first = keys.post_reactions(post_id)
+        names = [keys.bucket(first, bucket) for bucket in range(max(1, number))]
+        names += (make(post_id) for make in keys.OF_POST if make is not keys.post_reactions)
+        calls = [
+            Command((*what, name)) for name in names for what in (("PTTL",), ("MEMORY", "USAGE"))
+        ]
+        replies = run_all(self._client, calls)
+        return [
+            Key(name, None if life < 0 else life / 1000, size)
+            for name, life, size in zip(names, replies[::2], replies[1::2], strict=True)
+            if size is not None
+        ]
+
+
+def _tier(found: Snapshot) -> str:
+    if found.viral:
+        return "rising" if found.rising else "viral"
+    return "regular"
+
+
+def _ago(now_us: float, then_us: int) -> float | None:
+    return max(0.0, (now_us - then_us) / 1e6) if then_us else None

@@ -1,0 +1,1 @@
+"""Everything about PostgreSQL: connections, tables, and the statements."""

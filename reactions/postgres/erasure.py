@@ -1,0 +1,154 @@
+"""What is taken out of PostgreSQL: deleted posts and forgotten users, a bounded batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, delete, select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from reactions.core.constants import SHARDS, shard_of
+from reactions.postgres.database import Database, array
+from reactions.postgres.locks import LOCK, LOCK_CLASS
+from reactions.postgres.tables import (
+    audits,
+    dead_letters,
+    deleted_posts,
+    forgotten_users,
+    reaction_counts,
+)
+from reactions.postgres.tables import reactions as reactions_table
+
+_row = reactions_table.c
+
+# The counts move in the statement that takes the rows away.
+_ERASE = """
+WITH gone AS (
+    DELETE FROM reactions WHERE {condition} RETURNING post_id, user_id, reaction
+), moved AS (
+    UPDATE reaction_counts AS c SET count = c.count - rows
+    FROM (SELECT post_id, reaction, count(*) AS rows FROM gone GROUP BY 1, 2) AS g
+    WHERE c.post_id = g.post_id AND c.reaction = g.reaction
+), audited AS (
+    -- What an audit has counted already moves along; see reactions.audits.
+    UPDATE audits AS a SET rows = a.rows - g.rows
+    FROM (
+        SELECT gone.post_id, gone.reaction, count(*) AS rows
+        FROM gone JOIN audits USING (post_id, reaction)
+        WHERE gone.user_id <= audits.position GROUP BY 1, 2
+    ) AS g
+    WHERE a.post_id = g.post_id AND a.reaction = g.reaction
+)
+SELECT user_id FROM gone
+"""
+
+# ARRAY() is evaluated first, so that the rows are found by the primary key and by nothing else.
+ERASE_POST = text(
+    _ERASE.format(
+        condition="post_id = :post AND user_id = ANY (ARRAY("
+        "SELECT user_id FROM reactions WHERE post_id = :post ORDER BY user_id LIMIT :limit))"
+    )
+)
+ERASE_USER = text(
+    _ERASE.format(
+        condition="post_id = ANY (CAST(:posts AS bigint[])) AND user_id = :user"
+        " AND reaction = 0 AND version <= :before"
+    )
+)
+ERASE_TOMBSTONES = text(
+    _ERASE.format(
+        condition="post_id = ANY (CAST(:posts AS bigint[])) AND user_id = ANY (CAST(:users AS"
+        " bigint[])) AND reaction = 0 AND version < :before AND (post_id, user_id) IN ("
+        "SELECT * FROM unnest(CAST(:posts AS bigint[]), CAST(:users AS bigint[])))"
+    )
+)
+
+
+class Erasures:
+    """Erases rows. Each method is one transaction, under the locks that drains take."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def mark_deleted(self, post_id: int) -> None:
+        """From its commit on, no drain writes a row of this post."""
+        with self._database.transaction() as connection:
+            _lock(connection, [shard_of(post_id)])
+            connection.execute(
+                insert(deleted_posts).values(post_id=post_id).on_conflict_do_nothing()
+            )
+
+    def erase_post(self, post_id: int, limit: int) -> list[int]:
+        """Delete rows of a post, with their counts; the users they were of: none at the end."""
+        with self._database.transaction() as connection:
+            _lock(connection, [shard_of(post_id)])
+            users = _erase(connection, ERASE_POST, {"post": post_id, "limit": limit})
+            if not users:
+                for table in (reaction_counts, audits):
+                    connection.execute(delete(table).where(table.c.post_id == post_id))
+                connection.execute(
+                    deleted_posts.update()
+                    .where(deleted_posts.c.post_id == post_id)
+                    .values(erased=True)
+                )
+        return users
+
+    def mark_forgotten(self, user_id: int, before: int) -> None:
+        """From its commit on, no drain writes a reaction of this user's up to this version.
+
+        Nor is one at it: all shards are locked for a moment.
+        """
+        with self._database.transaction() as connection:
+            _lock(connection, range(SHARDS))
+            added = insert(forgotten_users).values(user_id=user_id, before=before)
+            connection.execute(
+                added.on_conflict_do_update(
+                    index_elements=["user_id"], set_={"before": added.excluded.before}
+                )
+            )
+            connection.execute(delete(dead_letters).where(dead_letters.c.user == str(user_id)))
+
+    def erase_user(self, user_id: int, before: int, limit: int) -> int:
+        """Delete a user's tombstones up to this version; how many: 0 at the end."""
+        with self._database.transaction() as connection:
+            posts = connection.scalars(
+                select(_row.post_id)
+                .where(_row.user_id == user_id, _row.reaction == 0, _row.version <= before)
+                .limit(limit)
+            ).all()
+            if not posts:
+                return 0
+            _lock(connection, sorted({shard_of(post_id) for post_id in posts}))
+            erased = _erase(
+                connection, ERASE_USER, {"posts": array(posts), "user": user_id, "before": before}
+            )
+        return len(erased)
+
+    def erase_tombstones(self, before: int, limit: int) -> int:
+        """Delete the oldest tombstones from before this version; how many: 0 at the end."""
+        with self._database.transaction() as connection:
+            found = connection.execute(
+                select(_row.post_id, _row.user_id)
+                .where(_row.reaction == 0, _row.version < before)
+                .order_by(_row.version)
+                .limit(limit)
+            ).all()
+            if not found:
+                return 0
+            posts, users = zip(*found, strict=True)
+            _lock(connection, sorted({shard_of(post_id) for post_id in posts}))
+            erased = _erase(
+                connection,
+                ERASE_TOMBSTONES,
+                {"posts": array(posts), "users": array(users), "before": before},
+            )
+        return len(erased)
+
+
+def _erase(connection: Connection, statement: Any, values: Mapping[str, Any]) -> list[int]:  # noqa: ANN401
+    return list(connection.scalars(statement, values))
+
+
+def _lock(connection: Connection, shards: Iterable[int]) -> None:
+    connection.execute(LOCK, {"class": LOCK_CLASS, "shards": array(shards)})

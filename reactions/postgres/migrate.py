@@ -1,0 +1,107 @@
+"""Brings a database to the schema of this version."""
+
+from __future__ import annotations
+
+import re
+
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, create_engine, pool, text
+
+from alembic import command, context, op
+from reactions.core import resources
+from reactions.core.errors import InvalidArgument
+from reactions.core.settings import Settings
+from reactions.postgres.database import Database, translated
+from reactions.postgres.ledger import Ledger
+from reactions.postgres.tables import PARTITIONS
+
+REVISION = re.compile(r"[A-Za-z0-9_+-]{1,40}")
+_REVISIONS = "head, base, or one of alembic/versions"
+
+
+def migrate(settings: Settings, revision: str = "head") -> None:
+    """Upgrade (or, to an older revision, downgrade) and register the reaction types.
+
+    Waits at most 5 s for a lock, then gives way and raises: run it again.
+
+    Raises:
+        InvalidArgument: there is no such revision.
+        ReactionsUnavailable: the database cannot now, or its role may not.
+    """
+    if not REVISION.fullmatch(revision):
+        raise InvalidArgument("revision", _REVISIONS, revision)
+    with translated(), _connection(settings) as connection:
+        upward = revision == "head" or revision in _newer(connection)
+        connection.rollback()  # the look above began a transaction; migrations begin their own
+        config = config_for(connection)
+        try:
+            (command.upgrade if upward else command.downgrade)(config, revision)
+        except CommandError:
+            raise InvalidArgument("revision", _REVISIONS, revision) from None
+    if revision == "head":
+        database = Database(settings, name="reactions-migrate")
+        Ledger(database).register_types(settings.reaction_types)
+        database.close()
+
+
+def at_head(settings: Settings) -> bool:
+    """Whether the database has the schema of this version."""
+    with _connection(settings) as connection:
+        return _current(connection) == _scripts().get_current_head()
+
+
+def config_for(connection: Connection | None = None) -> Config:
+    """Alembic's configuration without a file, on this connection."""
+    config = Config()
+    config.set_main_option(
+        "script_location", str(resources.root_file("alembic")).replace("%", "%%")
+    )
+    config.attributes["connection"] = connection
+    return config
+
+
+def _connection(settings: Settings) -> Connection:
+    url = settings.database_url.get_secret_value()
+    return create_engine(url, poolclass=pool.NullPool).connect()
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(config_for())
+
+
+def _current(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _newer(connection: Connection) -> list[str]:
+    current = _current(connection) or "base"
+    return [script.revision for script in _scripts().iterate_revisions("head", current)]
+
+
+def create_index(name: str, columns: str, where: str) -> None:
+    """In a migration: an index on every partition, so that no write waits for it.
+
+    Each is built CONCURRENTLY and then attached. Interrupted, it goes on where it was.
+    """
+    with op.get_context().autocommit_block():
+        op.execute(f"CREATE INDEX IF NOT EXISTS {name} ON ONLY reactions {columns} WHERE {where}")
+        for part in range(PARTITIONS):
+            index, table = f"{name}_{part:02}", f"reactions_{part:02}"
+            if _is_broken(index):
+                op.execute(f"DROP INDEX CONCURRENTLY {index}")
+            op.execute(
+                f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {index} "
+                f"ON {table} {columns} WHERE {where}"
+            )
+            op.execute(f"ALTER INDEX {name} ATTACH PARTITION {index}")
+
+
+def _is_broken(index: str) -> bool:
+    """What an interrupted build leaves behind."""
+    if context.is_offline_mode():
+        return False
+    valid = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:index)")
+    return op.get_bind().scalar(valid, {"index": index}) is False

@@ -1,0 +1,1 @@
+"""Everything about Redis: connections, keys, scripts, caches, the outbox."""

@@ -1,0 +1,136 @@
+"""Calls of scripts and plain commands, and how they are sent: one alone, or many in a pipeline."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final, NamedTuple
+
+from redis.exceptions import NoScriptError, RedisError
+
+from reactions.core import resources
+from reactions.redis.connection import (
+    FAILURES,
+    Argument,
+    Client,
+    Words,
+    execute,
+    execute_many,
+    translate,
+    translated,
+)
+
+
+class Call(NamedTuple):
+    """One script with the keys and arguments of one call, ready to be sent."""
+
+    script: Script
+    keys: Sequence[str]
+    args: Sequence[Argument]
+
+    @property
+    def words(self) -> Words:
+        """The command that runs a script which the server has."""
+        return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
+
+    @property
+    def words_in_full(self) -> Words:
+        """The command that brings the script along."""
+        return ("EVAL", self.script.source, len(self.keys), *self.keys, *self.args)
+
+    def run(self, client: Client) -> Any:  # noqa: ANN401 - the typed functions say what it is
+        """Send it; the script is sent along when the server does not have it (any more).
+
+        Raises:
+            ReactionsUnavailable: Redis does not answer or refuses.
+            ScriptError: the script failed.
+        """
+        try:
+            try:
+                return execute(client, self.words)
+            except NoScriptError:
+                return execute(client, self.words_in_full)
+        except FAILURES as error:
+            raise translate(error) from error
+
+
+class Script:
+    """One file of ``lua/``. Every instance registers itself in ``registered``."""
+
+    registered: ClassVar[list[Script]] = []
+
+    def __init__(
+        self,
+        name: str,
+        keys: int,
+        *,
+        include: str | None = None,
+        frees: bool = False,
+        spares: bool = False,
+    ) -> None:
+        """A script of its own file, after a file of functions that it shares with others.
+
+        ``frees``: it makes room in the end, so it runs also where memory is used up.
+        ``spares``: it only caches, so it is refused there as a whole, whatever it begins with.
+        """
+        self.name: Final = name
+        self.keys: Final = keys
+        self.include: Final = include
+        self.source: Final = "\n".join(
+            [
+                *(["#!lua flags=allow-oom"] if frees else ["#!lua"] if spares else []),
+                *([resources.lua(include)] if include else []),
+                resources.lua(name),
+            ]
+        )
+        # Redis names a script by its SHA-1; it is an address here, not a protection.
+        self.sha: Final = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+        self.registered.append(self)
+
+    def call(self, keys: Sequence[str], args: Sequence[Argument]) -> Call:
+        return Call(self, keys, args)
+
+
+class Command(NamedTuple):
+    """A plain command, to go along with scripts in one pipeline; it may be sent twice."""
+
+    words: Words
+
+
+def run_many(client: Client, calls: Sequence[Call | Command]) -> list[Any]:
+    """Send all calls in one pipeline (one round trip for each node); replies in order.
+
+    An entry is the RedisError where that call failed; the others are not affected.
+
+    Raises:
+        RedisError: the connection failed as a whole.
+    """
+    if not calls:
+        return []
+    replies = execute_many(client, [call.words for call in calls])
+    missing = next((i for i, r in enumerate(replies) if isinstance(r, NoScriptError)), None)
+    if missing is not None:
+        # With the commands behind it: what they read is to be as late as it was meant to be.
+        again = {
+            i: call.words if isinstance(call, Command) else call.words_in_full
+            for i, (call, reply) in enumerate(zip(calls, replies, strict=True))
+            if isinstance(reply, NoScriptError) or (i > missing and isinstance(call, Command))
+        }
+        found = execute_many(client, list(again.values()))
+        for i, reply in zip(again, found, strict=True):
+            replies[i] = reply
+    return replies
+
+
+def run_all(client: Client, calls: Sequence[Call | Command]) -> list[Any]:
+    """As ``run_many``, where each call is to succeed.
+
+    Raises:
+        ReactionsError: the connection failed, or a call did; the others were carried out.
+    """
+    with translated():
+        replies = run_many(client, calls)
+    for reply in replies:
+        if isinstance(reply, RedisError):
+            raise translate(reply) from reply
+    return replies

@@ -1,0 +1,144 @@
+"""Puts away what another hand wrote where the keys of this library are.
+
+A script that meets a key of another type fails, and with it the drain of a whole shard. Drains and
+duties then have the shard mended: what is only cached is dropped; what stands in the place of the
+outbox is moved aside, as somebody may want it back.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from reactions.core.constants import SHARDS
+from reactions.core.validate import is_id
+from reactions.redis import keys
+from reactions.redis.connection import Client, translated
+
+log = logging.getLogger(__name__)
+
+CACHED: Mapping[Callable[[int], str], str] = {
+    keys.post_reactions: "hash",
+    keys.post_reaction_counts: "hash",
+    keys.post_viral: "string",
+    keys.post_total_reactions: "string",
+    keys.post_recent: "list",
+    keys.post_uniques: "string",
+    keys.post_rate: "string",
+    keys.post_loading: "string",
+}
+"""Keys of a post that may vanish, with their types."""
+
+KEPT: Mapping[Callable[[int], str], str] = {
+    keys.post_pending: "hash",
+    keys.post_claimed: "hash",
+    keys.post_delta: "hash",
+}
+"""Keys of a post that are part of the outbox."""
+
+OF_SHARD: Mapping[Callable[[int], str], str] = {
+    keys.outbox_dirty: "zset",
+    keys.outbox_clock: "string",
+    keys.outbox_lease: "string",
+    keys.outbox_wake: "string",
+    keys.outbox_lags: "hash",
+    keys.outbox_epoch: "string",
+    keys.outbox_deleted: "set",
+    keys.outbox_deletions: "set",
+    keys.outbox_forgetting: "hash",
+}
+"""Keys of a shard."""
+
+ASIDE = ":foreign"
+"""What the key of something that was moved aside ends with."""
+
+POSTS = 500
+"""Posts looked at in one round trip."""
+
+_NUMBER = re.compile(rb"-?[0-9]{1,18}")
+
+
+class Quarantine:
+    """Mends shards, on one client. Safe at any time: what is right is left alone."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def isolate(self, shards: Iterable[int], post_ids: Iterable[int] = ()) -> list[str]:
+        """Put away what cannot be read of these shards, of what is dirty there, and of these posts.
+
+        Returns:
+            What was found, a line each; it is logged as critical.
+
+        Raises:
+            ReactionsUnavailable: Redis.
+        """
+        with translated():
+            found = [line for shard in shards for line in self._shard(shard)]
+            rest = iter(sorted(post_ids))
+            while some := list(islice(rest, POSTS)):
+                found += self._posts(some)
+        for line in found:
+            log.critical("Redis held what is not ours: %s", line)
+        return found
+
+    def isolate_wrong_types(self) -> list[str]:
+        """Mend the shards with a key of another type; one round trip for each node, if none has."""
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for shard in range(SHARDS):
+                for key in OF_SHARD:
+                    pipe.type(key(shard))
+            found = [reply.decode() for reply in pipe.execute()]
+        kinds = [*OF_SHARD.values()]
+        wrong = [
+            shard
+            for shard in range(SHARDS)
+            if any(
+                name not in (kind, "none")
+                for kind, name in zip(kinds, found[shard * len(kinds) :], strict=False)
+            )
+        ]
+        return self.isolate(wrong)
+
+    def _shard(self, shard: int) -> Iterator[str]:
+        yield from self._types({key(shard): kind for key, kind in OF_SHARD.items()}, aside=True)
+        yield from self._numbers(keys.outbox_lags(shard))
+        dirty = keys.outbox_dirty(shard)
+        rest: Iterator[Any] = iter(self._client.zrange(dirty, 0, -1))
+        while some := list(islice(rest, POSTS)):
+            strange = [post for post in some if not is_id(post)]
+            if strange:
+                self._client.zrem(dirty, *strange)
+                yield f"{dirty} listed {strange[:5]}"[:200]
+            yield from self._posts([int(post) for post in some if post not in strange])
+
+    def _posts(self, post_ids: Sequence[int]) -> Iterator[str]:
+        cached = {key(post): kind for post in post_ids for key, kind in CACHED.items()}
+        yield from self._types(cached, aside=False)
+        kept = {key(post): kind for post in post_ids for key, kind in KEPT.items()}
+        yield from self._types(kept, aside=True)
+
+    def _types(self, expected: Mapping[str, str], *, aside: bool) -> Iterator[str]:
+        with self._client.pipeline(transaction=False) as pipe:
+            for key in expected:
+                pipe.type(key)
+            types = pipe.execute()
+        for (key, kind), found in zip(expected.items(), types, strict=True):
+            name = found.decode()
+            if name in (kind, "none"):
+                continue
+            if aside:
+                self._client.rename(key, key + ASIDE)
+            else:
+                self._client.unlink(key)
+            yield f"{key} was a {name}, not a {kind}"
+
+    def _numbers(self, key: str) -> Iterator[str]:
+        """Of a hash of numbers that nothing depends on."""
+        found: Mapping[Any, Any] = self._client.hgetall(key)
+        if not all(_NUMBER.fullmatch(part) for pair in found.items() for part in pair):
+            self._client.unlink(key)
+            yield f"{key} had something else than numbers"

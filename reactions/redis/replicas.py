@@ -1,0 +1,127 @@
+"""Sends scripts and waits, on the same connection, until replicas have what they wrote.
+
+``WAIT`` waits for the last write of its own connection only. Where the script finds nothing to
+change, that write came over another one, so a small write of its own goes before it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+from redis import Redis, RedisCluster
+from redis.exceptions import (
+    AskError,
+    MovedError,
+    NoScriptError,
+    RedisError,
+    TryAgainError,
+)
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
+    TimeoutError as RedisTimeoutError,
+)
+
+from reactions.redis.connection import FAILURES, Client
+from reactions.redis.pipeline import Call
+
+Answer: TypeAlias = "tuple[Any, int]"
+"""The reply to a call, or the error where it failed; and how many replicas have it."""
+
+_MOVED = (MovedError, RedisConnectionError)
+
+
+def run_confirmed(
+    client: Client, calls: Sequence[tuple[Call, str]], wanted: int, wait_s: float
+) -> list[Answer]:
+    """Send all calls, and wait until this many replicas have them.
+
+    One round trip; on a cluster one for each node, one after the other.
+
+    Args:
+        calls: each with a key of its slot that may be overwritten.
+        wait_s: how long to wait for the replicas, over all nodes.
+
+    Raises:
+        RedisError: the connection failed as a whole; on a cluster it is an answer instead.
+    """
+    if not calls:
+        return []
+    deadline = time.monotonic() + wait_s
+    if not isinstance(client, RedisCluster):
+        return _run(client, calls, wanted, deadline)
+    found: dict[int, Answer] = {}
+    todo = list(range(len(calls)))
+    for again in (True, False):
+        for node, places in _by_node(client, calls, todo):
+            answers = _try(node, [calls[place] for place in places], wanted, deadline)
+            found.update(zip(places, answers, strict=True))
+        replies = [found[place][0] for place in todo]
+        if any(isinstance(reply, (*_MOVED, RedisTimeoutError)) for reply in replies):
+            with contextlib.suppress(*FAILURES):
+                client.nodes_manager.initialize()
+        todo = [place for place in todo if isinstance(found[place][0], _MOVED)]
+        if not (todo and again):
+            break
+    return [found[place] for place in range(len(calls))]
+
+
+def _by_node(
+    client: RedisCluster, calls: Sequence[tuple[Call, str]], places: Iterable[int]
+) -> list[tuple[Redis, list[int]]]:
+    nodes: dict[str, tuple[Redis, list[int]]] = {}
+    for place in places:
+        node: Any = client.get_node_from_key(calls[place][1])  # type: ignore[no-untyped-call]
+        connection: Redis = client.get_redis_connection(node)
+        nodes.setdefault(node.name, (connection, []))[1].append(place)
+    return list(nodes.values())
+
+
+def _try(
+    node: Redis, calls: Sequence[tuple[Call, str]], wanted: int, deadline: float
+) -> list[Answer]:
+    """As ``_run``, with a failure of the node as the answer to each of its calls."""
+    try:
+        answers = _run(node, calls, wanted, deadline)
+    except RedisError as error:
+        return [(error, 0)] * len(calls)
+    moving = TryAgainError("the slot is being moved to another node")
+    return [(moving, 0) if _asks(reply) else (reply, had) for reply, had in answers]
+
+
+def _asks(reply: object) -> bool:
+    return isinstance(reply, AskError) and not isinstance(reply, MovedError)  # its subclass
+
+
+def _run(
+    client: Redis, calls: Sequence[tuple[Call, str]], wanted: int, deadline: float
+) -> list[Answer]:
+    replies, confirmed = _send(client, calls, wanted, deadline)
+    missing = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+    if missing:
+        client.script_load(calls[missing[0]][0].script.source)
+        anew, confirmed = _send(client, [calls[i] for i in missing], wanted, deadline)
+        for i, reply in zip(missing, anew, strict=True):
+            replies[i] = reply
+    return [(reply, confirmed) for reply in replies]
+
+
+def _send(
+    client: Redis, calls: Sequence[tuple[Call, str]], wanted: int, deadline: float
+) -> tuple[list[Any], int]:
+    """One pipeline: a write of its own, the scripts, and the wait for both."""
+    wait_ms = max(1, round((deadline - time.monotonic()) * 1000))  # 0 would be for ever
+    pipe: Any  # redis-py does not say what execute_command takes
+    with client.pipeline(transaction=False) as pipe:
+        pipe.execute_command("SET", calls[0][1], "1")
+        for call, _ in calls:
+            pipe.execute_command(*call.words)
+        pipe.execute_command("WAIT", wanted, wait_ms)
+        written, *replies, confirmed = pipe.execute(raise_on_error=False)
+    if isinstance(confirmed, RedisError):
+        return [r if isinstance(r, RedisError) else confirmed for r in replies], 0
+    return replies, 0 if isinstance(written, RedisError) else int(confirmed)

@@ -1,0 +1,47 @@
+"""Scripts of the read path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from reactions.redis import keys
+from reactions.redis.pipeline import Call, Script
+
+LOOKUP_POSTS = Script("lookup_posts", keys=1, include="buckets")
+
+
+RECENT = Script("recent", keys=3, include="buckets")
+
+
+def lookup_posts(
+    post_ids: Sequence[int],
+    user_id: int,
+    shares: Iterable[int],
+    *,
+    cold_ms: int,
+    regular_ms: int,
+    viral_ms: int,
+) -> Call:
+    """Of posts in one slot, or on one server; ``user_id`` 0 for none.
+
+    Args:
+        shares: of the TTL, in thousandths, one for each post.
+
+    Reply for each post: ``[tier, buckets, code, type code, count, ...]``.
+    """
+    return LOOKUP_POSTS.call(
+        [keys.post_reactions(post_id) for post_id in post_ids],
+        (user_id, cold_ms, regular_ms, viral_ms, *shares),
+    )
+
+
+def recent(post_id: int, most: int) -> Call:
+    """Reply: ``[user, code, ...]``, or ``[0]``."""
+    return RECENT.call(
+        (
+            keys.post_reactions(post_id),
+            keys.post_recent(post_id),
+            keys.post_total_reactions(post_id),
+        ),
+        (most,),
+    )

@@ -1,0 +1,348 @@
+"""Who reacted on a post: pages that are stable, and the newest."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from reactions.api import read
+from reactions.api.client import MAX_PAGE, Reactions
+from reactions.core.constants import SAMPLE_SIZE
+from reactions.core.errors import InvalidArgument
+from reactions.core.model import Page, Reactor
+from reactions.core.settings import Settings
+from reactions.drain.persister import Batch, Drained
+from tests.support.engine import Engine
+from tests.support.reading import (
+    FEED,
+    POST,
+    SHARD,
+    SMALL_SAMPLE,
+    USER,
+    evict,
+    make_viral,
+    react,
+    traffic,
+)
+
+
+def walk(
+    client: Reactions, post_id: int, reaction: str | None = None, limit: int = 3
+) -> list[Reactor]:
+    found: list[Reactor] = []
+    cursor = None
+    while True:
+        page = client.reactors(post_id, reaction, limit, cursor)
+        assert len(page.items) <= limit
+        assert page.cursor is None or len(page.items) == limit
+        found += page.items
+        cursor = page.cursor
+        if cursor is None:
+            return found
+
+
+@pytest.mark.parametrize("state", ["pending", "claimed", "recorded", "settled", "mixed", "evicted"])
+def test_reactors_are_the_newest_first_wherever_they_are(small: Engine, state: str) -> None:
+    client = small.reactions
+    names = ["like", "love", "wow"]
+    expected: list[Reactor] = []
+    for user in range(1, 18):
+        client.react(user, POST, names[user % 3])
+        expected.insert(0, Reactor(user, names[user % 3]))
+        if state == "mixed" and user == 9:
+            small.drain()
+            client.react(4, POST, "sad")
+            client.unreact(5, POST)
+            expected = [Reactor(4, "sad"), *(r for r in expected if r.user_id not in (4, 5))]
+    if state not in ("pending", "mixed"):
+        claims, _ = small.outbox.claim({SHARD: ""})
+        if state != "claimed":
+            batch = small.persister.record(claims, Drained())
+            if state != "recorded":
+                small.persister.settle(claims, batch, Drained())
+    if state == "evicted":
+        evict(small)
+    for limit in (1, 2, 5, 16, 17, 18, MAX_PAGE):
+        assert walk(client, POST, None, limit) == expected
+    for name in (*names, "sad", "angry"):
+        assert walk(client, POST, name) == [r for r in expected if r.reaction == name]
+
+
+def test_a_page_of_reactors_is_three_round_trips_and_one_query(engine: Engine) -> None:
+    react(engine, POST, range(1, 21))
+    engine.drain()
+    react(engine, POST, range(21, 24))
+    client = engine.reactions
+    first = client.reactors(POST, limit=5)
+    for cursor in (None, first.cursor):
+        with traffic(client) as seen:
+            client.reactors(POST, "like", 5) if cursor is None else client.reactors(
+                POST, None, 5, cursor
+            )
+        assert len(seen.queries) == 1
+        assert seen.trips <= 3
+
+
+def test_nobody_reacted(engine: Engine) -> None:
+    assert engine.reactions.reactors(POST) == Page((), None)
+    react(engine, POST, [1])
+    react(engine, POST, [1], None)
+    for _ in range(2):
+        assert engine.reactions.reactors(POST) == Page((), None)
+        assert engine.reactions.recent(POST) == []
+        engine.drain()
+
+
+def test_the_last_page_says_so(engine: Engine) -> None:
+    react(engine, POST, range(1, 5))
+    first = engine.reactions.reactors(POST, limit=2)
+    second = engine.reactions.reactors(POST, limit=2, cursor=first.cursor)
+    assert [len(first.items), len(second.items)] == [2, 2]
+    assert (first.cursor is None, second.cursor) == (False, None)
+
+
+class OneDrain:
+    """One drain at a time, a step at each call."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._claims: Any = None
+        self._batch: Batch | None = None
+
+    def step(self) -> None:
+        persister = self._engine.persister
+        if self._claims is None:
+            self._claims = self._engine.outbox.claim({SHARD: ""})[0] or None
+        elif self._batch is None:
+            self._batch = persister.record(self._claims, Drained())
+        else:
+            persister.settle(self._claims, self._batch, Drained())
+            self._claims = self._batch = None
+
+
+KINDS = ["like", "like", "love"]
+
+
+def _arrive(client: Reactions, post: int, play: random.Random, drain: OneDrain) -> list[Reactor]:
+    """Forty users react; the first twenty will stay, and are returned, newest first."""
+    stay: list[Reactor] = []
+    for user in play.sample(range(1, 41), 40):
+        reaction = play.choice(KINDS)
+        client.react(user, post, reaction)
+        if user <= 20:
+            stay.insert(0, Reactor(user, reaction))
+        if play.random() < 0.15:
+            drain.step()
+    return stay
+
+
+def _stir(engine: Engine, post: int, play: random.Random, drain: OneDrain) -> None:
+    """Others come, go and change their minds; a drain goes on; caches vanish."""
+    for _ in range(play.randint(0, 8)):
+        react(engine, post, [play.randint(21, 60)], play.choice([*KINDS, None, None]))
+    for _ in range(play.randint(0, 2)):
+        drain.step()
+    if play.random() < 0.2:
+        evict(engine)
+
+
+@pytest.mark.parametrize("kind", [None, "like"])
+def test_pages_are_stable_while_others_react_and_leave(small: Engine, kind: str | None) -> None:
+    """Who stays is on exactly one page, in order; nobody is on two."""
+    client = small.reactions
+    play = random.Random(11)  # noqa: S311 - not for secrecy
+    for turn in range(25):
+        post = 100 * (turn + 1) + SHARD
+        drain = OneDrain(small)
+        stay = _arrive(client, post, play, drain)
+        page = client.reactors(post, kind, play.randint(1, 9))
+        seen = list(page.items)
+        while page.cursor is not None:
+            _stir(small, post, play, drain)
+            page = client.reactors(post, kind, play.randint(1, 9), page.cursor)
+            seen += page.items
+        users = [reactor.user_id for reactor in seen]
+        assert len(users) == len(set(users))
+        assert all(kind in (None, reactor.reaction) for reactor in seen)
+        assert [r for r in seen if r.user_id <= 20] == [
+            r for r in stay if kind in (None, r.reaction)
+        ]
+
+
+def test_of_a_post_with_very_much_pending_the_list_is_a_batch_behind(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read, "MAX_LISTED_CHANGES", 10)
+    react(engine, POST, range(1, 6))
+    engine.drain()
+    react(engine, POST, range(6, 16))
+    assert [r.user_id for r in walk(engine.reactions, POST)] == list(range(15, 0, -1))
+    react(engine, POST, [16])
+    assert [r.user_id for r in walk(engine.reactions, POST)] == [5, 4, 3, 2, 1]
+    engine.drain()
+    assert [r.user_id for r in walk(engine.reactions, POST)] == list(range(16, 0, -1))
+
+
+def test_nobody_is_on_two_pages_when_more_is_pending_than_is_taken_in(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second must not bring back who was on the first."""
+    monkeypatch.setattr(read, "MAX_LISTED_CHANGES", 10)
+    react(engine, POST, range(1, 6))
+    engine.drain()
+    react(engine, POST, [1], "love")
+    page = engine.reactions.reactors(POST, limit=2)
+    seen = list(page.items)
+    react(engine, POST, range(100, 115))
+    while page.cursor is not None:
+        page = engine.reactions.reactors(POST, limit=2, cursor=page.cursor)
+        seen += page.items
+    assert [reactor.user_id for reactor in seen] == [1, 5, 4, 3, 2]
+
+
+BAD_LIMITS: list[Any] = [0, -1, MAX_PAGE + 1, True, None, "5", 5.0, 10**30]
+
+
+@pytest.mark.parametrize("bad", BAD_LIMITS, ids=repr)
+def test_a_bad_limit_is_refused(bad: Any) -> None:
+    with Reactions(Settings(redis_url="redis://127.0.0.1:1")) as nowhere:
+        calls: list[Callable[[], object]] = [
+            lambda: nowhere.reactors(1, limit=bad),
+            lambda: nowhere.history(1, limit=bad),
+            lambda: nowhere.recent(1, limit=SAMPLE_SIZE + 1 if bad == MAX_PAGE + 1 else bad),
+        ]
+        for call in calls:
+            with pytest.raises(InvalidArgument, match="an integer from 1 to") as error:
+                call()
+            assert error.value.argument == "limit"
+
+
+def test_a_bad_cursor_is_refused(engine: Engine) -> None:
+    client = engine.reactions
+    react(engine, POST, range(1, 9))
+    client.react_many((USER, post, "like") for post in FEED)
+    engine.drain()
+    everyone = client.reactors(POST, limit=2).cursor
+    by_type = client.reactors(POST, "like", limit=2).cursor
+    mine = client.history(USER, limit=2).cursor
+    assert everyone is not None
+    assert by_type is not None
+    assert mine is not None
+    reactors: list[Any] = ["", "x", by_type, mine, everyone[:-3], everyone.swapcase(), 5, b"x"]
+    history: list[Any] = ["", everyone, by_type, mine[1:], client.history(2, 1).cursor or "y"]
+    for bad in reactors:
+        with pytest.raises(InvalidArgument) as error:
+            client.reactors(POST, cursor=bad)
+        assert error.value.argument == "cursor"
+    for bad in history:
+        with pytest.raises(InvalidArgument) as error:
+            client.history(USER, cursor=bad)
+        assert error.value.argument == "cursor"
+    for call in (
+        lambda: client.reactors(POST + 100, cursor=everyone),
+        lambda: client.reactors(POST, "love", cursor=by_type),
+        lambda: client.history(USER + 1, cursor=mine),
+    ):
+        with pytest.raises(InvalidArgument) as error:
+            call()
+        assert error.value.argument == "cursor"
+    assert client.reactors(POST, limit=2, cursor=everyone).items[0].user_id == 6
+
+
+@pytest.mark.parametrize("bad", ["LIKE", "", "remove", 1, True, b"like"])
+def test_a_bad_type_of_a_list_is_refused(bad: Any) -> None:
+    with Reactions(Settings(redis_url="redis://127.0.0.1:1")) as nowhere:
+        with pytest.raises(InvalidArgument) as error:
+            nowhere.reactors(1, bad)
+        assert error.value.argument == "reaction"
+
+
+@pytest.mark.parametrize("bad", [0, -1, 2**63, True, "1", None, 1.0])
+def test_bad_ids_of_lists_are_refused(bad: Any) -> None:
+    with Reactions(Settings(redis_url="redis://127.0.0.1:1")) as nowhere:
+        calls: list[tuple[str, Callable[[], object]]] = [
+            ("post_id", lambda: nowhere.reactors(bad)),
+            ("post_id", lambda: nowhere.recent(bad)),
+            ("post_id", lambda: nowhere.uniques(bad)),
+            ("user_id", lambda: nowhere.history(bad)),
+            ("user_id", lambda: nowhere.reaction_of(bad, 1)),
+            ("post_id", lambda: nowhere.reaction_of(1, bad)),
+            ("post_id", lambda: nowhere.delete_post(bad)),
+            ("user_id", lambda: nowhere.forget_user(bad)),
+        ]
+        for argument, call in calls:
+            with pytest.raises(InvalidArgument) as error:
+                call()
+            assert error.value.argument == argument
+
+
+def test_recent_of_a_viral_post_is_one_round_trip(small: Engine) -> None:
+    make_viral(small, POST)
+    client = small.reactions
+    client.react(3, POST, "love")
+    client.recent(POST, 1)  # the server has the script from now on
+    with traffic(client) as seen:
+        assert client.recent(POST, 4) == [
+            Reactor(3, "love"),
+            Reactor(15, "like"),
+            Reactor(14, "like"),
+            Reactor(13, "like"),
+        ]
+    assert (seen.trips, seen.queries) == (1, [])
+
+
+def test_recent_of_a_regular_post_is_one_query(engine: Engine) -> None:
+    react(engine, POST, range(1, 8))
+    engine.drain()
+    react(engine, POST, [2], "love")
+    client = engine.reactions
+    client.counts(POST)
+    with traffic(client) as seen:
+        assert [r.user_id for r in client.recent(POST, 3)] == [2, 7, 6]
+    assert len(seen.queries) == 1
+    assert seen.trips <= 4
+    assert [r.user_id for r in client.recent(POST)] == [2, 7, 6, 5, 4, 3, 1]
+
+
+@pytest.mark.parametrize("lost", ["recent", "reactions", "reactions:1"])
+def test_recent_of_a_sample_that_lost_a_part_comes_from_the_database(
+    small: Engine, lost: str
+) -> None:
+    make_viral(small, POST)
+    small.reactions.react(2, POST, "wow")
+    assert small.client.delete(f"post:{{{SHARD}}}:{POST}:{lost}") == 1
+    assert [r.user_id for r in small.reactions.recent(POST, 4)] == [2, 15, 14, 13]
+
+
+def test_recent_is_not_short_after_some_of_the_sample_left(small: Engine) -> None:
+    """The sample is; the next newest are in the database."""
+    make_viral(small, POST)
+    react(small, POST, [15, 13], None)
+    expected = [14, 12, 11, 10, 9]
+    assert [r.user_id for r in small.reactions.recent(POST, SMALL_SAMPLE)] == expected
+    small.drain()
+    assert [r.user_id for r in small.reactions.recent(POST, SMALL_SAMPLE)] == expected
+
+
+def test_recent_of_more_than_a_sample(small: Engine) -> None:
+    """A limit may be larger than what is cached; here it is by the small sample."""
+    make_viral(small, POST)
+    newest = [r.user_id for r in small.reactions.recent(POST, 12)]
+    assert newest == list(range(15, 15 - len(newest), -1))
+    assert len(newest) in (SMALL_SAMPLE, 12)
+
+
+def test_recent_leaves_out_types_that_are_not_configured_any_more(small: Engine) -> None:
+    react(small, POST, range(1, 8))
+    react(small, POST, [8, 9, 10], "angry")
+    react(small, POST, [11, 12])
+    small.drain()
+    types = {name: code for name, code in small.settings.reaction_types.items() if name != "angry"}
+    with Reactions(small.settings.model_copy(update={"reaction_types": types})) as client:
+        assert {r.reaction for r in client.recent(POST, 5)} == {"like"}
+        assert {r.reaction for r in client.reactors(POST).items} == {"like"}
+        assert client.reaction_of(9, POST) is None
+        assert client.summaries([POST], 9)[0].counts == dict.fromkeys(types, 0) | {"like": 9}

@@ -1,0 +1,199 @@
+"""The relay: no caller waits on the broker, one message for many, and a breaker."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from reactions.api.relay import Relay
+from reactions.core.settings import Settings
+from reactions.demo.embedded import Valkey
+from reactions.redis.server_options import BROKER_OPTIONS
+from tests.support.engine import DEAD_BROKER
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    server = Valkey(tmp_path_factory.mktemp("broker"), "broker", options=BROKER_OPTIONS)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def queue(broker: Valkey) -> Iterator[Redis]:
+    with Redis(port=broker.port) as client:
+        client.flushall()
+        yield client
+
+
+def relay_to(url: str, interval: float = 0.05) -> Relay:
+    return Relay(Settings(broker_url=url, wake_interval_s=interval))
+
+
+def shards(queue: Redis) -> list[list[int]]:
+    """The shards of each message in the persistence queue, oldest first."""
+    messages = queue.lrange("persistence", 0, -1)[::-1]
+    bodies = [json.loads(message)["body"] for message in messages]
+    return [json.loads(base64.b64decode(body))[1]["shards"] for body in bodies]
+
+
+def test_a_burst_is_one_message_with_each_shard_once(broker: Valkey, queue: Redis) -> None:
+    relay = relay_to(broker.url, 0.2)
+    for shard in [5, 3, 5, 99, 3] * 100:
+        relay.request(shard)
+    wait_until(lambda: queue.llen("persistence"))
+    relay.close()
+    assert shards(queue) == [[3, 5, 99]]
+    stats = relay.stats()
+    assert (stats.requested, stats.published, stats.shards_published) == (500, 1, 3)
+    assert (stats.failed, stats.dropped) == (0, 0)
+
+
+def test_a_load_does_not_wait_for_what_is_gathered(broker: Valkey, queue: Redis) -> None:
+    """Somebody reads that post now; what else waits goes along."""
+    relay = relay_to(broker.url, 10.0)
+    relay.request(7)
+    relay.request_load(1042)
+    wait_until(lambda: queue.llen("persistence") and queue.llen("maintenance"))
+    assert shards(queue) == [[7]]
+    relay.request(8)
+    assert not wait_briefly(lambda: queue.llen("persistence") > 1)
+    relay.close()
+    assert shards(queue) == [[7], [8]]
+
+
+def wait_briefly(condition: Callable[[], bool]) -> bool:
+    """Whether it came true within a moment in which it should not."""
+    try:
+        wait_until(condition, 0.2)
+    except AssertionError:
+        return False
+    return True
+
+
+def test_threads_ask_at_once_and_nothing_is_forgotten(broker: Valkey, queue: Redis) -> None:
+    relay = relay_to(broker.url, 0.001)
+
+    def ask(first: int) -> None:
+        for shard in range(first, 100, 8):
+            relay.request(shard)
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    wait_until(lambda: {s for message in shards(queue) for s in message} == set(range(100)))
+    relay.close()
+    assert relay.stats().dropped == 0
+
+
+def test_no_caller_waits_on_a_dead_broker() -> None:
+    relay = relay_to(DEAD_BROKER, 0.001)
+    slowest = max(_timed(relay, shard % 100) for shard in range(2000))
+    wait_until(lambda: relay.stats().failed >= 1)
+    assert slowest < 0.05
+    assert relay.stats().failed <= 3  # the breaker: it does not try again at once
+    relay.close()
+    stats = relay.stats()
+    assert stats.published == 0
+    assert stats.dropped > 0
+
+
+def test_no_caller_waits_on_a_broker_that_takes_no_connection() -> None:
+    """A full backlog, as with dropped packets: connecting hangs."""
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        port = deaf.getsockname()[1]
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+        relay = relay_to(f"redis://127.0.0.1:{port}/0", 0.001)
+        slowest = max(_timed(relay, shard % 100) for shard in range(2000))
+        began = time.monotonic()
+        relay.close(1.0)
+        assert time.monotonic() - began < 1.5
+        assert slowest < 0.05
+        for filler in fillers:
+            filler.close()
+
+
+def test_what_failed_is_published_when_the_broker_is_back(tmp_path: Path) -> None:
+    server = Valkey(tmp_path, "broker", options=BROKER_OPTIONS)
+    relay = relay_to(server.url, 0.01)
+    relay.request(7)
+    wait_until(lambda: relay.stats().failed >= 1)
+    relay.request(8)
+    server.start()
+    try:
+        with Redis(port=server.port) as queue:
+            wait_until(lambda: queue.llen("persistence"))
+            relay.close()
+            assert {shard for message in shards(queue) for shard in message} == {7, 8}
+    finally:
+        server.stop()
+
+
+def test_a_thread_that_cannot_start_is_tried_again(
+    broker: Valkey, queue: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the limit of threads: the reaction stands, so the caller must not see it."""
+    relay = relay_to(broker.url, 0.01)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", _no_more_threads)
+        relay.request(1)
+    assert relay.stats().failed == 1
+    relay.request(2)
+    relay.close()
+    assert shards(queue) == [[1, 2]]
+
+
+def _no_more_threads(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_closing_publishes_what_is_waiting(broker: Valkey, queue: Redis) -> None:
+    relay = relay_to(broker.url, 10)
+    relay.request(1)
+    began = time.monotonic()
+    relay.close()
+    assert time.monotonic() - began < 2
+    assert shards(queue) == [[1]]
+    relay.request(2)  # too late: counted, and left to the sweep
+    assert relay.stats().dropped == 1
+    relay.close()
+
+
+def test_a_child_has_a_relay_of_its_own(broker: Valkey, queue: Redis) -> None:
+    relay = relay_to(broker.url, 0.01)
+    relay.request(1)
+    wait_until(lambda: relay.stats().published == 1)
+    child = os.fork()
+    if child == 0:
+        relay.request(2)
+        relay.close()
+        stats = relay.stats()
+        os._exit(0 if (stats.requested, stats.published) == (1, 1) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    relay.request(3)
+    relay.close()
+    assert sorted(shards(queue)) == [[1], [2], [3]]
+
+
+def _timed(relay: Relay, shard: int) -> float:
+    began = time.perf_counter()
+    relay.request(shard)
+    return time.perf_counter() - began

@@ -1,0 +1,140 @@
+"""``maxmemory`` is reached and nothing is left to evict: writers are told, nothing is harmed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from redis import Redis
+
+from reactions import BatchInterrupted, ReactionsUnavailable, Status
+from reactions.core.settings import Settings
+from reactions.redis import keys
+from tests.support.engine import Engine, make_engine
+from tests.support.servers import running_redis
+
+POSTS = range(1, 151)
+BATCH = 500
+ROOM = 600_000
+"""Bytes beyond what the caches take."""
+
+ADVICE = "memory is full: .*maxmemory"
+
+
+@dataclass
+class Full:
+    """An engine whose Redis is full.
+
+    Attributes:
+        acknowledged: (user, post) that ``react`` or ``react_many`` returned from.
+    """
+
+    engine: Engine
+    redis: Redis
+    acknowledged: set[tuple[int, int]]
+
+    def keyspace(self) -> dict[bytes, bytes | None]:
+        return {key: self.redis.dump(key) for key in self.redis.scan_iter(count=10_000)}
+
+    def pending(self) -> set[tuple[int, int]]:
+        posts = self.engine.outbox.dirty_posts()
+        return {(int(u), p) for p in posts for u in self.redis.hkeys(keys.post_pending(p))}
+
+
+@pytest.fixture(params=["valkey volatile-lru", "valkey noeviction", "redis volatile-lru"])
+def full(request: pytest.FixtureRequest, tmp_path: Path, settings: Settings) -> Iterator[Full]:
+    """Filled through the front door: first caches, then what is pending, until it refuses."""
+    kind, policy = request.param.split()
+    with running_redis(tmp_path, kind) as server, Redis(port=server.port) as redis:
+        redis.config_set("maxmemory-policy", policy)
+        engine = make_engine(settings.model_copy(update={"redis_url": SecretStr(server.url)}))
+        for user in (1, 2):  # used twice: complete hashes
+            engine.reactions.react_many((user, post, "love") for post in POSTS)
+            engine.drain()
+        memory: Any = redis.info("memory")
+        redis.config_set("maxmemory", memory["used_memory"] + ROOM)
+        yield Full(engine, redis, fill(engine))
+        engine.close()
+
+
+def fill(engine: Engine) -> set[tuple[int, int]]:
+    """Batches until one is cut short, then one by one until all are refused in a row."""
+    acknowledged: set[tuple[int, int]] = set()
+    users = iter(range(10, 10_000_000))
+    while True:
+        pairs = [(next(users), post) for post in POSTS for _ in range(BATCH // len(POSTS) + 1)]
+        try:
+            outcomes: Iterable[Any] = engine.reactions.react_many(
+                (user, post, "like") for user, post in pairs
+            )
+        except BatchInterrupted as cut:
+            outcomes = cut.outcomes
+        taken = {pair for pair, outcome in zip(pairs, outcomes, strict=True) if outcome}
+        acknowledged |= taken
+        if len(taken) < len(pairs) // 10:
+            break
+    refused = 0
+    while refused < 20:
+        pair = (next(users), POSTS[refused])
+        try:
+            engine.reactions.react(*pair, "like")
+        except ReactionsUnavailable:
+            refused += 1
+        else:
+            acknowledged.add(pair)
+            refused = 0
+    return acknowledged
+
+
+def test_a_full_redis_refuses_whole_scripts_and_loses_nothing(full: Full) -> None:
+    engine, redis, client = full.engine, full.redis, full.engine.reactions
+    keyspace: Any = redis.info("keyspace")["db0"]
+    stats: Any = redis.info("stats")
+    evicting = redis.config_get("maxmemory-policy")["maxmemory-policy"] != "noeviction"
+    assert evicting == (stats["evicted_keys"] > 0)
+    assert evicting == (keyspace["expires"] == 0)
+    assert full.pending() == full.acknowledged
+
+    before = full.keyspace()
+    user, post = next(iter(full.acknowledged))
+    for refused in (
+        lambda: client.react(1, POSTS[-1] + 1, "like"),
+        lambda: client.react(9_999_999_999, post, "like"),
+        lambda: client.react(user, post, "wow"),
+        lambda: client.unreact(user, post),
+        lambda: client.forget_user(user),
+    ):
+        with pytest.raises(ReactionsUnavailable, match=ADVICE):
+            refused()
+    items = [(user, post, "wow"), (user, post, "like"), (1, POSTS[-1] + 1, "like")]
+    with pytest.raises(BatchInterrupted, match=ADVICE) as cut:
+        client.react_many(items)
+    assert [outcome and outcome.status for outcome in cut.value.outcomes] == [
+        None,
+        Status.UNCHANGED,
+        None,
+    ]
+    assert client.reaction_of(user, post) == "like"
+    assert full.keyspace() == before
+
+    # Each script that was let in was applied as a whole, also the last one.
+    for dirty in engine.outbox.dirty_posts():
+        delta = redis.hgetall(keys.post_delta(dirty))
+        assert delta == {b"1": str(redis.hlen(keys.post_pending(dirty))).encode()}
+
+    engine.persister.drain(range(60))
+    late = {(1, post) for post in range(1_001, 1_101)}
+    assert len(client.react_many((user, post, "like") for user, post in late)) == len(late)
+    engine.drain()
+    everyone = {(user, post) for user in (1, 2) for post in POSTS} | full.acknowledged | late
+    rows = engine.queries.reactions(sorted({post for _, post in everyone}))
+    assert {(user, post) for post, users in rows.items() for user in users} == everyone
+    found = engine.verify()
+    assert found.holds, found
+    assert found.reactions == len(everyone)
+    client.react(3, 1, "sad")
+    assert client.counts(1)["sad"] == 1

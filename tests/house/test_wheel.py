@@ -1,0 +1,80 @@
+"""The built wheel, installed elsewhere: it needs nothing of the checkout."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.support.engine import Engine
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory, project: Path) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), "."],
+        cwd=project,
+        check=True,
+        capture_output=True,
+    )
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def test_the_wheel_carries_scripts_migrations_and_the_typed_marker(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    for wanted in (
+        "reactions/py.typed",
+        "reactions/lua/react.lua",
+        "reactions/web/static/index.html",
+        "reactions/_root/celeryconfig.py",
+        "reactions/_root/alembic/env.py",
+        "reactions/_root/alembic/versions/0001_reactions.py",
+    ):
+        assert wanted in names
+    assert not [name for name in names if name.startswith(("tests/", "alembic/"))]
+
+
+PROGRAM = """
+import reactions, reactions.tasks
+from reactions.postgres.migrate import at_head, migrate
+from reactions.core.settings import Settings
+print(reactions.__file__)
+settings = Settings.from_env()
+migrate(settings)
+assert at_head(settings)
+with reactions.Reactions(settings) as client:
+    assert client.react(1, 1042, "like").status == "accepted"
+    reactions.tasks.app.tasks["reactions.drain"].run(shards=[42])
+    assert client.counts(1042)["like"] == 1
+assert client.relay_stats().published == 1, "a plain install can publish"
+assert reactions.tasks.app.conf.task_acks_late
+"""
+
+
+def test_a_plain_install_of_the_wheel_works_without_the_checkout(
+    wheel: Path, tmp_path: Path, engine: Engine
+) -> None:
+    """An environment of its own, with what the wheel itself asks for and nothing else."""
+    folder = tmp_path / "v"
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    subprocess.run([folder / "bin" / "pip", "install", "--quiet", str(wheel)], check=True)
+    settings = engine.settings.model_copy(update={"broker_url": engine.settings.redis_url})
+    result = subprocess.run(
+        [folder / "bin" / "python", "-c", PROGRAM],
+        cwd=tmp_path,
+        env={**os.environ, **settings.environment()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(str(folder))
+    assert engine.queries.counts([1042])[1042] == {1: 1}
+    command = [str(folder / "bin" / "reactions"), "--version"]
+    assert subprocess.run(command, check=True, capture_output=True).stdout

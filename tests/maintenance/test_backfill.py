@@ -1,0 +1,157 @@
+"""Reactions of an older table are taken over: exactly, beside drains, loads and reads."""
+
+from __future__ import annotations
+
+import io
+import threading
+
+import pytest
+from sqlalchemy import text
+
+from reactions.drain.persister import Drained
+from reactions.maintenance.backfill import HEADER, Backfill, Backfilled, BackfillError
+from reactions.redis import keys
+from tests.support.engine import Engine
+from tests.support.reading import POST, SHARD, USER, react
+from tests.support.waiting import wait_until
+
+BEFORE = 1_700_000_000_000_000
+
+
+def take_over(engine: Engine, *lines: str, before_us: int = BEFORE) -> Backfilled:
+    source = io.StringIO("\n".join([HEADER, *lines]))
+    return Backfill(engine.client, engine.database, engine.settings).run(source, before_us)
+
+
+def rows(engine: Engine) -> dict[int, tuple[int, int]]:
+    """user -> (code, version) of the post."""
+    with engine.database.transaction() as connection:
+        found = connection.execute(text("SELECT user_id, reaction, version FROM reactions"))
+        return {user: (code, version) for user, code, version in found}
+
+
+def forgotten(engine: Engine) -> int:
+    with engine.database.transaction() as connection:
+        return int(connection.execute(text("SELECT count(*) FROM forgotten_users")).scalar_one())
+
+
+def test_no_two_of_a_post_have_the_same_version(engine: Engine) -> None:
+    late = BEFORE + 5
+    lines = [f"{POST},1,like,{late}", f"{POST},2,love,{BEFORE}", f"{POST},3,wow,{BEFORE}"]
+    lines += [f"{POST},4,like,{BEFORE - 1}", f"{POST},1,sad,7", f"{POST},5,like,7"]
+    for changed in (5, 0):
+        done = take_over(engine, *lines)
+        assert (done.lines, done.changed, done.reached) == (6, changed, POST)
+    assert rows(engine) == {
+        1: (1, BEFORE),
+        2: (2, BEFORE - 1),
+        3: (4, BEFORE - 2),
+        4: (1, BEFORE - 3),
+        5: (1, 6),  # one below the line that was not taken
+    }
+    assert engine.verify().holds
+
+
+def test_what_is_recorded_here_wins(engine: Engine) -> None:
+    react(engine, POST, [1], "love")
+    react(engine, POST, [2])
+    react(engine, POST, [2], None)
+    engine.drain()
+    react(engine, POST, [3], "wow")  # not durable yet
+    take_over(engine, *(f"{POST},{user},like,{BEFORE}" for user in (1, 2, 3, 4)))
+    counts = {"like": 2, "love": 1, "laugh": 0, "wow": 1, "sad": 0, "angry": 0}
+    assert engine.reactions.counts(POST) == counts  # 3 is known to be new at the settlement only
+    engine.drain()
+    assert engine.reactions.counts(POST) == counts | {"like": 1}
+    own = [engine.reactions.reaction_of(user, POST) for user in (1, 2, 3, 4)]
+    assert own == ["love", None, "wow", "like"]
+    assert engine.verify().holds
+
+
+def test_a_drain_that_counted_before_does_not_settle_after(engine: Engine) -> None:
+    react(engine, POST, [1])
+    claims, _ = engine.outbox.claim({SHARD: ""})
+    batch = engine.persister.record(claims, Drained())
+    worker = threading.Thread(target=take_over, args=(engine, f"{POST},2,like,{BEFORE}"))
+    worker.start()
+    wait_until(lambda: len(rows(engine)) == 2)
+    assert worker.is_alive()
+    engine.persister.settle(claims, batch, Drained())
+    worker.join()
+    assert engine.reactions.counts(POST)["like"] == 2
+    assert engine.verify().found == {}
+
+
+def test_what_was_read_before_is_not_cached_after(engine: Engine) -> None:
+    assert engine.cache.fence(POST, "token")
+    counts = engine.queries.counts([POST])[POST]
+    take_over(engine, f"{POST},2,like,{BEFORE}")
+    assert not engine.cache.install_counts(POST, "token", counts)[0]
+    assert engine.reactions.counts(POST)["like"] == 1
+
+
+@pytest.mark.parametrize("viral", [False, True])
+def test_what_is_cached_is_dropped(engine: Engine, viral: bool) -> None:
+    settings = engine.settings.model_copy(update={"viral_threshold": 10 if viral else 100})
+    react(engine, POST, range(100, 120))
+    engine.drain()
+    engine.loader.load([POST])
+    shown = engine.reactions.summaries([POST], USER)[0]
+    assert (shown.total, shown.reaction) == (20, None)  # and that is remembered of the user
+    source = io.StringIO(f"{HEADER}\n{POST},{USER},love,{BEFORE}\n")
+    Backfill(engine.client, engine.database, settings).run(source, BEFORE)
+    shown = engine.reactions.summaries([POST], USER)[0]
+    assert (shown.total, shown.reaction) == (21, "love")
+    assert engine.reactions.uniques(POST) == 21
+    assert engine.verify().found == {}
+
+
+def test_what_is_remembered_of_a_user_is_dropped(engine: Engine) -> None:
+    assert engine.reactions.reaction_of(USER, POST) is None
+    assert engine.client.exists(keys.user_reactions(USER))
+    take_over(engine, f"{POST},{USER},like,{BEFORE}")
+    assert engine.reactions.reaction_of(USER, POST) == "like"
+
+
+def test_what_was_deleted_stays_so(engine: Engine) -> None:
+    engine.reactions.delete_post(POST)
+    engine.reactions.forget_user(USER)
+    wait_until(lambda: [engine.eraser.erase()] and forgotten(engine))
+    done = take_over(
+        engine,
+        f"{POST},1,like,{BEFORE}",
+        f"{POST + 1},{USER},like,{BEFORE}",
+        f"{POST + 1},9,like,{BEFORE}",
+    )
+    assert (done.lines, done.changed, done.refused) == (3, 1, {POST})
+    assert set(rows(engine)) == {9}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("", "four fields"),
+        ("1,2,like", "four fields"),
+        ("1,2,like,3,4", "four fields"),
+        ("1,2,cake,3", "'cake'"),
+        ("0,2,like,3", "integer"),
+        ("1,-2,like,3", "integer"),
+        ("1,2,like,3.5", "integer"),
+        (f"1,{2**63},like,3", "integer"),
+        ("1," + "9" * 5_000 + ",like,3", "four fields"),
+        (f"{POST - 1},2,like,3", "order"),
+        (f"{POST},7,like,{BEFORE}", "order"),
+        (f"{POST},9,like,{BEFORE + 1}", "order"),
+    ],
+)
+def test_a_line_that_is_none_is_named(engine: Engine, line: str, said: str) -> None:
+    with pytest.raises(BackfillError, match=f"line 3 .*{said}"):
+        take_over(engine, f"{POST},8,like,{BEFORE}", line, f"{POST},9,like,{BEFORE}")
+    assert engine.verify().holds
+
+
+def test_a_time_to_come_and_another_header_are_refused(engine: Engine) -> None:
+    with pytest.raises(BackfillError, match="yet to come"):
+        take_over(engine, before_us=2**62)
+    with pytest.raises(BackfillError, match="first line"):
+        Backfill(engine.client, engine.database, engine.settings).run(io.StringIO("a,b\n"), BEFORE)

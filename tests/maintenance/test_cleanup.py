@@ -1,0 +1,322 @@
+"""Records, tombstones, dead letters: what is let go, what is kept, and what is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from sqlalchemy import text
+
+from reactions.core.model import Row
+from reactions.maintenance.dead_letters import DeadLetters
+from reactions.maintenance.reconcile import Patrol
+from reactions.postgres.duty_runs import LEASE, DutyRuns
+from reactions.postgres.row_counts import RowCounts
+from reactions.redis import keys
+from tests.support.engine import Engine, make_engine
+
+POST, OTHER = 1042, 1143
+DAY_US = 86_400_000_000
+
+
+@pytest.fixture
+def patrol(engine: Engine) -> Patrol:
+    return Patrol(engine.client, engine.database, engine.settings)
+
+
+def sql(engine: Engine, statement: str) -> None:
+    with engine.database.engine.begin() as connection:
+        connection.execute(text(statement))
+
+
+def removed(engine: Engine, post: int = POST) -> dict[int, int]:
+    """user -> version of the tombstones."""
+    with engine.database.engine.connect() as connection:
+        query = "SELECT user_id, version FROM reactions WHERE post_id = :post AND reaction = 0"
+        return dict(connection.execute(text(query), {"post": post}).all())
+
+
+def age(engine: Engine, days: int) -> None:
+    """Make the rows of users 1 to 3 older."""
+    update = "UPDATE reactions SET version = version - :age WHERE user_id <= 3"
+    with engine.database.engine.begin() as connection:
+        connection.execute(text(update), {"age": days * DAY_US})
+
+
+def lapse(engine: Engine) -> None:
+    """Let the leases of all duties be over."""
+    update = "UPDATE duties SET leased_until = leased_until - :lease"
+    with engine.database.engine.begin() as connection:
+        connection.execute(text(update), {"lease": LEASE})
+
+
+@pytest.fixture
+def old(engine: Engine) -> Engine:
+    """Users 1 to 3 took their reaction away 40 days ago, 4 today, 5 and 6 have one."""
+    client = engine.reactions
+    for post in (POST, OTHER):
+        client.react_many((user, post, "like") for user in range(1, 7))
+        client.react_many((user, post, None) for user in range(1, 5))
+    engine.drain()
+    client.react_many((user, POST, None) for user in range(1, 5))
+    engine.drain()
+    age(engine, 40)
+    return engine
+
+
+def test_old_tombstones_go_and_their_counts_with_them(old: Engine, patrol: Patrol) -> None:
+    assert removed(old).keys() == {1, 2, 3, 4}
+    run = patrol.tidy()
+    assert run is not None
+    assert run.repaired == 6
+    assert removed(old).keys() == removed(old, OTHER).keys() == {4}
+    assert old.queries.counts([POST]) == {POST: {1: 2}}
+    assert old.queries.count_ever(POST) == 3
+    assert old.verify().holds
+    assert "6 tombstones" in DutyRuns(old.database).last()["tidy"].detail
+
+
+def test_in_batches_and_only_as_long_as_told(old: Engine) -> None:
+    settings = old.settings.model_copy(update={"batch_rows": 2})
+    patrol = Patrol(old.client, old.database, settings)
+    gone = []
+    while (run := patrol.tidy(0.0)) and run.repaired:
+        gone.append(run.repaired)
+    assert gone == [2, 2, 2]
+    assert old.verify().holds
+
+
+def test_none_goes_while_something_as_old_is_pending(old: Engine, patrol: Patrol) -> None:
+    """It may be older than a tombstone, and would win where that is gone."""
+    old.reactions.react(1, 7042, "like")
+    long_ago = old.outbox.now_us() - 35 * DAY_US
+    old.client.zadd(keys.outbox_dirty(42), {"7042": long_ago})
+    run = patrol.tidy()
+    assert run is not None
+    assert run.repaired == 0
+    old.drain()
+    run = patrol.tidy()
+    assert run is not None
+    assert run.repaired == 6
+
+
+def test_a_row_that_came_back_meanwhile_stays(old: Engine, patrol: Patrol) -> None:
+    old.reactions.react(1, POST, "love")
+    old.drain()
+    assert patrol.tidy() is not None
+    assert old.reactions.reaction_of(1, POST) == "love"
+    assert old.queries.reactions([POST])[POST] == {1: 2, 5: 1, 6: 1}
+    assert old.verify().holds
+
+
+def test_an_audit_under_way_moves_along(old: Engine, patrol: Patrol) -> None:
+    audits = RowCounts(old.database)
+    assert not audits.slice(POST, 5, repair=False).finished  # of six
+    patrol.tidy()
+    found = audits.slice(POST, 5, repair=False)
+    assert found.finished
+    assert found.differences == {}
+
+
+@pytest.mark.parametrize("erase", ["delete_post", "forget_user"])
+def test_it_moves_along_with_erasures_too(engine: Engine, erase: str) -> None:
+    engine.reactions.react_many((user, POST, "like") for user in range(1, 7))
+    engine.drain()
+    audits = RowCounts(engine.database)
+    assert not audits.slice(POST, 5, repair=True).finished
+    if erase == "delete_post":
+        engine.reactions.delete_post(POST)
+    else:
+        engine.reactions.forget_user(2)
+    while any(engine.outbox.erasures()):
+        engine.eraser.erase()
+        engine.drain()
+    found = audits.slice(POST, 5, repair=True)
+    assert found.finished
+    assert found.differences == {}
+    assert engine.verify().holds
+
+
+def test_the_index_finds_the_oldest_tombstones(old: Engine) -> None:
+    query = (
+        "EXPLAIN SELECT post_id, user_id FROM reactions WHERE reaction = 0 AND version <"
+        " 1795000000000000 ORDER BY version LIMIT 2000"
+    )
+    with old.database.engine.connect() as connection:
+        lines = connection.execute(text(query)).scalars().all()
+    assert not [line for line in lines if "Seq Scan" in line], lines
+    assert [line for line in lines if "version <" in line], lines
+
+
+# -- records ---------------------------------------------------------------------------------------
+
+
+def test_old_records_go_and_totals_stay(engine: Engine, patrol: Patrol) -> None:
+    duties = DutyRuns(engine.database)
+    for _ in range(3):
+        with duties.run("audit") as run:
+            assert run is not None
+            run.found["ledger"] += 2
+            run.looked_at, run.repaired = 10, 2
+    sql(engine, "UPDATE runs SET started_at = started_at - interval '31 days' WHERE id <= 2")
+    done = patrol.tidy()
+    assert done is not None
+    assert done.repaired == 2
+    (total, _tidy) = duties.totals()
+    assert (total.runs, total.looked_at, total.repaired) == (3, 30, 6)
+    assert total.kinds == {"ledger": 6}
+
+
+def test_a_lease_that_lapsed_is_anothers(engine: Engine) -> None:
+    duties = DutyRuns(engine.database)
+    with duties.run("audit") as first:
+        assert first is not None
+        with duties.run("audit") as second:
+            assert second is None
+        lapse(engine)
+        with duties.run("audit") as second:
+            assert second is not None
+        with duties.run("audit") as third:  # the second gave it back
+            assert third is not None
+            lapse(engine)
+            with duties.run("audit") as fourth:
+                assert fourth is not None
+    (total,) = duties.totals()
+    assert total.runs == 4
+
+
+def test_one_that_outlived_its_lease_does_not_give_anothers_back(engine: Engine) -> None:
+    duties = DutyRuns(engine.database)
+    late = duties.run("audit")
+    assert late.__enter__() is not None
+    lapse(engine)
+    with duties.run("audit") as run:
+        assert run is not None
+        late.__exit__(None, None, None)
+        with duties.run("audit") as another:
+            assert another is None
+
+
+def test_a_quiet_duty_leaves_a_record_only_when_there_is_something(engine: Engine) -> None:
+    duties = DutyRuns(engine.database)
+    with duties.run("watch", quiet=True) as run:
+        assert run is not None
+    assert duties.last() == {}
+    with duties.run("watch", quiet=True) as run:
+        assert run is not None
+        run.found["empty"] = 3
+    with pytest.raises(RuntimeError), duties.run("watch", quiet=True):
+        raise RuntimeError("no")
+    (total,) = duties.totals()
+    assert (total.runs, total.failures, total.kinds) == (2, 1, {"empty": 3})
+    assert duties.last()["watch"].found == 3
+
+
+# -- dead letters ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def letters(engine: Engine) -> DeadLetters:
+    return DeadLetters(engine.client, engine.database, engine.settings)
+
+
+@pytest.fixture
+def refusing(engine: Engine) -> Iterator[Callable[[], None]]:
+    """The database refuses user 13 until it is called."""
+    sql(engine, "ALTER TABLE reactions ADD CONSTRAINT unlucky CHECK (user_id <> 13)")
+
+    def relent() -> None:
+        sql(engine, "ALTER TABLE reactions DROP CONSTRAINT IF EXISTS unlucky")
+
+    yield relent
+    relent()
+
+
+def test_a_refused_change_can_be_tried_again(
+    engine: Engine, letters: DeadLetters, refusing: Callable[[], None]
+) -> None:
+    client = engine.reactions
+    client.react_many((user, POST, "like") for user in (12, 13, 14))
+    engine.drain()
+    engine.loader.load([POST])
+    (letter,) = letters.list(10)
+    assert (letter.post, letter.user) == (str(POST), "13")
+    assert letter.value.startswith("1:")
+    assert "unlucky" in letter.reason
+    done = letters.replay([letter])
+    assert done.recorded == 0
+    assert "unlucky" in done.refused[0]
+    assert letters.list(10) == [letter]
+    assert client.reaction_of(13, POST) is None
+    refusing()
+    assert letters.replay([letter]).recorded == 1
+    assert letters.list(10) == []
+    assert client.reaction_of(13, POST) == "like"
+    assert client.counts(POST)["like"] == 3
+    assert engine.verify().holds
+    assert letters.replay([letter]).recorded == 1  # twice is no harm
+    assert engine.verify().holds
+
+
+def test_what_came_later_wins(engine: Engine, letters: DeadLetters) -> None:
+    engine.reactions.react(13, POST, "love")
+    engine.drain()
+    engine.ledger.add_dead_letter(str(POST), "13", "1:5", "from long ago")
+    assert letters.replay(letters.list(10)).recorded == 1
+    assert engine.reactions.reaction_of(13, POST) == "love"
+    assert engine.verify().holds
+
+
+@pytest.mark.parametrize(
+    ("post", "value"),
+    [
+        ("x", "1:5"),
+        ("0", "1:5"),
+        ("1042", ""),
+        ("1042", "1"),
+        ("1042", "one:two"),
+        ("1042", "99:5"),
+    ],
+)
+def test_what_is_no_row_is_refused_and_stays(
+    engine: Engine, letters: DeadLetters, post: str, value: str
+) -> None:
+    engine.ledger.add_dead_letter(post, "13", value, "broken")
+    engine.ledger.add_dead_letter(str(POST), "14", "2:7", "fine by now")
+    done = letters.replay(letters.list(10))
+    assert done.recorded == 1
+    assert len(done.refused) == 1
+    assert [letter.post for letter in letters.list(10)] == [post]
+    assert engine.queries.reactions([POST]) == {POST: {14: 2}}
+    assert engine.verify().holds
+
+
+def test_letters_are_listed_by_id_and_number(engine: Engine, letters: DeadLetters) -> None:
+    for user in range(1, 6):
+        engine.ledger.add_dead_letter(str(POST), str(user), "1:5", "because")
+    found = letters.list(10)
+    assert [letter.user for letter in found] == ["1", "2", "3", "4", "5"]
+    assert letters.list(2) == found[:2]
+    assert letters.list(10, [found[3].id, found[1].id]) == [found[1], found[3]]
+    assert found[0].row() == Row(POST, 1, 1, 5)
+
+
+def test_a_replay_on_a_deleted_post_writes_nothing(engine: Engine, letters: DeadLetters) -> None:
+    engine.reactions.delete_post(POST)
+    engine.eraser.erase()
+    engine.ledger.add_dead_letter(str(POST), "13", "1:5", "because")
+    assert letters.replay(letters.list(10)).recorded == 1
+    assert engine.queries.reactions([POST]) == {POST: {}}
+
+
+def test_settings_reach_the_duty(engine: Engine) -> None:
+    settings = engine.settings.model_copy(update={"tombstone_days": 1})
+    made = make_engine(settings)
+    made.reactions.react(1, POST, "like")
+    made.reactions.unreact(1, POST)
+    made.drain()
+    age(made, 2)
+    run = Patrol(made.client, made.database, settings).tidy()
+    assert run is not None
+    assert run.repaired == 1
+    made.close()

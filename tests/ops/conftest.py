@@ -1,0 +1,25 @@
+"""A whole stack, Flower included, for the tests of what operators see."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reactions.core.settings import Settings
+from reactions.demo.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """Small tiers. Not under pytest's folder, as PostgreSQL has a user of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="reactions-test-"))
+    settings = Settings(viral_threshold=10, viral_horizon_s=0, sweep_interval_s=1, log_json=True)
+    try:
+        with Stack(folder, settings) as running:
+            yield running
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,132 @@
+"""The real Flower over its API: our worker, queues and tasks; and nothing without a password."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import urllib.request
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from reactions.api.client import Reactions
+from reactions.demo.stack import TASKS_COLUMNS, Stack
+from tests.support.waiting import wait_until
+
+QUEUES = {"persistence", "maintenance"}
+
+
+def get(stack: Stack, path: str, password: str | None = None) -> str:
+    """A page, with the stack's password unless another one is given; "" for none at all."""
+    url = urlsplit(stack.flower_url)
+    word = url.password if password is None else password
+    headers = {}
+    if word:
+        credentials = base64.b64encode(f"{url.username}:{word}".encode()).decode()
+        headers["Authorization"] = f"Basic {credentials}"
+    request = urllib.request.Request(f"http://{url.hostname}:{url.port}{path}", headers=headers)
+    with urllib.request.urlopen(request, timeout=10) as reply:  # noqa: S310 - our own
+        return str(reply.read().decode())
+
+
+def ask(stack: Stack, path: str) -> Any:
+    return json.loads(get(stack, path))
+
+
+def tasks(stack: Stack, name: str) -> list[dict[str, Any]]:
+    return list(ask(stack, f"/api/tasks?taskname={name}&limit=200").values())
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/workers", "/tasks", "/broker", "/api/workers", "/api/tasks"]
+)
+@pytest.mark.parametrize("password", ["", "wrong"])
+def test_nothing_is_shown_without_the_password(stack: Stack, path: str, password: str) -> None:
+    with pytest.raises(HTTPError) as refused:
+        get(stack, path, password)
+    assert refused.value.code == 401
+
+
+def test_our_worker_with_both_queues(stack: Stack) -> None:
+    wait_until(lambda: ask(stack, "/api/workers?refresh=1"), 30, "Flower knows the worker")
+    ((name, worker),) = ask(stack, "/api/workers?refresh=1").items()
+    assert name.startswith("reactions@")
+    assert {queue["name"] for queue in worker["active_queues"]} == QUEUES
+    assert {"reactions.drain", "reactions.sweep", "reactions.reconcile"} <= set(
+        worker["registered"]
+    )
+    assert name in get(stack, "/workers")
+
+
+def test_both_queues_with_their_length(stack: Stack) -> None:
+    found = ask(stack, "/api/queues/length")["active_queues"]
+    assert {queue["name"] for queue in found} == QUEUES
+    assert all(queue["messages"] >= 0 for queue in found)
+    page = get(stack, "/broker")
+    assert all(queue in page for queue in QUEUES)
+
+
+def test_a_reaction_is_seen_to_become_durable(stack: Stack) -> None:
+    before = {task["uuid"] for task in tasks(stack, "reactions.drain")}
+
+    def drained() -> list[dict[str, Any]]:
+        found = tasks(stack, "reactions.drain")
+        return [
+            task
+            for task in found
+            if task["uuid"] not in before and task["state"] == "SUCCESS" and "77" in task["kwargs"]
+        ]
+
+    with Reactions(stack.settings) as client:
+        client.react(1, 3077, "wow")
+        wait_until(drained, 30, "Flower shows the drain of shard 77")
+    (task, *_) = drained()
+    assert task["worker"].startswith("reactions@")
+    assert task["runtime"] > 0
+    wait_until(lambda: tasks(stack, "reactions.sweep"), 30, "the sweep")
+    # None: of one that was received before Flower listened.
+    names = {task["name"] for task in ask(stack, "/api/tasks").values()} - {None}
+    assert all(re.fullmatch(r"reactions\.[a-z]+", name) for name in names)
+
+
+def test_the_page_of_tasks_has_the_columns_that_mean_something(stack: Stack) -> None:
+    page = get(stack, "/tasks")
+    assert ",".join(re.findall(r'data-column="(\w+)"', page)) == TASKS_COLUMNS
+    compose = yaml.safe_load((Path(__file__).parents[2] / "compose.yaml").read_text())
+    assert f"--tasks-columns={TASKS_COLUMNS}" in compose["services"]["flower"]["command"]
+
+
+def test_its_metrics_are_scraped_as_the_example_does(stack: Stack, project: Path) -> None:
+    config = yaml.safe_load((project / "deploy" / "prometheus" / "prometheus.yml").read_text())
+    (job,) = (j for j in config["scrape_configs"] if j["job_name"] == "reactions-flower")
+    assert job["basic_auth"]["username"] == urlsplit(stack.flower_url).username
+    (rule,) = job["metric_relabel_configs"]
+    wait_until(lambda: "flower_worker_online{" in get(stack, "/metrics"), 30, "a worker is online")
+    names = {
+        sample.name
+        for family in text_string_to_metric_families(get(stack, "/metrics"))
+        for sample in family.samples
+    }
+    kept = {name for name in names if re.fullmatch(rule["regex"], name)}
+    assert {"flower_worker_online", "flower_events_total"} <= kept
+    assert not any(name.startswith("reactions_") for name in kept)
+
+
+def test_its_metrics_are_open_to_all_and_tell_no_arguments(stack: Stack) -> None:
+    """As docs/security.md says: Flower asks for no password there."""
+    wait_until(lambda: "flower_events_total{" in get(stack, "/metrics", ""), 30, "a task is seen")
+    labels = {
+        label
+        for family in text_string_to_metric_families(get(stack, "/metrics", ""))
+        for sample in family.samples
+        if sample.name.startswith("flower_")
+        for label in sample.labels
+    }
+    assert labels <= {"worker", "type", "task", "le"}
+    assert get(stack, "/healthcheck", "") == "OK"

@@ -1,0 +1,166 @@
+"""Every Redis key: the brief's letter for letter, one slot for a shard, and no two alike."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from redis.crc import key_slot
+
+from reactions.core.constants import MAX_ID, SHARDS, shard_of
+from reactions.redis import keys, scripts
+from reactions.redis.scripts import drain, loading, lookups, markers, writes
+from reactions.redis.scripts import user_cache as user_scripts
+
+OF_POST: dict[Callable[[int], str], str] = {
+    keys.post_reactions: "post:{42}:1042:reactions",  # brief
+    keys.post_reaction_counts: "post:{42}:1042:reaction_counts",  # brief
+    keys.post_viral: "post:{42}:1042:viral",  # brief
+    keys.post_total_reactions: "post:{42}:1042:total_reactions",  # brief
+    keys.post_recent: "post:{42}:1042:recent",
+    keys.post_rate: "post:{42}:1042:rate",
+    keys.post_uniques: "post:{42}:1042:uniques",
+    keys.post_loading: "post:{42}:1042:loading",
+    keys.post_pending: "post:{42}:1042:pending",
+    keys.post_claimed: "post:{42}:1042:claimed",
+    keys.post_delta: "post:{42}:1042:delta",
+}
+OF_SHARD: dict[Callable[[int], str], str] = {
+    keys.outbox_dirty: "outbox:{42}:dirty",
+    keys.outbox_clock: "outbox:{42}:clock",
+    keys.outbox_lease: "outbox:{42}:lease",
+    keys.outbox_wake: "outbox:{42}:wake",
+    keys.outbox_lags: "outbox:{42}:lags",
+    keys.outbox_deleted: "outbox:{42}:deleted",
+    keys.outbox_deletions: "outbox:{42}:deletions",
+    keys.outbox_forgetting: "outbox:{42}:forgetting",
+    keys.outbox_epoch: "outbox:{42}:epoch",
+    keys.outbox_confirmed: "outbox:{42}:confirmed",
+}
+OF_USER: dict[Callable[[int], str], str] = {
+    keys.user_reactions: "user:{17}:1017:reactions",  # brief
+    keys.user_loading: "user:{17}:1017:loading",
+    keys.user_allowance: "user:{17}:1017:allowance",
+}
+POST = st.integers(1, MAX_ID)
+SHARD = st.integers(0, SHARDS - 1)
+
+relaxed = settings(deadline=None)  # the machine may be busy
+
+
+@pytest.mark.parametrize(("function", "key"), OF_POST.items())
+def test_keys_of_a_post(function: Callable[[int], str], key: str) -> None:
+    assert function(1042) == key
+
+
+@pytest.mark.parametrize(("function", "key"), OF_USER.items())
+def test_keys_of_a_user(function: Callable[[int], str], key: str) -> None:
+    assert function(1017) == key
+
+
+@pytest.mark.parametrize(("function", "key"), OF_SHARD.items())
+def test_keys_of_a_shard(function: Callable[[int], str], key: str) -> None:
+    assert function(42) == key
+
+
+def test_every_function_that_makes_a_key_is_tested_here() -> None:
+    public = {
+        function
+        for name, function in inspect.getmembers(keys, inspect.isfunction)
+        if not name.startswith("_")
+    }
+    rest: set[object] = {keys.post_prefix, keys.post_loaded, keys.bucket}
+    assert public == {*OF_POST, *OF_SHARD, *OF_USER, *rest}
+    assert keys.bucket("first", 0) == "first"
+    assert keys.bucket("first", 3) == "first:3"
+    assert keys.post_loaded(1042, "t") == "post:{42}:1042:loading:t"
+
+
+@relaxed
+@given(POST)
+def test_all_keys_of_a_post_and_its_shard_are_in_one_slot(post_id: int) -> None:
+    shard = shard_of(post_id)
+    assert shard == int(str(post_id)[-2:])  # id % 100, said differently
+    made = [function(post_id) for function in OF_POST]
+    made += [function(shard) for function in OF_SHARD]
+    assert {re.findall(r"\{(.*?)\}", key)[0] for key in made} == {str(shard)}
+    assert len({key_slot(key.encode()) for key in made}) == 1
+
+
+@relaxed
+@given(POST)
+def test_a_post_key_is_the_prefix_that_scripts_append_to(post_id: int) -> None:
+    prefix = keys.post_prefix(shard_of(post_id))
+    for function, example in OF_POST.items():
+        assert function(post_id) == f"{prefix}{post_id}:{example.rpartition(':')[2]}"
+
+
+@relaxed
+@given(st.lists(POST, unique=True, min_size=2), st.lists(SHARD, unique=True, min_size=2))
+def test_no_two_keys_are_equal(posts: Sequence[int], shards: Sequence[int]) -> None:
+    made = [function(post) for function in OF_POST for post in posts]
+    made += [function(shard) for function in OF_SHARD for shard in shards]
+    made += [function(user) for function in OF_USER for user in posts]
+    assert len(set(made)) == len(made)
+
+
+def test_shards_spread_over_the_slots() -> None:
+    """One hundred shards, one hundred slots: a cluster can share them out."""
+    assert len({key_slot(keys.outbox_dirty(shard).encode()) for shard in range(SHARDS)}) == SHARDS
+
+
+@relaxed
+@given(POST, POST)
+def test_calls_stay_in_their_slot_and_bring_their_keys(user_id: int, post_id: int) -> None:
+    shard = shard_of(post_id)
+    settled = [drain.SettledPost(post_id, 1, False, 0, {1: 2})]
+    tiers = drain.Tiers(1, 1, 1, 1, 1, 1, 1)
+    calls = [
+        writes.record(user_id, post_id, 1, 10),
+        drain.claim(shard, "t", "", lease_us=1, longest_us=1, posts=1, rows=1, inline=1),
+        drain.settle(
+            shard,
+            "t",
+            1,
+            tiers=tiers,
+            lags={10: 1},
+            posts=settled,
+        ),
+        drain.trim(post_id, "t", 1, [user_id]),
+        drain.extend_lease(shard, "t", 1),
+        loading.grow(post_id, 1),
+        loading.fence(post_id, "t", 1),
+        loading.install_counts(post_id, "t", ttl_ms=1, viral_ttl_ms=1, viral=1, counts={1: 2}),
+        loading.install_reactions(post_id, "t", ttl_ms=1, overlay=1, size=1),
+        loading.install_sample(post_id, "t", ttl_ms=1, overlay=1, total=1, newest=[(1, 1)]),
+        lookups.lookup_posts([post_id], user_id, [1], cold_ms=1, regular_ms=1, viral_ms=1),
+        lookups.recent(post_id, 1),
+        loading.collect(post_id, "t", True, 1, [user_id]),
+        writes.delete(post_id),
+        loading.snapshot(post_id, "t"),
+        markers.write_epoch(shard, "", "new"),
+    ]
+    of_users = [
+        user_scripts.write_through_users(1, 1, [1], {user_id: [(post_id, 1)]}),
+        user_scripts.write_through_users(0, 1, [1], {user_id: [(post_id, 1)]}),
+        user_scripts.install_user(user_id, "t", 1, {post_id: 1}, whole=True),
+        markers.advance_erasure(user_id, "", "1|"),
+        markers.raise_clock(shard_of(user_id), 1),
+        writes.limit(user_id, 1, 1),
+    ]
+    assert {call.script for call in [*calls, *of_users]} == set(scripts.ALL)
+    for call in of_users:
+        assert len(call.keys) == call.script.keys
+        assert {key_slot(key.encode()) for key in call.keys} == {
+            key_slot(keys.outbox_dirty(shard_of(user_id)).encode())
+        }
+    for call in calls:
+        assert len(call.keys) == call.script.keys
+        assert len(set(call.keys)) == len(call.keys)
+        assert {key_slot(key.encode()) for key in call.keys} == {
+            key_slot(keys.outbox_dirty(shard).encode())
+        }

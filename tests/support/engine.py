@@ -1,0 +1,69 @@
+"""Everything that works on one pair of stores, without Celery."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reactions.api.client import Reactions
+from reactions.core.settings import Settings
+from reactions.drain.cache_loader import CacheLoader
+from reactions.drain.persister import Persister
+from reactions.maintenance.erase import Eraser
+from reactions.maintenance.verify import Verification, Verifier
+from reactions.postgres.database import Database
+from reactions.postgres.ledger import Ledger
+from reactions.postgres.queries import Queries
+from reactions.redis.connection import Client, connect
+from reactions.redis.outbox import Outbox
+from reactions.redis.post_cache import PostCache
+
+DEAD_BROKER = "redis://127.0.0.1:1/0"  # nobody listens there: wake-ups fail at once
+
+
+@dataclass
+class Engine:
+    """Everything that works on one pair of stores, without Celery."""
+
+    settings: Settings
+    client: Client
+    reactions: Reactions
+    cache: PostCache
+    outbox: Outbox
+    database: Database
+    ledger: Ledger
+    queries: Queries
+    persister: Persister
+    loader: CacheLoader
+    eraser: Eraser
+
+    def drain(self) -> None:
+        """Drain every shard until nothing is pending."""
+        while self.outbox.pending():
+            self.persister.drain(range(100))
+
+    def verify(self) -> Verification:
+        return Verifier(self.client, self.database, self.settings).verify()
+
+    def close(self) -> None:
+        self.reactions.close()
+        self.database.close()
+        self.client.close()
+
+
+def make_engine(settings: Settings) -> Engine:
+    client = connect(settings)
+    database = Database(settings)
+    cache, queries = PostCache(client, settings), Queries(database)
+    return Engine(
+        settings,
+        client,
+        Reactions(settings),
+        cache,
+        Outbox(client, settings),
+        database,
+        Ledger(database),
+        queries,
+        Persister(client, database, settings),
+        CacheLoader(cache, queries, settings),
+        Eraser(client, database, settings),
+    )

@@ -1,0 +1,127 @@
+"""What the tests of reads share: posts of each tier, and what a read sends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from redis.connection import AbstractConnection
+from sqlalchemy import Engine as SqlEngine
+from sqlalchemy import event
+
+from reactions.api.client import Reactions
+from reactions.api.read import Reader
+from reactions.core.settings import Settings
+from reactions.drain import cache_loader
+from reactions.maintenance import checker, compare
+from reactions.redis import buckets
+from reactions.redis.scripts import ALL, drain, loading, writes
+from tests.support.engine import Engine
+
+POST = 1042
+SHARD = 42
+USER = 7
+FEED = range(1, 51)
+
+VIRAL = 10
+SMALL_SAMPLE = 5
+PATIENCE_S = 20.0
+
+
+def shrink(patch: pytest.MonkeyPatch, sample: int, fill: int, full: int) -> None:
+    """Make samples and buckets so small that a handful of users meets all that can happen."""
+    for module in (drain, loading, writes, cache_loader, compare, checker):
+        patch.setattr(module, "SAMPLE_SIZE", sample)
+    patch.setattr(buckets, "FILL", fill)
+    patch.setattr(buckets, "FULL", full)
+
+
+def react(
+    engine: Engine, post_id: int, users: Iterable[int], reaction: str | None = "like"
+) -> None:
+    engine.reactions.react_many((user, post_id, reaction) for user in users)
+
+
+def cached(engine: Engine) -> list[bytes]:
+    found = list(engine.client.scan_iter(count=10_000))
+    with engine.client.pipeline(transaction=False) as pipe:
+        for key in found:
+            pipe.pttl(key)
+        lives = pipe.execute()
+    return [key for key, life in zip(found, lives, strict=True) if life >= 0]
+
+
+def evict(engine: Engine) -> None:
+    """All that may go, goes."""
+    if gone := cached(engine):
+        engine.client.delete(*gone)
+
+
+def make_regular(engine: Engine, post_id: int) -> None:
+    """With its complete hash in several buckets."""
+    react(engine, post_id, range(1, 9))
+    engine.drain()
+    assert engine.loader.load([post_id]) == 1
+
+
+def make_viral(engine: Engine, post_id: int) -> None:
+    react(engine, post_id, range(1, 16))
+    engine.drain()
+    assert engine.cache.snapshots([post_id])[0].sampled
+
+
+def reader_of(client: Reactions) -> Reader:
+    client._reads()
+    assert client._reader is not None
+    return client._reader[2]
+
+
+def database_of(client: Reactions) -> SqlEngine:
+    client._reads()
+    assert client._reader is not None
+    return client._reader[1].engine
+
+
+@dataclass
+class Traffic:
+    """What this thread sent while it was watched. A pipeline is one round trip."""
+
+    trips: int = 0
+    queries: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def traffic(client: Reactions) -> Iterator[Traffic]:
+    """With every script on the server already, whatever ran before."""
+    for script in ALL:
+        client._client.script_load(script.source)
+    seen = Traffic()
+    send: Callable[..., Any] = AbstractConnection.send_packed_command
+    watched = threading.get_ident()  # the relay has a thread of its own
+
+    def sending(connection: Any, *args: Any, **options: Any) -> Any:
+        seen.trips += threading.get_ident() == watched
+        return send(connection, *args, **options)
+
+    def executing(_: Any, __: Any, statement: str, *___: Any) -> None:
+        seen.queries.append(statement)
+
+    engine = database_of(client)
+    event.listen(engine, "before_cursor_execute", executing)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(AbstractConnection, "send_packed_command", sending)
+            yield seen
+    finally:
+        event.remove(engine, "before_cursor_execute", executing)
+
+
+@contextmanager
+def without_database(settings: Settings, **update: float) -> Iterator[Reactions]:
+    nowhere = Settings(database_url="postgresql://127.0.0.1:1/x").database_url
+    with Reactions(settings.model_copy(update={"database_url": nowhere, **update})) as client:
+        yield client

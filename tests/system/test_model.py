@@ -1,0 +1,436 @@
+"""A model beside the system: any order of reactions, drain steps, crashes, losses, loads, erasures.
+
+A drain is taken apart into its steps; each may be the last of its process, may be repeated, or may
+come late, after another drain took over. Any cache key may vanish at any moment. Loads of posts and
+of users are taken apart too. Sample, buckets and threshold are so small that posts change their
+tier, grow and shrink all the time. In the end everything is drained, and rows, counts and caches
+must equal the model.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+from hypothesis import HealthCheck, note
+from hypothesis import settings as hypothesis
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from reactions.core.constants import MAX_WHOLE_USER, shard_of
+from reactions.core.errors import PostDeleted
+from reactions.core.model import Row, Status, Tier
+from reactions.drain.persister import Batch, Drained, Persister
+from reactions.maintenance.checker import PostChecker
+from reactions.maintenance.compare import GAPS
+from reactions.maintenance.verify import Verifier
+from reactions.redis import buckets, keys
+from reactions.redis.claims import Claim
+from reactions.redis.pipeline import run_many
+from reactions.redis.replies import Snapshot
+from reactions.redis.user_cache import UserCache
+from tests.support.engine import Engine, make_engine
+from tests.support.reading import shrink
+
+_fresh = itertools.count(1)
+
+SAMPLE = 3
+THRESHOLD = 4
+USERS = st.integers(1, 6)
+FEW = st.integers(1, 2)  # so that changes of one reaction meet at every step
+WHICH = st.integers(0, 2)  # the first two posts share a shard, the third has another
+REACTIONS = st.sampled_from(["like", "love"])
+
+
+class Drain:
+    """One drain somewhere between its steps."""
+
+    def __init__(self, claims: list[Claim]) -> None:
+        self.claims = claims
+        self.batch: Batch | None = None
+
+
+@dataclass
+class Load:
+    """One load of a post somewhere between its reading and its install."""
+
+    post: int
+    token: str
+    rows: dict[int, int]
+    counts: dict[int, int]
+    newest: list[Row]
+    ever: list[int]
+
+
+class System(RuleBasedStateMachine):
+    """The rules; the engine is set by the test, its stores serve all examples."""
+
+    engine: ClassVar[Engine]
+
+    def __init__(self) -> None:
+        super().__init__()
+        base = next(_fresh) * 10_000
+        self.posts = (base + 7, base + 107, base + 8)
+        self.first = base  # of the users, who are nobody else's
+        self.users = UserCache(self.engine.client, self.engine.settings)
+        self.model: dict[tuple[int, int], str] = {}
+        self.versions: dict[tuple[int, int], int] = {}
+        self.ever: set[tuple[int, int]] = set()
+        self.touched: set[tuple[int, int]] = set()
+        self.deleted: set[int] = set()
+        self.drains: list[Drain] = []
+        self.loads: list[Load] = []
+        self.recalls: list[tuple[int, str, dict[int, int], bool]] = []
+
+    # -- reactions -----------------------------------------------------------------------------
+
+    @rule(user=st.one_of(FEW, USERS), which=WHICH, reaction=REACTIONS)
+    def react(self, user: int, which: int, reaction: str) -> None:
+        user, post = self.first + user, self.posts[which]
+        if post in self.deleted:
+            with pytest.raises(PostDeleted):
+                self.engine.reactions.react(user, post, reaction)
+            return
+        before = self.model.get((post, user))
+        outcome = self.engine.reactions.react(user, post, reaction)
+        self._check(outcome.status, before, reaction)
+        assert outcome.previous == (None if outcome.status is Status.ACCEPTED else before)
+        self.model[post, user] = reaction
+        self.versions[post, user] = outcome.version or self.versions[post, user]
+        self.ever.add((post, user))
+        self.touched.add((post, user))
+
+    @rule(which=WHICH, reaction=REACTIONS)
+    def everyone_reacts(self, which: int, reaction: str) -> None:
+        for user in range(1, 7):
+            self.react(user, which, reaction)
+
+    @rule(user=st.one_of(FEW, USERS), which=WHICH)
+    def unreact(self, user: int, which: int) -> None:
+        user, post = self.first + user, self.posts[which]
+        if post in self.deleted:
+            with pytest.raises(PostDeleted):
+                self.engine.reactions.unreact(user, post)
+            return
+        before = self.model.pop((post, user), None)
+        self.touched.add((post, user))
+        self._check(self.engine.reactions.unreact(user, post).status, before, None)
+
+    def _check(self, status: Status, before: str | None, after: str | None) -> None:
+        """An outcome is right, or says that it could not know."""
+        if status is Status.ACCEPTED:
+            return
+        if before == after:
+            assert status is Status.UNCHANGED
+        elif after is None:
+            assert status is Status.REMOVED
+        else:
+            assert status is (Status.CREATED if before is None else Status.REPLACED)
+
+    # -- the drain, step by step ---------------------------------------------------------------
+
+    @rule(stalls=st.booleans())
+    def claim(self, stalls: bool) -> None:
+        """It may stall at once, beyond its lease, and go on later all the same."""
+        shards = {shard_of(post): "" for post in self.posts}
+        claims, failed = self.engine.outbox.claim(shards)
+        assert not failed
+        if claims:
+            self.drains.append(Drain(claims))
+        if stalls:
+            self._lapse()
+            for claim in claims:
+                claim.claimed_at -= 10_000_000  # as long ago as it seems
+
+    @precondition(lambda self: self.drains)
+    @rule(data=st.data())
+    def record(self, data: st.DataObject) -> None:
+        """Also a second time, also by one whose lease is another's by now."""
+        drain = data.draw(st.sampled_from(self.drains))
+        drain.batch = self.engine.persister.record(drain.claims, Drained())
+
+    @precondition(lambda self: any(drain.batch for drain in self.drains))
+    @rule(data=st.data())
+    def settle(self, data: st.DataObject) -> None:
+        drain = data.draw(st.sampled_from([d for d in self.drains if d.batch]))
+        assert drain.batch is not None
+        self.engine.persister.settle(drain.claims, drain.batch, Drained())
+
+    @precondition(lambda self: self.drains)
+    @rule(data=st.data())
+    def die(self, data: st.DataObject) -> None:
+        self.drains.remove(data.draw(st.sampled_from(self.drains)))
+
+    @rule()
+    def leases_lapse(self) -> None:
+        """Their owners may still be at work, and come late."""
+        self._lapse()
+        for drain in self.drains:
+            for claim in drain.claims:
+                claim.claimed_at -= 10_000_000
+
+    def _lapse(self) -> None:
+        for post in self.posts:
+            self.engine.client.delete(keys.outbox_lease(shard_of(post)))
+
+    @rule()
+    def drain(self) -> None:
+        self.engine.persister.drain({shard_of(post) for post in self.posts})
+
+    # -- caches come and go --------------------------------------------------------------------
+
+    @rule(data=st.data())
+    def evict(self, data: st.DataObject) -> None:
+        """Whatever has a TTL may go, alone, at any moment."""
+        cached = [key for key in self._keys() if self.engine.client.pttl(key) >= 0]
+        if cached:
+            self.engine.client.delete(data.draw(st.sampled_from(sorted(cached))))
+
+    def _keys(self) -> Iterator[bytes]:
+        for post in self.posts:
+            yield from self.engine.client.scan_iter(f"post:*:{post}:*", count=100_000)
+        for user in range(1, 7):
+            yield from self.engine.client.scan_iter(f"user:*:{self.first + user}:*", count=100_000)
+
+    @rule(which=WHICH)
+    def load(self, which: int) -> None:
+        self.engine.loader.load([self.posts[which]])
+
+    @rule(which=WHICH)
+    def begin_load(self, which: int) -> None:
+        post, token = self.posts[which], f"token{len(self.loads)}"
+        if self.engine.cache.fence(post, token):
+            queries = self.engine.queries
+            self.loads.append(
+                Load(
+                    post,
+                    token,
+                    queries.reactions([post])[post],
+                    queries.counts([post])[post],
+                    queries.newest(post, [1, 2], limit=SAMPLE + 2),
+                    queries.ever(post, 100),
+                )
+            )
+
+    @precondition(lambda self: self.loads)
+    @rule(data=st.data(), what=st.sampled_from(["hash", "sample", "counts"]))
+    def end_load(self, data: st.DataObject, what: str) -> None:
+        """Late, after whatever happened meanwhile: installed or refused, never wrong."""
+        found = data.draw(st.sampled_from(self.loads))
+        cache, post, token = self.engine.cache, found.post, found.token
+        if what == "hash":
+            cache.install_reactions(post, token, found.rows)
+        elif what == "counts":
+            cache.install_counts(post, token, found.counts)
+        elif len(found.newest) >= SAMPLE:
+            newest = [(row.user_id, row.reaction) for row in found.newest]
+            total = sum(found.counts.values())
+            cache.install_sample(post, token, total=total, newest=newest, ever=found.ever)
+
+    # -- reads ---------------------------------------------------------------------------------
+
+    @rule(user=USERS, which=WHICH)
+    def reaction_of(self, user: int, which: int) -> None:
+        """Users read what they wrote, at every step."""
+        user, post = self.first + user, self.posts[which]
+        assert self.engine.reactions.reaction_of(user, post) == self.model.get((post, user))
+
+    @rule(user=USERS)
+    def summaries(self, user: int) -> None:
+        user += self.first
+        for summary in self.engine.reactions.summaries(self.posts, user):
+            assert summary.reaction == self.model.get((summary.post_id, user))
+            assert summary.total == sum(summary.counts.values())
+            assert all(count >= 0 for count in summary.counts.values())
+            assert (summary.tier is Tier.DELETED) == (summary.post_id in self.deleted)
+
+    @rule(which=WHICH)
+    def lists(self, which: int) -> None:
+        """Newest first, with what is not durable yet."""
+        post = self.posts[which]
+        newest = self._newest(post)
+        client = self.engine.reactions
+        assert [(r.user_id, r.reaction) for r in client.recent(post, SAMPLE)] == newest[:SAMPLE]
+        seen, cursor = [], None
+        while True:
+            page = client.reactors(post, limit=2, cursor=cursor)
+            seen += [(r.user_id, r.reaction) for r in page.items]
+            cursor = page.cursor
+            if cursor is None:
+                break
+        assert seen == newest
+
+    @rule(user=USERS)
+    def begin_recall(self, user: int) -> None:
+        user += self.first
+        token = f"token{len(self.recalls)}"
+        run_many(self.engine.client, [self.users.fence(user, token)])
+        # The reader found nothing in the outbox, so the user is answered from the database.
+        unknown = [
+            post
+            for post, s in zip(self.posts, self.engine.cache.snapshots(self.posts), strict=True)
+            if user not in s.pending and user not in s.claimed
+        ]
+        _, found, whole = self.engine.queries.summaries([], user, unknown, most=MAX_WHOLE_USER)
+        self.recalls.append((user, token, found, whole))
+
+    @precondition(lambda self: self.recalls)
+    @rule(data=st.data())
+    def end_recall(self, data: st.DataObject) -> None:
+        user, token, found, whole = data.draw(st.sampled_from(self.recalls))
+        if found:
+            self.users.install_call(user, token, found, whole=whole).run(self.engine.client)
+
+    # -- erasures ------------------------------------------------------------------------------
+
+    @rule(which=WHICH, sure=st.integers(0, 3))
+    def delete_post(self, which: int, sure: int) -> None:
+        if sure:  # not so often, as a deleted post is no use any more
+            return
+        post = self.posts[which]
+        self.engine.reactions.delete_post(post)
+        self.deleted.add(post)
+        self.model = {key: name for key, name in self.model.items() if key[0] != post}
+        self.ever = {key for key in self.ever if key[0] != post}
+
+    @rule()
+    def erase(self) -> None:
+        self.engine.eraser.erase(0.0)
+
+    @rule(user=FEW)
+    def forget_user(self, user: int) -> None:
+        """Drains that stalled before may come late; the user may come back."""
+        user += self.first
+        self.engine.reactions.forget_user(user)
+        while user in self.engine.outbox.erasures()[1]:
+            self.engine.eraser.erase()
+            self._lapse()
+            self.engine.drain()
+        for post in self.posts:
+            self.model.pop((post, user), None)
+            self.ever.discard((post, user))
+
+    # -- duties --------------------------------------------------------------------------------
+
+    @rule()
+    def reconcile(self) -> None:
+        """At no step is anything wrong; a repair of what is missing does no harm."""
+        engine = self.engine
+        reconciler = PostChecker(engine.client, engine.database, engine.settings)
+        found = reconciler.check(self.posts).differences
+        assert [difference for difference in found if difference.kind not in GAPS] == []
+        reconciler.repair(found)
+
+    # -- what must always be true --------------------------------------------------------------
+
+    def _newest(self, post: int) -> list[tuple[int, str]]:
+        found = [(user, name) for (p, user), name in self.model.items() if p == post]
+        return sorted(found, key=lambda item: -self.versions[post, item[0]])
+
+    @invariant()
+    def caches_are_right_or_absent(self) -> None:
+        codes = self.engine.settings.reaction_types
+        stored = self.engine.queries.counts(self.posts)
+        for post, snapshot in zip(self.posts, self.engine.cache.snapshots(self.posts), strict=True):
+            if snapshot.counts and not snapshot.claimed:
+                settled = {
+                    code: stored[post].get(code, 0) + snapshot.delta.get(code, 0)
+                    for code in codes.values()
+                }
+                assert settled == {c: snapshot.counts.get(c, 0) for c in settled}, post
+            newest = [(user, codes[name]) for user, name in self._newest(post)]
+            if snapshot.buckets > 0:
+                self._check_hash(snapshot, dict(newest))
+            elif snapshot.sampled:
+                assert [(u, snapshot.reactions[u]) for u in snapshot.recent] == newest[
+                    : len(snapshot.recent)
+                ]
+                assert len(snapshot.reactions) == len(snapshot.recent) <= SAMPLE
+                if snapshot.total is not None and snapshot.counts:
+                    assert snapshot.total == sum(snapshot.counts.values())
+            if (uniques := self.engine.cache.uniques(post)) is not None:
+                assert len([1 for p, _ in self.ever if p == post]) <= uniques
+                assert uniques <= len([1 for p, _ in self.touched if p == post])
+            if post in self.deleted:
+                assert not snapshot.counts
+                assert not snapshot.pending
+
+    def _check_hash(self, snapshot: Snapshot, rows: dict[int, int]) -> None:
+        for number, entries in enumerate(snapshot.entries):
+            if entries is not None:
+                assert entries == {
+                    user: code
+                    for user, code in rows.items()
+                    if buckets.bucket_of(user, snapshot.buckets) == number
+                }
+
+    def teardown(self) -> None:
+        """Everything settles, whatever was left half-done."""
+        engine = self.engine
+        self._lapse()
+        engine.drain()
+        while any(engine.outbox.erasures()):
+            engine.eraser.erase()
+            engine.drain()
+        codes = engine.settings.reaction_types
+        stored = engine.queries.stored(self.posts, 100)
+        for post in self.posts:
+            rows = {user: codes[n] for (p, user), n in self.model.items() if p == post}
+            note(f"post {post}: {stored[post]}, the model has {rows}")
+            assert stored[post].rows == rows
+            tally = {code: list(rows.values()).count(code) for code in set(rows.values())}
+            rows_of = stored[post].tally or {}
+            assert {k: v for k, v in rows_of.items() if k} == tally
+            assert {k: v for k, v in stored[post].counts.items() if v} == rows_of
+            shown = engine.reactions.counts(post)
+            assert {codes[name]: n for name, n in shown.items() if n} == tally
+            for user in range(self.first + 1, self.first + 7):
+                assert engine.reactions.reaction_of(user, post) == self.model.get((post, user))
+        assert engine.outbox.pending() == 0
+        verifier = Verifier(engine.client, engine.database, engine.settings)
+        found = verifier.verify(post_ids=self.posts)
+        assert found.holds, found
+
+
+@pytest.fixture
+def small(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """Samples of three, a threshold of four, buckets of two: all of it happens to six users."""
+    shrink(monkeypatch, SAMPLE, 2, 2)
+    update = {"viral_threshold": THRESHOLD, "viral_hysteresis": 0.75}
+    return make_engine(engine.settings.model_copy(update=update))
+
+
+def test_the_system_agrees_with_the_model(small: Engine) -> None:
+    _run(small, 80)
+
+
+def test_it_does_with_batches_so_small_that_posts_are_scanned(small: Engine) -> None:
+    settings = small.settings.model_copy(update={"batch_rows": 2})
+    small.persister = Persister(small.client, small.database, settings)
+    _run(small, 40)
+
+
+def test_it_does_where_posts_are_viral_before_their_time(
+    small: Engine,
+) -> None:
+    """Two reactions soon after each other are on their way to four."""
+    early = make_engine(
+        small.settings.model_copy(update={"viral_horizon_s": 3_600.0, "viral_watch": 0.25})
+    )
+    _run(early, 60)
+    small.close()
+
+
+def _run(engine: Engine, examples: int) -> None:
+    System.engine = engine
+    System.TestCase.settings = hypothesis(
+        max_examples=examples,
+        stateful_step_count=40,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    System.TestCase().runTest()
+    engine.close()

@@ -1,0 +1,101 @@
+"""What ``celeryconfig.py`` promises, on the application as workers and publishers get it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from celery import current_app
+from pydantic import SecretStr
+
+from reactions.core.celery_app import make_app, make_publisher
+from reactions.core.errors import InvalidSettings
+from reactions.core.settings import Settings
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """Nothing is connected to."""
+    return Settings(broker_url="redis://broker.example:6379/1")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("task_acks_late", True),
+        ("task_reject_on_worker_lost", True),
+        ("task_acks_on_failure", True),
+        ("task_acks_on_timeout", True),
+        ("worker_prefetch_multiplier", 1),
+        ("accept_content", ["json"]),
+        ("task_serializer", "json"),
+        ("event_serializer", "json"),
+        ("task_ignore_result", True),
+        ("result_backend", None),
+        ("task_create_missing_queues", False),
+        ("worker_send_task_events", True),
+        ("task_send_sent_event", False),
+        ("broker_connection_retry_on_startup", True),
+        ("broker_connection_max_retries", None),
+        ("beat_scheduler", "redbeat.RedBeatScheduler"),
+        ("redbeat_lock_timeout", 10),
+        ("redbeat_redis_url", "redis://broker.example:6379/1"),
+        ("timezone", "UTC"),
+    ],
+)
+def test_a_setting_that_something_rests_on(settings: Settings, name: str, value: object) -> None:
+    assert getattr(make_app(settings).conf, name) == value
+
+
+def test_the_longest_wait_ends_before_the_broker_delivers_again(settings: Settings) -> None:
+    conf = make_app(settings).conf
+    (longest,) = [
+        limit.le for limit in Settings.model_fields["retry_cap_s"].metadata if hasattr(limit, "le")
+    ]
+    visible = conf.broker_transport_options["visibility_timeout"]
+    assert longest + conf.task_time_limit < visible
+    assert conf.task_soft_time_limit < conf.task_time_limit
+    make_app(settings.model_copy(update={"retry_cap_s": longest}))
+
+
+def test_a_retry_that_the_broker_would_deliver_twice_is_refused(settings: Settings) -> None:
+    """No validated setting gets there; an edited celeryconfig.py would."""
+    conf = make_app(settings).conf
+    visible = conf.broker_transport_options["visibility_timeout"]
+    too_long = visible - conf.task_time_limit
+    with pytest.raises(InvalidSettings, match="visibility_timeout"):
+        make_app(settings.model_copy(update={"retry_cap_s": too_long}))
+    make_app(settings.model_copy(update={"retry_cap_s": too_long - 1}))
+
+
+@pytest.mark.parametrize(
+    ("task", "queue"), [("reactions.drain", "persistence"), ("reactions.sweep", "maintenance")]
+)
+def test_only_drains_wait_in_the_queue_of_durability(
+    settings: Settings, task: str, queue: str
+) -> None:
+    """Not the sweep: it finds what does not get through there."""
+    app = make_app(settings)
+    assert app.amqp.router.route({}, task)["queue"].name == queue
+    assert set(app.amqp.queues) == {"persistence", "maintenance"}
+
+
+def test_a_publisher_waits_for_nothing_for_long(settings: Settings) -> None:
+    conf = make_publisher(settings).conf
+    options: dict[str, Any] = conf.broker_transport_options
+    assert conf.task_publish_retry is False
+    assert conf.broker_connection_timeout <= 0.5
+    assert options["socket_connect_timeout"] <= options["socket_timeout"] <= 0.5
+    assert options["max_retries"] == 0
+    assert "retry_on_timeout" not in options  # it would send a message twice
+
+
+def test_on_rabbitmq_beat_has_no_lock(settings: Settings) -> None:
+    rabbit = settings.model_copy(update={"broker_url": SecretStr("amqp://broker.example//")})
+    assert make_app(rabbit).conf.beat_scheduler == "celery.beat:PersistentScheduler"
+
+
+def test_a_web_process_keeps_a_celery_application_of_its_own(settings: Settings) -> None:
+    before = current_app._get_current_object()
+    make_publisher(settings)
+    assert current_app._get_current_object() is before

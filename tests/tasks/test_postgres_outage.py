@@ -1,0 +1,49 @@
+"""PostgreSQL away while reactions flow. The server is the test's own, since it is stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from pytest_celery import CeleryTestSetup
+
+from reactions.core.settings import Settings
+from reactions.demo.embedded import Postgres
+from reactions.postgres.migrate import migrate
+from tests.support.engine import Engine
+from tests.support.nodes import Beat
+from tests.support.servers import running_postgres
+from tests.support.waiting import wait_until
+from tests.tasks.flow import Flow, assert_durable
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    with running_postgres(18) as server:
+        migrate(Settings(database_url=server.url))
+        yield server
+
+
+@pytest.fixture
+def database_url(own_postgres: Postgres) -> str:
+    return own_postgres.url
+
+
+def test_reactions_outlast_an_outage_of_the_database(
+    celery_setup: CeleryTestSetup,
+    engine: Engine,
+    own_postgres: Postgres,
+    start_beat: Callable[[str], Beat],
+) -> None:
+    start_beat("beat")  # what came to a post after its claim failed waits for a wake-up or a sweep
+    with Flow(engine.reactions) as flow:
+        flow.wait(200)
+        wait_until(lambda: engine.queries.posts(0, 1), what="the first row")
+        own_postgres.stop()
+        pending = engine.outbox.pending()
+        flow.wait(300)  # react() does not notice
+        assert engine.outbox.pending() > pending
+        celery_setup.worker.wait_for_log("Retry in")
+        own_postgres.start()
+        flow.wait(100)
+    assert_durable(engine, flow)
