@@ -25,7 +25,7 @@ test: lint
 	$(VENV)/bin/pytest --numprocesses 2 $(ARGS)
 
 faults: setup
-	$(VENV)/bin/python -m tests.faults $(ARGS)
+	$(VENV)/bin/python -m chaos $(ARGS)
 
 bench: setup
 	$(VENV)/bin/python -m benchmarks.suite $(ARGS)

@@ -22,6 +22,8 @@ import psutil
 import psycopg2
 from redis import Redis
 
+from chaos import small, traps
+from chaos.proxy import Connect, Link, Network
 from reactions.core.constants import shard_of
 from reactions.core.errors import ReactionsUnavailable, StackError
 from reactions.core.settings import Settings
@@ -31,10 +33,8 @@ from reactions.redis import keys
 from reactions.redis.connection import connect
 from reactions.redis.outbox import Outbox
 from reactions.redis.server_options import BROKER_OPTIONS, VALKEY_OPTIONS
-from tests.faults import small, traps
-from tests.faults.proxy import Connect, Link, Network
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 WORKERS, BEATS, WRITERS = 2, 2, 3
 
@@ -93,7 +93,7 @@ class WriterNode(Node):
         self._command = [
             sys.executable,
             "-m",
-            "tests.faults.writer",
+            "chaos.writer",
             str(self.histories[-1]),
             str(number),
             str(self._seed),
@@ -235,7 +235,7 @@ class System:
                 "--without-gossip",
                 "--without-mingle",
             ]
-        launch = [sys.executable, "-m", "celery", "-A", "tests.faults.app", command, *options]
+        launch = [sys.executable, "-m", "celery", "-A", "chaos.app", command, *options]
         return Node(Process(name, self.folder / f"{name}.log"), launch, env)
 
     def stop(self) -> None:

@@ -1,6 +1,6 @@
 """The project's Celery application with traps in it, and with its duties due every few seconds.
 
-``celery -A tests.faults.app``: what Beat does in hours, it does in a run of minutes.
+``celery -A chaos.app``: what Beat does in hours, it does in a run of minutes.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 
-from tests.faults import small, traps
+from chaos import small, traps
 
 if traps.FOLDER in os.environ:
     traps.install()

@@ -1,6 +1,6 @@
 """What a fault run was like, in figures; and the table of several runs together.
 
-``python -m tests.faults.report FILE...``: a Markdown table of what runs have printed with --json.
+``python -m chaos.report FILE...``: a Markdown table of what runs have printed with --json.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from chaos.checker import Verdict, Wrong
+from chaos.history import Fate, Kind, Operation
+from chaos.nemesis import Fault
 from reactions.demo.replay import quantile
-from tests.faults.checker import Verdict, Wrong
-from tests.faults.history import Fate, Kind, Operation
-from tests.faults.nemesis import Fault
 
 LOSSES = (Wrong.LOST, Wrong.UNDEAD, Wrong.PENDING)
 DRIFTS = (Wrong.DRIFT, Wrong.DUPLICATED)

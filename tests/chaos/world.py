@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
-from tests.faults.checker import LATE_S, Final, Pair
-from tests.faults.history import Fate, Kind, Operation
+from chaos.checker import LATE_S, Final, Pair
+from chaos.history import Fate, Kind, Operation
 
 VALUES = ("like", "love", "wow")
 POSTS = (1, 2, 101)

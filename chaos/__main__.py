@@ -1,4 +1,4 @@
-"""``python -m tests.faults --seed 1 --minutes 5 --json``."""
+"""``python -m chaos --seed 1 --minutes 5 --json``."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 import click
 
+from chaos import small
+from chaos.report import table
+from chaos.run import run
+from chaos.system import FAKETIME
 from reactions.cli.console import as_json, err, finish, out, print_report
 from reactions.core.errors import StackError
 from reactions.demo.embedded import remove
-from tests.faults import small
-from tests.faults.report import table
-from tests.faults.run import run
-from tests.faults.system import FAKETIME
 
 
 @click.command()
@@ -28,7 +28,7 @@ def main(seed: int, minutes: float, only: tuple[str, ...], keep: bool, as_json: 
     """Make everything fail, and check that nothing is lost. Exit code 1 when something is."""
     logging.basicConfig(level=logging.ERROR)
     small.apply()
-    folder = Path(tempfile.mkdtemp(prefix="reactions-faults-"))
+    folder = Path(tempfile.mkdtemp(prefix="reactions-chaos-"))
     err.print(f"seed {seed}; data, logs and histories in {folder}")
     if not FAKETIME:
         err.print("libfaketime is not installed: the clock of Redis is not stepped")

@@ -10,6 +10,11 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from chaos.checker import Final, check
+from chaos.history import Operation, read
+from chaos.nemesis import Nemesis
+from chaos.report import Report
+from chaos.system import System, wait_for
 from reactions.api.client import Reactions
 from reactions.maintenance.compare import GAPS
 from reactions.maintenance.compare import Kind as Difference
@@ -20,11 +25,6 @@ from reactions.postgres.duty_runs import DutyRuns
 from reactions.postgres.tables import reaction_counts, reactions, runs
 from reactions.redis.connection import connect
 from reactions.redis.outbox import Outbox
-from tests.faults.checker import Final, check
-from tests.faults.history import Operation, read
-from tests.faults.nemesis import Nemesis
-from tests.faults.report import Report
-from tests.faults.system import System, wait_for
 
 _ROW = [reactions.c[name] for name in ("post_id", "user_id", "reaction", "version")]
 _COUNT = [reaction_counts.c[name] for name in ("post_id", "reaction", "count")]

@@ -1,6 +1,6 @@
 """One web process of a fault run: reacts, reads what it wrote, and records all of it.
 
-``python -m tests.faults.writer HISTORY NUMBER SEED``, until SIGTERM; configured by its environment
+``python -m chaos.writer HISTORY NUMBER SEED``, until SIGTERM; configured by its environment
 as any web process is. Most users are its own; some
 it shares with all writers.
 """
@@ -13,11 +13,11 @@ import sys
 import time
 from pathlib import Path
 
+from chaos import small
+from chaos.history import Fate, Kind, Recorder
 from reactions.api.client import Reactions
 from reactions.core.errors import BatchInterrupted, PostDeleted, ReactionsUnavailable
 from reactions.core.model import Outcome
-from tests.faults import small
-from tests.faults.history import Fate, Kind, Recorder
 
 POSTS = range(1, 81)
 """Of falling popularity. Some of them share a shard with one that may be deleted."""

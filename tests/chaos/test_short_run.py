@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from tests.faults.nemesis import KINDS
-from tests.faults.report import table
-from tests.faults.system import FAKETIME, ROOT
+from chaos.nemesis import KINDS
+from chaos.report import table
+from chaos.system import FAKETIME, ROOT
 from tests.support.servers import missing
 
 
@@ -18,7 +18,7 @@ from tests.support.servers import missing
 def test_nothing_is_lost(seed: int) -> None:
     # Of its own, as its samples are small for good.
     done = subprocess.run(
-        [sys.executable, "-m", "tests.faults", f"--seed={seed}", "--minutes=0.5", "--json"],
+        [sys.executable, "-m", "chaos", f"--seed={seed}", "--minutes=0.5", "--json"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from chaos.history import Fate, Kind, Operation
 from reactions.core.constants import shard_of
-from tests.faults.history import Fate, Kind, Operation
 
 LATE_S = 5.0
 """Longer than the nemesis ever stops Redis."""

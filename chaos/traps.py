@@ -25,7 +25,7 @@ from reactions.redis.outbox import Outbox
 from reactions.redis.post_cache import PostCache
 from reactions.redis.user_cache import UserCache
 
-FOLDER = "FAULTS_TRAPS"
+FOLDER = "CHAOS_TRAPS"
 """Environment: where traps are set."""
 
 KILL, STOP = "kill", "stop"
@@ -43,20 +43,20 @@ ERRORS = {
 BEFORE_HASH = "before a hash is installed"
 BEFORE_STATEMENT = "before a statement"
 
-# place -> class, method, whether when it begins
-_STEPS: dict[str, tuple[type, str, bool]] = {
-    "before the claim": (Outbox, "claim", True),
-    "after the claim": (Outbox, "claim", False),
-    "before the transaction": (Ledger, "record", True),
-    "after the commit": (Ledger, "record", False),
-    "after a piece of a large post": (Outbox, "trim", False),
-    "before the settlement": (UserCache, "remember", False),
-    "after the settlement": (Outbox, "settle", False),
-    "before caches are filled": (Persister, "_fill", True),
-    BEFORE_HASH: (PostCache, "install_hashes", True),
-    "before a sample is installed": (PostCache, "install_sample", True),
-    "after the drain": (Persister, "drain", False),
+_STEPS: dict[str, tuple[type, Callable[..., Any], bool]] = {
+    "before the claim": (Outbox, Outbox.claim, True),
+    "after the claim": (Outbox, Outbox.claim, False),
+    "before the transaction": (Ledger, Ledger.record, True),
+    "after the commit": (Ledger, Ledger.record, False),
+    "after a piece of a large post": (Outbox, Outbox.trim, False),
+    "before the settlement": (UserCache, UserCache.write_through, False),
+    "after the settlement": (Outbox, Outbox.settle, False),
+    "before caches are filled": (Persister, Persister._fill, True),
+    BEFORE_HASH: (PostCache, PostCache.install_hashes, True),
+    "before a sample is installed": (PostCache, PostCache.install_sample, True),
+    "after the drain": (Persister, Persister.drain, False),
 }
+"""Place -> class, method, and whether the place is at the method's beginning or at its end."""
 
 PLACES = (*_STEPS, BEFORE_STATEMENT)
 
@@ -91,7 +91,8 @@ def clear(path: Path) -> None:
 
 def install() -> None:
     """Lay the places in this process's code."""
-    for place, (owner, name, begins) in _STEPS.items():
+    for place, (owner, method, begins) in _STEPS.items():
+        name = method.__name__
         setattr(owner, name, _with_place(getattr(owner, name), place, begins=begins))
     record = Ledger.record
 

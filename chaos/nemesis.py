@@ -20,11 +20,11 @@ import psycopg2
 from redis import Redis
 from redis.exceptions import RedisError
 
+from chaos import traps
+from chaos.proxy import Cut
+from chaos.system import FAKETIME, Node, System, wait_for
 from reactions.core.celery_app import DRAIN, make_app
 from reactions.core.constants import SHARDS
-from tests.faults import traps
-from tests.faults.proxy import Cut
-from tests.faults.system import FAKETIME, Node, System, wait_for
 
 SPRING_S = 4.0
 """How long a trap waits for somebody; then the fault did not happen, and is not counted."""

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import assume, given
 
-from tests.faults.checker import LATE_S, READ_LATE_S, WINDOW_S, Final, Wrong, check
-from tests.faults.history import MAX_CALL_S, Fate, Kind, Operation, Recorder, read
-from tests.faults.world import Call, World, calls, newest
+from chaos.checker import LATE_S, READ_LATE_S, WINDOW_S, Final, Wrong, check
+from chaos.history import MAX_CALL_S, Fate, Kind, Operation, Recorder, read
+from tests.chaos.world import Call, World, calls, newest
 
 
 def write(

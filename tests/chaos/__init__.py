@@ -1,0 +1,1 @@
+"""Tests of the chaos program: its checker, and one short run."""
