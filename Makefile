@@ -28,10 +28,10 @@ faults: setup
 	$(VENV)/bin/python -m chaos $(ARGS)
 
 bench: setup
-	$(VENV)/bin/python -m benchmarks.suite $(ARGS)
+	$(VENV)/bin/python -m benchmarks suite $(ARGS)
 
 bench-40m: setup
-	$(VENV)/bin/python -m benchmarks.suite.forty $(ARGS)
+	$(VENV)/bin/python -m benchmarks forty $(ARGS)
 
 lint: setup
 	$(VENV)/bin/ruff check .

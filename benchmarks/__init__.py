@@ -1,6 +1,5 @@
-"""Benchmarks of the engine on servers of their own: ``python -m benchmarks.<name> [--json]``.
+"""Benchmarks, each on servers of its own: ``python -m benchmarks NAME [options]``.
 
-memory   bytes that Redis needs for reactions, beside a plain hash
-viral    one post goes viral while workers drain: is anything lost, and what does it cost
-reads    how often reads reach PostgreSQL, and how fast they are
+``compare/`` measures this system beside what a user would build instead, ``scenarios/`` one
+question at a time; ``support/`` starts servers, fills them and prints figures.
 """

@@ -1,0 +1,65 @@
+"""``python -m benchmarks NAME [options]``: one command for every benchmark."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+COMMANDS = {
+    "suite": ("benchmarks.compare.suite", "This system beside what a user would build instead."),
+    "forty": ("benchmarks.scenarios.forty", "Forty million rows on one post."),
+    "growth": ("benchmarks.scenarios.growth", "What grows with a post and with the table."),
+    "memory": ("benchmarks.scenarios.memory", "Bytes in Redis, beside a plain hash."),
+    "viral": (
+        "benchmarks.scenarios.viral",
+        "One post goes viral: latencies, and is anything lost?",
+    ),
+    "virality": (
+        "benchmarks.scenarios.virality",
+        "How early a rising post is noticed, by a trace.",
+    ),
+    "reads": ("benchmarks.scenarios.reads", "How often reads reach PostgreSQL, and their times."),
+    "web": ("benchmarks.scenarios.web", "The HTTP service beside the library's own calls."),
+    "overload": ("benchmarks.scenarios.overload", "More reactions than the workers can drain."),
+    "durability": (
+        "benchmarks.scenarios.durability",
+        "What a Redis that dies may lose, and fsync.",
+    ),
+    "duties": ("benchmarks.scenarios.duties", "Checks, repairs and audits; a rebuild of Redis."),
+    "backfill": ("benchmarks.scenarios.backfill", "Rows a second of `reactions backfill`."),
+}
+"""Name -> the module whose ``main`` is the command, and one line for the list."""
+
+
+class Benchmarks(click.Group):
+    """A group that imports a benchmark only when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(COMMANDS[cmd_name][0]).main
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Benchmarks"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.command(
+    cls=Benchmarks,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    subcommand_metavar="NAME [OPTIONS]...",
+)
+def main() -> None:
+    """Run one benchmark. `NAME --help` lists its options."""
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m benchmarks")

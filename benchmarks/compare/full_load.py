@@ -1,0 +1,110 @@
+"""The whole system at full load and at half of it: latency, lag, messages, SQL statements."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from benchmarks.compare.contenders.ours import Ours
+from benchmarks.compare.play import Result, play
+from benchmarks.compare.workloads import Workload
+from benchmarks.support import feed, filling
+from benchmarks.support.arena import Arena
+from benchmarks.support.common import Show
+from reactions.core.latency_histogram import percentile
+from reactions.redis.outbox import Outbox
+
+_NOT_COUNTED = ("BEGIN", "COMMIT", "ROLLBACK", "DISCARD")
+
+FEED_POSTS, FEED_VIRAL = 50, 5
+REGULAR_ROWS, VIRAL_ROWS = 300, 20_000
+
+
+def measure(arena: Arena, seconds: float, writers: int, show: Show) -> dict[str, Any]:
+    """On one hot post and on spread posts. Latencies in µs, lags in ms."""
+    found: dict[str, Any] = {}
+    for done, name in enumerate(("hot", "zipf")):
+        workload = Workload(name)
+        full = _ours(arena, workload, seconds, writers)
+        messages = _messages(arena) * 1e3 / full.reactions
+        lag = _lag(arena)
+        half = _ours(arena, workload, seconds, writers, full.durable / 2)
+        half_lag = _lag(arena)
+        show("full load and half of it", done + 1, 2)
+        found[name] = {
+            "accepted": full.accepted,
+            "durable": full.durable,
+            "react_p50": full.react_p50,
+            "react_p99": full.react_p99,
+            "lag_p99_ms": lag,
+            "messages": round(messages, 2),
+            "at_half": half.durable,
+            "at_half_lag_p99_ms": half_lag,
+            "at_half_react_p99": half.react_p99,
+            "statements": _statements(arena, workload, seconds, writers),
+        }
+    return found
+
+
+def _ours(
+    arena: Arena, workload: Workload, seconds: float, writers: int, rate: float | None = None
+) -> Result:
+    return play(arena, Ours(), workload, seed=0, seconds=seconds, writers=writers, rate=rate)
+
+
+def _lag(arena: Arena) -> float:
+    return round(percentile(Outbox(arena.redis, arena.settings).lags(), 0.99) / 1e3, 1)
+
+
+def _messages(arena: Arena) -> int:
+    """Pushed to the broker since it was emptied: wake-ups, beat's, and those of workers."""
+    stats: Any = arena.broker.info("commandstats")
+    return int(stats.get("cmdstat_lpush", {}).get("calls", 0))
+
+
+def _statements(arena: Arena, workload: Workload, seconds: float, writers: int) -> dict[str, float]:
+    """Of the workers, all duties included, for 1,000 reactions, in a run that logs them."""
+    with logged(arena, "reactions-worker") as sent:
+        found = _ours(arena, workload, seconds, writers)
+    return {kind: round(sent[kind] * 1e3 / found.reactions, 2) for kind in KINDS}
+
+
+KINDS = ("statements", "of_them_pings", "transactions")
+"""BEGIN, COMMIT and the like are no statements here; ``SELECT 1`` at a checkout is a ping."""
+
+
+@contextmanager
+def logged(arena: Arena, name: str) -> Iterator[Counter[str]]:
+    """What the processes of this name send meanwhile, by KINDS; filled in at the end."""
+    counted: Counter[str] = Counter()
+    prefix = f"{name}|LOG:  statement: "
+    arena.log_statements(True)
+    try:
+        with arena.stack.postgres.log.open(errors="replace") as log:
+            log.seek(0, os.SEEK_END)
+            yield counted
+            sent = [line[len(prefix) :].strip() for line in log if line.startswith(prefix)]
+    finally:
+        arena.log_statements(False)
+    counted["transactions"] = sum(line.startswith("BEGIN") for line in sent)
+    counted["of_them_pings"] = sum(line == "SELECT 1" for line in sent)
+    counted["statements"] = sum(not line.startswith(_NOT_COUNTED) for line in sent)
+
+
+def warm_feed(arena: Arena, show: Show) -> dict[str, Any]:
+    """50 posts, 5 of them viral, beside a bare pipeline; see ``benchmarks/support/feed.py``. Times in µs."""
+    arena.empty()
+    posts = list(range(1_000, 1_000 + FEED_POSTS))
+    sizes = {
+        post: VIRAL_ROWS if place < FEED_VIRAL else REGULAR_ROWS for place, post in enumerate(posts)
+    }
+    shape = filling.Shape(VIRAL_ROWS, arena.settings.viral_threshold, 3_600, 1_000)
+    filling.fill(arena.database, sizes, shape, show)
+    arena.start_ours()
+    try:
+        return feed.measure(arena.settings, posts, 1 << 30, arena.redis, show)
+    finally:
+        arena.stop_workers()

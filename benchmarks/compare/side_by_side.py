@@ -1,0 +1,135 @@
+"""All contenders side by side: interleaved rounds, medians, spreads, and ratios to ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from benchmarks.compare.contenders import ALL
+from benchmarks.compare.play import Result, play
+from benchmarks.compare.workloads import Workload
+from benchmarks.support import common
+from benchmarks.support.arena import Arena
+from benchmarks.support.common import Show
+
+Results = Mapping[str, Mapping[str, Sequence[Result]]]
+"""Workload -> contender -> its runs, in order of the rounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Attributes:
+    seconds: of each run, until its web processes stop.
+    writers: web processes, where a contender has no number of its own.
+    """
+
+    contenders: Sequence[str]
+    workloads: Sequence[Workload]
+    rounds: int
+    seconds: float
+    writers: int
+
+
+def run(arena: Arena, plan: Plan, show: Show) -> Results:
+    """Every contender once a round; each round begins with another one."""
+    names = list(plan.contenders)
+    for name in names:
+        ALL[name].prepare(arena)
+    found: dict[str, dict[str, list[Result]]] = {}
+    for workload in plan.workloads:
+        runs = found.setdefault(workload.name, {name: [] for name in names})
+        for number in range(plan.rounds):
+            turn = number % len(names)
+            for place, name in enumerate(names[turn:] + names[:turn]):
+                show(workload.name, number * len(names) + place, plan.rounds * len(names))
+                runs[name].append(
+                    play(
+                        arena,
+                        ALL[name],
+                        workload,
+                        seed=number,
+                        seconds=plan.seconds,
+                        writers=plan.writers,
+                    )
+                )
+        show(workload.name, plan.rounds * len(names), plan.rounds * len(names))
+    return found
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, least and most."""
+    return {
+        "median": round(median(values), 2),
+        "min": round(min(values), 2),
+        "max": round(max(values), 2),
+    }
+
+
+def ratio(runs: Mapping[str, Sequence[Result]], other: str, what: str) -> dict[str, float] | None:
+    """Ours to another contender's, round by round; None where one of them did not run."""
+    pairs = list(zip(runs.get("ours", ()), runs.get(other, ()), strict=False))
+    values = [getattr(a, what) / getattr(b, what) for a, b in pairs if getattr(b, what)]
+    return spread(values) if values else None
+
+
+def figures(results: Results) -> dict[str, Any]:
+    """As JSON has it."""
+    return {
+        workload: {
+            name: {
+                "runs": [each.as_dict() for each in runs],
+                **{what: spread([getattr(r, what) for r in runs]) for what in _SPREAD},
+                "ours_to_it": {what: ratio(of, name, what) for what in ("accepted", "durable")},
+            }
+            for name, runs in of.items()
+        }
+        for workload, of in results.items()
+    }
+
+
+_SPREAD = ("accepted", "durable", "feeds", "react_p50", "react_p99", "feed_p50", "feed_p99")
+
+
+def print_tables(results: Results, markdown: bool) -> None:
+    """For people: rates, then processor time."""
+    for workload, of in results.items():
+        common.print_table(
+            f"{workload}: medians of {len(next(iter(of.values())))} runs; ratios round by round",
+            [
+                *("contender", "accepted/s", "durable/s", "least-most", "ours to it"),
+                *("react p50 µs", "p99 µs", "feeds/s", "feed p50 µs", "exact"),
+            ],
+            [[ALL[name].title, *_row(of, name, runs)] for name, runs in of.items()],
+            markdown,
+        )
+        parts = list(next(iter(of.values()))[0].cpu_ms)
+        common.print_table(
+            f"{workload}: processor ms for 1,000 operations",
+            ["contender", *parts, "together"],
+            [
+                [ALL[name].title, *cpu, round(sum(cpu), 1)]
+                for name, runs in of.items()
+                if (cpu := [median(r.cpu_ms[part] for r in runs) for part in parts])
+            ],
+            markdown,
+        )
+
+
+def _row(of: Mapping[str, Sequence[Result]], name: str, runs: Sequence[Result]) -> list[object]:
+    middle = {what: spread([getattr(r, what) for r in runs]) for what in _SPREAD}
+    told = "durable" if ALL[name].durable else "accepted"
+    times = ratio(of, name, told)
+    exact = [r.exact for r in runs if r.exact is not None]
+    return [
+        middle["accepted"]["median"],
+        middle["durable"]["median"] or None,
+        f"{middle[told]['min']:,.0f}-{middle[told]['max']:,.0f}",
+        times["median"] if times else None,
+        middle["react_p50"]["median"],
+        middle["react_p99"]["median"],
+        middle["feeds"]["median"] or None,
+        middle["feed_p50"]["median"] or None,
+        all(exact) if exact else None,
+    ]

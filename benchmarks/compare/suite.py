@@ -1,0 +1,86 @@
+"""``python -m benchmarks suite``: starts everything it needs, and stops it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.compare import goals, side_by_side
+from benchmarks.compare.contenders import ALL
+from benchmarks.compare.workloads import Workload
+from benchmarks.support import common, machine
+from benchmarks.support.arena import arena
+from reactions.cli.console import bars
+
+PARTS = ("compare", "figures")
+WORKLOADS = ("hot", "zipf", "mix")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--seconds", type=click.FloatRange(0.5, 600), default=5.0, show_default=True)
+@click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True)
+@click.option("--writers", type=click.IntRange(1, 16), default=2, show_default=True)
+@click.option("--workers", type=click.IntRange(1, 16), default=2, show_default=True)
+@click.option("--part", type=click.Choice(PARTS), multiple=True, help="Parts; all.")
+@click.option("--only", type=click.Choice(list(ALL)), multiple=True, help="Contenders; all.")
+@click.option("--workload", type=click.Choice(WORKLOADS), multiple=True, help="Workloads; all.")
+@click.option(
+    "--trace",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A real trace as one more workload.",
+)
+@click.option(
+    "--rows",
+    type=click.IntRange(20_000, 50_000_000),
+    default=200_000,
+    show_default=True,
+    help="Of the large post on which the script's cost is measured; the goal is for 10,000,000.",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(1_000, 1_000_000),
+    default=20_000,
+    show_default=True,
+    help="Events of each run of the persister.",
+)
+@common.as_markdown
+@common.as_json
+def main(
+    seconds: float,
+    rounds: int,
+    writers: int,
+    workers: int,
+    part: tuple[str, ...],
+    only: tuple[str, ...],
+    workload: tuple[str, ...],
+    trace: Path | None,
+    rows: int,
+    batch: int,
+    as_markdown: bool,
+    as_json: bool,
+) -> None:
+    """Run this system beside what a user would build instead."""
+    common.quiet_logs()
+    workloads = [Workload(name) for name in workload or WORKLOADS]
+    if trace is not None:
+        workloads.append(Workload("trace", trace))
+    plan = side_by_side.Plan(only or list(ALL), workloads, rounds, seconds, writers)
+    found: dict[str, Any] = {"seconds": seconds, "rounds": rounds, "writers": writers}
+    results: side_by_side.Results = {}
+    parts = part or PARTS
+    with bars(36) as show, arena(workers) as servers:
+        found["machine"] = machine.describe(servers)
+        if "compare" in parts:
+            results = side_by_side.run(servers, plan, show)
+            found["contenders"] = side_by_side.figures(results)
+        if "figures" in parts:
+            sizes = goals.Plan(seconds, rounds, writers, rows, batch)
+            found["figures"] = goals.measure(servers, sizes, show)
+    side_by_side.print_tables(results, as_markdown)
+    if "figures" in parts:
+        reached = goals.table(found["figures"], results)
+        goals.print_table(reached, as_markdown)
+        found["reached"] = [{**each._asdict(), "reached": each.reached} for each in reached]
+    common.finish(found, as_json)

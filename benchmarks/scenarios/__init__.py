@@ -1,0 +1,1 @@
+"""One module or package a scenario; each has a click command ``main``."""

@@ -1,0 +1,207 @@
+"""Requests a second and their times, of the HTTP service beside the library's own calls.
+
+python -m benchmarks web --markdown
+
+CPU time is that of one call in the process that calls, or of one request in the service.
+
+On one stack, in turns: the same calls, by as many writers, once by ``Reactions`` in processes of
+their own, once over HTTP to ``reactions web``. The load comes from the same machine.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from http.client import HTTPConnection
+from typing import Any
+
+import click
+import httpx
+import psutil
+
+from benchmarks.support.common import (
+    as_json,
+    as_markdown,
+    err,
+    finish,
+    machine,
+    meet,
+    print_table,
+    quiet_logs,
+)
+from benchmarks.support.common import folder as scratch
+from reactions.api.client import Reactions
+from reactions.core.settings import Settings
+from reactions.demo.embedded import Process, free_port
+from reactions.demo.replay import quantile
+from reactions.demo.stack import Stack
+from reactions.web.demo_auth import HEADER
+
+POSTS = 1_000
+FEED = 20
+USERS = 100_000
+WARM_S = 1.0
+KINDS = ("like", "love", "wow")
+
+Call = Callable[[int, random.Random], object]
+"""By this user."""
+
+
+def by_library(settings: Settings, what: str) -> Call:
+    client = Reactions(settings)
+    if what == "react":
+        return lambda user, seed: client.react(user, seed.randint(1, POSTS), seed.choice(KINDS))
+    return lambda user, seed: client.summaries(seed.sample(range(1, POSTS + 1), FEED), user)
+
+
+def over_http(port: int, what: str) -> Call:
+    """By the standard library's client, which takes a fraction of httpx's time."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+
+    def send(user: int, method: str, path: str, body: str | None = None) -> bytes:
+        headers = {HEADER: str(user), "Content-Type": "application/json"}
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"{answer.status}: {content!r}")
+        return content
+
+    def react(user: int, seed: random.Random) -> object:
+        body = json.dumps({"reaction": seed.choice(KINDS)})
+        return send(user, "PUT", f"/v1/posts/{seed.randint(1, POSTS)}/reaction", body)
+
+    def feed(user: int, seed: random.Random) -> object:
+        posts = seed.sample(range(1, POSTS + 1), FEED)
+        return send(user, "GET", f"/v1/summaries?{'&'.join(f'post_id={p}' for p in posts)}")
+
+    return react if what == "react" else feed
+
+
+def write(number: int, call: Call, seconds: float, barrier: Any, results: Any) -> None:  # noqa: ANN401
+    """One writer: a process of its own, one call after the other."""
+    seed = random.Random(number)
+    try:
+        end = time.perf_counter() + WARM_S
+        while time.perf_counter() < end:
+            call(seed.randint(1, USERS), seed)
+        barrier.wait(300)
+        began = time.perf_counter()
+        times, cpu = [], time.process_time()
+        now = began
+        while now < began + seconds:
+            call(seed.randint(1, USERS), seed)
+            times.append(-now + (now := time.perf_counter()))
+        results.put((times, now - began, time.process_time() - cpu))
+    except BaseException as error:
+        results.put(error)
+        barrier.abort()
+        raise
+
+
+def measure(
+    make: Callable[[], Call], writers: int, seconds: float, cpu_of: Callable[[], float] | None
+) -> dict[str, float]:
+    """All writers together; the CPU time is that of the service, or else of the writers."""
+    context = multiprocessing.get_context("fork")
+    barrier, results = context.Barrier(writers + 1), context.Queue()
+    processes = [
+        context.Process(target=lambda n=n: write(n, make(), seconds, barrier, results))
+        for n in range(writers)
+    ]
+    for process in processes:
+        process.start()
+    meet(barrier, results)
+    before = cpu_of() if cpu_of else 0.0
+    found = [results.get() for _ in processes]
+    for process in processes:
+        process.join()
+    cpu = cpu_of() - before if cpu_of else sum(used for *_, used in found)
+    times = sorted(one for times, *_ in found for one in times)
+    return {
+        "requests_per_s": round(sum(len(times) / took for times, took, _ in found), 1),
+        "cpu_ms": round(cpu / len(times) * 1e3, 3),
+        "p50_ms": round(quantile(times, 0.5) * 1e3, 3),
+        "p99_ms": round(quantile(times, 0.99) * 1e3, 3),
+    }
+
+
+def cpu_s(service: Process) -> float:
+    """CPU time of the service so far, all its processes together."""
+    root = psutil.Process(service.pid)
+    times = [one.cpu_times() for one in [root, *root.children(recursive=True)]]
+    return sum(one.user + one.system for one in times)
+
+
+def start_service(stack: Stack, workers: int) -> tuple[Process, int]:
+    port = free_port()
+    service = Process("web", stack.folder / "web.log")
+    own = stack.settings.model_copy(
+        update={
+            "web_authenticator": "reactions.web.demo_auth:chosen_user",
+            "web_writes_per_s": 1e6,
+            "web_burst": 10_000,
+        }
+    )
+    service.launch(
+        [sys.executable, "-m", "reactions", "web", f"--port={port}", f"--workers={workers}"],
+        env={**os.environ, **own.environment()},
+    )
+    while True:
+        service.check()
+        try:
+            httpx.get(f"http://127.0.0.1:{port}/readyz").raise_for_status()
+        except httpx.HTTPError:
+            time.sleep(0.1)
+        else:
+            return service, port
+
+
+def rounds(
+    stack: Stack, workers: int, clients: Sequence[int], seconds: float
+) -> list[dict[str, Any]]:
+    """A row for each call, way and number of writers."""
+    with Reactions(stack.settings) as client:
+        client.react_many([(1, post, "like") for post in range(1, POSTS + 1)])
+    service, port = start_service(stack, workers)
+    rows: list[dict[str, Any]] = []
+    try:
+        for what in ("react", "feed"):
+            for writers in clients:
+                ways: dict[str, Callable[[], Call]] = {
+                    "library": lambda what=what: by_library(stack.settings, what),  # type: ignore[misc]
+                    "http": lambda what=what: over_http(port, what),  # type: ignore[misc]
+                }
+                for way, make in ways.items():
+                    err.print(f"{what}, {way}, {writers} writers")
+                    cpu_of = partial(cpu_s, service) if way == "http" else None
+                    found = measure(make, writers, seconds, cpu_of)
+                    rows.append({"call": what, "way": way, "writers": writers, **found})
+    finally:
+        service.stop()
+    return rows
+
+
+@click.command()
+@click.option("--seconds", type=float, default=10.0, show_default=True, help="Of each round.")
+@click.option("--workers", type=int, default=2, show_default=True, help="Processes of the service.")
+@click.option("--writers", type=int, multiple=True, default=(1, 8), show_default=True)
+@as_markdown
+@as_json
+def main(
+    seconds: float, workers: int, writers: tuple[int, ...], as_markdown: bool, as_json: bool
+) -> None:
+    """Time the HTTP service beside the library's own calls."""
+    quiet_logs()
+    with scratch("web") as where, Stack(where, flower=False, say=err.print) as stack:
+        rows = rounds(stack, workers, writers, seconds)
+    title = f"{workers} processes of the service; a feed has {FEED} posts"
+    header = ("call", "way", "writers", "requests/s", "CPU ms", "p50 ms", "p99 ms")
+    print_table(title, header, [list(row.values()) for row in rows], as_markdown)
+    finish({**machine(), "workers": workers, "rows": rows}, as_json)

@@ -1,0 +1,165 @@
+"""The servers that all contenders share: emptied before each, its workers alone at work."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+from celery import Celery
+from redis import Redis
+from sqlalchemy import text
+
+from benchmarks.support import common
+from reactions.core.celery_app import make_app
+from reactions.core.settings import Settings
+from reactions.demo.embedded import Process
+from reactions.demo.stack import Stack
+from reactions.postgres.database import Database
+
+LOOK_S = 0.01
+PATIENCE_S = 600.0
+
+_EMPTY = text("""
+DO $$ DECLARE tables text; BEGIN
+    SELECT string_agg(format('%I.%I', schemaname, tablename), ', ') INTO tables FROM pg_tables
+    WHERE schemaname IN ('public', 'contender')
+      AND tablename NOT IN ('alembic_version', 'reaction_types') AND tablename !~ '_p?[0-9]+$';
+    EXECUTE 'TRUNCATE ' || tables;
+END $$
+""")
+
+
+class Arena:
+    """The stack, and one contender's workers at a time."""
+
+    def __init__(self, stack: Stack, workers: int) -> None:
+        self.stack = stack
+        self.settings: Settings = stack.settings
+        self.workers = workers
+        self.redis = Redis.from_url(self.settings.redis_url.get_secret_value())
+        self.broker = Redis.from_url(self.settings.broker_url.get_secret_value())
+        self.database = Database(self.settings, name="reactions-bench", timeout_s=1_200)
+        self._plain = self.database.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._at_work: list[Process] = []
+
+    def execute(self, sql: str) -> Any:  # noqa: ANN401 - of whatever the statement returns
+        """One statement outside a transaction; its rows, if it has any."""
+        with self._plain.connect() as connection:
+            found = connection.execute(text(sql))
+            return found.all() if found.returns_rows else []
+
+    def empty(self) -> None:
+        """All three stores, with nothing left to write that an earlier contender wrote."""
+        for client in (self.redis, self.broker):
+            client.flushall()
+            client.config_resetstat()
+        with self._plain.connect() as connection:
+            connection.execute(_EMPTY)
+            connection.execute(text("CHECKPOINT"))
+        wait(lambda: not any(map(_rewriting, (self.redis, self.broker))))
+
+    def start_ours(self) -> None:
+        """Worker and beat of the stack."""
+        self.stack.supervise()
+        self._at_work = [self.stack.worker, self.stack.beat]
+        self._ready(make_app(self.settings))
+
+    def start_worker(self, module: str, app: Celery, *options: str) -> None:
+        """A Celery worker of a contender, which finds the stores in its environment."""
+        worker = Process("contender", self.stack.folder / "contender.log")
+        worker.launch(
+            [
+                *(sys.executable, "-m", "celery", "-A", module, "worker"),
+                f"--concurrency={self.workers}",
+                *("--without-gossip", "--without-mingle", "--loglevel=WARNING", *options),
+            ],
+            env={**os.environ, **self.settings.environment()},
+        )
+        self._at_work = [worker]
+        self._ready(app)
+
+    def _ready(self, app: Celery) -> None:
+        def ready() -> bool:
+            self._at_work[0].check()
+            return bool(app.control.ping(timeout=0.3))
+
+        wait(ready)
+
+    def stop_workers(self) -> None:
+        for process in reversed(self._at_work):
+            process.stop(patience_s=40)
+        self._at_work = []
+
+    def log_statements(self, wanted: bool) -> None:
+        """Have the server log every statement behind the name of who sent it; or nothing more."""
+        for name, value in (("log_statement", "all"), ("log_line_prefix", "%a|")):
+            self.execute(
+                f"ALTER SYSTEM SET {name} = '{value}'" if wanted else f"ALTER SYSTEM RESET {name}"
+            )
+        self.execute("SELECT pg_reload_conf()")
+        shown = "all" if wanted else "none"
+        wait(lambda: self._shows(shown))
+
+    def _shows(self, statements: str) -> bool:
+        return bool(self.execute("SHOW log_statement")[0][0] == statements)
+
+    def cpu(self) -> dict[str, float]:
+        """Processor seconds of each part until now, but for the web processes."""
+        return {
+            "redis": _spent(self.stack.valkey.pid),
+            "broker": _spent(self.stack.broker.pid),
+            "workers": sum(_spent(process.pid) for process in self._at_work),
+            "postgresql": _spent(self.stack.postgres.pid),
+        }
+
+
+@contextmanager
+def arena(workers: int) -> Iterator[Arena]:
+    """Started, with nobody's workers at work."""
+    with (
+        common.folder("suite") as where,
+        Stack(
+            where,
+            common.settings_with(),
+            concurrency=workers,
+            flower=False,
+            say=common.err.print,
+        ) as stack,
+    ):
+        stack.beat.stop()
+        stack.worker.stop()
+        made = Arena(stack, workers)
+        try:
+            yield made
+        finally:
+            made.stop_workers()
+            made.database.close()
+
+
+def wait(met: Callable[[], bool]) -> None:
+    """Poll until it is so.
+
+    Raises:
+        TimeoutError: it was not, for PATIENCE_S.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while not met():
+        if time.monotonic() > deadline:
+            raise TimeoutError("the contender did not get there")
+        time.sleep(LOOK_S)
+
+
+def _rewriting(client: Redis) -> bool:
+    found: Any = client.info("persistence")
+    return bool(found["aof_rewrite_in_progress"])
+
+
+def _spent(pid: int) -> float:
+    """Of a process, what it started, and what of that has ended."""
+    parent = psutil.Process(pid)
+    return sum(sum(each.cpu_times()[:4]) for each in [parent, *parent.children(recursive=True)])
