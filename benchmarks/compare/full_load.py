@@ -95,7 +95,7 @@ def logged(arena: Arena, name: str) -> Iterator[Counter[str]]:
 
 
 def warm_feed(arena: Arena, show: Show) -> dict[str, Any]:
-    """50 posts, 5 of them viral, beside a bare pipeline; see ``benchmarks/support/feed.py``. Times in µs."""
+    """Time a feed of 50 posts, 5 of them viral, with ``support.feed``. Times are in µs."""
     arena.empty()
     posts = list(range(1_000, 1_000 + FEED_POSTS))
     sizes = {
