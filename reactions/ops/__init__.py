@@ -1,1 +1,1 @@
-"""What operators look at: doctor, inspection, metrics."""
+"""Tools for operators: the doctor, the inspection of a post, and metrics for Prometheus."""

@@ -1,4 +1,4 @@
-"""Everything that both stores have of one post, for an operator's eyes."""
+"""Shows an operator everything that both stores hold about one post."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from reactions.redis.replies import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key of the post: its life (s; None for ever) and its bytes, by MEMORY USAGE."""
+    """One key of the post: its TTL (None without one) and its size as MEMORY USAGE reports it."""
 
     name: str
     ttl_s: float | None
@@ -31,19 +31,21 @@ class Key:
 
 @dataclass(slots=True)
 class Inspection:
-    """What there is of a post.
+    """What both stores hold about a post.
 
     Attributes:
-        tier: as Redis treats it: ``regular``, ``rising``, ``viral`` or ``deleted``.
-        noted_tier: as PostgreSQL notes it for the duties; None for a post never touched.
-        counts_redis: type -> count, with what is pending; empty when not cached.
+        tier: how Redis treats the post: ``regular``, ``rising``, ``viral`` or ``deleted``.
+        noted_tier: the tier in PostgreSQL, which duties read; None if the post was never touched.
+        counts_redis: type -> count, pending changes included; empty if the post is not cached.
         counts_database: type -> count.
-        cached: ``hash``, ``sample`` or ``nothing``, with how many users.
-        pending, claimed: changes that no drain has taken; that one is writing now.
-        lag_s: age of the oldest change that is not durable; None when there is none.
-        growth_per_s: reactions a second, weighted; None when not watched.
-        touched_s_ago, checked_s_ago: since the last recorded change (to half a minute), and since
-            the last reconciliation; None for never.
+        cached: ``hash`` or ``sample`` with the number of users, or ``nothing``.
+        pending: changes that no drain has claimed.
+        claimed: changes that a drain is recording now.
+        lag_s: age of the oldest change that is not durable; None if all are.
+        growth_per_s: weighted reactions per second; None if Redis does not measure this post.
+        touched_s_ago: time since the last recorded change, to half a minute; None for never.
+        checked_s_ago: time since the last reconciliation; None for never.
+        keys: the keys of the post that exist in Redis.
     """
 
     post_id: int
@@ -62,12 +64,12 @@ class Inspection:
 
     @property
     def bytes(self) -> int:
-        """Of all keys."""
+        """Size of all keys."""
         return sum(key.bytes for key in self.keys)
 
 
 class Inspector:
-    """Inspects one post. Changes nothing."""
+    """Reads what both stores hold about one post. Changes nothing."""
 
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
         self._client = client
@@ -78,7 +80,11 @@ class Inspector:
         self._names = {code: name for name, code in settings.reaction_types.items()}
 
     def inspect(self, post_id: int) -> Inspection:
-        """A few queries and round trips, and O(what is cached of the post)."""
+        """Inspect one post: a few queries and round trips, and time linear in what is cached of it.
+
+        Raises:
+            ReactionsUnavailable: a store does not answer.
+        """
         (found,) = self._cache.snapshots([post_id])
         deleted = bool(self._cache.deleted([post_id]))
         growth = self._cache.growths([post_id]).get(post_id)

@@ -1,7 +1,7 @@
-"""What Prometheus scrapes of the duties and the outbox, read from the stores at each scrape.
+"""Metrics that Prometheus scrapes from the stores: duties, posts, outbox, memory, queues.
 
-The stores have the totals of all workers, so nothing is lost by a fork, a restart or a pruned
-record, and one exporter serves any number of processes.
+Each scrape reads the stores. They hold the totals of all workers, so a fork, a restart or a deleted
+record loses nothing, and one exporter is enough for any number of processes.
 """
 
 from __future__ import annotations
@@ -35,13 +35,18 @@ from reactions.redis.outbox import Outbox
 log = logging.getLogger(__name__)
 
 COMPARING = ("reconcile-viral", "reconcile-hot", "reconcile-regular", "audit")
-"""Duties whose findings are shown also while there is none: an increase needs a zero before it."""
+"""Duties whose series start at 0: `increase()` misses a series that begins at 1."""
 
 LAG_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+"""Upper bounds of the lag histogram, in seconds."""
 
 
 class StoresCollector(Collector):
-    """Seven round trips for each node of Redis, six queries and a look at the broker a scrape."""
+    """Collects the metrics of both stores and of the broker.
+
+    A scrape takes seven round trips for each node of Redis, six queries to PostgreSQL, and one
+    connection to the broker.
+    """
 
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
         self._outbox = Outbox(client, settings)
@@ -52,25 +57,27 @@ class StoresCollector(Collector):
         self._client = client
         self._app = make_publisher(settings)
         self.failure: ReactionsError | None = None
-        """Of the last store that failed in the last scrape."""
+        """The error of a store that failed in the last scrape; None if both stores answered."""
 
     def describe(self) -> list[Metric]:
-        """Nothing, so that registering does not scrape."""
+        """Return nothing, so that registering this collector does not scrape the stores."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """All families; of a store that fails, those that it answered before.
+        """Yield all families; for a store that fails, those that it answered before the failure.
 
-        What the other one knows is wanted most while one is away.
+        While one store is away, an operator needs the metrics of the other one most.
         """
         stores: dict[str, tuple[Callable[[], Iterator[Metric]], ...]] = {
-            "redis": (self._of_outbox, self._of_memory),
-            "postgresql": (self._of_duties, self._of_posts, self._of_letters),
+            "redis": (self._outbox_families, self._memory_families),
+            "postgresql": (
+                self._duty_families,
+                self._post_families,
+                self._dead_letter_families,
+            ),
         }
-        up = GaugeMetricFamily(
-            "reactions_store_up",
-            "Whether a store answered all that this scrape asked of it.",
-            labels=["store"],
+        up = _gauge(
+            "reactions_store_up", "1 if the store answered every read of this scrape.", "store"
         )
         self.failure = None
         for store, parts in stores.items():
@@ -83,76 +90,66 @@ class StoresCollector(Collector):
                 self.failure = error
             else:
                 up.add_metric([store], 1)
-        yield from self._of_queues()
+        yield from self._queue_families()
         yield up
 
-    def _of_duties(self) -> Iterator[Metric]:
-        labels = ["duty"]
-        succeeded = GaugeMetricFamily(
+    def _duty_families(self) -> Iterator[Metric]:
+        succeeded = _gauge(
             "reactions_duty_last_success_timestamp_seconds",
-            "When a duty of Beat last ended well.",
-            labels=labels,
+            "Time of the last successful run of a duty.",
+            "duty",
         )
-        ended = CounterMetricFamily(
-            "reactions_duty_runs", "Runs of a duty, by how they ended.", labels=["duty", "outcome"]
+        ended = _counter("reactions_duty_runs", "Runs of a duty, by outcome.", "duty", "outcome")
+        seconds = _counter("reactions_duty_seconds", "Time that successful runs took.", "duty")
+        looked_at = _counter(
+            "reactions_duty_looked_at", "Posts, rows or shards that a duty examined.", "duty"
         )
-        seconds = CounterMetricFamily(
-            "reactions_duty_seconds", "Time that runs which ended well took.", labels=labels
+        found = _counter(
+            "reactions_duty_found", "Differences that a duty found, by kind.", "duty", "kind"
         )
-        looked_at = CounterMetricFamily(
-            "reactions_duty_looked_at", "Posts, rows or shards looked at.", labels=labels
-        )
-        found = CounterMetricFamily(
-            "reactions_duty_found", "Differences found, by kind.", labels=["duty", "kind"]
-        )
-        repaired = CounterMetricFamily(
-            "reactions_duty_repaired", "Differences repaired.", labels=labels
-        )
+        repaired = _counter("reactions_duty_repaired", "Differences that a duty repaired.", "duty")
         totals = {duty: Total(duty, 0, 0, None, 0, 0, 0.0) for duty in COMPARING}
         totals |= {total.duty: total for total in self._duties.totals()}
-        for total in totals.values():
-            name = [total.duty]
+        for duty, total in totals.items():
             if total.succeeded_at is not None:
-                succeeded.add_metric(name, total.succeeded_at.timestamp())
-            ended.add_metric([total.duty, "ok"], total.runs)
-            ended.add_metric([total.duty, "failed"], total.failures)
-            seconds.add_metric(name, total.seconds)
-            looked_at.add_metric(name, total.looked_at)
-            repaired.add_metric(name, total.repaired)
-            kinds = dict.fromkeys(map(str, Kind), 0) if total.duty in COMPARING else {}
+                succeeded.add_metric([duty], total.succeeded_at.timestamp())
+            ended.add_metric([duty, "ok"], total.runs)
+            ended.add_metric([duty, "failed"], total.failures)
+            seconds.add_metric([duty], total.seconds)
+            looked_at.add_metric([duty], total.looked_at)
+            repaired.add_metric([duty], total.repaired)
+            kinds = dict.fromkeys(map(str, Kind), 0) if duty in COMPARING else {}
             for kind, number in (kinds | total.kinds).items():
-                found.add_metric([total.duty, kind], number)
+                found.add_metric([duty, kind], number)
         yield from (succeeded, ended, seconds, looked_at, found, repaired)
 
-    def _of_posts(self) -> Iterator[Metric]:
-        posts = GaugeMetricFamily("reactions_posts", "Posts by tier.", labels=["tier"])
+    def _post_families(self) -> Iterator[Metric]:
+        posts = _gauge("reactions_posts", "Posts by tier.", "tier")
         found = self._queries.tiers()
         for tier in PostTier:
             posts.add_metric([tier.name.lower()], found.get(tier, 0))
         yield posts
 
-    def _of_letters(self) -> Iterator[Metric]:
+    def _dead_letter_families(self) -> Iterator[Metric]:
         yield GaugeMetricFamily(
             "reactions_dead_letters",
             "Changes that PostgreSQL refused.",
             value=self._ledger.count_dead_letters(),
         )
 
-    def _of_memory(self) -> Iterator[Metric]:
-        shards = GaugeMetricFamily(
+    def _memory_families(self) -> Iterator[Metric]:
+        shards = _gauge(
             "reactions_shard_memory_bytes",
-            "Memory of Redis that a shard takes, estimated from a sample of its keys.",
-            labels=["shard"],
+            "Memory that a shard takes in Redis, estimated from a sample of its keys.",
+            "shard",
         )
         for shard, size in enumerate(self._memory.by_shard()):
             shards.add_metric([str(shard)], size)
-        used = GaugeMetricFamily(
-            "reactions_redis_used_bytes", "Memory that a node of Redis uses.", labels=["node"]
-        )
-        limit = GaugeMetricFamily(
+        used = _gauge("reactions_redis_used_bytes", "Memory that a Redis node uses.", "node")
+        limit = _gauge(
             "reactions_redis_limit_bytes",
-            "Its maxmemory; where there is none, the memory of its machine.",
-            labels=["node"],
+            "The maxmemory of a Redis node; if it has none, the memory of its machine.",
+            "node",
         )
         with translated():
             for name, node in nodes(self._client):
@@ -161,11 +158,9 @@ class StoresCollector(Collector):
                 limit.add_metric([name], info["maxmemory"] or info.get("total_system_memory", 0))
         yield from (shards, used, limit)
 
-    def _of_queues(self) -> Iterator[Metric]:
-        """What waits in the broker; nothing where it does not answer, so that the rest is seen."""
-        waiting = GaugeMetricFamily(
-            "reactions_queue_messages", "Messages that wait in a queue.", labels=["queue"]
-        )
+    def _queue_families(self) -> Iterator[Metric]:
+        """Queue lengths; no samples if the broker does not answer, so that the scrape goes on."""
+        waiting = _gauge("reactions_queue_messages", "Messages waiting in a queue.", "queue")
         with suppress(OperationalError), self._app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, interval_start=0)
             for queue in self._app.conf.task_queues:
@@ -173,28 +168,36 @@ class StoresCollector(Collector):
                 waiting.add_metric([queue.name], declared.message_count)
         yield waiting
 
-    def _of_outbox(self) -> Iterator[Metric]:
-        dirty = GaugeMetricFamily(
-            "reactions_dirty_posts", "Posts with changes not durable yet.", labels=["shard"]
+    def _outbox_families(self) -> Iterator[Metric]:
+        dirty = _gauge(
+            "reactions_dirty_posts", "Posts with changes that are not durable yet.", "shard"
         )
-        oldest = GaugeMetricFamily(
+        oldest = _gauge(
             "reactions_oldest_change_seconds",
             "Age of the oldest change that is not durable.",
-            labels=["shard"],
+            "shard",
         )
         for state in self._outbox.states():
             dirty.add_metric([str(state.shard)], state.dirty_posts)
             oldest.add_metric([str(state.shard)], state.oldest_age_s)
         yield from (dirty, oldest)
         lags = self._outbox.lags()
-        within = [
+        buckets = [
             (str(float(bound)), sum(n for us, n in lags.items() if us <= bound * 1e6))
             for bound in LAG_BOUNDS_S
         ]
-        # No sum is kept, so there is none; the formats allow for that.
+        # The outbox keeps no sum; the exposition formats allow a histogram without one.
         yield HistogramMetricFamily(
             "reactions_lag_seconds",
-            "From react() to the commit in PostgreSQL.",
-            buckets=[*within, ("+Inf", sum(lags.values()))],
+            "Time from react() to the commit in PostgreSQL.",
+            buckets=[*buckets, ("+Inf", sum(lags.values()))],
             sum_value=None,
         )
+
+
+def _gauge(name: str, about: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, about, labels=labels)
+
+
+def _counter(name: str, about: str, *labels: str) -> CounterMetricFamily:
+    return CounterMetricFamily(name, about, labels=labels)

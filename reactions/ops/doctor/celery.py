@@ -1,0 +1,81 @@
+"""Celery: the retry schedule, the broker, beat, and a worker for each queue."""
+
+from __future__ import annotations
+
+from celery import Celery
+from redbeat.schedulers import RedBeatConfig
+from redis import Redis
+
+from reactions.core.celery_app import make_app, make_publisher
+from reactions.core.errors import InvalidSettings, short
+from reactions.core.settings import Settings
+from reactions.core.urls import REDIS_SCHEMES
+from reactions.ops.doctor.findings import Finding, Findings, State, guarded, unknown, unreachable
+from reactions.ops.doctor.redis import check_server
+
+ANSWER_S = 2.0
+"""How long the broker and the workers have to answer, in seconds."""
+
+
+def check_retry_schedule(settings: Settings) -> Findings:
+    """Check that the broker delivers no retry twice; no worker starts with such settings."""
+    try:
+        config = make_app(settings).conf
+    except InvalidSettings as error:
+        yield Finding("retry schedule", State.FAILURE, str(error), "lower REACTIONS_RETRY_CAP_S")
+        return
+    timeout_s = config.broker_transport_options["visibility_timeout"]
+    longest_s = settings.retry_cap_s + config.task_time_limit
+    found = f"at most {longest_s:g} s, and the broker delivers again after {timeout_s:g} s"
+    yield Finding("retry schedule", State.OK, found)
+
+
+def check_broker(settings: Settings) -> Findings:
+    """Check the broker and, if it answers, beat and the workers."""
+    try:
+        app = make_publisher(settings)
+        with app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=ANSWER_S)
+    except Exception as error:  # noqa: BLE001 - each transport has errors of its own
+        yield unreachable("broker", error, "start it, or set REACTIONS_BROKER_URL")
+        return
+    url = settings.broker_url.get_secret_value()
+    if url.startswith(REDIS_SCHEMES):
+        with Redis.from_url(url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S) as node:
+            yield from check_server("broker", node)
+            yield from guarded("beat", lambda: _beat(node, app))
+    yield from _workers(make_app(settings))
+
+
+def _beat(node: Redis, app: Celery) -> Findings:
+    """Beat holds RedBeat's lock, which expires ten seconds after beat's last tick."""
+    if node.get(RedBeatConfig(app).lock_key) is not None:
+        yield Finding("beat", State.OK, "holds its lock")
+    else:
+        found = "nobody holds beat's lock, so no duty runs"
+        remedy = "run under a supervisor: celery -A reactions.tasks beat"
+        yield Finding("beat", State.FAILURE, found, remedy)
+
+
+def _workers(app: Celery) -> Findings:
+    """Each queue needs a worker that consumes it."""
+    try:
+        answers = app.control.inspect(timeout=ANSWER_S).active_queues() or {}
+    except Exception as error:  # noqa: BLE001 - each transport has errors of its own
+        yield unknown("workers", error, "fix the broker, then run the doctor again")
+        return
+    for queue in (queue.name for queue in app.conf.task_queues):
+        workers = sorted(name for name, queues in answers.items() if queue in _names(queues))
+        if workers:
+            found = f"{len(workers)} consuming: {short(', '.join(workers), 200)}"
+            yield Finding(f"queue {queue}", State.OK, found)
+        else:
+            found = f"no worker that consumes it answered within {ANSWER_S:g} s"
+            remedy = f"run under a supervisor: celery -A reactions.tasks worker -Q {queue}"
+            yield Finding(f"queue {queue}", State.FAILURE, found, remedy)
+
+
+def _names(queues: object) -> set[object]:
+    """Names of the queues in a worker's answer, which may be anything: do not trust its shape."""
+    answer = queues if isinstance(queues, list) else []
+    return {queue.get("name") for queue in answer if isinstance(queue, dict)}

@@ -1,0 +1,108 @@
+"""PostgreSQL: version, migrations, reaction types, dead letters, and the record of duties."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import select, text
+
+from reactions.core.errors import ReactionsError
+from reactions.core.settings import Settings
+from reactions.ops.doctor.findings import Finding, Findings, State, guarded, unreachable
+from reactions.postgres.database import Database, translated
+from reactions.postgres.duty_runs import DutyRuns
+from reactions.postgres.ledger import Ledger
+from reactions.postgres.migrate import at_head
+from reactions.postgres.tables import reaction_types
+
+OLDEST_POSTGRES, NEWEST_POSTGRES = 15, 18
+"""Major versions that the tests cover."""
+
+SWEEP_WARNING_S = 180.0
+"""Age of the last recorded sweep; sweeps run every few seconds and are recorded once a minute."""
+
+
+def check_postgres_version(database: Database) -> Finding:
+    """Check the version; a failure also means that the other checks cannot run."""
+    check = "postgresql version"
+    try:
+        with database.transaction() as connection:
+            number = int(connection.scalar(text("SHOW server_version_num")) or 0)
+    except ReactionsError as error:
+        return unreachable("postgresql", error, "start it, or set REACTIONS_DATABASE_URL")
+    major = number // 10_000
+    found = f"PostgreSQL {major}.{number % 10_000}"
+    if major < OLDEST_POSTGRES:
+        return Finding(check, State.FAILURE, f"{found} is too old", "use PostgreSQL 15 to 18")
+    if major > NEWEST_POSTGRES:
+        return Finding(check, State.OK, f"{found}, newer than the tested versions")
+    return Finding(check, State.OK, found)
+
+
+def check_postgres(database: Database, settings: Settings) -> Findings:
+    """Check what the database holds."""
+    yield from guarded("migrations", lambda: _migrations(settings))
+    yield from guarded("reaction types", lambda: _reaction_types(database, settings))
+    yield from guarded("dead letters", lambda: _dead_letters(database))
+    yield from guarded("duties", lambda: _duties(database))
+
+
+def _migrations(settings: Settings) -> Findings:
+    with translated():
+        current = at_head(settings)
+    if current:
+        yield Finding("migrations", State.OK, "at head")
+    else:
+        found = "the schema of the database is not that of this version"
+        yield Finding("migrations", State.FAILURE, found, "run: reactions migrate")
+
+
+def _reaction_types(database: Database, settings: Settings) -> Findings:
+    table = reaction_types.c
+    with database.transaction() as connection:
+        registered = dict(connection.execute(select(table.name, table.code)).all())
+    wanted = settings.reaction_types
+    missing = [name for name in wanted if name not in registered]
+    conflicting = [name for name, code in wanted.items() if registered.get(name, code) != code]
+    conflicting += [name for name in missing if wanted[name] in registered.values()]
+    if conflicting:
+        found = (
+            f"{', '.join(conflicting)}: the database has another code for this type, or this code"
+            " for another type"
+        )
+        remedy = (
+            "set REACTIONS_REACTION_TYPES to the types of the database, in the order of their"
+            " codes; append new types"
+        )
+        yield Finding("reaction types", State.FAILURE, found, remedy)
+    elif missing:
+        found = f"not registered: {', '.join(missing)}; PostgreSQL would refuse their rows"
+        yield Finding("reaction types", State.FAILURE, found, "run: reactions migrate")
+    else:
+        yield Finding("reaction types", State.OK, f"{len(wanted)} registered")
+
+
+def _dead_letters(database: Database) -> Findings:
+    number = Ledger(database).count_dead_letters()
+    if number:
+        found = f"PostgreSQL refused {number:,} changes"
+        remedy = "`reactions deadletters` shows the reasons; with --replay it tries them again"
+        yield Finding("dead letters", State.WARNING, found, remedy)
+    else:
+        yield Finding("dead letters", State.OK, "none")
+
+
+def _duties(database: Database) -> Findings:
+    """Beat and a worker run if the most frequent duty, the sweep, has succeeded lately."""
+    totals = {total.duty: total for total in DutyRuns(database).totals()}
+    ended = totals["sweep"].succeeded_at if "sweep" in totals else None
+    remedy = "start beat, and a worker for `maintenance`: celery -A reactions.tasks beat"
+    if ended is None:
+        yield Finding("duties", State.WARNING, "no sweep has been recorded yet", remedy)
+        return
+    age_s = (datetime.now(UTC) - ended).total_seconds()
+    found = f"the last sweep was recorded {age_s:,.0f} s ago"
+    if age_s <= SWEEP_WARNING_S:
+        yield Finding("duties", State.OK, found)
+    else:
+        yield Finding("duties", State.WARNING, found, remedy)

@@ -1,0 +1,30 @@
+"""``reactions.ops.doctor.clocks``: clocks that differ by more than a lease."""
+
+from __future__ import annotations
+
+import re
+
+from sqlalchemy import create_engine, text
+
+from reactions.ops.doctor import State
+from tests.ops.doctor.examining import findings
+from tests.support.engine import Engine
+
+
+def test_clocks_that_differ(engine: Engine) -> None:
+    """A function that shadows PostgreSQL's own makes its clock seven seconds fast."""
+    url = engine.settings.database_url.get_secret_value()
+    admin = create_engine(url)
+    with admin.begin() as connection:
+        connection.execute(
+            text(
+                "CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS"
+                " $$ SELECT pg_catalog.clock_timestamp() + interval '7 s' $$"
+            )
+        )
+        name = connection.scalar(text("SELECT current_database()"))
+        connection.execute(text(f"ALTER DATABASE {name} SET search_path = public, pg_catalog"))
+    admin.dispose()
+    found = findings(engine.settings)["clocks"]
+    assert re.search(r"postgresql \+(6\.9|7\.0)", found.found)
+    assert (found.state, "NTP" in found.remedy) == (State.FAILURE, True)

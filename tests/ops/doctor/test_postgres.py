@@ -1,0 +1,51 @@
+"""``reactions.ops.doctor.postgres``: schema, reaction types, dead letters, late duties."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+from reactions.core.settings import Settings
+from reactions.demo.embedded import Postgres
+from reactions.ops.doctor import State
+from reactions.postgres.duty_runs import DutyRuns
+from tests.ops.doctor.examining import findings
+from tests.support.databases import execute_admin
+from tests.support.engine import Engine
+
+
+def test_a_database_that_is_not_migrated(settings: Settings, postgres: Postgres) -> None:
+    execute_admin(postgres.url, "CREATE DATABASE bare")
+    try:
+        bare = Settings(database_url=postgres.url.replace("/postgres?", "/bare?")).database_url
+        found = findings(settings.model_copy(update={"database_url": bare}))
+        assert found["migrations"].state is State.FAILURE
+        assert found["migrations"].remedy == "run: reactions migrate"
+        assert found["dead letters"].found.startswith("not known")
+    finally:
+        execute_admin(postgres.url, "DROP DATABASE bare WITH (FORCE)")
+
+
+def test_reaction_types_that_the_database_does_not_know(settings: Settings) -> None:
+    more = {**settings.reaction_types, "cool": 7}
+    found = findings(settings.model_copy(update={"reaction_types": more}))["reaction types"]
+    assert (found.state, found.remedy) == (State.FAILURE, "run: reactions migrate")
+    other = {"like": 2, "love": 1}
+    found = findings(settings.model_copy(update={"reaction_types": other}))["reaction types"]
+    assert found.state is State.FAILURE
+    assert "like, love" in found.found
+
+
+def test_dead_letters(engine: Engine) -> None:
+    engine.ledger.add_dead_letter("1042", "70", "2:8", "it was full")
+    letters = findings(engine.settings)["dead letters"]
+    assert letters.state is State.WARNING
+    assert "reactions deadletters" in letters.remedy
+
+
+def test_duties_that_ended_long_ago(engine: Engine) -> None:
+    with DutyRuns(engine.database).run("sweep"):
+        pass
+    assert findings(engine.settings)["duties"].state is State.OK
+    with engine.database.engine.begin() as connection:
+        connection.execute(text("UPDATE duties SET succeeded_at = now() - interval '1 hour'"))
+    assert "beat" in findings(engine.settings)["duties"].remedy
