@@ -8,7 +8,7 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 def lua(name: str) -> str:
-    """The source of ``lua/<name>.lua``."""
+    """The source of ``lua/<name>.lua``; an include is named ``include/<name>``."""
     return (_PACKAGE / "lua" / f"{name}.lua").read_text("utf-8")
 
 

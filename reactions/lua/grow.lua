@@ -1,25 +1,17 @@
--- grow: divide the buckets of a complete hash that has outgrown them, until all are divided.
+-- grow: divides buckets of a complete hash that has outgrown them, until it has enough buckets.
 --
 -- KEYS   1 post:reactions, and in the same slot its further buckets
--- ARGV   1 entries in a bucket, on average, from which it is to grow
---        2 most buckets to divide now
--- reply  1 when it is to be called again, else 0
+-- ARGV   1 entries in a bucket, on average, from which the hash grows
+--        2 most buckets to divide in this call
+-- reply  1 when the caller should call again, else 0
 -- cost   O(entries of the divided buckets): about 1 ms each
 
 local reactions = KEYS[1]
 local full, most = tonumber(ARGV[1]), tonumber(ARGV[2])
 local call = redis.call
 
-local function write(key, fields, life)
-  call('UNLINK', key) -- also what an earlier hash of this post may have left
-  for i = 1, #fields, 1000 do
-    call('HSET', key, unpack(fields, i, math.min(i + 999, #fields)))
-  end
-  call('PEXPIRE', key, life)
-end
-
--- Divides a bucket between itself and bucket `new`; false when it was lost. Both are written anew,
--- as a hash that has ever been a table stays one, however small it becomes.
+-- Divides one bucket between itself and bucket `new`; false when the bucket is lost. It writes both
+-- anew: Redis never turns a hash that became a table back into a listpack, however small it gets.
 local function divide(new)
   local width = 1
   while width <= new do
@@ -38,8 +30,10 @@ local function divide(new)
       to[#to + 1], to[#to + 2] = entries[i], entries[i + 1]
     end
   end
-  write(old_key, stays, life)
-  write(new_key, moves, life)
+  write_hash(old_key, stays)
+  call('PEXPIRE', old_key, life)
+  write_hash(new_key, moves) -- an earlier hash of this post may have left a bucket there
+  call('PEXPIRE', new_key, life)
   call('HSET', reactions, '0', new + 1)
   return true
 end

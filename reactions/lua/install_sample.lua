@@ -1,9 +1,10 @@
--- install_sample: make a post viral, with its newest reactors in the database and what is
--- pending, unless a claim came in between. A complete hash goes in the same step.
+-- install_sample: caches a viral or rising post: the sample of its newest reactors, from the
+-- database and from what is pending, unless a claim came after the fence. It replaces a complete
+-- hash in the same step.
 --
 -- KEYS   1 post:reactions  2 post:pending  3 post:loading  4 post:delta
 --        5 post:viral  6 post:total_reactions  7 post:recent  8 post:uniques
---        9 the loaded HyperLogLog
+--        9 post:loading:<token>, the loaded HyperLogLog
 --        and in the same slot: the further buckets of post:reactions
 -- ARGV   1 token of the load  2 TTL in ms  3 most pending entries to overlay
 --        4 most users in the sample  5 its buckets  6 reactions of the post in the database
@@ -21,14 +22,14 @@ if call('GET', loading) ~= ARGV[1] or call('HLEN', pending) > tonumber(ARGV[3]) 
   return 0
 end
 
--- Versions sort as plain numbers, which takes a fifth of the time of a comparison in Lua.
-local versions, places, changed, people = {}, {}, {}, {}
+-- Sorts plain numbers, the versions: a comparison function in Lua would take five times as long.
+local versions, places, changed, users = {}, {}, {}, {}
 local entries = call('HGETALL', pending)
 for i = 1, #entries, 2 do
   local code, version = string.match(entries[i + 1], '^(%d+):(%d+)$')
   if code then
     changed[entries[i]] = true
-    people[#people + 1] = entries[i]
+    users[#users + 1] = entries[i]
     if code ~= '0' then
       version = tonumber(version)
       versions[#versions + 1] = version
@@ -40,12 +41,12 @@ table.sort(versions)
 
 drop_buckets(reactions)
 call('UNLINK', loading, recent)
-local order, homes = {}, {}
+local order, buckets = {}, {}
 for bucket = 0, size - 1 do
-  homes[bucket] = {'0', bucket == 0 and -size or 1}
+  buckets[bucket] = {'0', bucket == 0 and -size or 1}
 end
 local function add(user, code)
-  local home = homes[bucket_of(user, size)]
+  local home = buckets[bucket_of(user, size)]
   order[#order + 1], home[#home + 1], home[#home + 2] = user, user, code
 end
 for i = #versions, math.max(1, #versions - most + 1), -1 do
@@ -58,30 +59,21 @@ for i = 7, #ARGV, 2 do
   end
 end
 for bucket = 0, size - 1 do
-  local key, entries_of = bucket_key(reactions, bucket), homes[bucket]
-  call('UNLINK', key) -- what an earlier hash, whose first bucket was lost, may have left
-  for i = 1, #entries_of, 1000 do
-    call('HSET', key, unpack(entries_of, i, math.min(i + 999, #entries_of)))
-  end
+  write_hash(bucket_key(reactions, bucket), buckets[bucket])
 end
-for i = 1, #order, 1000 do
-  call('RPUSH', recent, unpack(order, i, math.min(i + 999, #order)))
-end
+in_batches(order, 1, #order, function(...) call('RPUSH', recent, ...) end)
 refresh_buckets(reactions, size, ttl)
 call('PEXPIRE', recent, ttl)
 
 if call('EXISTS', loaded) == 1 then
   call('RENAME', loaded, uniques)
-  for i = 1, #people, 1000 do
-    call('PFADD', uniques, unpack(people, i, math.min(i + 999, #people)))
-  end
+  in_batches(users, 1, #users, function(...) call('PFADD', uniques, ...) end)
 end
 call('PEXPIRE', uniques, ttl)
-
 local sum = tonumber(ARGV[6])
-for _, step in ipairs(call('HVALS', delta)) do
-  sum = sum + tonumber(step)
+for _, change in ipairs(call('HVALS', delta)) do
+  sum = sum + tonumber(change)
 end
-call('SET', viral, call('GET', viral) or '1', 'PX', ttl) -- also when it is only on its way
+call('SET', viral, call('GET', viral) or '1', 'PX', ttl) -- a rising post stays a rising one
 call('SET', total, string.format('%.0f', sum), 'PX', ttl)
 return 1

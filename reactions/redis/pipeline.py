@@ -55,7 +55,7 @@ class Call(NamedTuple):
 
 
 class Script:
-    """One file of ``lua/``. Every instance registers itself in ``registered``."""
+    """One file of ``lua/``, after its includes. Each instance adds itself to ``registered``."""
 
     registered: ClassVar[list[Script]] = []
 
@@ -64,25 +64,27 @@ class Script:
         name: str,
         keys: int,
         *,
-        include: str | None = None,
-        frees: bool = False,
-        spares: bool = False,
+        include: Sequence[str] = (),
+        allow_oom: bool = False,
+        deny_oom: bool = False,
     ) -> None:
-        """A script of its own file, after a file of functions that it shares with others.
+        """Read ``lua/<name>.lua`` and put the files of ``lua/include/`` that it needs before it.
 
-        ``frees``: it makes room in the end, so it runs also where memory is used up.
-        ``spares``: it only caches, so it is refused there as a whole, whatever it begins with.
+        When the server's memory is full, it rejects a script at the first command that needs
+        memory, unless the script wrote something before. The two flags change that.
+
+        Args:
+            keys: how many keys the script needs at least; ``luacheck`` compares it with the header.
+            include: names in ``lua/include/``; an include may use those before it.
+            allow_oom: run the script also when memory is full: it frees more than it takes.
+            deny_oom: reject it before its first command when memory is full: it only fills a cache.
         """
         self.name: Final = name
         self.keys: Final = keys
-        self.include: Final = include
-        self.source: Final = "\n".join(
-            [
-                *(["#!lua flags=allow-oom"] if frees else ["#!lua"] if spares else []),
-                *([resources.lua(include)] if include else []),
-                resources.lua(name),
-            ]
-        )
+        self.include: Final = tuple(include)
+        flags = ["#!lua flags=allow-oom"] if allow_oom else ["#!lua"] if deny_oom else []
+        files = [*(f"include/{part}" for part in include), name]
+        self.source: Final = "\n".join([*flags, *map(resources.lua, files)])
         # Redis names a script by its SHA-1; it is an address here, not a protection.
         self.sha: Final = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
         self.registered.append(self)

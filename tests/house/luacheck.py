@@ -1,8 +1,7 @@
-"""A small linter for ``reactions/lua``: ``python -m tests.house.luacheck``, and no Lua needed.
+"""A small linter for ``reactions/lua``: ``python -m tests.house.luacheck``. It needs no Lua.
 
-Names, layout, and the header: the KEYS it lists are those the body uses, as many as
-``reactions.redis.scripts`` sends. ``tests/lua`` runs each
-file on real servers, so it finds what is not Lua 5.1.
+It checks names, layout and headers: the KEYS that a header lists are those that the body uses, and
+as many as ``reactions.redis.scripts`` sends. ``tests/lua`` runs each file on real servers.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import Any
 from luaparser import ast
 from luaparser import astnodes as lua
 
+from reactions.core import resources
 from reactions.redis import scripts
 
 FOLDER = Path(__file__).parents[2] / "reactions" / "lua"
@@ -34,26 +34,45 @@ def check(path: Path, declared: Mapping[str, int]) -> list[str]:
     """Everything wrong with a file, as ``file:line: message``.
 
     Args:
-        declared: script -> number of keys, as ``reactions.redis.scripts`` has it.
+        path: an include when its folder is called ``include``, else a script.
+        declared: script -> number of keys that ``reactions.redis.scripts`` sends.
     """
     text = path.read_text("utf-8")
-    shared = path.stem in {script.include for script in scripts.ALL}
-    found = [*_layout(text), *_header(text, path.stem, () if shared else HEADER)]
+    include = path.parent.name == "include"
+    found = [*_layout(text), *_header(text, path.stem, () if include else HEADER)]
     try:
         tree = ast.parse(text)
     except ast.SyntaxException as error:
         line = re.search(r"line (\d+)", str(error))
         found.append((int(line[1]) if line else 1, str(error)))
     else:
-        include = next((s.include for s in scripts.ALL if s.name == path.stem), None)
-        names = Names(functions(path.with_name(f"{include}.lua")) if include else ())
+        names = Names(_included_before(path.stem) if include else _included(path.stem))
         names.walk(tree)
-        if shared:  # what its functions are for is in the files that include it
-            found += [p for p in names.problems if p[1] not in unused(functions(path))]
+        if include:  # the scripts use what it defines
+            found += [p for p in names.problems if p[1] not in unused(definitions(text))]
+            if not any(path.stem in script.include for script in scripts.ALL):
+                found.append((1, "no Script of reactions.redis.scripts.ALL includes this file"))
         else:
             found += [*names.problems, *_keys(text, tree, declared.get(path.stem))]
     shown = os.path.relpath(path)
     return [f"{shown}:{line}: {message}" for line, message in sorted(found)]
+
+
+def _included(name: str) -> set[str]:
+    """The names that its includes give to a script."""
+    includes = next((script.include for script in scripts.ALL if script.name == name), ())
+    return _given(includes)
+
+
+def _included_before(name: str) -> set[str]:
+    """The names that an include may use: those of the includes before it, in every script."""
+    orders = [script.include for script in scripts.ALL if name in script.include]
+    given = [_given(order[: order.index(name)]) for order in orders]
+    return set.intersection(*given) if given else set()
+
+
+def _given(includes: Iterable[str]) -> set[str]:
+    return {n for part in includes for n in definitions(resources.lua(f"include/{part}"))}
 
 
 def _layout(text: str) -> Found:
@@ -66,9 +85,11 @@ def _layout(text: str) -> Found:
             yield number, f"{len(line)} characters, more than {LONGEST}"
 
 
-def functions(path: Path) -> set[str]:
-    """The functions that an included file gives to a script."""
-    return set(re.findall(r"^local function (\w+)", path.read_text("utf-8"), re.MULTILINE))
+def definitions(text: str) -> set[str]:
+    """The functions and constants that an include defines for those after it."""
+    functions = re.findall(r"^local function (\w+)", text, re.MULTILINE)
+    constants = re.findall(r"^local ([A-Z_, ]+) =", text, re.MULTILINE)
+    return {*functions, *(name for names in constants for name in names.split(", "))}
 
 
 def unused(names: Iterable[str]) -> set[str]:
@@ -124,13 +145,13 @@ def _is_keys(node: Any) -> bool:
 
 
 class Names:
-    """Walks a tree with its scopes at hand: undefined, global, unused and shadowed names."""
+    """Walks a tree and its scopes; finds undefined, global, unused and shadowed names."""
 
     def __init__(self, included: Iterable[str] = ()) -> None:
         self._globals = GLOBALS | set(included)
         self.problems: list[tuple[int, str]] = []
-        self._line = 1  # of the last node that has one; a declared name has none of its own
-        self._scopes: list[dict[str, int]] = []  # name -> line, negative once it was read
+        self._line = 1  # of the last node that has a line; a declared name has none
+        self._scopes: list[dict[str, int]] = []  # name -> line; negative after a read
 
     def walk(self, node: Any) -> None:  # noqa: C901 - one case for each kind of node
         self._line = getattr(node, "line", None) or self._line
@@ -204,7 +225,7 @@ class Names:
 
 def main() -> int:
     declared = {script.name: script.keys for script in scripts.ALL}
-    files = sorted(FOLDER.glob("*.lua"))
+    files = sorted(FOLDER.rglob("*.lua"))
     problems = [problem for path in files for problem in check(path, declared)]
     print("\n".join(problems or [f"{len(files)} Lua files checked"]))  # noqa: T201
     return 1 if problems else 0

@@ -78,7 +78,7 @@ def test_faults_of_the_body(tmp_path: Path, body: str, expected: str) -> None:
     "body",
     [
         "local _ = 1",
-        "local owner, _, bounced = string.match(a, 'x')\nreturn {owner, bounced}",
+        "local owner, _, last = string.match(a, 'x')\nreturn {owner, last}",
         "for _ = 1, 2 do for _ = 1, 2 do redis.log('') end end",
         "local x = 1\nrepeat local y = x until y == 1",
         "local t = {x = 1}\nt.x = 2\nt['y'] = 3\nreturn t.x",
@@ -166,12 +166,48 @@ def test_a_file_of_the_project_with_a_planted_fault(tmp_path: Path) -> None:
     ]
 
 
+def include_problems(tmp_path: Path, name: str, text: str) -> list[str]:
+    """Line and message of each problem of a file in ``include/``."""
+    path = tmp_path / "include" / f"{name}.lua"
+    path.parent.mkdir()
+    path.write_text(text, "utf-8")
+    return [p.partition(f"{name}.lua:")[2] for p in luacheck.check(path, {})]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("local function f(sum) return sum end\n", []),  # scripts call it
+        ("local SMALL, LARGE = 1, 2\n", []),
+        ("local value = 1\n", ["2: local value is never used"]),
+        ("local function f(sum) end\n", ["2: local sum is never used"]),
+        ("local function f() drop_buckets('x') end\n", []),  # buckets come before tiers
+        ("local function f() write_user('x') end\n", ["2: write_user is not defined"]),
+        ("local function f() redis.log(KEYS[1]) end\n", []),  # its scripts say what the keys are
+    ],
+)
+def test_faults_of_an_include(tmp_path: Path, body: str, expected: list[str]) -> None:
+    assert include_problems(tmp_path, "tiers", "-- tiers: what it does.\n" + body) == expected
+
+
+def test_an_include_uses_only_what_every_script_puts_before_it(tmp_path: Path) -> None:
+    """``settle`` has the batches before the buckets, ``react`` has no batches at all."""
+    text = "-- buckets: what it does.\nlocal function f() in_batches() end\n"
+    assert include_problems(tmp_path, "buckets", text) == ["2: in_batches is not defined"]
+
+
+def test_an_include_that_no_script_uses(tmp_path: Path) -> None:
+    assert include_problems(tmp_path, "stray", "-- stray: what it does.\n") == [
+        "1: no Script of reactions.redis.scripts.ALL includes this file"
+    ]
+
+
 def test_the_project_is_clean(capsys: pytest.CaptureFixture[str]) -> None:
     assert luacheck.main() == 0
-    assert (
-        capsys.readouterr().out
-        == f"{len({script.name for script in scripts.ALL}) + 2} Lua files checked\n"
-    )
+    files = {script.name for script in scripts.ALL}
+    includes = {f"include/{part}" for script in scripts.ALL for part in script.include}
+    assert len(includes) > 3
+    assert capsys.readouterr().out == f"{len(files | includes)} Lua files checked\n"
 
 
 def test_problems_are_printed_and_fail(

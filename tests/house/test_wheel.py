@@ -31,6 +31,7 @@ def test_the_wheel_carries_scripts_migrations_and_the_typed_marker(wheel: Path) 
     for wanted in (
         "reactions/py.typed",
         "reactions/lua/react.lua",
+        "reactions/lua/include/lease.lua",
         "reactions/web/static/index.html",
         "reactions/_root/celeryconfig.py",
         "reactions/_root/alembic/env.py",

@@ -16,7 +16,7 @@ from reactions.redis.buckets import PRIME, bucket_of
 MAX_TESTED_BUCKETS = 600  # more than a hash of 100,000 users has
 
 ALL_COUNTS = f"""
-{resources.lua("buckets")}
+{resources.lua("include/buckets")}
 local reply = {{}}
 for _, user in ipairs(ARGV) do
   for count = 1, {MAX_TESTED_BUCKETS} do
@@ -27,7 +27,7 @@ return reply
 """
 
 NAMES = f"""
-{resources.lua("buckets")}
+{resources.lua("include/buckets")}
 local reply = {{}}
 for bucket = 0, {MAX_TESTED_BUCKETS} do
   reply[#reply + 1] = bucket_key(KEYS[1], bucket)

@@ -10,16 +10,15 @@ from reactions.redis import buckets, keys
 from reactions.redis.connection import Argument
 from reactions.redis.pipeline import Call, Script
 
-CLAIM = Script("claim", keys=3, frees=True)
-
-
-SETTLE = Script("settle", keys=4, include="buckets", frees=True)
-
-
-TRIM = Script("trim", keys=2, frees=True)
-
-
-EXTEND_LEASE = Script("extend_lease", keys=1, frees=True)
+CLAIM = Script("claim", keys=3, include=("lease", "batches"), allow_oom=True)
+SETTLE = Script(
+    "settle",
+    keys=4,
+    include=("lease", "batches", "counts", "buckets", "rising", "tiers"),
+    allow_oom=True,
+)
+TRIM = Script("trim", keys=2, include=("lease", "batches"), allow_oom=True)
+EXTEND_LEASE = Script("extend_lease", keys=1, include=("lease",), allow_oom=True)
 
 
 def claim(

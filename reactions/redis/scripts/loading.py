@@ -10,25 +10,13 @@ from reactions.redis import buckets, keys
 from reactions.redis.connection import Argument
 from reactions.redis.pipeline import Call, Script
 
-GROW = Script("grow", keys=1, include="buckets")
-
-
+GROW = Script("grow", keys=1, include=("batches", "buckets"))
 FENCE = Script("fence", keys=4)
-
-
-INSTALL_COUNTS = Script("install_counts", keys=4)
-
-
-INSTALL_REACTIONS = Script("install_reactions", keys=8, include="buckets")
-
-
+INSTALL_COUNTS = Script("install_counts", keys=4, include=("counts",))
+INSTALL_REACTIONS = Script("install_reactions", keys=8, include=("buckets",))
 COLLECT = Script("collect", keys=1)
-
-
-INSTALL_SAMPLE = Script("install_sample", keys=9, include="buckets")
-
-
-SNAPSHOT = Script("snapshot", keys=12, include="buckets")
+INSTALL_SAMPLE = Script("install_sample", keys=9, include=("batches", "buckets"))
+SNAPSHOT = Script("snapshot", keys=12, include=("buckets",))
 
 
 class Fenced(enum.IntEnum):

@@ -7,10 +7,8 @@ from collections.abc import Iterable, Sequence
 from reactions.redis import keys
 from reactions.redis.pipeline import Call, Script
 
-LOOKUP_POSTS = Script("lookup_posts", keys=1, include="buckets")
-
-
-RECENT = Script("recent", keys=3, include="buckets")
+LOOKUP_POSTS = Script("lookup_posts", keys=1, include=("buckets",))
+RECENT = Script("recent", keys=3, include=("buckets",))
 
 
 def lookup_posts(

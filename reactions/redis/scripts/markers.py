@@ -6,12 +6,8 @@ from reactions.core.constants import shard_of
 from reactions.redis import keys
 from reactions.redis.pipeline import Call, Script
 
-ADVANCE_ERASURE = Script("advance_erasure", keys=1, frees=True)
-
-
+ADVANCE_ERASURE = Script("advance_erasure", keys=1, allow_oom=True)
 RAISE_CLOCK = Script("raise_clock", keys=1)
-
-
 WRITE_EPOCH = Script("write_epoch", keys=1)
 
 

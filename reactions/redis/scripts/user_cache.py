@@ -9,15 +9,13 @@ from reactions.redis import keys
 from reactions.redis.connection import Argument
 from reactions.redis.pipeline import Call, Script
 
-WRITE_THROUGH = Script("write_through_users", keys=1, include="users", spares=True)
-
-
+WRITE_THROUGH = Script("write_through_users", keys=1, include=("batches", "users"), deny_oom=True)
 DROP_USERS = Script(
-    "write_through_users", keys=1, include="users", frees=True
+    "write_through_users", keys=1, include=("batches", "users"), allow_oom=True
 )  # the same, to drop only
 
 
-INSTALL_USER = Script("install_user", keys=2, include="users")
+INSTALL_USER = Script("install_user", keys=2, include=("users",))
 
 
 def write_through_users(

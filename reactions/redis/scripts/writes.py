@@ -8,12 +8,8 @@ from reactions.core.constants import SAMPLE_SIZE, shard_of
 from reactions.redis import keys
 from reactions.redis.pipeline import Call, Script
 
-REACT = Script("react", keys=12, include="buckets")
-
-
-DELETE = Script("delete", keys=14, include="buckets", frees=True)
-
-
+REACT = Script("react", keys=12, include=("buckets",))
+DELETE = Script("delete", keys=14, include=("buckets",), allow_oom=True)
 LIMIT = Script("limit", keys=1)
 
 
