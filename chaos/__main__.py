@@ -15,7 +15,7 @@ from chaos.run import run
 from chaos.system import FAKETIME
 from reactions.cli.console import as_json, err, finish, out, print_report
 from reactions.core.errors import StackError
-from reactions.demo.embedded import remove
+from reactions.demo.state_folder import remove
 
 
 @click.command()

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 
-from reactions.demo.embedded import free_port
+from reactions.demo.process import free_port
 
 Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 

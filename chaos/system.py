@@ -27,7 +27,8 @@ from chaos.proxy import Connect, Link, Network
 from reactions.core.constants import shard_of
 from reactions.core.errors import ReactionsUnavailable, StackError
 from reactions.core.settings import Settings
-from reactions.demo.embedded import Postgres, Process, Valkey
+from reactions.demo.embedded import Postgres, Valkey
+from reactions.demo.process import Process
 from reactions.postgres.migrate import migrate
 from reactions.redis import keys
 from reactions.redis.connection import connect

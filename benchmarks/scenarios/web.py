@@ -38,7 +38,7 @@ from benchmarks.support.common import (
 from benchmarks.support.common import folder as scratch
 from reactions.api.client import Reactions
 from reactions.core.settings import Settings
-from reactions.demo.embedded import Process, free_port
+from reactions.demo.process import Process, free_port
 from reactions.demo.replay import quantile
 from reactions.demo.stack import Stack
 from reactions.web.demo_auth import HEADER

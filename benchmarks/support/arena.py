@@ -17,7 +17,7 @@ from sqlalchemy import text
 from benchmarks.support import common
 from reactions.core.celery_app import make_app
 from reactions.core.settings import Settings
-from reactions.demo.embedded import Process
+from reactions.demo.process import Process
 from reactions.demo.stack import Stack
 from reactions.postgres.database import Database
 

@@ -20,8 +20,9 @@ from rich.console import Console
 
 from reactions.core.errors import StackError
 from reactions.core.settings import Settings
-from reactions.demo.embedded import Postgres, Valkey, remove
+from reactions.demo.embedded import Postgres, Valkey
 from reactions.demo.replay import quantile
+from reactions.demo.state_folder import remove
 from reactions.redis.server_options import VALKEY_OPTIONS
 
 out = Console(highlight=False)

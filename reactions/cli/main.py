@@ -57,7 +57,7 @@ def _keep(stack: Stack, announce: Callable[[], None]) -> None:
 
     Who reads what it announces may interrupt it at once.
     """
-    from reactions.demo.embedded import ENDING
+    from reactions.demo.signals import STOP_SIGNALS
 
     terminal = select.poll()
     if sys.stdout.isatty():
@@ -71,7 +71,7 @@ def _keep(stack: Stack, announce: Callable[[], None]) -> None:
                 stack.supervise()
             sys.exit(128 + signal.SIGHUP)  # which went to others: make, a shell
         finally:
-            for number in ENDING:
+            for number in STOP_SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
     err.print("stopping")
 
@@ -117,9 +117,11 @@ def demo(
     stores with the trace, reaction by reaction. On a terminal, the stack then stays to be looked at
     until Ctrl-C. Exit code 0 only if they agree. Leaves nothing running and nothing behind.
     """
-    from reactions.demo.embedded import remove, undisturbed
-    from reactions.demo.run import run, trace_file, types_of
+    from reactions.demo.run import run, settings_for
+    from reactions.demo.signals import ignore_stop_signals
     from reactions.demo.stack import Stack
+    from reactions.demo.state_folder import remove
+    from reactions.demo.synthetic_trace import trace_file
     from reactions.demo.trace import Trace
 
     folder = Path(tempfile.mkdtemp(prefix="reactions-demo-"))
@@ -127,7 +129,7 @@ def demo(
         source = Trace(trace_file(folder, trace, events), events)
         if trace is None:
             err.print("no --trace given: replaying a generated (synthetic) burst")
-        stack = Stack(folder, types_of(source), concurrency=workers, page=True, say=err.print)
+        stack = Stack(folder, settings_for(source), concurrency=workers, page=True, say=err.print)
         with stack:
             err.print(f"to look at it: {stack.page_url}")
             # So that the page shows the writers.
@@ -144,7 +146,7 @@ def demo(
                 hint = f"still there to look at: {stack.page_url} - press Ctrl-C to stop"
                 _keep(stack, lambda: err.print(hint))
     finally:
-        with undisturbed():
+        with ignore_stop_signals():
             remove(folder)
     finish(asdict(report), as_json, report.holds)
 
@@ -213,7 +215,8 @@ def replay(trace: Path, events: int | None, writers: int, as_json: bool) -> None
 
     The types of the trace must be among the configured ones (REACTIONS_REACTION_TYPES).
     """
-    from reactions.demo.replay import clean_scratch, quantile
+    from reactions.demo.baseline import delete_scratch_keys
+    from reactions.demo.replay import quantile
     from reactions.demo.replay import replay as play
     from reactions.demo.trace import Trace
 
@@ -233,7 +236,7 @@ def replay(trace: Path, events: int | None, writers: int, as_json: bool) -> None
             writers=writers,
             progress=lambda accepted: progress("replaying", accepted, total),
         )
-    clean_scratch(settings)
+    delete_scratch_keys(settings)
     result = {
         "events": played.accepted,
         "accepted_per_s": round(played.accepted / played.seconds, 1),

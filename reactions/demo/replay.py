@@ -1,4 +1,4 @@
-"""Plays a trace through ``react()`` from several web processes, as fast as it is accepted."""
+"""Plays a trace through ``react()`` from several web processes, as fast as they can."""
 
 from __future__ import annotations
 
@@ -17,31 +17,30 @@ from typing import Any
 from reactions.api.client import Reactions
 from reactions.core.errors import ReactionsUnavailable, StackError
 from reactions.core.settings import Settings
+from reactions.demo.baseline import bare_script
 from reactions.demo.trace import Event, Trace
-from reactions.redis.connection import connect
-from reactions.redis.scripts import writes
 
 BASELINE_EVERY = 50
-"""One in this many events also times the bare script, on keys of its own, for the ratio."""
+"""A writer times one call of the bare script after this many events."""
 
 RETRY_S = 60.0
-"""How long a writer goes on with an event while Redis is away."""
+"""How long a writer repeats an event while Redis does not answer."""
 
-_READ_S = 120.0  # for all writers to have read their share
-_SCRATCH = "scratch:{0}:"
+_READ_S = 120.0  # how long the writers may take to read their shares
 
 
 @dataclass(slots=True)
 class Replayed:
-    """What the writers saw together. Times in µs.
+    """The measurements of one writer, or of all together.
 
     Attributes:
-        accepted: events that ``react()`` returned from.
-        seconds: from the first event to the last answer.
-        latencies: of every ``react()``, sorted.
-        baseline: of the bare script by redis-py, sampled in the same run, sorted.
-        statuses: outcomes by their status.
-        retried: calls repeated because Redis was away.
+        accepted: the events for which ``react()`` returned.
+        seconds: the time from the first event to the last answer.
+        latencies: the time of each ``react()`` in µs; sorted once all writers are together.
+        baseline: the time of each call of the bare script in µs, taken during the same replay;
+            sorted in the same way.
+        statuses: the number of outcomes by status.
+        retried: calls repeated because Redis did not answer.
         published, failed, dropped: wake-ups, as in ``RelayStats``.
     """
 
@@ -56,7 +55,7 @@ class Replayed:
     dropped: int = 0
 
     def add(self, other: Replayed) -> None:
-        """Take in what another writer saw."""
+        """Add the measurements of another writer."""
         self.accepted += other.accepted
         self.latencies.extend(other.latencies)
         self.baseline.extend(other.baseline)
@@ -68,7 +67,7 @@ class Replayed:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """Of sorted values; 0 of none."""
+    """Return a quantile of sorted values, or 0 if there are none. `share` is from 0 to 1."""
     return values[min(len(values) - 1, int(share * len(values)))] if values else 0.0
 
 
@@ -80,16 +79,17 @@ def replay(
     writers: int = 4,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Replayed:
-    """Play a trace. The events of one user keep their order: they all go to one writer.
+    """Play a trace. All events of a user go to one writer, so they keep their order.
 
     Args:
-        settings: whose reaction types name those of the trace.
-        events: how many at most.
-        writers: processes, each a web process of its own with a relay of its own.
+        settings: its reaction types must include those of the trace.
+        path: the trace.
+        events: play at most this many events.
+        writers: the number of web processes, each with its own relay.
         progress: called a few times a second with the number of events accepted so far.
 
     Raises:
-        StackError: a writer died; the first line says why.
+        StackError: a writer failed; the message quotes its error.
     """
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(writers + 1), context.SimpleQueue()
@@ -127,7 +127,7 @@ def _gather(
     while waiting:
         if results.empty():
             if not any(process.is_alive() for process in processes):
-                raise StackError("the writers are gone without a result")
+                raise StackError("the writers ended without a result")
             progress(sum(counter.value for counter in counters))
             time.sleep(0.1)
             continue
@@ -153,25 +153,25 @@ def _writer(
     counter: Synchronized[int],
     results: Any,  # noqa: ANN401 - a SimpleQueue has no public type
 ) -> None:
-    """One web process: plays the users that fall to it."""
+    """Play the events of this writer's users, in a process of its own."""
     try:
         share = [event for event in Trace(path, events) if event.user_id % writers == number]
         barrier.wait(_READ_S)
-        os.environ.update(environment)  # a web process is configured by its environment
+        os.environ.update(environment)  # Reactions() reads its settings from the environment
         with Reactions() as client:
             played = _play(client, share, counter)
             stats = client.relay_stats()
         played.published, played.failed = stats.published, stats.failed
         played.dropped = stats.dropped
         results.put(played)
-    except Exception as error:  # noqa: BLE001 - handed to the parent, which raises it
+    except Exception as error:  # noqa: BLE001 - the parent raises it
         results.put(StackError(f"writer {number}: {error!r}"))
 
 
 def _play(client: Reactions, share: Sequence[Event], counter: Synchronized[int]) -> Replayed:
     played = Replayed()
     clock = time.perf_counter
-    bare = _bare_script(client.settings)
+    bare = bare_script(client.settings)
     for event in share:
         began = clock()
         status = _react(client, event, played)
@@ -187,7 +187,7 @@ def _play(client: Reactions, share: Sequence[Event], counter: Synchronized[int])
 
 
 def _react(client: Reactions, event: Event, played: Replayed) -> str:
-    """One event, until it is accepted: the answer was lost or never came, and again is safe."""
+    """Repeat one event until Redis answers. That is safe: a repeated event changes nothing."""
     user_id, post_id, reaction = event
     deadline = time.monotonic() + RETRY_S
     while True:
@@ -200,21 +200,3 @@ def _react(client: Reactions, event: Event, played: Replayed) -> str:
                 raise
             played.retried += 1
             time.sleep(0.05)
-
-
-def _bare_script(settings: Settings) -> Callable[[int], object]:
-    """The same script, straight through redis-py, on scratch keys (see clean_scratch)."""
-    client = connect(settings)
-    keys = [f"{_SCRATCH}{number}" for number in range(writes.REACT.keys)]
-    client.script_load(writes.REACT.source)
-
-    def call(user_id: int) -> object:
-        return client.evalsha(writes.REACT.sha, len(keys), *keys, user_id, 1, 1, 10_000_000)
-
-    return call
-
-
-def clean_scratch(settings: Settings) -> None:
-    """Remove the keys of the bare script."""
-    with connect(settings) as client:
-        client.unlink(*(f"{_SCRATCH}{number}" for number in range(writes.REACT.keys)))

@@ -1,111 +1,34 @@
-"""The main job, start to end, on servers of its own: replay, wait until durable, verify."""
+"""The demo: replay a trace on a running stack, wait until it is durable, and verify."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 from reactions.core.constants import MAX_ID
 from reactions.core.latency_histogram import percentile
 from reactions.core.settings import Settings
-from reactions.demo.embedded import Postgres, Valkey
-from reactions.demo.replay import Replayed, clean_scratch, quantile, replay
+from reactions.demo.baseline import delete_scratch_keys
+from reactions.demo.outage import Outage, Target
+from reactions.demo.replay import Replayed, replay
+from reactions.demo.report import Report, make_report
 from reactions.demo.stack import Stack
-from reactions.demo.trace import Trace, synthesize
-from reactions.maintenance.verify import Verification, Verifier, mismatched
+from reactions.demo.trace import Trace
+from reactions.maintenance.verify import Verifier, mismatched
 from reactions.postgres.database import Database
 from reactions.postgres.queries import Queries
 from reactions.redis.connection import connect
 from reactions.redis.outbox import Outbox
-from reactions.web.page.feed import GUESTS
-
-Outage = Literal["broker", "database"]
+from reactions.web.page.ids import GUESTS
 
 CATCH_UP_S = 300.0
-"""How long after the last reaction the demo waits for all of them to be durable."""
+"""How long the demo waits after the last event until all reactions are durable."""
+
+Progress = Callable[[str, int, int], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """The figures of a demo; the names are those of its JSON."""
-
-    events: int
-    accepted_per_s: float
-    durable_per_s: float
-    react_p50_us: float
-    react_p99_us: float
-    react_max_us: float
-    script_p50_us: float
-    """The bare script by redis-py, sampled in the same run."""
-    react_p50_over_script: float
-    lag_p99_ms: float
-    catch_up_s: float
-    tasks_enqueued: int
-    tasks_per_1000: float
-    wakeups_failed: int
-    wakeups_dropped: int
-    retried: int
-    posts: int
-    statuses: Mapping[str, int]
-    broken_lines: int
-    mismatched_reactions: int
-    drifted_counts_database: int
-    drifted_counts_redis: int
-    drifted_hashes: int
-    drifted_samples: int
-    hashes: int
-    samples: int
-    pending: int
-    dead_letters: int
-    undecided: int
-    outage: str | None
-    outage_s: float
-
-    @property
-    def holds(self) -> bool:
-        """Everything is durable, and the stores agree with the trace, reaction by reaction."""
-        return not (
-            self.mismatched_reactions
-            or self.drifted_counts_database
-            or self.drifted_counts_redis
-            or self.drifted_hashes
-            or self.drifted_samples
-            or self.pending
-            or self.dead_letters
-            or self.undecided
-        )
-
-
-class Interruption:
-    """Takes a server away for the middle third of a replay."""
-
-    def __init__(self, stack: Stack, outage: Outage | None, events: int) -> None:
-        servers: dict[str | None, Valkey | Postgres] = {
-            "broker": stack.broker,
-            "database": stack.postgres,
-        }
-        self._server = servers.get(outage)
-        self._from, self._to = events // 3, events * 2 // 3
-        self._began = 0.0
-        self.seconds = 0.0
-
-    def at(self, accepted: int) -> None:
-        """Called with the progress of the replay."""
-        if self._server is None or self.seconds:
-            return
-        if not self._began and accepted >= self._from:
-            self._server.stop()
-            self._began = time.monotonic()
-        elif self._began and accepted >= self._to:
-            self._server.start()
-            self.seconds = time.monotonic() - self._began
-
-
-def types_of(trace: Trace) -> Settings:
-    """Settings whose reaction types are those of a trace; the default ones if those suffice."""
+def settings_for(trace: Trace) -> Settings:
+    """Return the settings of the environment, with the reaction types that the trace needs."""
     settings = Settings.from_env()
     wanted = trace.types()
     if set(wanted) <= set(settings.reaction_types):
@@ -118,13 +41,15 @@ def run(
     trace: Trace,
     *,
     writers: int,
-    outage: Outage | None,
-    progress: Callable[[str, int, int], None],
+    outage: Target | None,
+    progress: Progress,
 ) -> tuple[Report, list[str]]:
-    """Replay a trace on a running stack and hold the stores against it.
+    """Replay a trace on a running stack, and compare both stores with the trace.
 
     Args:
-        progress: told the phase, how far it is, and how far it goes.
+        writers: the number of processes that call `react()`.
+        outage: the server to stop for the middle third of the replay.
+        progress: called with the phase, the steps done and all steps of the phase.
 
     Returns:
         The figures, and the first differences in words.
@@ -132,109 +57,86 @@ def run(
     settings = stack.settings
     client, database = connect(settings), Database(settings, name="reactions-demo")
     outbox = Outbox(client, settings)
-    events = sum(1 for _ in trace)
-    interruption = Interruption(stack, outage, events)
-
-    def replayed(accepted: int) -> None:
-        progress("replaying", accepted, events)
-        interruption.at(accepted)
-        stack.supervise()
-
-    def settling(pending: int, most: int) -> None:
-        progress("becoming durable", most - pending, most)
-        stack.supervise()
-
-    played = replay(settings, trace.path, events=trace.limit, writers=writers, progress=replayed)
-    interruption.at(events)
-    catch_up = _wait_durable(outbox, settling)
-    stack.stop_page()
-    _wait_durable(outbox, settling)  # what somebody did there meanwhile
-    clean_scratch(settings)
+    interruption = Outage(stack, outage, sum(1 for _ in trace))
+    played, catch_up_s = _replay(stack, trace, writers, outbox, interruption, progress)
     verifier = Verifier(client, database, settings)
     found = verifier.verify(lambda posts: progress("verifying", posts, posts))
-    codes = settings.reaction_types
+    queries = Queries(database)
+    wrong = mismatched(queries, _expected(trace, queries, settings.reaction_types), found.note)
+    tasks = _tasks(stack, played)
+    database.close()
+    report = make_report(
+        played,
+        found,
+        interruption,
+        broken_lines=trace.broken_lines,
+        mismatched=wrong,
+        catch_up_s=catch_up_s,
+        lag_p99_us=percentile(outbox.lags(), 0.99),
+        tasks=tasks,
+    )
+    return report, found.examples
+
+
+def _replay(
+    stack: Stack,
+    trace: Trace,
+    writers: int,
+    outbox: Outbox,
+    outage: Outage,
+    progress: Progress,
+) -> tuple[Replayed, float]:
+    """Replay, and wait until everything is durable; return also how long that took."""
+    events = outage.events
+
+    def replaying(accepted: int) -> None:
+        progress("replaying", accepted, events)
+        outage.at(accepted)
+        stack.supervise()
+
+    def draining(pending: int, peak: int) -> None:
+        progress("becoming durable", peak - pending, peak)
+        stack.supervise()
+
+    played = replay(
+        stack.settings, trace.path, events=trace.limit, writers=writers, progress=replaying
+    )
+    outage.at(events)
+    catch_up_s = _wait_durable(outbox, draining)
+    stack.stop_page()
+    _wait_durable(outbox, draining)  # visitors may have reacted on the page in between
+    delete_scratch_keys(stack.settings)
+    return played, catch_up_s
+
+
+def _expected(
+    trace: Trace, queries: Queries, codes: Mapping[str, int]
+) -> dict[int, dict[int, int]]:
+    """Post -> user -> type code: what the trace says, and what visitors did on the page."""
     expected = {
         post_id: {user_id: codes[name] for user_id, name in users.items()}
         for post_id, users in trace.outcome().items()
     }
-    queries = Queries(database)
     for (post_id, user_id), code in queries.of_users(GUESTS, MAX_ID).items():
-        expected.setdefault(post_id, {}).setdefault(user_id, code)  # reacted on the page
-    wrong = mismatched(queries, expected, found.note)
+        expected.setdefault(post_id, {}).setdefault(user_id, code)
+    return expected
+
+
+def _tasks(stack: Stack, played: Replayed) -> int:
+    """Count the messages: the writers' wake-ups, or more if sweeps and retries added some."""
     ran = stack.worker_stats().get("total", {})
-    database.close()
-    # Every message: the writers' wake-ups, or more where sweeps and retries added to them.
     drains = max(played.published, int(ran.get("reactions.drain", 0)))
-    tasks = drains + int(ran.get("reactions.sweep", 0))
-    lag = percentile(outbox.lags(), 0.99)
-    outages = (outage, interruption.seconds)
-    report = _report(trace, played, found, wrong, catch_up, lag, tasks, outages)
-    return report, found.examples
+    return drains + int(ran.get("reactions.sweep", 0))
 
 
 def _wait_durable(outbox: Outbox, progress: Callable[[int, int], None]) -> float:
-    """Seconds until nothing was pending any more."""
+    """Wait until nothing is pending, `CATCH_UP_S` at most; return the seconds it took."""
     began = time.monotonic()
-    most = 0
+    peak = 0
     while pending := outbox.pending():
-        most = max(most, pending)
-        progress(pending, most)
+        peak = max(peak, pending)
+        progress(pending, peak)
         if time.monotonic() - began > CATCH_UP_S:
             break
         time.sleep(0.02)
     return time.monotonic() - began
-
-
-def _report(
-    trace: Trace,
-    played: Replayed,
-    found: Verification,
-    wrong: int,
-    catch_up: float,
-    lag_p99_us: int,
-    tasks: int,
-    outage: tuple[str | None, float],
-) -> Report:
-    script = quantile(played.baseline, 0.5)
-    p50 = quantile(played.latencies, 0.5)
-    return Report(
-        events=played.accepted,
-        accepted_per_s=round(played.accepted / played.seconds, 1),
-        durable_per_s=round(played.accepted / (played.seconds + catch_up), 1),
-        react_p50_us=round(p50, 1),
-        react_p99_us=round(quantile(played.latencies, 0.99), 1),
-        react_max_us=round(quantile(played.latencies, 1.0), 1),
-        script_p50_us=round(script, 1),
-        react_p50_over_script=round(p50 / script, 3) if script else 0.0,
-        lag_p99_ms=round(lag_p99_us / 1000, 1),
-        catch_up_s=round(catch_up, 3),
-        tasks_enqueued=tasks,
-        tasks_per_1000=round(1000 * tasks / max(1, played.accepted), 2),
-        wakeups_failed=played.failed,
-        wakeups_dropped=played.dropped,
-        retried=played.retried,
-        posts=found.posts,
-        statuses=dict(played.statuses),
-        broken_lines=trace.broken_lines,
-        mismatched_reactions=wrong,
-        drifted_counts_database=found.drifted_counts_database,
-        drifted_counts_redis=found.drifted_counts_redis,
-        drifted_hashes=found.drifted_hashes,
-        drifted_samples=found.drifted_samples,
-        hashes=found.hashes,
-        samples=found.samples,
-        pending=found.pending,
-        dead_letters=found.dead_letters,
-        undecided=found.undecided,
-        outage=outage[0],
-        outage_s=round(outage[1], 1),
-    )
-
-
-def trace_file(folder: Path, path: Path | None, events: int | None) -> Path:
-    """The trace to replay: the given one, or a generated burst in the state folder."""
-    if path is not None:
-        return path
-    target = folder / "synthetic.csv"
-    synthesize(target, events or 50_000, list(Settings.from_env().reaction_types))
-    return target

@@ -1,9 +1,8 @@
-"""Event traces: CSV, plain or gzip, with the columns ts_seconds,user_id,item_id,type."""
+"""Reads event traces: CSV, plain or gzip, with the columns ts_seconds,user_id,item_id,type."""
 
 from __future__ import annotations
 
 import gzip
-import random
 import re
 import zlib
 from collections.abc import Iterator
@@ -17,13 +16,13 @@ from reactions.core.errors import TraceError
 from reactions.core.type_names import TYPE_NAME
 
 HEADER = "ts_seconds,user_id,item_id,type"
-LONGEST = 10_000
-"""Characters of a line that are read; a longer one is broken. Good ones have some 90."""
+MAX_LINE = 10_000
+"""A line with more characters is broken. A good line has about 90 at most."""
 
-_NO_TEXT = re.compile("[\udc80-\udcff]")  # by which surrogateescape stands for a byte
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")  # surrogateescape decodes a wrong byte to one of these
 
-BROKEN_KEPT = 20
-"""How many broken lines are described; the rest is only counted."""
+MAX_DESCRIBED = 20
+"""A trace describes this many broken lines, and only counts the others."""
 
 
 class Event(NamedTuple):
@@ -36,11 +35,15 @@ class Event(NamedTuple):
 
 @dataclass(slots=True)
 class Trace:
-    """A file of events, read anew each time it is walked.
+    """A file of events. Each iteration reads the file again, and skips broken lines.
+
+    Iterating raises TraceError if the file cannot be read or has the wrong header.
 
     Attributes:
-        broken: ``line N: why`` of the first broken lines of the last walk; the walk goes on.
-        broken_lines: how many there were.
+        path: the file.
+        limit: stop after this many events.
+        broken: ``line N: reason`` for the first broken lines of the last iteration.
+        broken_lines: the number of broken lines in the last iteration.
     """
 
     path: Path
@@ -54,7 +57,7 @@ class Trace:
         number = 1
         with _open(self.path) as file:
             try:
-                # No field needs quoting, so a stray quote breaks its own line and no other.
+                # No field needs quotes. Without a CSV parser, a stray quote breaks one line only.
                 lines = _lines(file)
                 if next(lines, ("", True))[0].strip() != HEADER:
                     raise TraceError(f"{self.path} does not begin with {HEADER}")
@@ -73,16 +76,16 @@ class Trace:
             return _parse(line, whole)
         except ValueError as error:
             self.broken_lines += 1
-            if len(self.broken) < BROKEN_KEPT:
+            if len(self.broken) < MAX_DESCRIBED:
                 self.broken.append(f"line {number}: {error}")
             return None
 
     def types(self) -> list[str]:
-        """The reaction types of the trace, in the order of their first appearance."""
+        """Return the reaction types of the trace, in the order of their first appearance."""
         return list(dict.fromkeys(e.reaction for e in self if e.reaction is not None))
 
     def outcome(self) -> dict[int, dict[int, str]]:
-        """What must be the case in the end: post -> user -> type, removed reactions left out."""
+        """Return the reactions after the last event: post -> user -> type, without removed ones."""
         final: dict[int, dict[int, str]] = {}
         for user_id, post_id, reaction in self:
             if reaction is None:
@@ -92,31 +95,6 @@ class Trace:
         return final
 
 
-def synthesize(path: Path, events: int, types: list[str], seed: int = 1) -> None:
-    """Write a made-up trace: posts of Zipf popularity, one in twenty events repeats, one removes.
-
-    Args:
-        events: 1 or more.
-        seed: the same seed writes the same file.
-    """
-    chance = random.Random(seed)  # noqa: S311 - a workload, not a secret
-    posts = max(1, min(5_000, events // 20))
-    weights = [1 / rank for rank in range(1, posts + 1)]
-    recent: list[tuple[int, int]] = []
-    with path.open("w") as file:
-        file.write(f"{HEADER}\n")
-        for number, post in enumerate(chance.choices(range(1, posts + 1), weights, k=events)):
-            user, kind = chance.randint(1, max(2, events // 2)), chance.choice(types)
-            luck = chance.random()
-            if recent and luck < 0.1:
-                user, post = chance.choice(recent)
-                kind = REMOVE if luck < 0.05 else kind
-            recent.append((user, post))
-            if len(recent) > 1_000:
-                recent.pop(chance.randrange(1_000))
-            file.write(f"{number},{user},{post},{kind}\n")
-
-
 @contextmanager
 def _open(path: Path) -> Iterator[IO[str]]:
     try:
@@ -124,18 +102,18 @@ def _open(path: Path) -> Iterator[IO[str]]:
             zipped = raw.read(2) == b"\x1f\x8b"
     except OSError as error:
         raise TraceError(f"{path} cannot be read: {error.strerror}") from error
-    # A byte that is no text is to break its own line and no other.
+    # With surrogateescape, a byte that is not UTF-8 breaks only its own line.
     text: Any = {"mode": "rt", "encoding": "utf-8-sig", "errors": "surrogateescape"}
     with gzip.open(path, **text) if zipped else path.open(**text) as file:
         yield file
 
 
 def _lines(file: IO[str]) -> Iterator[tuple[str, bool]]:
-    """Lines, and whether each is whole: of a longer one, only the beginning is kept."""
-    while line := file.readline(LONGEST):
-        whole = line.endswith("\n") or len(line) < LONGEST
+    """Yield each line, cut at `MAX_LINE` characters, and whether it is complete."""
+    while line := file.readline(MAX_LINE):
+        whole = line.endswith("\n") or len(line) < MAX_LINE
         yield line, whole
-        while not line.endswith("\n") and (line := file.readline(LONGEST)):
+        while not line.endswith("\n") and (line := file.readline(MAX_LINE)):
             pass
 
 
@@ -143,9 +121,9 @@ def _parse(line: str, whole: bool) -> Event:
     _, user, post, reaction = line.split(",", 4)
     event = Event(_id(user), _id(post), _reaction(reaction))
     if not whole:
-        raise ValueError(f"has more than {LONGEST:,} characters")
-    if _NO_TEXT.search(line):
-        raise ValueError("has bytes that are no UTF-8")
+        raise ValueError(f"has more than {MAX_LINE:,} characters")
+    if _NOT_UTF8.search(line):
+        raise ValueError("has bytes that are not UTF-8")
     return event
 
 
@@ -156,7 +134,7 @@ def _reaction(text: str) -> str | None:
 
 
 def _id(text: str) -> int:
-    # No id has more than 19 digits, and Python takes quadratic time over millions of them.
+    # An id has at most 19 digits. int() takes quadratic time for a text of millions.
     number = int(text) if text.isascii() and text.isdigit() and len(text) <= 19 else 0
     if not 1 <= number <= MAX_ID:
         raise ValueError(f"id {text[:40]!r} is not an integer from 1 to 2^63-1")

@@ -17,8 +17,8 @@ from reactions.api.client import Reactions
 from reactions.core.settings import Settings
 from reactions.web import auth, problems, routes
 from reactions.web.auth import Authenticator
-from reactions.web.body import Bounded
-from reactions.web.limit import Limiter
+from reactions.web.body_limit import BodyLimit
+from reactions.web.rate_limit import RateLimiter
 from reactions.web.stream import Hub
 
 
@@ -29,7 +29,7 @@ def create_app(client: Reactions, authenticate: Authenticator) -> FastAPI:
         client: closed by whoever made it, after the service has ended.
         authenticate: a FastAPI dependency that returns the user's id, or None for nobody.
     """
-    limiter, hub = Limiter(client.settings), Hub(client)
+    limiter, hub = RateLimiter(client.settings), Hub(client)
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -48,7 +48,7 @@ def create_app(client: Reactions, authenticate: Authenticator) -> FastAPI:
         kinds=tuple(client.settings.reaction_types),
     )
     app.state.client, app.state.limiter, app.state.hub = client, limiter, hub
-    app.add_middleware(Bounded)
+    app.add_middleware(BodyLimit)
     signed_in = auth.signed_in(authenticate)
     app.include_router(routes.router, prefix="/v1", tags=["reactions"], dependencies=signed_in)
     app.include_router(routes.health)

@@ -13,8 +13,8 @@ from reactions.api.cursor import LONGEST
 from reactions.core.constants import SAMPLE_SIZE
 from reactions.web import schemas
 from reactions.web.auth import User
-from reactions.web.limit import Limiter
 from reactions.web.problems import responses
+from reactions.web.rate_limit import RateLimiter
 from reactions.web.schemas import Change, IdIn, Kind
 from reactions.web.stream import MAX_STREAM_POSTS, Hub, Listener
 
@@ -29,7 +29,7 @@ async def _client(request: Request) -> Reactions:
     return request.app.state.client  # type: ignore[no-any-return] # a bag of anything
 
 
-async def _limiter(request: Request) -> Limiter:
+async def _limiter(request: Request) -> RateLimiter:
     return request.app.state.limiter  # type: ignore[no-any-return] # a bag of anything
 
 
@@ -39,7 +39,7 @@ async def _hub(request: Request) -> Hub:
 
 Streams = Annotated[Hub, Depends(_hub)]
 Client = Annotated[Reactions, Depends(_client)]
-Limit = Annotated[Limiter, Depends(_limiter)]
+Limit = Annotated[RateLimiter, Depends(_limiter)]
 Cursor = Annotated[
     str | None,
     Query(

@@ -25,8 +25,8 @@ from redis import Redis
 from sqlalchemy import create_engine, text
 
 from reactions.core.settings import Settings
-from reactions.demo.embedded import remove
-from reactions.demo.trace import synthesize
+from reactions.demo.state_folder import remove
+from reactions.demo.synthetic_trace import synthesize
 from tests.support.waiting import wait_until
 
 DEMO_KEYS = {
@@ -272,7 +272,7 @@ def test_a_second_stack_keeps_off_the_folder_of_the_first(up: Up, folder: Path) 
     before = {process.pid for process in processes_of(str(folder))}
     second = reactions("up", "--state-dir", str(folder))
     assert second.returncode == 2
-    assert f"is at work in {folder} (pid {up.process.pid})" in " ".join(second.stderr.split())
+    assert f"another stack uses {folder} (pid {up.process.pid})" in " ".join(second.stderr.split())
     assert {process.pid for process in processes_of(str(folder))} == before
     assert reactions("verify", **up.env).returncode == 0
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from reactions.core.constants import MAX_ID, REMOVE
 from reactions.core.errors import TraceError
-from reactions.demo.trace import BROKEN_KEPT, HEADER, Event, Trace, synthesize
+from reactions.demo.synthetic_trace import synthesize
+from reactions.demo.trace import HEADER, MAX_DESCRIBED, Event, Trace
 
 HEAD = "ts_seconds,user_id,item_id,type"
 BROKEN = {
@@ -151,8 +152,8 @@ def test_a_broken_line_is_counted_and_the_rest_goes_on(broken: str, why: str, zi
 
 
 @relaxed
-@given(st.lists(EVENT | st.sampled_from(sorted(BROKEN)), max_size=3 * BROKEN_KEPT))
-@example([""] * (BROKEN_KEPT + 1))
+@given(st.lists(EVENT | st.sampled_from(sorted(BROKEN)), max_size=3 * MAX_DESCRIBED))
+@example([""] * (MAX_DESCRIBED + 1))
 def test_every_broken_line_is_counted(items: list[Event | str]) -> None:
     lines = [item if isinstance(item, str) else line(item) for item in items]
     numbers = [number for number, item in enumerate(items, start=2) if isinstance(item, str)]
@@ -161,7 +162,7 @@ def test_every_broken_line_is_counted(items: list[Event | str]) -> None:
             assert list(trace) == [item for item in items if isinstance(item, Event)]
             assert trace.broken_lines == len(numbers)
             said = [int(text.removeprefix("line ").partition(":")[0]) for text in trace.broken]
-            assert said == numbers[:BROKEN_KEPT]
+            assert said == numbers[:MAX_DESCRIBED]
 
 
 def test_no_id_beyond_the_last_with_leading_zeros() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from reactions.core.constants import MAX_ID, REMOVE
 from reactions.core.errors import TraceError
-from reactions.demo.trace import BROKEN_KEPT, HEADER, LONGEST, Event, Trace
+from reactions.demo.trace import HEADER, MAX_DESCRIBED, MAX_LINE, Event, Trace
 
 Pack = Callable[[bytes], bytes]
 PACKS: list[Pack] = [bytes, gzip.compress]
@@ -33,7 +33,7 @@ EVENTS = st.builds(
 PART = st.one_of(
     st.binary(max_size=8),
     st.sampled_from([b"1", b"0", b"like", b"-1", b"\0", b"\xff", b"\xc3", b"\xef\xbb\xbf", b'"']),
-    st.integers(LONGEST - 10, LONGEST + 10).map(lambda size: b"7" * size),
+    st.integers(MAX_LINE - 10, MAX_LINE + 10).map(lambda size: b"7" * size),
 )
 LINE = st.lists(PART, max_size=6).map(b",".join) | EVENTS.map(lambda event: line(event))
 NO_BREAK = LINE.filter(lambda data: b"\n" not in data and b"\r" not in data)
@@ -52,7 +52,7 @@ def read_alone(data: bytes) -> Event | None:
     except UnicodeDecodeError:
         return None
     found = GOOD.fullmatch(text)
-    if found is None or len(text) >= LONGEST:
+    if found is None or len(text) >= MAX_LINE:
         return None
     user, post = int(found[1]), int(found[2])
     if not (1 <= user <= MAX_ID and 1 <= post <= MAX_ID):
@@ -69,8 +69,8 @@ def trace_of(folder: str | Path, data: bytes) -> Trace:
 @relaxed
 @given(st.lists(NO_BREAK, max_size=12), st.sampled_from([b"\n", b"\r\n"]), st.sampled_from(PACKS))
 @example([line(Event(1, 2, "like")), b"1,\xff,3,like", line(Event(4, 5, None))], b"\n", bytes)
-@example([b"1" * (LONGEST - 9) + b",1,1,likewise", b"2,1,1,like"], b"\n", bytes)
-@example([b"\xff,1,1,like", b"1" * LONGEST + b",1,1,like", b"2,1,1,like"], b"\n", gzip.compress)
+@example([b"1" * (MAX_LINE - 9) + b",1,1,likewise", b"2,1,1,like"], b"\n", bytes)
+@example([b"\xff,1,1,like", b"1" * MAX_LINE + b",1,1,like", b"2,1,1,like"], b"\n", gzip.compress)
 def test_exactly_the_good_lines_come_out(lines: list[bytes], end: bytes, pack: Pack) -> None:
     expected = [read_alone(data) for data in lines]
     numbers = [number for number, event in enumerate(expected, start=2) if event is None]
@@ -79,7 +79,7 @@ def test_exactly_the_good_lines_come_out(lines: list[bytes], end: bytes, pack: P
         assert list(trace) == [event for event in expected if event is not None]
     assert trace.broken_lines == len(numbers)
     said = [re.match(r"line (\d+): .{1,150}$", text) for text in trace.broken]
-    assert [int(match[1]) for match in said if match] == numbers[:BROKEN_KEPT]
+    assert [int(match[1]) for match in said if match] == numbers[:MAX_DESCRIBED]
     assert all(text.isprintable() for text in trace.broken)
 
 

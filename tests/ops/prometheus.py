@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import yaml
 
-from reactions.demo.embedded import Process, free_port
+from reactions.demo.process import Process, free_port
 from reactions.demo.stack import Stack
 from tests.support.servers import missing
 from tests.support.waiting import wait_until

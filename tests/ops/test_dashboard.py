@@ -17,14 +17,15 @@ import yaml
 
 from reactions.core.model import PostTier
 from reactions.core.settings import Settings
-from reactions.demo.embedded import remove
-from reactions.demo.run import run, trace_file
+from reactions.demo.run import run
 from reactions.demo.stack import Stack
+from reactions.demo.state_folder import remove
+from reactions.demo.synthetic_trace import trace_file
 from reactions.demo.trace import Trace
 from reactions.maintenance.reconcile import Patrol
 from reactions.postgres.database import Database
 from reactions.redis.connection import connect
-from reactions.web.page.feed import GUESTS, POSTS
+from reactions.web.page.ids import GUESTS, POSTS
 from tests.ops.prometheus import CONFIG, Prometheus, Series, program, running_prometheus
 from tests.support.waiting import wait_until
 from tests.web.serving import user

@@ -16,7 +16,8 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from reactions.api.client import Reactions
-from reactions.demo.stack import TASKS_COLUMNS, Stack
+from reactions.demo.services import TASKS_COLUMNS
+from reactions.demo.stack import Stack
 from tests.support.waiting import wait_until
 
 QUEUES = {"persistence", "maintenance"}

@@ -24,7 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from reactions.api.client import Reactions
 from reactions.core.settings import Settings
-from reactions.demo.embedded import Process, free_port
+from reactions.demo.process import Process, free_port
 from reactions.demo.stack import Stack
 from reactions.postgres.migrate import migrate
 from tests.support.engine import DEAD_BROKER

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError, ResponseError
 import reactions.redis.connection
 from reactions.core.errors import ReactionsError, ReactionsUnavailable, ScriptError
 from reactions.core.settings import Settings
-from reactions.demo.embedded import free_port
+from reactions.demo.process import free_port
 from reactions.redis.connection import FULL, connect, execute_many, translate, translated
 from reactions.redis.scripts import loading
 

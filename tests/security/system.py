@@ -20,7 +20,7 @@ from redis import Redis
 from reactions.api.client import Reactions
 from reactions.core.celery_app import DRAIN, make_app
 from reactions.core.settings import Settings
-from reactions.demo.embedded import free_port
+from reactions.demo.process import free_port
 from reactions.postgres.migrate import migrate
 from tests.support.guarded import (
     PASSWORD,

@@ -14,8 +14,8 @@ from reactions.api.client import Reactions
 from reactions.core.celery_app import make_app, make_publisher
 from reactions.core.errors import InvalidSettings
 from reactions.core.settings import Settings
-from reactions.demo.embedded import Process
-from reactions.demo.stack import Stack
+from reactions.demo.process import Process
+from reactions.demo.services import Flower
 from reactions.postgres.database import Database
 from reactions.redis.connection import connect, translated
 from tests.security.system import System, run, running_system
@@ -83,13 +83,11 @@ def test_the_password_of_flower_is_no_argument(
     """Where ``reactions up`` and ``demo`` start it; that it counts, test_cli.py has."""
     launched: list[tuple[list[str], Mapping[str, str]]] = []
     monkeypatch.setattr(Process, "launch", lambda _, command, env: launched.append((command, env)))
-    monkeypatch.setattr(Stack, "_wait", lambda *_: None)
-    monkeypatch.setattr(Stack, "settings", Settings())
-    stack = Stack(tmp_path)
-    stack._start_flower()
+    flower = Flower(tmp_path)
+    flower.start(Settings())
     ((command, env),) = launched
     password = env["FLOWER_BASIC_AUTH"].removeprefix("reactions:")
-    assert f":{password}@" in stack.flower_url
+    assert f":{password}@" in flower.url
     assert password not in " ".join(command)
 
 

@@ -19,7 +19,7 @@ from reactions.maintenance.reconcile import Patrol
 from reactions.maintenance.recovery import Recovery
 from reactions.maintenance.virality import Virality
 from reactions.redis import keys
-from reactions.web.limit import Limiter
+from reactions.web.rate_limit import RateLimiter
 from tests.support.engine import Engine
 
 REGULAR, HOT, DELETED, SMALL = 1042, 1143, 1044, 1046
@@ -103,7 +103,7 @@ def read(web: Called) -> None:
 
 def limit(settings: Settings) -> None:
     """What the web tier asks by itself: whether a write may pass, and whether Redis answers."""
-    limiter = Limiter(settings)
+    limiter = RateLimiter(settings)
     limiter.pass_or_refuse(1)
     limiter.check_ready()
     limiter.close()

@@ -17,7 +17,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import create_engine, make_url, text
 
-from reactions.demo.embedded import Postgres, Valkey, free_port
+from reactions.demo.embedded import Postgres, Valkey
+from reactions.demo.process import free_port
 from reactions.redis.server_options import VALKEY_OPTIONS
 from tests.support.databases import execute_admin
 from tests.support.servers import cluster_options, postgres_binaries, redis_binary, running_postgres

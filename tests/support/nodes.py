@@ -22,7 +22,8 @@ from pytest_celery import CeleryWorkerContainer, RedisContainer
 from pytest_celery.vendors.worker.content import utils as worker_utils
 
 from reactions.core.settings import Settings
-from reactions.demo.embedded import Process, Valkey
+from reactions.demo.embedded import Valkey
+from reactions.demo.process import Process
 from reactions.redis.server_options import BROKER_OPTIONS
 from tests.support.waiting import wait_until
 

@@ -14,7 +14,9 @@ from typing import NoReturn
 import pytest
 from redis import Redis
 
-from reactions.demo.embedded import Postgres, Valkey, free_port, remove
+from reactions.demo.embedded import Postgres, Valkey
+from reactions.demo.process import free_port
+from reactions.demo.state_folder import remove
 from reactions.redis.server_options import VALKEY_OPTIONS
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from playwright.sync_api import Locator, expect
 
 from reactions.core.settings import Settings
-from reactions.demo.embedded import remove
 from reactions.demo.stack import Stack
+from reactions.demo.state_folder import remove
 from tests.support.waiting import wait_until
 from tests.web.browsing import Visit, chromium
 

@@ -11,7 +11,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-from reactions.demo.embedded import free_port
+from reactions.demo.process import free_port
 from reactions.web.demo_auth import HEADER
 from tests.support.waiting import wait_until
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from reactions.demo.embedded import Process, free_port
+from reactions.demo.process import Process, free_port
 from tests.support.engine import Engine
 from tests.support.waiting import wait_until
 

@@ -17,10 +17,10 @@ from playwright.sync_api import Browser, expect
 
 from reactions.core.settings import Settings
 from reactions.demo.stack import Stack
-from reactions.demo.trace import synthesize
-from reactions.web.page.feed import GUESTS, POSTS
+from reactions.demo.synthetic_trace import synthesize
 from reactions.web.page.figures import Gauges
-from reactions.web.page.workers import Workers
+from reactions.web.page.ids import GUESTS, POSTS
+from reactions.web.page.worker_killer import WorkerKiller
 from tests.support.waiting import wait_until
 from tests.web.browsing import FAINT, Visit, chromium
 from tests.web.serving import check_problem, user
@@ -249,7 +249,7 @@ def test_the_engine_room_is_no_part_of_the_service(stack: Stack, address: str) -
 def test_a_process_that_is_not_the_workers_is_left_alone(stack: Stack, tmp_path: Path) -> None:
     """Its pid came over the broker, where anyone may answer."""
     (tmp_path / "worker.pid").write_text(str(stack.beat.pid))
-    assert Workers(stack.settings, tmp_path).kill_one() is None
+    assert WorkerKiller(stack.settings, tmp_path).kill_one() is None
 
 
 def test_figures_are_unknown_where_no_store_answers() -> None:

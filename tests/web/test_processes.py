@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from reactions.core.settings import Settings
-from reactions.demo.embedded import Process, free_port
+from reactions.demo.process import Process, free_port
 from tests.support.waiting import wait_until
 from tests.web.serving import user
 from tests.web.test_stream import listening

@@ -35,7 +35,8 @@ from reactions.api.client import Reactions
 from reactions.cli.console import bars
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
-from reactions.demo.embedded import Valkey, free_port
+from reactions.demo.embedded import Valkey
+from reactions.demo.process import free_port
 from reactions.demo.replay import quantile
 from reactions.redis import keys
 from reactions.redis.server_options import VALKEY_OPTIONS

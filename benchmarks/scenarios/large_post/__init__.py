@@ -77,7 +77,7 @@ def run(rows: int, workers: int, show: Show) -> dict[str, Any]:
         }
         stack.supervise()
         stack.beat.stop()  # it would notice the loss, and load what is measured here
-        stack._wait(stack.worker, lambda: bool(stack.worker_stats()))
+        stack.worker.wait_until(lambda: bool(stack.worker_stats()))
         figures["first_read"] = FirstReads(stack).measure(show)
         database.close()
         return figures

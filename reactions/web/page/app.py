@@ -16,9 +16,9 @@ from reactions.web.app import create_app
 from reactions.web.demo_auth import chosen_user
 from reactions.web.page import routes
 from reactions.web.page.burst import Burst
-from reactions.web.page.feed import STATIC
 from reactions.web.page.figures import Gauges
-from reactions.web.page.workers import Workers
+from reactions.web.page.ids import STATIC
+from reactions.web.page.worker_killer import WorkerKiller
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -51,7 +51,7 @@ def create_page(settings: Settings, folder: Path) -> FastAPI:
     app = create_app(client, chosen_user)
     app.state.gauges = Gauges(settings)
     app.state.burst = Burst(client, app.state.gauges.outbox, app.state.gauges.queries)
-    app.state.workers = Workers(settings, folder)
+    app.state.workers = WorkerKiller(settings, folder)
     # A name of another's that points here would be its own origin, and let its page do all.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
     app.include_router(routes.router)

@@ -13,7 +13,7 @@ from reactions.api.client import Reactions
 from reactions.core.errors import PostDeleted, ReactionsError, ReactionsUnavailable
 from reactions.postgres.queries import Queries
 from reactions.redis.outbox import Outbox
-from reactions.web.page.feed import CROWD, ELSEWHERE, POSTS
+from reactions.web.page.ids import CROWD, ELSEWHERE, POSTS
 
 log = logging.getLogger(__name__)
 

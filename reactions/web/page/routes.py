@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from reactions.core.errors import ReactionsUnavailable
 from reactions.web.page.burst import SIZE, Burst, State
 from reactions.web.page.figures import Figures, Gauges
-from reactions.web.page.workers import Workers
+from reactions.web.page.worker_killer import WorkerKiller
 from reactions.web.problems import Refusal
 
 
@@ -59,7 +59,7 @@ async def _gauges(request: Request) -> Gauges:
     return request.app.state.gauges  # type: ignore[no-any-return] # a bag of anything
 
 
-async def _workers(request: Request) -> Workers:
+async def _workers(request: Request) -> WorkerKiller:
     return request.app.state.workers  # type: ignore[no-any-return] # a bag of anything
 
 
@@ -92,7 +92,7 @@ def begin(burst: Bursts) -> Started:
 
 
 @router.post("/kill", dependencies=ours)
-def kill(workers: Annotated[Workers, Depends(_workers)]) -> Killed:
+def kill(workers: Annotated[WorkerKiller, Depends(_workers)]) -> Killed:
     """Kill a process of the worker, at once and without a warning."""
     found = workers.kill_one()
     if found is None:

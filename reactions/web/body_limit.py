@@ -9,7 +9,7 @@ from reactions.web.problems import Refusal
 MAX_BODY = 4_096
 
 
-class Bounded:
+class BodyLimit:
     """Lets an ASGI application see at most so many bytes of a body."""
 
     def __init__(self, app: ASGIApp) -> None:

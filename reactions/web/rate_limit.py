@@ -10,7 +10,7 @@ from reactions.redis.scripts import writes
 from reactions.web.problems import too_many
 
 
-class Limiter:
+class RateLimiter:
     """Lets writes pass: ``web_burst`` at once, and ``web_writes_per_s`` in the long run."""
 
     def __init__(self, settings: Settings) -> None:

@@ -15,7 +15,7 @@ PATIENCE_S = 3.0
 """For the answer of the worker."""
 
 
-class Workers:
+class WorkerKiller:
     """The worker of the stack whose folder this is."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
