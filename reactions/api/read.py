@@ -215,7 +215,7 @@ class Reader:
         stored, own, whole = self._stored(
             "summaries",
             lambda: self._queries.summaries(
-                cold, user_id, unknown, most=0 if many else MAX_WHOLE_USER
+                cold, user_id, unknown, max_others=0 if many else MAX_WHOLE_USER
             ),
         )
         zeros = dict.fromkeys(self._codes.values(), 0)

@@ -130,12 +130,13 @@ def deadletters(replay: bool, ids: tuple[int, ...], limit: int, as_json: bool) -
 
     Exit code 1 when --replay leaves some that are refused still.
     """
-    from reactions.maintenance.dead_letters import DeadLetters
+    from reactions.maintenance.dead_letters import DeadLetterReplay
+    from reactions.postgres.dead_letters import DeadLetters
 
-    with stores() as at:
-        letters = DeadLetters(*at)
-        found = letters.list(limit, ids)
-        done = letters.replay(found) if replay else None
+    with stores() as (client, database, settings):
+        found = DeadLetters(database).list(limit, ids)
+        replays = DeadLetterReplay(client, database, settings)
+        done = replays.replay(found) if replay else None
     table = _table("id", "post", "user", "type:version", "reason", "refused at")
     for letter in found:
         written = letter.created_at.isoformat(" ", "seconds")

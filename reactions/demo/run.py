@@ -61,8 +61,8 @@ def run(
     played, catch_up_s = _replay(stack, trace, writers, outbox, interruption, progress)
     verifier = Verifier(client, database, settings)
     found = verifier.verify(lambda posts: progress("verifying", posts, posts))
-    queries = Queries(database)
-    wrong = mismatched(queries, _expected(trace, queries, settings.reaction_types), found.note)
+    expected = _expected(trace, Queries(database), settings.reaction_types)
+    wrong = mismatched(database, expected, found.note)
     tasks = _tasks(stack, played)
     database.close()
     report = make_report(
@@ -117,7 +117,7 @@ def _expected(
         post_id: {user_id: codes[name] for user_id, name in users.items()}
         for post_id, users in trace.outcome().items()
     }
-    for (post_id, user_id), code in queries.of_users(GUESTS, MAX_ID).items():
+    for (post_id, user_id), code in queries.reactions_of_users(GUESTS, MAX_ID).items():
         expected.setdefault(post_id, {}).setdefault(user_id, code)
     return expected
 

@@ -24,7 +24,9 @@ from reactions.core.settings import Settings
 from reactions.core.tracing import span
 from reactions.drain.cache_loader import CacheLoader
 from reactions.postgres.database import Database
+from reactions.postgres.dead_letters import DeadLetters
 from reactions.postgres.ledger import Ledger, RowsRefused
+from reactions.postgres.posts import Posts
 from reactions.postgres.queries import Queries
 from reactions.redis.claims import BadEntry, Claim, ClaimedPost, Entry, Settled
 from reactions.redis.connection import Client
@@ -106,6 +108,8 @@ class Persister:
         self._users = UserCache(client, settings)
         self._quarantine = Quarantine(client)
         self._ledger = Ledger(database)
+        self._dead_letters = DeadLetters(database)
+        self._posts = Posts(database)
         self._queries = Queries(database)
         self._loader = CacheLoader(self._cache, self._queries, settings)
         self._ttl = Ttl(settings)
@@ -270,7 +274,7 @@ class Persister:
         rows = [entry for entry in entries if isinstance(entry, Row)]
         for entry in entries:
             if isinstance(entry, BadEntry):
-                self._ledger.add_dead_letter(
+                self._dead_letters.add(
                     entry.post, entry.user, entry.value, "not a type:version entry"
                 )
                 batch.refused.add(int(entry.post))
@@ -288,7 +292,7 @@ class Persister:
             if len(rows) == 1:
                 (row,) = rows
                 value = f"{row.reaction}:{row.version}"
-                self._ledger.add_dead_letter(str(row.post_id), str(row.user_id), value, str(error))
+                self._dead_letters.add(str(row.post_id), str(row.user_id), value, str(error))
                 batch.refused.add(row.post_id)
                 done.refused += 1
                 return []
@@ -391,7 +395,7 @@ class Persister:
             self._tiers = {}
             self._note_at = time.monotonic() + HOT_TOGETHER_S
             try:
-                self._ledger.note_tiers(tiers, max(claim.claimed_at for claim, _ in settled))
+                self._posts.note_tiers(tiers, max(claim.claimed_at for claim, _ in settled))
             except ReactionsUnavailable as error:
                 log.info("%d tiers not noted: %s", len(tiers), error)
 

@@ -18,8 +18,10 @@ from reactions.core.settings import Settings
 from reactions.drain.cache_loader import CacheLoader
 from reactions.maintenance.compare import Difference, Kind, Tiering, compare_cache, compare_ledger
 from reactions.postgres.database import Database
-from reactions.postgres.queries import Queries, Stored
+from reactions.postgres.posts import Posts
+from reactions.postgres.queries import Queries
 from reactions.postgres.row_counts import RowCounts
+from reactions.postgres.stored import Stored, read_stored
 from reactions.redis.connection import Client
 from reactions.redis.outbox import Outbox
 from reactions.redis.post_cache import PostCache
@@ -61,6 +63,8 @@ class PostChecker:
         self._users = UserCache(client, settings)
         self._outbox = Outbox(client, settings)
         self._writes = RedisWrites(client, settings)
+        self._database = database
+        self._posts = Posts(database)
         self._queries = Queries(database)
         self._row_counts = RowCounts(database)
         self._quarantine = Quarantine(client)
@@ -82,15 +86,16 @@ class PostChecker:
         token = secrets.token_hex(8)
         with self._isolating(post_ids if yields else ()):
             tiers = self._cache.fence_many(post_ids, token, yields=yields)
-        stored = self._queries.stored(
+        stored = read_stored(
+            self._database,
             list(tiers),
             self._tiering.viral,
-            newest_from=self._tiering.low,
             newest=2 * SAMPLE_SIZE,
+            newest_from=self._tiering.low,
             newest_of=[post_id for post_id, tier in tiers.items() if tier is Fenced.RISING],
-            tally_up_to=SLICE if count_rows else 0,
+            max_tally=SLICE if count_rows else 0,
         )
-        deleted = self._queries.deleted(post_ids)
+        deleted = self._posts.deleted(post_ids)
         remembered = self._cached_reactions(stored)
         with self._isolating(list(tiers) if yields else ()):
             snapshots = dict(zip(tiers, self._cache.snapshots(list(tiers), token), strict=True))

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from reactions.core.constants import SAMPLE_SIZE
-from reactions.postgres.queries import Stored
+from reactions.postgres.stored import Stored
 from reactions.redis.buckets import bucket_of
 from reactions.redis.replies import Snapshot
 

@@ -13,8 +13,7 @@ from reactions.maintenance.compare import Difference, Kind
 from reactions.postgres.database import Database
 from reactions.postgres.duty_runs import WORKING_SET_US, DutyRuns, Run
 from reactions.postgres.erasure import Erasures
-from reactions.postgres.ledger import Ledger
-from reactions.postgres.queries import Queries
+from reactions.postgres.posts import Posts
 from reactions.postgres.row_counts import RowCounts
 from reactions.redis.connection import Client
 from reactions.redis.outbox import Outbox
@@ -44,8 +43,7 @@ class Patrol:
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
         self._checker = PostChecker(client, database, settings)
         self._outbox = Outbox(client, settings)
-        self._queries = Queries(database)
-        self._ledger = Ledger(database)
+        self._posts = Posts(database)
         self._row_counts = RowCounts(database)
         self._erasures = Erasures(database)
         self._duties = DutyRuns(database)
@@ -64,12 +62,12 @@ class Patrol:
             if run is None:
                 return None
             now = int(self._outbox.now_us())
-            while tier is PostTier.HOT and self._ledger.cool(now - HOT_US, COOLED):
+            while tier is PostTier.HOT and self._posts.cool(now - HOT_US, COOLED):
                 pass
             tiers = SAMPLED if tier is PostTier.VIRAL else [tier]
             # The version of a change may be ahead of the clock.
             position = self._duties.position(duty) or MAX_ID
-            while posts := self._queries.to_check(tiers, now, position, CHUNK):
+            while posts := self._posts.to_check(tiers, now, position, CHUNK):
                 for portion in self._checker.portions([post.post_id for post in posts]):
                     self._reconcile(portion, {post.post_id: post.tier for post in posts}, run, now)
                 position = posts[-1].touched
@@ -94,8 +92,8 @@ class Patrol:
             if tier != noted[post] and (tier, noted[post]) != (PostTier.REGULAR, PostTier.HOT)
         }
         if wrong:
-            self._ledger.note_tiers(wrong, now)
-        self._ledger.note_checked(checked.decided, now)
+            self._posts.note_tiers(wrong, now)
+        self._posts.note_checked(checked.decided, now)
 
     def audit(self, budget_s: float = BUDGET_S) -> Run | None:
         """Go on holding the counts table against the rows, where the last run was; repair."""
@@ -108,7 +106,7 @@ class Patrol:
                     return run
             position = self._duties.position("audit")
             while True:
-                sizes = self._queries.sizes(position, CHUNK)
+                sizes = self._posts.sizes(position, CHUNK)
                 if not sizes:
                     self._duties.move("audit", 0)  # all the way round
                     break
@@ -156,7 +154,7 @@ class Patrol:
             position = self._duties.position("refresh")
             while True:
                 since = int(self._outbox.now_us()) - WORKING_SET_US
-                posts = self._queries.of_tiers(SAMPLED, position, since, CHUNK)
+                posts = self._posts.in_tiers(SAMPLED, position, since, CHUNK)
                 if posts:
                     self._refresh(posts, run)
                 position = max(posts, default=0)

@@ -19,6 +19,7 @@ from reactions.drain.cache_loader import CacheLoader
 from reactions.maintenance.epochs import Epochs, Loss, Rebuild, RedisEpoch, loss
 from reactions.postgres.database import Database
 from reactions.postgres.duty_runs import WORKING_SET_US, DutyRuns, Run
+from reactions.postgres.posts import Posts
 from reactions.postgres.queries import Queries
 from reactions.postgres.tables import TOUCHED_EVERY_US
 from reactions.redis.connection import Client
@@ -55,8 +56,8 @@ class Recovery:
         self._cache = PostCache(client, settings)
         self._users = UserCache(client, settings)
         self._quarantine = Quarantine(client)
-        self._queries = Queries(database)
-        self._loader = CacheLoader(self._cache, self._queries, settings)
+        self._posts = Posts(database)
+        self._loader = CacheLoader(self._cache, Queries(database), settings)
         self._duties = DutyRuns(database)
 
     def watch(self) -> Run | None:
@@ -115,9 +116,9 @@ class Recovery:
         kinds, shards = Counter(losses.values()), list(losses)
         log.critical("Redis lost data: %s; recovering", dict(kinds))
         run.found.update(kinds)
-        self._outbox.raise_clocks(shards, self._queries.newest_touched() + TOUCHED_EVERY_US)
+        self._outbox.raise_clocks(shards, self._posts.newest_touched() + TOUCHED_EVERY_US)
         after = 0
-        while deleted := self._queries.deleted_of(shards, after, PAGE):
+        while deleted := self._posts.deleted_in_shards(shards, after, PAGE):
             self._outbox.mark_deleted(deleted)
             after = max(deleted)
         older = [shard for shard, what in losses.items() if what is Loss.OLDER]
@@ -130,7 +131,7 @@ class Recovery:
         """Drop what is cached of posts touched since the snapshot, and of all users."""
         dropped, before = 0, MAX_ID
         since = since_us - 2 * TOUCHED_EVERY_US
-        while posts := self._queries.touched_before(before, since, shards, PAGE):
+        while posts := self._posts.touched_before(before, since, shards, PAGE):
             for post_id in posts:
                 self._cache.drop(post_id)
             dropped, before = dropped + len(posts), min(posts.values())
@@ -159,7 +160,7 @@ class Recovery:
         """The next posts of the shards that are furthest back."""
         this = max(asked.values())
         shards = [shard for shard, rebuild in asked.items() if rebuild == this]
-        posts = self._queries.touched_before(this.before, this.down_to, shards, CHUNK)
+        posts = self._posts.touched_before(this.before, this.down_to, shards, CHUNK)
         run.repaired += self._loader.load(self._cache.lacking(list(posts)))
         run.looked_at += len(posts)
         if posts:

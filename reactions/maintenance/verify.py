@@ -15,7 +15,8 @@ from reactions.core.settings import Settings
 from reactions.maintenance.checker import PostChecker
 from reactions.maintenance.compare import GAPS, Difference, Kind
 from reactions.postgres.database import Database
-from reactions.postgres.ledger import Ledger
+from reactions.postgres.dead_letters import DeadLetters
+from reactions.postgres.posts import Posts
 from reactions.postgres.queries import Queries
 from reactions.redis.connection import Client
 from reactions.redis.outbox import Outbox
@@ -96,8 +97,8 @@ class Verifier:
     ) -> None:
         self._checker = PostChecker(client, database, settings)
         self._outbox = Outbox(client, settings)
-        self._ledger = Ledger(database)
-        self._queries = Queries(database)
+        self._dead_letters = DeadLetters(database)
+        self._posts = Posts(database)
         self._repair = repair
 
     def verify(
@@ -116,13 +117,13 @@ class Verifier:
                 self._verify_chunk(portion, found)
                 progress(found.posts)
         found.pending = self._outbox.pending()
-        found.dead_letters = self._ledger.count_dead_letters()
+        found.dead_letters = self._dead_letters.count()
         return found
 
     def _chunks(self) -> Iterator[list[int]]:
         seen = set()
         after = 0
-        while chunk := self._queries.posts(after, CHUNK):
+        while chunk := self._posts.page(after, CHUNK):
             seen.update(chunk)
             after = chunk[-1]
             yield chunk
@@ -159,7 +160,7 @@ class Verifier:
 
 
 def mismatched(
-    queries: Queries, expected: Mapping[int, Mapping[int, int]], note: Callable[[str], None]
+    database: Database, expected: Mapping[int, Mapping[int, int]], note: Callable[[str], None]
 ) -> int:
     """Reactions by which the rows differ from what must be the case, one by one.
 
@@ -169,7 +170,8 @@ def mismatched(
     wrong = 0
     posts = set(expected)
     after = 0
-    while chunk := queries.posts(after, CHUNK):
+    walk, queries = Posts(database), Queries(database)
+    while chunk := walk.page(after, CHUNK):
         posts.update(chunk)
         after = chunk[-1]
     ordered = sorted(posts)

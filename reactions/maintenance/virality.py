@@ -15,7 +15,7 @@ from reactions.core.settings import Settings
 from reactions.drain.cache_loader import CacheLoader
 from reactions.postgres.database import Database
 from reactions.postgres.duty_runs import DutyRuns, Run
-from reactions.postgres.ledger import Ledger
+from reactions.postgres.posts import Posts
 from reactions.postgres.queries import Queries
 from reactions.redis.connection import Client
 from reactions.redis.outbox import Outbox
@@ -53,15 +53,14 @@ class Virality:
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
         self._cache = PostCache(client, settings)
         self._outbox = Outbox(client, settings)
-        self._queries = Queries(database)
-        self._ledger = Ledger(database)
-        self._loader = CacheLoader(self._cache, self._queries, settings)
+        self._posts = Posts(database)
+        self._loader = CacheLoader(self._cache, Queries(database), settings)
         self._duties = DutyRuns(database)
         self._settings = settings
 
     def rising(self) -> list[Rising]:
         """Posts on their way, those that will be there first, first. One query, one round trip."""
-        since = self._queries.rising(MAX_RISING_POSTS)
+        since = self._posts.rising(MAX_RISING_POSTS)
         growths = self._cache.growths(list(since))
         now = self._outbox.now_us()
         found = [self._rising(post, since[post], growths.get(post), now) for post in since]
@@ -98,4 +97,4 @@ class Virality:
             return run
 
     def _note(self, post: Rising, tier: PostTier) -> None:
-        self._ledger.note_tiers({post.post_id: tier}, int(self._outbox.now_us()))
+        self._posts.note_tiers({post.post_id: tier}, int(self._outbox.now_us()))

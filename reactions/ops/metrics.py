@@ -25,9 +25,9 @@ from reactions.core.model import PostTier
 from reactions.core.settings import Settings
 from reactions.maintenance.compare import Kind
 from reactions.postgres.database import Database
+from reactions.postgres.dead_letters import DeadLetters
 from reactions.postgres.duty_runs import DutyRuns, Total
-from reactions.postgres.ledger import Ledger
-from reactions.postgres.queries import Queries
+from reactions.postgres.posts import Posts
 from reactions.redis.connection import Client, translated
 from reactions.redis.memory_usage import MemoryUsage, nodes
 from reactions.redis.outbox import Outbox
@@ -51,8 +51,8 @@ class StoresCollector(Collector):
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
         self._outbox = Outbox(client, settings)
         self._duties = DutyRuns(database)
-        self._ledger = Ledger(database)
-        self._queries = Queries(database)
+        self._dead_letters = DeadLetters(database)
+        self._posts = Posts(database)
         self._memory = MemoryUsage(client)
         self._client = client
         self._app = make_publisher(settings)
@@ -125,7 +125,7 @@ class StoresCollector(Collector):
 
     def _post_families(self) -> Iterator[Metric]:
         posts = _gauge("reactions_posts", "Posts by tier.", "tier")
-        found = self._queries.tiers()
+        found = self._posts.count_by_tier()
         for tier in PostTier:
             posts.add_metric([tier.name.lower()], found.get(tier, 0))
         yield posts
@@ -134,7 +134,7 @@ class StoresCollector(Collector):
         yield GaugeMetricFamily(
             "reactions_dead_letters",
             "Changes that PostgreSQL refused.",
-            value=self._ledger.count_dead_letters(),
+            value=self._dead_letters.count(),
         )
 
     def _memory_families(self) -> Iterator[Metric]:

@@ -1,41 +1,46 @@
-"""What is written to PostgreSQL: reactions with their counts, dead letters, reaction types."""
+"""The writes of drains to PostgreSQL: reactions with their counts, and the reaction types."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, text
+from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from reactions.core.constants import shard_of
 from reactions.core.errors import TypesMismatch
-from reactions.core.model import PostTier, Row
+from reactions.core.model import Row
 from reactions.postgres.database import Database, RowsRefused, array
 from reactions.postgres.locks import LOCK_CLASS
-from reactions.postgres.tables import TOUCHED_EVERY_US, dead_letters, posts, reaction_types
+from reactions.postgres.tables import TOUCHED_EVERY_US, reaction_types
 
 __all__ = ["RECORD", "Ledger", "Recorded", "RowsRefused"]
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a transaction did."""
+    """What a transaction did.
+
+    Attributes:
+        counts: post -> type code -> count after the transaction, for every post in the batch.
+        changed: how many rows changed; the table already had the others, or newer ones.
+        deleted: posts that are deleted; the transaction wrote none of their rows.
+        older: posts for which the table had a newer row. Redis then lost data, and what it caches
+            of these posts is wrong.
+    """
 
     counts: Mapping[int, Mapping[int, int]]
-    """post -> type code -> count, after it, for every post it touched."""
     changed: int
-    """Rows really changed; the others were older than what the table has."""
     deleted: Set[int]
-    """Posts that are deleted: none of their rows was written."""
     older: Set[int]
-    """Posts of which the table had something newer: after a loss of Redis, what it has is wrong."""
 
 
-# One message, and so one transaction. Its second statement moves rows and counts together: its
-# parts see the table as it was before it, and the locks of the shards, taken by the first, keep
-# that the truth until the commit. Tombstones (type 0) are counted like any other type: so the
-# counts also say how many ever reacted.
+# The driver sends this as one message, and PostgreSQL runs it as one transaction. The first
+# statement locks the shards, so that no other batch changes their rows before the commit. Every
+# part of the second statement therefore sees the same rows; it moves the rows and the counts
+# together. It counts tombstones (type 0) like any other type, so the counts also tell how many
+# users ever reacted.
 RECORD = text("""
 SELECT pg_advisory_xact_lock(:class, shard) FROM unnest(CAST(:shards AS int[])) AS shard;
 WITH deleted AS MATERIALIZED (
@@ -73,7 +78,7 @@ WITH deleted AS MATERIALIZED (
     SELECT post_id, reaction, sum(step) AS step FROM steps
     GROUP BY post_id, reaction HAVING sum(step) <> 0
 ), audited AS (
-    -- What an audit has counted already moves with the rows; see reactions.audits.
+    -- An audit under way keeps its tally of the rows it has passed; see row_counts.py.
     INSERT INTO audits AS a (post_id, reaction, position, rows)
     SELECT post_id, s.reaction, under.position, sum(step)
     FROM steps AS s JOIN (
@@ -84,7 +89,7 @@ WITH deleted AS MATERIALIZED (
     GROUP BY post_id, s.reaction, under.position
     ON CONFLICT (post_id, reaction) DO UPDATE SET rows = a.rows + excluded.rows
 ), noted AS (
-    -- Now and then, not at each change: most batches then only look.
+    -- `touched` moves at most once in TOUCHED_EVERY_US, so most batches write nothing here.
     INSERT INTO posts AS p (post_id, touched)
     SELECT i.post_id, max(i.version) FROM incoming AS i
     WHERE NOT EXISTS (
@@ -116,26 +121,26 @@ SELECT DISTINCT post_id, -2, 0 FROM before WHERE newer
 
 
 class Ledger:
-    """Writes reactions."""
+    """Writes batches of reactions, and registers the reaction types."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def record(self, rows: Sequence[Row]) -> Recorded:
-        """Write a batch in one transaction: the newest version wins, counts move with the rows.
+        """Write a batch in one transaction: the newest version wins, and counts move with rows.
 
-        At most once in effect: rows that the table has already, or has newer, change nothing.
-        Rows of deleted posts, and those of forgotten users from before, are left out.
-        Two batches of one shard never overlap: a transaction-level advisory lock, taken in the
-        order of the shards, so that there is no deadlock.
+        Recording a batch twice has the effect of recording it once: a row changes only when its
+        version is newer. The batch leaves out rows of deleted posts, and rows of forgotten users
+        from before the user was forgotten. Two batches of one shard run one after the other: each
+        takes an advisory lock for every shard, in ascending order, so that they cannot deadlock.
 
         Args:
             rows: at most one for each (post, user).
 
         Raises:
-            RowsRefused: a row's data is refused; nothing was written.
-            ReactionsUnavailable: the database cannot now; nothing was written, or it was and the
-                answer was lost; the same batch again is safe.
+            RowsRefused: the database refuses the data of a row; nothing was written.
+            ReactionsUnavailable: the database cannot be reached. Either nothing was written, or the
+                answer was lost after the commit; recording the same batch again is safe.
         """
         rows = sorted(rows, key=lambda row: (row.post_id, row.user_id))
         touched = {row.post_id for row in rows}
@@ -168,65 +173,11 @@ class Ledger:
                 counts[post_id][code] = count
         return Recorded(counts, changed, deleted, older)
 
-    def note_tiers(self, tiers: Mapping[int, PostTier], now_us: int) -> None:
-        """Note the tier of posts, and since when where it is another one."""
-        with self._database.transaction() as connection:
-            added = insert(posts).values(
-                [
-                    {"post_id": post, "touched": now_us, "tier": tier, "tier_since": now_us}
-                    for post, tier in sorted(tiers.items())
-                ]
-            )
-            connection.execute(
-                added.on_conflict_do_update(
-                    index_elements=["post_id"],
-                    set_={"tier": added.excluded.tier, "tier_since": added.excluded.tier_since},
-                    where=posts.c.tier != added.excluded.tier,
-                )
-            )
-
-    def note_checked(self, post_ids: Iterable[int], now_us: int) -> None:
-        """Note that the caches of posts were compared."""
-        with self._database.transaction() as connection:
-            connection.execute(
-                posts.update().where(posts.c.post_id.in_(sorted(post_ids))).values(checked=now_us)
-            )
-
-    def cool(self, before_us: int, limit: int) -> int:
-        """Note as regular what was hot and has not been touched since; how many."""
-        cold = (
-            select(posts.c.post_id)
-            .where(posts.c.tier == PostTier.HOT, posts.c.touched < before_us)
-            .limit(limit)
-        )
-        with self._database.transaction() as connection:
-            return int(
-                connection.execute(
-                    posts.update()
-                    .where(posts.c.post_id.in_(cold.scalar_subquery()))
-                    .values(tier=PostTier.REGULAR, tier_since=before_us)
-                ).rowcount
-            )
-
-    def add_dead_letter(self, post: str, user: str, value: str, reason: str) -> None:
-        """Keep a change that the database refuses, with the reason; once, however often told."""
-        with self._database.transaction() as connection:
-            connection.execute(
-                insert(dead_letters)
-                .values(post=_clean(post), user=_clean(user), value=_clean(value), reason=reason)
-                .on_conflict_do_nothing()
-            )
-
-    def count_dead_letters(self) -> int:
-        """How many changes are buried."""
-        with self._database.transaction() as connection:
-            return connection.execute(select(func.count()).select_from(dead_letters)).scalar_one()
-
     def register_types(self, types: Mapping[str, int]) -> None:
-        """Make the configured reaction types known to the database.
+        """Add the configured reaction types to the database.
 
         Raises:
-            TypesMismatch: the database knows one of the codes or names as another.
+            TypesMismatch: the database has one of the codes or names with another partner.
         """
         with self._database.transaction() as connection:
             connection.execute(
@@ -241,10 +192,5 @@ class Ledger:
             raise TypesMismatch(
                 f"reaction_types has {', '.join(wrong)}, but the database has "
                 f"{', '.join(f'{name}={code}' for name, code in sorted(known.items()))}; "
-                "a code is in every row and keeps its name for ever"
+                "a code is stored in every row and can never change its name"
             )
-
-
-def _clean(value: str) -> str:
-    """Text that PostgreSQL can hold and index: it refuses NUL, and more than 2,700 bytes."""
-    return value.replace("\0", "\\0")[:500]

@@ -112,8 +112,8 @@ def test_rebuild_loads_what_was_active_or_what_it_is_told(small: Engine, run: Ru
 
 def test_deadletters_are_listed_and_replayed(small: Engine, run: Run) -> None:
     assert "no dead letters" in run("deadletters").stdout
-    small.ledger.add_dead_letter(str(POST), "70", "2:8", "it was full")
-    small.ledger.add_dead_letter(str(POST), "71", "broken", "not a type:version entry")
+    small.dead_letters.add(str(POST), "70", "2:8", "it was full")
+    small.dead_letters.add(str(POST), "71", "broken", "not a type:version entry")
     result = run("deadletters", "--json")
     assert result.exit_code == 0
     assert "it was full" in result.stdout
@@ -160,7 +160,7 @@ def test_metrics_are_what_the_stores_have(small: Engine, run: Run) -> None:
     with DutyRuns(small.database).run("audit") as audit:
         assert audit is not None
         audit.found["ledger"], audit.repaired, audit.looked_at = 2, 2, 50
-    small.ledger.add_dead_letter(str(POST), "70", "2:8", "it was full")
+    small.dead_letters.add(str(POST), "70", "2:8", "it was full")
     small.reactions.react(30, POST, "like")
     result = run("metrics", "--once")
     assert result.exit_code == 0

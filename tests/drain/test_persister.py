@@ -230,11 +230,6 @@ def test_a_shard_from_before_a_clock_step_is_swept(engine: Engine) -> None:
     assert engine.outbox.overdue(2.0) == [SHARD]
 
 
-def test_a_dead_letter_of_any_length_is_buried(engine: Engine) -> None:
-    engine.ledger.add_dead_letter("1042", "7" * 20_000, "x" * 20_000, "too long")
-    assert engine.ledger.count_dead_letters() == 1
-
-
 def test_a_stale_drain_can_neither_settle_nor_undo(engine: Engine) -> None:
     react(engine, 5)
     (stale,), _ = engine.outbox.claim({SHARD: ""})
@@ -281,17 +276,11 @@ def test_a_row_that_is_refused_holds_up_nothing_else(engine: Engine, user: str, 
     done = engine.persister.drain([SHARD])
     assert done.refused == 1
     assert engine.outbox.pending() == 0
-    assert engine.ledger.count_dead_letters() == 1
+    assert engine.dead_letters.count() == 1
     healthy = 9 if user != "7" else 8
     assert engine.queries.counts([POST, POST + 100]) == {POST: {1: healthy}, POST + 100: {1: 9}}
     assert engine.reactions.counts(POST)["like"] == healthy
     assert engine.verify().holds
-
-
-def test_a_dead_letter_is_buried_once_however_often_it_is_told(engine: Engine) -> None:
-    for _ in range(3):
-        engine.ledger.add_dead_letter("1042", "7", "99:5", "no such type")
-    assert engine.ledger.count_dead_letters() == 1
 
 
 def test_without_a_database_a_drain_fails_and_keeps_its_claim(

@@ -69,5 +69,5 @@ def test_broken_messages_end_no_worker_and_come_back_to_none(
     assert not made.exists()
     assert engine.queries.reactions([POST])[POST] == dict.fromkeys(range(1, len(ENTRIES) + 2), 1)
     assert engine.verify().holds
-    assert engine.ledger.count_dead_letters() == 0
+    assert engine.dead_letters.count() == 0
     assert "is dropped" in worker.output()

@@ -1,14 +1,10 @@
-"""Records, tombstones, dead letters: what is let go, what is kept, and what is tried again."""
+"""Records of runs, and tombstones: what a cleanup deletes, and what it keeps."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Iterator
 
 import pytest
 from sqlalchemy import text
 
-from reactions.core.model import Row
-from reactions.maintenance.dead_letters import DeadLetters
 from reactions.maintenance.reconcile import Patrol
 from reactions.postgres.duty_runs import LEASE, DutyRuns
 from reactions.postgres.row_counts import RowCounts
@@ -210,103 +206,6 @@ def test_a_quiet_duty_leaves_a_record_only_when_there_is_something(engine: Engin
     (total,) = duties.totals()
     assert (total.runs, total.failures, total.kinds) == (2, 1, {"empty": 3})
     assert duties.last()["watch"].found == 3
-
-
-# -- dead letters ----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def letters(engine: Engine) -> DeadLetters:
-    return DeadLetters(engine.client, engine.database, engine.settings)
-
-
-@pytest.fixture
-def refusing(engine: Engine) -> Iterator[Callable[[], None]]:
-    """The database refuses user 13 until it is called."""
-    sql(engine, "ALTER TABLE reactions ADD CONSTRAINT unlucky CHECK (user_id <> 13)")
-
-    def relent() -> None:
-        sql(engine, "ALTER TABLE reactions DROP CONSTRAINT IF EXISTS unlucky")
-
-    yield relent
-    relent()
-
-
-def test_a_refused_change_can_be_tried_again(
-    engine: Engine, letters: DeadLetters, refusing: Callable[[], None]
-) -> None:
-    client = engine.reactions
-    client.react_many((user, POST, "like") for user in (12, 13, 14))
-    engine.drain()
-    engine.loader.load([POST])
-    (letter,) = letters.list(10)
-    assert (letter.post, letter.user) == (str(POST), "13")
-    assert letter.value.startswith("1:")
-    assert "unlucky" in letter.reason
-    done = letters.replay([letter])
-    assert done.recorded == 0
-    assert "unlucky" in done.refused[0]
-    assert letters.list(10) == [letter]
-    assert client.reaction_of(13, POST) is None
-    refusing()
-    assert letters.replay([letter]).recorded == 1
-    assert letters.list(10) == []
-    assert client.reaction_of(13, POST) == "like"
-    assert client.counts(POST)["like"] == 3
-    assert engine.verify().holds
-    assert letters.replay([letter]).recorded == 1  # twice is no harm
-    assert engine.verify().holds
-
-
-def test_what_came_later_wins(engine: Engine, letters: DeadLetters) -> None:
-    engine.reactions.react(13, POST, "love")
-    engine.drain()
-    engine.ledger.add_dead_letter(str(POST), "13", "1:5", "from long ago")
-    assert letters.replay(letters.list(10)).recorded == 1
-    assert engine.reactions.reaction_of(13, POST) == "love"
-    assert engine.verify().holds
-
-
-@pytest.mark.parametrize(
-    ("post", "value"),
-    [
-        ("x", "1:5"),
-        ("0", "1:5"),
-        ("1042", ""),
-        ("1042", "1"),
-        ("1042", "one:two"),
-        ("1042", "99:5"),
-    ],
-)
-def test_what_is_no_row_is_refused_and_stays(
-    engine: Engine, letters: DeadLetters, post: str, value: str
-) -> None:
-    engine.ledger.add_dead_letter(post, "13", value, "broken")
-    engine.ledger.add_dead_letter(str(POST), "14", "2:7", "fine by now")
-    done = letters.replay(letters.list(10))
-    assert done.recorded == 1
-    assert len(done.refused) == 1
-    assert [letter.post for letter in letters.list(10)] == [post]
-    assert engine.queries.reactions([POST]) == {POST: {14: 2}}
-    assert engine.verify().holds
-
-
-def test_letters_are_listed_by_id_and_number(engine: Engine, letters: DeadLetters) -> None:
-    for user in range(1, 6):
-        engine.ledger.add_dead_letter(str(POST), str(user), "1:5", "because")
-    found = letters.list(10)
-    assert [letter.user for letter in found] == ["1", "2", "3", "4", "5"]
-    assert letters.list(2) == found[:2]
-    assert letters.list(10, [found[3].id, found[1].id]) == [found[1], found[3]]
-    assert found[0].row() == Row(POST, 1, 1, 5)
-
-
-def test_a_replay_on_a_deleted_post_writes_nothing(engine: Engine, letters: DeadLetters) -> None:
-    engine.reactions.delete_post(POST)
-    engine.eraser.erase()
-    engine.ledger.add_dead_letter(str(POST), "13", "1:5", "because")
-    assert letters.replay(letters.list(10)).recorded == 1
-    assert engine.queries.reactions([POST]) == {POST: {}}
 
 
 def test_settings_reach_the_duty(engine: Engine) -> None:

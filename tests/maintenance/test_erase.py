@@ -700,7 +700,7 @@ def test_the_dead_letters_of_a_user_go_too(small: Engine) -> None:
         small.client.hset(keys.post_pending(OTHER), str(user), "like")
         small.client.zadd(keys.outbox_dirty(SHARD), {str(OTHER): 1})
     small.drain()
-    assert small.ledger.count_dead_letters() == 4
+    assert small.dead_letters.count() == 4
     small.reactions.forget_user(USER)
     finish(small)
     with small.database.engine.connect() as connection:

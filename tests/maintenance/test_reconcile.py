@@ -300,7 +300,7 @@ def test_touched_posts_of_a_tier_are_found_repaired_and_recorded(
 def to_check(engine: Engine) -> set[int]:
     """Whatever their tier."""
     now = int(engine.outbox.now_us())
-    return {post.post_id for post in engine.queries.to_check(PostTier, now, MAX_ID, 10)}
+    return {post.post_id for post in engine.posts.to_check(PostTier, now, MAX_ID, 10)}
 
 
 def test_a_post_is_looked_at_again_only_when_it_was_touched(sound: Engine, patrol: Patrol) -> None:

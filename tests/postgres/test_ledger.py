@@ -22,7 +22,9 @@ from reactions.postgres.database import Database
 from reactions.postgres.ledger import RECORD, Ledger, RowsRefused
 from reactions.postgres.locks import LOCK_CLASS
 from reactions.postgres.migrate import at_head, config_for, migrate
+from reactions.postgres.posts import Posts
 from reactions.postgres.queries import Queries
+from reactions.postgres.stored import read_stored
 from reactions.postgres.tables import PARTITIONS, metadata
 from tests.support.servers import running_postgres
 
@@ -99,13 +101,15 @@ def test_any_batches_in_any_order_agree_with_the_model(
         assert recorded.changed == model.record(batch)
         for post_id, counts in recorded.counts.items():
             assert {k: v for k, v in counts.items() if v} == model.counts(post_id)
-    for post_id, stored in queries.stored([1, 2, 3], 100).items():
+    for post_id, stored in read_stored(database, [1, 2, 3], 100).items():
         assert {k: v for k, v in stored.counts.items() if k and v} == model.counts(post_id)
         assert stored.tally == {code: n for code, n in stored.counts.items() if n}
         assert queries.count_ever(post_id) == sum(post == post_id for post, _ in model.rows)
 
 
-def test_counts_stay_exact_when_batches_of_one_shard_race(ledger: Ledger, queries: Queries) -> None:
+def test_counts_stay_exact_when_batches_of_one_shard_race(
+    ledger: Ledger, database: Database
+) -> None:
     """Replays and new versions of the same rows from eight threads at once."""
     batches = [
         [Row(1042, user, 1 + (version + user) % 3, version) for user in range(1, 30)]
@@ -113,7 +117,7 @@ def test_counts_stay_exact_when_batches_of_one_shard_race(ledger: Ledger, querie
     ]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(ledger.record, batches + batches[::-1]))
-    stored = queries.stored([1042], 100)[1042]
+    stored = read_stored(database, [1042], 100)[1042]
     assert stored.counts == stored.tally
     assert stored.rows == {user: 1 + (24 + user) % 3 for user in range(1, 30)}
 
@@ -187,11 +191,11 @@ def test_a_code_keeps_its_name(ledger: Ledger) -> None:
         ledger.register_types({"heart": 1})
 
 
-def test_posts_walks_everything_once(ledger: Ledger, queries: Queries) -> None:
+def test_posts_walks_everything_once(ledger: Ledger, database: Database) -> None:
     wanted = list(range(1, 60))
     ledger.record([Row(post, user, 1, 1) for post in wanted for user in (1, 2)])
     seen: list[int] = []
-    while chunk := queries.posts(seen[-1] if seen else 0, 7):
+    while chunk := Posts(database).page(seen[-1] if seen else 0, 7):
         seen += chunk
     assert seen == wanted
 

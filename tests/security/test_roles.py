@@ -76,7 +76,7 @@ def test_each_role_does_its_work(writer: Engine, settings_of: SettingsOf) -> Non
         for step in (workload.read, workload.change, workload.erase):
             step(web)
         workload.patrol(writer)
-        writer.ledger.add_dead_letter(str(workload.REGULAR), "70", "2:8", "it was full")
+        writer.dead_letters.add(str(workload.REGULAR), "70", "2:8", "it was full")
         workload.operate(settings_of("writer"))
         workload.recover(writer)
         writer.client.flushall()  # so that everything has to be asked of PostgreSQL

@@ -11,7 +11,9 @@ from reactions.drain.persister import Persister
 from reactions.maintenance.erase import Eraser
 from reactions.maintenance.verify import Verification, Verifier
 from reactions.postgres.database import Database
+from reactions.postgres.dead_letters import DeadLetters
 from reactions.postgres.ledger import Ledger
+from reactions.postgres.posts import Posts
 from reactions.postgres.queries import Queries
 from reactions.redis.connection import Client, connect
 from reactions.redis.outbox import Outbox
@@ -31,6 +33,8 @@ class Engine:
     outbox: Outbox
     database: Database
     ledger: Ledger
+    dead_letters: DeadLetters
+    posts: Posts
     queries: Queries
     persister: Persister
     loader: CacheLoader
@@ -62,6 +66,8 @@ def make_engine(settings: Settings) -> Engine:
         Outbox(client, settings),
         database,
         Ledger(database),
+        DeadLetters(database),
+        Posts(database),
         queries,
         Persister(client, database, settings),
         CacheLoader(cache, queries, settings),

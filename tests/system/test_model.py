@@ -27,6 +27,7 @@ from reactions.drain.persister import Batch, Drained, Persister
 from reactions.maintenance.checker import PostChecker
 from reactions.maintenance.compare import GAPS
 from reactions.maintenance.verify import Verifier
+from reactions.postgres.stored import read_stored
 from reactions.redis import buckets, keys
 from reactions.redis.claims import Claim
 from reactions.redis.pipeline import run_many
@@ -274,7 +275,9 @@ class System(RuleBasedStateMachine):
             for post, s in zip(self.posts, self.engine.cache.snapshots(self.posts), strict=True)
             if user not in s.pending and user not in s.claimed
         ]
-        _, found, whole = self.engine.queries.summaries([], user, unknown, most=MAX_WHOLE_USER)
+        _, found, whole = self.engine.queries.summaries(
+            [], user, unknown, max_others=MAX_WHOLE_USER
+        )
         self.recalls.append((user, token, found, whole))
 
     @precondition(lambda self: self.recalls)
@@ -376,7 +379,7 @@ class System(RuleBasedStateMachine):
             engine.eraser.erase()
             engine.drain()
         codes = engine.settings.reaction_types
-        stored = engine.queries.stored(self.posts, 100)
+        stored = read_stored(engine.database, self.posts, 100)
         for post in self.posts:
             rows = {user: codes[n] for (p, user), n in self.model.items() if p == post}
             note(f"post {post}: {stored[post]}, the model has {rows}")

@@ -38,7 +38,7 @@ def test_reactions_outlast_an_outage_of_the_database(
     start_beat("beat")  # what came to a post after its claim failed waits for a wake-up or a sweep
     with Flow(engine.reactions) as flow:
         flow.wait(200)
-        wait_until(lambda: engine.queries.posts(0, 1), what="the first row")
+        wait_until(lambda: engine.posts.page(0, 1), what="the first row")
         own_postgres.stop()
         pending = engine.outbox.pending()
         flow.wait(300)  # react() does not notice

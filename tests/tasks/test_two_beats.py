@@ -227,7 +227,7 @@ def false_alarm(engine: Engine, post: int) -> None:
 
 
 def note_tier(engine: Engine, post: int, tier: PostTier) -> None:
-    engine.ledger.note_tiers({post: tier}, int(engine.outbox.now_us()))
+    engine.posts.note_tiers({post: tier}, int(engine.outbox.now_us()))
 
 
 DAMAGES = (

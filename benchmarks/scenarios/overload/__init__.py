@@ -35,7 +35,6 @@ from reactions.demo.replay import quantile
 from reactions.demo.stack import Stack
 from reactions.maintenance.verify import Verifier, mismatched
 from reactions.postgres.database import Database
-from reactions.postgres.queries import Queries
 from reactions.redis.outbox import Outbox
 
 ENTRY = 35
@@ -407,7 +406,7 @@ def _compare(
     database = Database(settings, name="reactions-bench")
     client = Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=60)
     found = Verifier(client, database, settings).verify(lambda n: show("verifying", n, n))
-    wrong = mismatched(Queries(database), wanted, found.note)
+    wrong = mismatched(database, wanted, found.note)
     database.close()
     return {
         "holds": found.holds and not wrong and not found.pending and not found.dead_letters,

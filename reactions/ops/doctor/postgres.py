@@ -10,8 +10,8 @@ from reactions.core.errors import ReactionsError
 from reactions.core.settings import Settings
 from reactions.ops.doctor.findings import Finding, Findings, State, guarded, unreachable
 from reactions.postgres.database import Database, translated
+from reactions.postgres.dead_letters import DeadLetters
 from reactions.postgres.duty_runs import DutyRuns
-from reactions.postgres.ledger import Ledger
 from reactions.postgres.migrate import at_head
 from reactions.postgres.tables import reaction_types
 
@@ -83,7 +83,7 @@ def _reaction_types(database: Database, settings: Settings) -> Findings:
 
 
 def _dead_letters(database: Database) -> Findings:
-    number = Ledger(database).count_dead_letters()
+    number = DeadLetters(database).count()
     if number:
         found = f"PostgreSQL refused {number:,} changes"
         remedy = "`reactions deadletters` shows the reasons; with --replay it tries them again"

@@ -71,7 +71,7 @@ class Burst:
         """
         if self.state in ("none", "verified"):
             return self.acknowledged
-        stored = self._queries.of_users(self._first, self._first + SIZE)
+        stored = self._queries.reactions_of_users(self._first, self._first + SIZE)
         acknowledged = list(self._acknowledged.items())  # it grows meanwhile
         return sum(stored.get(where) == code for where, code in acknowledged)
 

@@ -19,6 +19,7 @@ from reactions.core.latency_histogram import percentile
 from reactions.core.model import PostTier
 from reactions.core.settings import Settings
 from reactions.postgres.database import Database
+from reactions.postgres.posts import Posts
 from reactions.postgres.queries import Queries
 from reactions.redis.connection import connect
 from reactions.redis.outbox import Outbox, ShardState
@@ -66,7 +67,8 @@ class Gauges:
 
     def __init__(self, settings: Settings) -> None:
         self.outbox = Outbox(connect(settings), settings)
-        self.queries = Queries(Database(settings, name="reactions-page"))
+        database = Database(settings, name="reactions-page")
+        self.queries, self._posts = Queries(database), Posts(database)
         self._lock = threading.Lock()
         self._samples: deque[Sample] = deque()
         self._last: Figures | None = None
@@ -101,7 +103,7 @@ class Gauges:
             pending=_known(self.outbox.pending),
             shards=None if states is None else [state.dirty_posts for state in states],
             leased=None if states is None else [s.shard for s in states if s.leased],
-            tiers=_named(_known(self.queries.tiers)),
+            tiers=_named(_known(self._posts.count_by_tier)),
             cache_hits=_hits(_since(last.reads, first.reads)),
         )
 

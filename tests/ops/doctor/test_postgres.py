@@ -36,7 +36,7 @@ def test_reaction_types_that_the_database_does_not_know(settings: Settings) -> N
 
 
 def test_dead_letters(engine: Engine) -> None:
-    engine.ledger.add_dead_letter("1042", "70", "2:8", "it was full")
+    engine.dead_letters.add("1042", "70", "2:8", "it was full")
     letters = findings(engine.settings)["dead letters"]
     assert letters.state is State.WARNING
     assert "reactions deadletters" in letters.remedy
