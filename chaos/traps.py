@@ -19,6 +19,7 @@ import psycopg2.errors
 from sqlalchemy import event
 
 from reactions.drain.persister import Persister
+from reactions.drain.refill import Refill
 from reactions.postgres.database import Database
 from reactions.postgres.ledger import Ledger
 from reactions.redis.outbox import Outbox
@@ -51,7 +52,7 @@ _STEPS: dict[str, tuple[type, Callable[..., Any], bool]] = {
     "after a piece of a large post": (Outbox, Outbox.trim, False),
     "before the settlement": (UserCache, UserCache.write_through, False),
     "after the settlement": (Outbox, Outbox.settle, False),
-    "before caches are filled": (Persister, Persister._fill, True),
+    "before caches are filled": (Refill, Refill.fill, True),
     BEFORE_HASH: (PostCache, PostCache.install_hashes, True),
     "before a sample is installed": (PostCache, PostCache.install_sample, True),
     "after the drain": (Persister, Persister.drain, False),

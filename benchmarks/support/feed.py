@@ -117,9 +117,7 @@ def _cold(
     def asked(*_: Any) -> None:  # noqa: ANN401 - SQLAlchemy's event
         queries[0] += 1
 
-    reader._reads()
-    if reader._reader is not None:
-        event.listen(reader._reader[1].engine, "before_cursor_execute", asked)
+    event.listen(reader._read_path().database.engine, "before_cursor_execute", asked)
     figures: dict[str, Any] = {}
     port = _port(client)
     for what in ("cold", "cold_user", "cold_reaction_of"):

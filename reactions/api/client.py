@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from reactions.api.relay import Relay
 from reactions.api.write import Writer
@@ -19,7 +19,8 @@ from reactions.redis.connection import connect
 from reactions.redis.writes import RedisWrites
 
 if TYPE_CHECKING:
-    from reactions.api.read import Reader
+    from reactions.api.feeds import Feeds
+    from reactions.api.lists import Lists
     from reactions.postgres.database import Database
 
 MAX_SUMMARIES = 200
@@ -27,6 +28,15 @@ MAX_SUMMARIES = 200
 
 MAX_PAGE = 200
 """Entries of one page."""
+
+
+class Reads(NamedTuple):
+    """The read path of one process."""
+
+    process: int
+    database: Database
+    feeds: Feeds
+    lists: Lists
 
 
 class Reactions:
@@ -50,7 +60,7 @@ class Reactions:
         self._client = connect(self.settings)
         self._relay = Relay(self.settings)
         self._writer = Writer(RedisWrites(self._client, self.settings), self._relay, self.settings)
-        self._reader: tuple[int, Database, Reader] | None = None
+        self._reads: Reads | None = None
 
     def react(self, user_id: int, post_id: int, reaction: str, *, replicas: int = 0) -> Outcome:
         """Give a post a user's reaction, in place of an earlier one.
@@ -114,7 +124,7 @@ class Reactions:
             InvalidArgument: nothing was sent.
             ReactionsUnavailable: Redis, or PostgreSQL for a cold post.
         """
-        return self._reads().counts(check_id("post_id", post_id))
+        return self._feeds.counts(check_id("post_id", post_id))
 
     def summaries(self, post_ids: Iterable[int], user_id: int | None = None) -> list[Summary]:
         """What a feed shows: counts, total, tier, and the user's own reaction, for each post.
@@ -135,7 +145,7 @@ class Reactions:
         """
         posts = check_posts(post_ids, MAX_SUMMARIES)
         user = _user(user_id)
-        return self._reads().summaries(posts, user) if posts else []
+        return self._feeds.summaries(posts, user) if posts else []
 
     def reaction_of(self, user_id: int, post_id: int) -> str | None:
         """A user's reaction on a post, None for none: always the last one that was acknowledged.
@@ -147,7 +157,7 @@ class Reactions:
             InvalidArgument: nothing was sent.
             ReactionsUnavailable: Redis, or PostgreSQL where Redis does not know.
         """
-        return self._reads().reaction_of(check_id("user_id", user_id), check_id("post_id", post_id))
+        return self._feeds.reaction_of(check_id("user_id", user_id), check_id("post_id", post_id))
 
     def reactors(
         self,
@@ -171,7 +181,7 @@ class Reactions:
             ReactionsUnavailable: Redis or PostgreSQL.
         """
         code = None if reaction is None else check_reaction(self.settings.reaction_types, reaction)
-        return self._reads().reactors(
+        return self._lists.reactors(
             check_id("post_id", post_id), code, check_limit(limit, MAX_PAGE), cursor
         )
 
@@ -187,7 +197,7 @@ class Reactions:
             InvalidArgument: nothing was sent.
             ReactionsUnavailable: Redis, or PostgreSQL where Redis has no sample.
         """
-        return self._reads().recent(check_id("post_id", post_id), check_limit(limit, SAMPLE_SIZE))
+        return self._lists.recent(check_id("post_id", post_id), check_limit(limit, SAMPLE_SIZE))
 
     def history(self, user_id: int, limit: int = 50, cursor: str | None = None) -> Page[Reacted]:
         """What a user reacted on, newest first, as PostgreSQL has it: at most a batch behind.
@@ -203,7 +213,7 @@ class Reactions:
             InvalidArgument: nothing was sent.
             ReactionsUnavailable: PostgreSQL or Redis.
         """
-        return self._reads().history(
+        return self._lists.history(
             check_id("user_id", user_id), check_limit(limit, MAX_PAGE), cursor
         )
 
@@ -222,7 +232,7 @@ class Reactions:
             InvalidArgument: nothing was sent.
             ReactionsUnavailable: Redis or PostgreSQL.
         """
-        return self._reads().uniques(check_id("post_id", post_id))
+        return self._lists.uniques(check_id("post_id", post_id))
 
     def delete_post(self, post_id: int) -> None:
         """Delete a post's reactions, and refuse new ones from now on. One round trip.
@@ -260,8 +270,8 @@ class Reactions:
         self._client.close()
         if TIMINGS is not None:  # a child of multiprocessing ends without atexit
             TIMINGS.fold()
-        if self._reader is not None and self._reader[0] == os.getpid():
-            self._reader[1].close()
+        if self._reads is not None and self._reads.process == os.getpid():
+            self._reads.database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -274,22 +284,38 @@ class Reactions:
     ) -> None:
         self.close()
 
-    def _reads(self) -> Reader:
-        """The read path with its database; made for each process when first needed.
+    @property
+    def _feeds(self) -> Feeds:
+        return self._read_path().feeds
 
-        No lock, which a fork could leave held: of two threads that make one, the later is kept.
+    @property
+    def _lists(self) -> Lists:
+        return self._read_path().lists
+
+    def _read_path(self) -> Reads:
+        """The read path with its database; each process makes its own when it first reads.
+
+        There is no lock, which a fork could leave held: when two threads make one at the same time,
+        the later one is kept.
         """
-        made = self._reader
-        if made is None or made[0] != os.getpid():
-            # Here, not at the top: a process that only writes never pays for SQLAlchemy.
-            from reactions.api.read import Reader
+        made = self._reads
+        if made is None or made.process != os.getpid():
+            # Imported here: a process that only writes never loads SQLAlchemy.
+            from reactions.api.feeds import Feeds
+            from reactions.api.lists import Lists
+            from reactions.api.stored_reads import StoredReads
             from reactions.postgres.database import Database
 
             settings = self.settings
             database = Database(settings, name="reactions-api", timeout_s=settings.read_timeout_s)
-            reader = Reader(self._client, database, self._relay, settings)
-            self._reader = made = (os.getpid(), database, reader)
-        return made[2]
+            stored = StoredReads()
+            self._reads = made = Reads(
+                os.getpid(),
+                database,
+                Feeds(self._client, database, stored, self._relay, settings),
+                Lists(self._client, database, stored, settings),
+            )
+        return made
 
 
 def _user(user_id: int | None) -> int:

@@ -1,4 +1,7 @@
-"""The write path: check, one script, and at most a word to the relay. No SQL is reachable."""
+"""The write path: check the arguments, run one script, and ask the relay for a drain if needed.
+
+No SQL is reachable from here.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Fills the caches of a post from PostgreSQL, under the fence.
 
-A load announces itself with a token, reads, and installs. A claim in between deletes the token, and
-the install is refused: what was read may lack what the claim carried over. What is pending at the
-moment of the install is added to it.
+A load sets a token, reads PostgreSQL, and installs the result. A claim in between deletes the
+token, and Redis then refuses the install: the rows may lack the claimed changes. The install adds
+what is pending at its moment.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from reactions.redis.post_cache import LOADABLE, PostCache
 from reactions.redis.scripts.loading import Fenced
 
 MARGIN = SAMPLE_SIZE // 4
-"""Rows read beyond a sample, in case that some are taken off by what is pending."""
+"""Rows read beyond the size of a sample: pending changes may remove some of them."""
 
 
 class CacheLoader:
-    """Reads posts from the database into the cache."""
+    """Loads posts from PostgreSQL into the cache."""
 
     def __init__(self, cache: PostCache, queries: Queries, settings: Settings) -> None:
         self._cache = cache
@@ -36,9 +36,9 @@ class CacheLoader:
         self._ever_most = max(50_000, 2 * settings.viral_threshold)
 
     def load(self, post_ids: Sequence[int]) -> int:
-        """Cache what the tier of each post is to have; returns how many were cached.
+        """Cache what the tier of each post needs; returns how many posts were cached.
 
-        A post that another load or a drain is at work on is left alone.
+        Skips posts that another load or a drain is working on.
         """
         loaded, todo = 0, list(post_ids)
         while todo:
@@ -47,7 +47,7 @@ class CacheLoader:
         return loaded
 
     def _load(self, post_ids: Sequence[int]) -> tuple[int, list[int]]:
-        """Of the complete hashes, as many as fit into the rows of one viral post; what is left."""
+        """Load hashes with at most as many rows as a viral post; returns the posts left."""
         token = secrets.token_hex(8)
         fenced = {
             post_id: tier
@@ -73,23 +73,23 @@ class CacheLoader:
         return loaded + self.hashes(hashes), left
 
     def hashes(self, tokens: Mapping[int, str]) -> int:
-        """Cache the complete hashes of posts that are fenced already: one query, two round trips.
+        """Cache the complete hashes of fenced posts: one query, two round trips.
 
         Args:
             tokens: post -> the token of its load.
 
         Returns:
-            How many were installed; the rest was refused, as a claim came in between.
+            How many were installed. Redis refuses those that a drain claimed in between.
         """
         if not tokens:
             return 0
         return self._cache.install_hashes(tokens, self._queries.reactions(list(tokens)))
 
     def sample(self, post_id: int, token: str, total: int) -> bool:
-        """Cache what a viral post has cached, fenced already: one query, or two.
+        """Cache the sample of a fenced viral post, and its HyperLogLog: one or two queries.
 
-        The second is for the HyperLogLog, where it is not cached and those who ever reacted are
-        few enough to be read, as at the promotion. After that the hot path keeps it.
+        The second query is for a HyperLogLog that is not cached, if those who ever reacted are few
+        enough to be read, as they are at the promotion. Later, ``react.lua`` keeps it up to date.
         """
         newest = self._queries.newest(post_id, self._codes, limit=SAMPLE_SIZE + MARGIN)
         ever: list[int] = []

@@ -15,7 +15,7 @@ from reactions.core.errors import InvalidArgument, short
 from reactions.core.instruments import RETRIES
 from reactions.core.logs import event
 from reactions.core.tracing import span
-from reactions.drain.persister import DrainFailed
+from reactions.drain.batch import DrainFailed
 from reactions.tasks.app import app, outbox, persister, settings
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from reactions import InvalidArgument, Reactions, ReactionsUnavailable, Status
 from reactions.core.errors import BatchInterrupted, ScriptError
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Valkey
-from reactions.drain.persister import DrainFailed
+from reactions.drain.batch import DrainFailed
 from reactions.redis.connection import Client, connect
 from tests.support.engine import Engine, make_engine
 from tests.support.servers import running_redis
@@ -285,10 +285,9 @@ def test_a_fork_while_another_thread_makes_the_default_client_does_not_hang() ->
 
 def test_closing_closes_the_connections_to_the_database(engine: Engine) -> None:
     engine.reactions.counts(9)
-    reader = engine.reactions._reader
-    assert reader is not None
+    database = engine.reactions._read_path().database
     engine.reactions.close()
-    assert reader[1].engine.pool.status().count("Connections in pool: 0") == 1
+    assert database.engine.pool.status().count("Connections in pool: 0") == 1
 
 
 def test_the_module_functions_use_a_client_from_the_environment(

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from reactions.api import read
+from reactions.api import lists
 from reactions.core.model import Reactor, Row
-from reactions.drain.persister import Drained
+from reactions.drain.batch import Drained
 from tests.support.engine import Engine
-from tests.support.reading import POST, SHARD, evict, make_viral, react, reader_of
+from tests.support.reading import POST, SHARD, evict, lists_of, make_viral, react
 
 
 @pytest.mark.parametrize("viral", [False, True])
@@ -48,7 +48,7 @@ def test_nobody_is_on_two_pages_when_a_drain_comes_in_between(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between a look into the database and one into what is pending, which is too much to read."""
-    monkeypatch.setattr(read, "MAX_LISTED_CHANGES", 10)
+    monkeypatch.setattr(lists, "MAX_LISTED_CHANGES", 10)
     react(engine, POST, range(1, 6))
     engine.drain()
     react(engine, POST, [1], "love")
@@ -56,7 +56,7 @@ def test_nobody_is_on_two_pages_when_a_drain_comes_in_between(
     page = client.reactors(POST, limit=2)
     seen = list(page.items)
     react(engine, POST, range(100, 115))
-    queries = reader_of(client)._queries
+    queries = lists_of(client)._queries
     newest = queries.newest
 
     def late(*args: Any, **options: Any) -> list[Row]:

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from reactions.api import read
+from reactions.api import lists
 from reactions.api.client import MAX_PAGE, Reactions
 from reactions.core.constants import SAMPLE_SIZE
 from reactions.core.errors import InvalidArgument
 from reactions.core.model import Page, Reactor
 from reactions.core.settings import Settings
-from reactions.drain.persister import Batch, Drained
+from reactions.drain.batch import Batch, Drained
 from tests.support.engine import Engine
 from tests.support.reading import (
     FEED,
@@ -175,7 +175,7 @@ def test_pages_are_stable_while_others_react_and_leave(small: Engine, kind: str 
 def test_of_a_post_with_very_much_pending_the_list_is_a_batch_behind(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(read, "MAX_LISTED_CHANGES", 10)
+    monkeypatch.setattr(lists, "MAX_LISTED_CHANGES", 10)
     react(engine, POST, range(1, 6))
     engine.drain()
     react(engine, POST, range(6, 16))
@@ -190,7 +190,7 @@ def test_nobody_is_on_two_pages_when_more_is_pending_than_is_taken_in(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second must not bring back who was on the first."""
-    monkeypatch.setattr(read, "MAX_LISTED_CHANGES", 10)
+    monkeypatch.setattr(lists, "MAX_LISTED_CHANGES", 10)
     react(engine, POST, range(1, 6))
     engine.drain()
     react(engine, POST, [1], "love")

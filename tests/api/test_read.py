@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from reactions.api import read
+from reactions.api import feeds
 from reactions.api.client import MAX_SUMMARIES, Reactions
 from reactions.api.relay import Relay
 from reactions.core.errors import InvalidArgument
@@ -27,10 +27,10 @@ from tests.support.reading import (
     VIRAL,
     database_of,
     evict,
+    feeds_of,
     make_regular,
     make_viral,
     react,
-    reader_of,
     traffic,
 )
 from tests.support.waiting import wait_until
@@ -263,7 +263,7 @@ def test_concurrent_misses_of_a_cold_post_are_one_query(engine: Engine) -> None:
     engine.drain()
     evict(engine)
     client = engine.reactions
-    flying = reader_of(client)._flight._flying
+    flying = feeds_of(client)._flight._flying
     counts: list[str] = []
 
     def executing(_: Any, __: Any, statement: str, *___: Any) -> None:
@@ -322,7 +322,7 @@ def test_a_viral_post_of_which_nothing_is_cached_is_asked_for_at_once(patient: E
 def test_a_post_is_asked_for_again_when_that_was_lost(
     patient: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(read, "LOAD_AGAIN_S", 0.05)
+    monkeypatch.setattr(feeds, "LOAD_AGAIN_S", 0.05)
     client = patient.reactions
     react(patient, POST, range(1, 4))
     patient.drain()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, make_url
 
-from reactions.api import read
+from reactions.api import stored_reads
 from reactions.api.client import Reactions
 from reactions.core.errors import ReactionsUnavailable, ReadInterrupted
 from reactions.core.settings import Settings
@@ -76,7 +76,7 @@ def attempts(client: Reactions) -> list[float]:
 def test_a_database_that_has_just_failed_is_left_alone(
     small: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(read, "DOWN_S", 30.0)
+    monkeypatch.setattr(stored_reads, "DOWN_S", 30.0)
     with without_database(small.settings) as client:
         tried = attempts(client)
         with pytest.raises(ReadInterrupted):
@@ -102,7 +102,7 @@ def test_a_database_that_has_just_failed_is_left_alone(
 def test_a_database_that_failed_is_tried_again(
     small: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(read, "DOWN_S", 0.05)
+    monkeypatch.setattr(stored_reads, "DOWN_S", 0.05)
     with without_database(small.settings) as client:
         tried = attempts(client)
         with pytest.raises(ReactionsUnavailable):
@@ -129,7 +129,7 @@ def test_a_list_that_found_no_database_leaves_it_alone_too(
     small: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise each of them waits for it anew."""
-    monkeypatch.setattr(read, "DOWN_S", 30.0)
+    monkeypatch.setattr(stored_reads, "DOWN_S", 30.0)
     anew = []
     for name, call in LISTS.items():
         with without_database(small.settings) as client:

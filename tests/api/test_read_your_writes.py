@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from reactions.api.client import Reactions
-from reactions.drain.persister import Drained, Persister
+from reactions.drain.batch import Drained
+from reactions.drain.persister import Persister
 from tests.support.engine import Engine
 from tests.support.reading import (
     PATIENCE_S,
@@ -20,10 +21,10 @@ from tests.support.reading import (
     USER,
     cached,
     evict,
+    feeds_of,
     make_regular,
     make_viral,
     react,
-    reader_of,
 )
 
 
@@ -95,7 +96,7 @@ def test_a_reader_who_comes_late_does_not_bring_back_what_was(engine: Engine) ->
     engine.drain()
     evict(engine)
     client = engine.reactions
-    queries = reader_of(client)._queries
+    queries = feeds_of(client)._queries
     summaries = queries.summaries
     asked = 0
 

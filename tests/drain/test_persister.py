@@ -16,7 +16,8 @@ from reactions.api.client import Reactions
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.model import Row
 from reactions.core.settings import Settings
-from reactions.drain.persister import Batch, Drained, DrainFailed, Persister
+from reactions.drain.batch import Batch, Drained, DrainFailed
+from reactions.drain.persister import Persister
 from reactions.postgres.database import Database
 from reactions.postgres.ledger import Recorded
 from reactions.redis import keys
@@ -120,7 +121,7 @@ def test_a_drain_that_dies_in_the_middle_of_a_large_post_goes_on_where_it_was(
     pieces = engine.outbox.scan(POST)
     for _ in range(3):
         fields, entries = next(pieces)
-        engine.persister._record_entries(entries, Batch(), Drained())
+        engine.persister._recorder._record_entries(entries, Batch(), Drained())
         assert engine.outbox.trim(claim, POST, fields)
     left = engine.client.hlen(keys.post_claimed(POST))
     assert left < 2000
@@ -163,8 +164,8 @@ def test_a_scan_cut_by_a_restart_of_redis_loses_nothing(tmp_path: Path, settings
         )
         engine = make_engine(own)
         react(engine, 5000)
-        record, calls = engine.persister._ledger.record, itertools.count()
-        trim, trimmed = engine.persister._outbox.trim, threading.Semaphore(0)
+        record, calls = engine.persister._recorder._ledger.record, itertools.count()
+        trim, trimmed = engine.persister._recorder._outbox.trim, threading.Semaphore(0)
 
         def trimming(*arguments: Any) -> bool:
             try:
@@ -181,8 +182,8 @@ def test_a_scan_cut_by_a_restart_of_redis_loses_nothing(tmp_path: Path, settings
                 server.start()
             return record(rows)
 
-        engine.persister._outbox.trim = trimming  # type: ignore[method-assign, assignment]
-        engine.persister._ledger.record = recording  # type: ignore[method-assign]
+        engine.persister._recorder._outbox.trim = trimming  # type: ignore[method-assign, assignment]
+        engine.persister._recorder._ledger.record = recording  # type: ignore[method-assign]
         engine.drain()
         assert engine.queries.counts([POST])[POST] == {1: 5000}
         assert engine.verify().holds
@@ -209,13 +210,13 @@ def test_small_posts_do_not_wait_for_a_large_one(engine: Engine) -> None:
     react(engine, 1, POST + 1)
     order: list[int] = []
     step(engine, 50)
-    record = engine.persister._ledger.record
+    record = engine.persister._recorder._ledger.record
 
     def recording(rows: Sequence[Row]) -> Recorded:
         order.append(rows[0].post_id)
         return record(rows)
 
-    engine.persister._ledger.record = recording  # type: ignore[method-assign]
+    engine.persister._recorder._ledger.record = recording  # type: ignore[method-assign]
     engine.persister.drain([SHARD, SHARD + 1])
     assert order[0] == POST + 1
     assert engine.verify().holds

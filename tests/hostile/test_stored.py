@@ -16,7 +16,7 @@ from reactions.core.errors import BatchInterrupted, ReactionsError, ScriptError
 from reactions.core.model import Row
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Postgres, Valkey
-from reactions.drain.persister import DrainFailed
+from reactions.drain.batch import DrainFailed
 from reactions.maintenance.reconcile import Patrol
 from reactions.maintenance.recovery import Recovery
 from reactions.redis import keys

@@ -8,7 +8,7 @@ import threading
 import pytest
 from sqlalchemy import text
 
-from reactions.drain.persister import Drained
+from reactions.drain.batch import Drained
 from reactions.maintenance.backfill import HEADER, Backfill, Backfilled, BackfillError
 from reactions.redis import keys
 from tests.support.engine import Engine

@@ -16,7 +16,8 @@ from reactions.api.client import Reactions
 from reactions.core.constants import shard_of
 from reactions.core.errors import PostDeleted
 from reactions.core.model import Page, Status, Tier
-from reactions.drain.persister import Batch, Drained, Persister
+from reactions.drain.batch import Batch, Drained
+from reactions.drain.persister import Persister
 from reactions.maintenance import erase
 from reactions.maintenance.erase import Eraser
 from reactions.redis import keys

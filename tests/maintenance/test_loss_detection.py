@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from reactions import PostDeleted
 from reactions.core.constants import shard_of
-from reactions.drain.persister import Drained
+from reactions.drain.batch import Drained
 from reactions.maintenance.epochs import Epochs, Loss, RedisEpoch, loss
 from reactions.maintenance.recovery import Recovery
 from reactions.postgres.duty_runs import DutyRuns

@@ -13,7 +13,7 @@ from reactions import PostDeleted
 from reactions.core.model import Tier
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Valkey
-from reactions.drain.persister import Drained
+from reactions.drain.batch import Drained
 from tests.support.engine import DEAD_BROKER, Engine, make_engine
 from tests.support.servers import cluster_options
 from tests.support.waiting import wait_until

@@ -16,7 +16,7 @@ from redis.retry import Retry
 from reactions.api.client import Reactions
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
-from reactions.drain.persister import DrainFailed
+from reactions.drain.batch import DrainFailed
 from reactions.redis import scripts
 from reactions.redis.pipeline import Script
 from tests.security import workload

@@ -13,7 +13,7 @@ from reactions.cli.main import main
 from reactions.core.constants import shard_of
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
-from reactions.drain.persister import DrainFailed
+from reactions.drain.batch import DrainFailed
 from reactions.postgres.database import Database
 from reactions.postgres.migrate import at_head, migrate
 from reactions.redis import keys

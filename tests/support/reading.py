@@ -14,7 +14,8 @@ from sqlalchemy import Engine as SqlEngine
 from sqlalchemy import event
 
 from reactions.api.client import Reactions
-from reactions.api.read import Reader
+from reactions.api.feeds import Feeds
+from reactions.api.lists import Lists
 from reactions.core.settings import Settings
 from reactions.drain import cache_loader
 from reactions.maintenance import checker, compare
@@ -74,16 +75,16 @@ def make_viral(engine: Engine, post_id: int) -> None:
     assert engine.cache.snapshots([post_id])[0].sampled
 
 
-def reader_of(client: Reactions) -> Reader:
-    client._reads()
-    assert client._reader is not None
-    return client._reader[2]
+def feeds_of(client: Reactions) -> Feeds:
+    return client._read_path().feeds
+
+
+def lists_of(client: Reactions) -> Lists:
+    return client._read_path().lists
 
 
 def database_of(client: Reactions) -> SqlEngine:
-    client._reads()
-    assert client._reader is not None
-    return client._reader[1].engine
+    return client._read_path().database.engine
 
 
 @dataclass

@@ -23,7 +23,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from reactions.core.constants import MAX_WHOLE_USER, shard_of
 from reactions.core.errors import PostDeleted
 from reactions.core.model import Row, Status, Tier
-from reactions.drain.persister import Batch, Drained, Persister
+from reactions.drain.batch import Batch, Drained
+from reactions.drain.persister import Persister
 from reactions.maintenance.checker import PostChecker
 from reactions.maintenance.compare import GAPS
 from reactions.maintenance.verify import Verifier

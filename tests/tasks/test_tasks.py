@@ -16,7 +16,7 @@ from reactions.core.celery_app import DRAIN
 from reactions.core.constants import shard_of
 from reactions.core.errors import InvalidArgument
 from reactions.demo.embedded import Postgres
-from reactions.drain.persister import Drained
+from reactions.drain.batch import Drained
 from reactions.redis import keys
 from reactions.redis.claims import Claim
 from tests.support.databases import execute_admin

@@ -261,7 +261,7 @@ class FirstReads:
         self._client = Redis.from_url(settings.redis_url.get_secret_value())
         self._cache = PostCache(connect(settings), settings)
         self._web = Reactions(settings)
-        self._web._reads()
+        self._web._read_path()
         self._now = _Round()
         self._spy()
 
@@ -309,8 +309,7 @@ class FirstReads:
     def _round(self, first_user: int) -> _Round:
         self._now = now = _Round()
         self._client.flushall()
-        if self._web._reader is not None:
-            self._web._reader[2]._asked.clear()  # as if it had not asked for the post lately
+        self._web._read_path().feeds._asked.clear()  # as if it had not asked for the post lately
         for user, patience in ((first_user, ALONE_S), (first_user + 1, SAMPLED_S)):
             began = time.time()
             self._web.summaries([POST], spread_id(user, 31))

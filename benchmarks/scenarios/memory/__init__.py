@@ -146,7 +146,7 @@ class Bench:
         self._writes = RedisWrites(self.client, settings)
         self._loader = CacheLoader(self._cache, Queries(self._database), settings)
         self._persister = Persister(self.client, self._database, settings)
-        self._persister._users = Nobody(self.client, settings)
+        self._persister._recorder._users = Nobody(self.client, settings)
         self._codes = list(settings.reaction_types.values())
         self._chance = random.Random(7)
 

@@ -177,9 +177,7 @@ class Web:
         self._is_viral = frozenset(world.viral)
         self._number = number
         self._counters = counters
-        client._reads()
-        if client._reader is not None:
-            event.listen(client._reader[1].engine, "before_cursor_execute", self._statement)
+        event.listen(client._read_path().database.engine, "before_cursor_execute", self._statement)
 
     def play(self) -> Played:
         each = self._plan.calls // self._plan.processes // self._plan.threads

@@ -27,7 +27,8 @@ from reactions.cli.console import bars
 from reactions.core.constants import SHARDS
 from reactions.core.settings import Settings
 from reactions.demo.trace import Event, Trace
-from reactions.drain.persister import Drained, Persister
+from reactions.drain.batch import Drained
+from reactions.drain.persister import Persister
 from reactions.postgres.database import Database
 from reactions.postgres.migrate import migrate
 from reactions.redis.claims import Claim, Settled

@@ -1,30 +1,29 @@
-"""The read path: Redis first, PostgreSQL for what it does not know, never one query a post.
+"""Answers feeds: counts, tiers and a user's own reactions.
 
-What a user did last is found in the outbox (pending, then claimed), then in the complete hash or
-the sample, then in what is remembered of the user, then in the database: in that order, each is
-older than the one before, so users always read what they wrote.
+Redis answers first. One or two queries to PostgreSQL answer what Redis does not know, however many
+posts a feed has. The latest reaction of a user is looked up in this order: the outbox (pending,
+then claimed), the hash or the sample of the post, the cached reactions of the user, PostgreSQL.
+Each place is older than the one before, so users read what they wrote.
 """
 
 from __future__ import annotations
 
 import secrets
 import threading
-import time
 from collections import Counter as Tally
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from cachetools import TTLCache
 
-from reactions.api.cursor import Cursors
 from reactions.api.relay import Relay
 from reactions.api.single_flight import SingleFlight
-from reactions.core.constants import MAX_WHOLE_USER, SAMPLE_SIZE
+from reactions.api.stored_reads import StoredReads
+from reactions.core.constants import MAX_WHOLE_USER
 from reactions.core.errors import ReactionsUnavailable, ReadInterrupted
-from reactions.core.instruments import READS, fallback
-from reactions.core.model import Counts, Page, Reacted, Reactor, Row, Summary, Tier
+from reactions.core.instruments import READS
+from reactions.core.model import Counts, Summary, Tier
 from reactions.core.settings import Settings
 from reactions.postgres.database import Database
 from reactions.postgres.queries import Queries
@@ -34,41 +33,37 @@ from reactions.redis.post_cache import PostCache
 from reactions.redis.replies import PostLookup, installed, parse_lookups
 from reactions.redis.user_cache import UserCache, parse_user_lookup
 
-MAX_LISTED_CHANGES = 1_000
-"""Most changes of a post, not durable yet, that a list of its reactors takes in."""
-
 LOAD_AGAIN_S = 5.0
-"""How long this process waits before it asks again for a post to be cached."""
-
-DOWN_S = 1.0
-"""How long reads do without PostgreSQL after it failed them, before they try it again."""
-
-
-Stored = TypeVar("Stored")
+"""How long this process waits before it asks for the same post to be cached again (seconds)."""
 
 _TIER = {False: Tier.REGULAR, True: Tier.VIRAL}
 
 
 @dataclass(slots=True)
 class _Post:
-    """One post of a feed while it is put together."""
+    """One post of a feed while the answer is put together."""
 
     lookup: PostLookup
     counts: Mapping[int, int] | None
     code: int | None
 
 
-class Reader:
-    """Answers reads."""
+class Feeds:
+    """Answers ``summaries``, ``counts`` and ``reaction_of``."""
 
     def __init__(
-        self, client: Client, database: Database, relay: Relay, settings: Settings
+        self,
+        client: Client,
+        database: Database,
+        stored: StoredReads,
+        relay: Relay,
+        settings: Settings,
     ) -> None:
         self._client = client
         self._cache = PostCache(client, settings)
         self._users = UserCache(client, settings)
         self._queries = Queries(database)
-        self._cursors = Cursors(settings)
+        self._stored = stored
         self._relay = relay
         self._settings = settings
         self._codes = settings.reaction_types
@@ -79,12 +74,9 @@ class Reader:
         self._viral: TTLCache[int, Mapping[int, int]] | None = (
             TTLCache(10_000, settings.local_cache_s) if settings.local_cache_s else None
         )
-        self._down_until = 0.0
-
-    # -- summaries -----------------------------------------------------------------------------
 
     def summaries(self, post_ids: Sequence[int], user_id: int) -> list[Summary]:
-        """``user_id`` 0 for nobody's."""
+        """Summaries of these posts, in order; ``user_id`` is 0 when nobody's reaction is wanted."""
         wanted = list(dict.fromkeys(post_ids))
         posts = self._local(wanted) if not user_id else {}
         found, many = self._lookup([p for p in wanted if p not in posts], user_id)
@@ -108,11 +100,11 @@ class Reader:
         return [summary for summary in summaries if summary is not None]
 
     def counts(self, post_id: int) -> Counts:
-        """As they are shown."""
+        """The counts of one post, as ``summaries`` shows them."""
         return self.summaries([post_id], 0)[0].counts
 
     def reaction_of(self, user_id: int, post_id: int) -> str | None:
-        """The name of the type."""
+        """The name of the type of a user's reaction on a post, or None."""
         posts, many = self._lookup([post_id], user_id)
         post = posts[post_id]
         if post.code is None:
@@ -124,12 +116,11 @@ class Reader:
         return self._names.get(post.code or 0)
 
     def _lookup(self, post_ids: Sequence[int], user_id: int) -> tuple[dict[int, _Post], bool]:
-        """What Redis knows, and whether the user has more reactions than are cached.
+        """What Redis knows of posts, and whether the user has more reactions than are cached.
 
-        One round trip. On a cluster another one for the user, if needed.
-
-        There the nodes answer at different times, and what is remembered of the user must be read
-        after the outbox: what has left the one is in the other.
+        One round trip; on a cluster a second one for the user's cached reactions, if needed. There
+        the nodes answer at different times, and the user must be read after the outbox: what has
+        left the outbox is in the cached reactions of the user.
         """
         if not post_ids:
             return {}, False
@@ -161,7 +152,7 @@ class Reader:
         return posts, own.many
 
     def _local(self, post_ids: Sequence[int]) -> dict[int, _Post]:
-        """Viral posts that this process has looked at a moment ago."""
+        """Viral posts whose counts this process read within ``local_cache_s``."""
         if self._viral is None:
             return {}
         with self._lock:
@@ -180,7 +171,7 @@ class Reader:
         unknown: list[int],
         many: bool,
     ) -> None:
-        """Fill in what Redis does not know, for all of it together: two queries at most."""
+        """Fill in what Redis does not know of all posts together: at most two queries."""
 
         def ask(mine: list[int]) -> Mapping[int, Mapping[int, int]]:
             if not mine and not unknown:
@@ -193,7 +184,7 @@ class Reader:
         try:
             found = self._flight.load(cold, ask, 2 * self._settings.read_timeout_s)
         except TimeoutError as error:
-            reason = "another thread that asks PostgreSQL for the same does not come back"
+            reason = "another thread is asking PostgreSQL for the same posts, and gets no answer"
             raise ReactionsUnavailable("postgresql", reason) from error
         for post_id, counts in found.items():
             posts[post_id].counts = counts
@@ -201,18 +192,18 @@ class Reader:
     def _load(
         self, cold: list[int], user_id: int, unknown: list[int], many: bool
     ) -> tuple[dict[int, Mapping[int, int]], dict[int, int]]:
-        """Fence, read, cache: two round trips and two queries.
+        """Fence, read, cache: two round trips and at most two queries.
 
-        Where something of the user is unknown, all of it is read, so that it is known from then on;
-        of one with too many reactions, only what is asked for.
+        When a reaction of the user is unknown, the query reads all of them, and they are cached for
+        later reads; for a user with too many of them, it reads only the wanted ones.
         """
-        self._check_up()  # before anything is fenced
+        self._stored.check()  # before anything is fenced
         token = secrets.token_hex(8)
         fences: list[Call | Command] = [self._cache.fence_call(p, token) for p in cold]
         if unknown:
             fences.append(self._users.fence(user_id, token))
         self._run(fences)
-        stored, own, whole = self._stored(
+        stored, own, whole = self._stored.ask(
             "summaries",
             lambda: self._queries.summaries(
                 cold, user_id, unknown, max_others=0 if many else MAX_WHOLE_USER
@@ -223,7 +214,7 @@ class Reader:
             self._cache.install_counts_call(p, token, zeros | stored[p]) for p in cold
         ]
         if unknown:
-            # Of a user who is cached whole, absence says that there is none.
+            # For a user who is cached whole, a missing post means: no reaction.
             kept = (
                 {post_id: code for post_id, code in own.items() if code}
                 if whole
@@ -233,23 +224,8 @@ class Reader:
         replies = self._run(installs)
         return {p: installed(reply)[1] for p, reply in zip(cold, replies, strict=False)}, own
 
-    def _stored(self, read: str, ask: Callable[[], Stored]) -> Stored:
-        """What PostgreSQL answers to this kind of read; when it fails, it is left alone a while."""
-        self._check_up()
-        try:
-            with fallback(read):
-                return ask()
-        except ReactionsUnavailable:
-            self._down_until = time.monotonic() + DOWN_S
-            raise
-
-    def _check_up(self) -> None:
-        """Do not wait for a database that has just failed."""
-        if time.monotonic() < self._down_until:
-            raise ReactionsUnavailable("postgresql", "PostgreSQL did not answer a moment ago")
-
     def _count(self, posts: Mapping[int, _Post], missed: Set[int]) -> None:
-        """Which posts Redis knew enough of."""
+        """Count hits and misses: whether Redis knew everything about a post."""
         found: Tally[tuple[str, str]] = Tally()
         for post_id, post in posts.items():
             viral = self._is_viral(post)
@@ -262,14 +238,14 @@ class Reader:
         return post.lookup.viral or sum(counts.values()) >= self._settings.viral_threshold
 
     def _request_loads(self, posts: Mapping[int, _Post], unknown: Sequence[int]) -> None:
-        """A regular post that is asked for again, while only its counts are cached, is loaded."""
+        """Ask for the complete hash of regular posts whose counts alone are cached."""
         for post_id in unknown:
             post = posts[post_id]
             if post.counts and not post.lookup.buckets:
                 self._request_load(post_id)
 
     def _request_samples(self, posts: Mapping[int, _Post], cold: Sequence[int]) -> None:
-        """A viral post of which nothing was cached is loaded at once."""
+        """Ask for the samples of viral posts that were not cached at all."""
         for post_id in cold:
             counts = posts[post_id].counts or {}
             if sum(counts.values()) >= self._settings.viral_threshold:
@@ -285,107 +261,12 @@ class Reader:
     def _summary(self, post_id: int, post: _Post, user_id: int) -> Summary | None:
         if post.counts is None or (user_id and post.code is None):
             return None
-        # Below zero is possible for a moment, while a guess is pending; it is not shown.
+        # A count can be below zero for a moment, while an unknown earlier reaction is guessed.
         counts = {name: max(0, post.counts.get(code, 0)) for name, code in self._codes.items()}
         total = sum(counts.values())
         viral = post.lookup.viral or total >= self._settings.viral_threshold
         tier = Tier.DELETED if post.lookup.deleted else Tier.VIRAL if viral else Tier.REGULAR
         return Summary(post_id, counts, total, tier, self._names.get(post.code or 0))
-
-    # -- lists ---------------------------------------------------------------------------------
-
-    def reactors(
-        self, post_id: int, code: int | None, limit: int, cursor: str | None
-    ) -> Page[Reactor]:
-        """``code`` None for all types."""
-        about = f"reactors {post_id} {code or 0}"
-        before = None
-        if cursor is not None:
-            (before,) = self._cursors.read(about, 1, cursor)
-        rows = self._newest(post_id, code, limit + 1, before)
-        items = tuple(Reactor(row.user_id, self._names[row.reaction]) for row in rows[:limit])
-        more = len(rows) > limit
-        return Page(items, self._cursors.write(about, rows[limit - 1].version) if more else None)
-
-    def recent(self, post_id: int, limit: int) -> list[Reactor]:
-        """From the sample, else from the database."""
-        found = self._cache.recent(post_id, min(limit, SAMPLE_SIZE))
-        if found is None:
-            rows = self._newest(post_id, None, limit, None)
-            found = [(row.user_id, row.reaction) for row in rows]
-        return [Reactor(user, self._names[code]) for user, code in found if code in self._names]
-
-    def history(self, user_id: int, limit: int, cursor: str | None) -> Page[Reacted]:
-        """From the database, without what has just been deleted."""
-        about = f"history {user_id}"
-        before = None
-        if cursor is not None:
-            version, post_id = self._cursors.read(about, 2, cursor)
-            before = version, post_id
-        rows = self._stored(
-            "history",
-            lambda: self._queries.history(user_id, self._names, limit=limit + 1, before=before),
-        )
-        # PostgreSQL hears of a deletion a few seconds later.
-        deleted = self._cache.deleted([row.post_id for row in rows])
-        items = tuple(
-            Reacted(row.post_id, self._names[row.reaction], row.version)
-            for row in rows[:limit]
-            if row.post_id not in deleted
-        )
-        if len(rows) <= limit:
-            return Page(items, None)
-        last = rows[limit - 1]
-        return Page(items, self._cursors.write(about, last.version, last.post_id))
-
-    def uniques(self, post_id: int) -> int:
-        """From the HyperLogLog, else from the database."""
-        found = self._cache.uniques(post_id)
-        if found is None:
-            found = self._stored("uniques", lambda: self._queries.count_ever(post_id))
-        return found
-
-    def _newest(self, post_id: int, code: int | None, limit: int, before: int | None) -> list[Row]:
-        """The newest of the database with what is not durable yet, which is read first."""
-        lookup = self._cache.lookup(post_id)
-        if lookup.deleted:
-            return []
-        codes = [code] if code else list(self._names)
-        overlay = self._cache.pending(post_id, MAX_LISTED_CHANGES)
-        if overlay is None:
-            return self._newest_settled(post_id, codes, limit, before)
-        # Rows that the overlay has in another place make room for as many more.
-        most = limit + len(overlay)
-        stored = self._stored(
-            "reactors", lambda: self._queries.newest(post_id, codes, limit=most, before=before)
-        )
-        fresh = [
-            Row(post_id, user_id, kind, version)
-            for user_id, (kind, version) in overlay.items()
-            if kind in codes and (before is None or version < before)
-        ]
-        fresh += (row for row in stored if row.user_id not in overlay)
-        return sorted(fresh, key=lambda row: -row.version)[:limit]
-
-    def _newest_settled(
-        self, post_id: int, codes: Sequence[int], limit: int, before: int | None
-    ) -> list[Row]:
-        """The newest of the database, without those who have something pending by now.
-
-        They have a newer place in the list, on a page before, or none at all.
-        """
-        rows: list[Row] = []
-        size = limit
-        while True:
-            ask = partial(self._queries.newest, post_id, codes, limit=size, before=before)
-            found = self._stored("reactors", ask)
-            changed = self._cache.changed(post_id, [row.user_id for row in found])
-            # Asked again: what has left the outbox meanwhile has a newer version now.
-            still = set(self._stored("reactors", ask))
-            rows += (row for row in found if row in still and row.user_id not in changed)
-            if len(found) < size or len(rows) >= limit:
-                return rows[:limit]
-            before, size = found[-1].version, 2 * size
 
     def _run(self, calls: Sequence[Call | Command]) -> list[Any]:
         with translated():
