@@ -306,7 +306,7 @@ def test_every_alert_has_its_page_and_every_page_its_alert() -> None:
     by_name = {page.partition("\n")[0]: page for page in pages}
     assert set(by_name) == {alert["alert"] for alert in alerts()}
     for page in by_name.values():
-        for part in ("**Means**", "**PostLookup at**", "**Do**"):
+        for part in ("**Means**", "**Look at**", "**Do**"):
             assert part in page
     for alert in alerts():
         assert alert["annotations"]["runbook"] == f"docs/runbook.md#{alert['alert'].lower()}"
