@@ -1,8 +1,8 @@
--- advance_erasure: move the erasure of a user to its next step, unless a new request came in.
+-- advance_erasure: moves the erasure of a user to its next step, unless it was requested again.
 --
 -- KEYS   1 outbox:forgetting
--- ARGV   1 user id  2 the step it was at  3 its next step, or "" when it is finished
--- reply  1, or 0 when it was asked for anew: nothing was changed
+-- ARGV   1 user id  2 the step that the caller has done  3 the next step, "" when it is finished
+-- reply  1, or 0 when the erasure is at another step, as after a new request: nothing was changed
 -- cost   O(1)
 
 local forgetting, user, step = KEYS[1], ARGV[1], ARGV[3]

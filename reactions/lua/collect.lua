@@ -1,8 +1,9 @@
--- collect: put users into the HyperLogLog of a load, unless what it had of them was lost.
+-- collect: adds users to the HyperLogLog of a load, unless an earlier part of it was lost.
 --
--- KEYS   1 the loaded HyperLogLog
--- ARGV   1 1 for its first users, which make it, else 0  2 its life in ms  3.. user ids
--- reply  1, or 0 when it was lost: it cannot be used
+-- KEYS   1 post:loading:<token>, the loaded HyperLogLog
+-- ARGV   1 1 for the first users, which create the key, else 0  2 life of the key in ms
+--        3.. user ids
+-- reply  1, or 0 when the key is gone: the load cannot use it
 -- cost   O(users)
 
 local loaded, call = KEYS[1], redis.call

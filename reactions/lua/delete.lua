@@ -1,12 +1,13 @@
--- delete: refuse reactions on a post from now on, forget what Redis has of it, and note that the
--- database is to do the same. A batch that a drain holds is dropped by its settlement.
+-- delete: deletes a post. Redis refuses reactions on it from now on and drops what it has of the
+-- post. outbox:deletions notes that its rows must go, too. A batch that a drain has claimed stays;
+-- settle drops it.
 --
 -- KEYS   1 outbox:deleted  2 outbox:deletions  3 outbox:dirty  4 post:claimed  5 post:pending
 --        6 post:delta  7 post:reactions, and in the same slot its further buckets
 --        8 post:reaction_counts  9 post:viral  10 post:total_reactions  11 post:recent
 --        12 post:uniques  13 post:loading  14 post:rate
 -- ARGV   1 post id
--- reply  1, or 0 when it was deleted before
+-- reply  1, or 0 when the post was deleted before
 -- cost   O(buckets)
 
 local post, call = ARGV[1], redis.call

@@ -1,13 +1,14 @@
--- install_reactions: make a loaded hash of a regular post the cached one, unless a claim came in
--- between. Its buckets were written to keys of their own, each with its mark first: if a key was
--- lost meanwhile, so is its mark. This overlays what is pending.
+-- install_reactions: makes a loaded hash the complete hash of a regular post, unless a claim came
+-- after the fence, and adds what is pending. The caller has written the buckets to keys of their
+-- own, each with its mark first: a key that was lost meanwhile has lost its mark, too.
 --
--- KEYS   1 post:reactions  2 post:pending  3 post:loading  4 the loaded hash
+-- KEYS   1 post:reactions  2 post:pending  3 post:loading
+--        4 post:loading:<token>, the loaded hash
 --        5 post:viral  6 post:total_reactions  7 post:recent  8 post:uniques
 --        and in the same slot: the further buckets of both hashes
 -- ARGV   1 token of the load  2 TTL in ms  3 most pending entries to overlay  4 buckets loaded
--- reply  1, or 0 when the load was refused; the loaded hash is gone either way
--- cost   O(pending + buckets); the renames and the removal of the old hash do not depend on size
+-- reply  1, or 0 when the load was refused; the loaded hash is gone in both cases
+-- cost   O(pending + buckets), whatever the size of the hashes
 
 local reactions, pending, loading, loaded = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local size = tonumber(ARGV[4])

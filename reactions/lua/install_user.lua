@@ -1,11 +1,11 @@
--- install_user: cache a user's reactions that a read found in the database, unless a drain came in
--- between.
+-- install_user: caches reactions of a user that a read found in the database, unless a drain wrote
+-- to the user's cache after the read began.
 --
 -- KEYS   1 user:reactions  2 user:loading
 -- ARGV   1 token of the load  2 TTL in ms  3 most posts to keep of a user
 --        4 the mark: 1 when these are all of the user's reactions, 0 when there are too many
 --        5.. post id, type code (0: no reaction), ...
--- reply  1, or 0 when it was refused
+-- reply  1, or 0 when the load was refused
 -- cost   O(posts)
 
 local reactions, loading = KEYS[1], KEYS[2]

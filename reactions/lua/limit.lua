@@ -1,17 +1,17 @@
--- limit: let a user's write pass, or say how long it is to wait (GCRA: a bucket that leaks evenly).
+-- limit: lets a user's write pass, or says how long it must wait. The algorithm is GCRA, a leaky
+-- bucket: each write takes up some time ahead of now, and a burst may take up so much of it.
 --
 -- KEYS   1 user:allowance
--- ARGV   1 µs that a write takes up
---        2 µs that may be taken up ahead of now, at least that much: the burst
--- reply  0 when it may pass, else µs until it may
+-- ARGV   1 µs that a write takes up  2 µs ahead of now that may be taken up, at least one write's
+-- reply  0 when the write may pass, else µs until it may
 -- cost   O(1)
 
 local allowance, each, ahead = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local taken = tonumber(redis.pcall('GET', allowance)) -- of another type, it is written anew
--- Nothing is further ahead than the burst: that is from before a clock step, or another limit.
+local taken = tonumber(redis.pcall('GET', allowance)) -- a key of another type is written anew
+-- A value further ahead than the burst is from before the clock stepped back, or of another limit.
 if not (taken and taken > now and taken <= now + ahead) then
   taken = now
 end

@@ -1,22 +1,22 @@
--- lookup_posts: what Redis knows of some posts, and of one user's reactions on them, for a read.
+-- lookup_posts: reads what Redis knows of some posts, and of one user's reactions on them.
 --
--- KEYS   1 post:reactions of the first post, followed by that of each further one
+-- KEYS   1 post:reactions of the first post, followed by post:reactions of each further one
 --        and in the slot of each: the further buckets of post:reactions, reaction_counts, pending,
 --        claimed, viral, outbox:deleted, and to renew their TTL: total_reactions, recent, uniques
 -- ARGV   1 user id, 0 for none
 --        2-4 TTL in ms of a cold, regular and viral post: renewed when less than half is left
---        then for each post: the share of it to use, in thousandths
--- reply  for each post: {tier, cached, code, type code, count, ...}
---        tier    0 regular  1 viral  2 deleted
---        cached  buckets of the complete hash, negative for a sample, 0 for neither
---        code    the user's type code, 0 for none, -1 when it is not known here
---        no counts are replied when they are not cached
+--        then for each post: share of the TTL to use, in thousandths
+-- reply  for each post: {tier, buckets, code, type code, count, ...}
+--        tier     0 regular  1 viral or rising  2 deleted
+--        buckets  of the complete hash, negative for those of a sample, 0 when neither is cached
+--        code     the user's type code, 0 for none, -1 when Redis does not know it
+--        the counts are missing when they are not cached
 -- cost   O(posts x types); O(buckets) where TTLs are renewed
 
 local user = ARGV[1]
 local call = redis.call
 
--- What the user last did. The outbox first: it is newer than any cache.
+-- The user's reaction. The outbox comes first: it is newer than any cache.
 local function code_of(base, busy, reactions, whole, listed, size)
   if user == '0' then
     return -1
@@ -48,7 +48,7 @@ local function renew(base, reactions, size, life)
   end
 end
 
--- What can be asked of all posts in one call: most often nothing is pending on any.
+-- Two commands for all posts together; in most calls no post has anything pending.
 local bases, flags, outbox = {}, {}, {}
 for number, reactions in ipairs(KEYS) do
   local base = string.sub(reactions, 1, -#'reactions' - 1)

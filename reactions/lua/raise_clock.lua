@@ -1,7 +1,7 @@
--- raise_clock: give out no version up to this one any more.
+-- raise_clock: makes every later version of a shard higher than a given one.
 --
 -- KEYS   1 outbox:clock
--- ARGV   1 version to stay above (µs)
+-- ARGV   1 the version, in µs
 -- reply  1
 -- cost   O(1)
 

@@ -1,4 +1,4 @@
--- react: record one user's reaction on one post: counts, cache and outbox in one step.
+-- react: records one user's reaction on one post: counts, cache and outbox in one step.
 --
 -- KEYS   1 post:reactions  2 post:reaction_counts  3 post:pending   4 post:claimed  5 post:delta
 --        6 post:recent     7 post:total_reactions  8 post:uniques
@@ -6,15 +6,16 @@
 --        and in the same slot: the further buckets of post:reactions
 -- ARGV   1 user id
 --        2 post id
---        3 type code, 0 removes
---        4 patience: age in µs from which an unanswered wake-up is asked for again
+--        3 type code; 0 removes the reaction
+--        4 patience in µs: the script asks again for a wake-up that is unanswered for so long
 --        5 most users in the sample of a viral post
 -- reply  {status, previous, version, wake}
---        status    0 unchanged  1 created  2 replaced  3 removed  4 accepted (earlier one unknown)
+--        status    0 unchanged  1 created  2 replaced  3 removed
+--                  4 accepted: Redis does not know the previous reaction
 --                  5 refused: the post is deleted
---        previous  type code; 0 none or unknown
---        version   µs, rising for each shard; 0 when nothing was written
---        wake      1 when the caller is to enqueue a drain of this shard
+--        previous  type code; 0 when there was none or it is unknown
+--        version   in µs, rising within a shard; 0 when nothing was written
+--        wake      1 when the caller must enqueue a drain of this shard
 -- cost   O(1): a bucket and a sample are bounded, whatever the post's size
 
 local reactions, counts, pending, claimed, delta = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -27,7 +28,7 @@ if call('SISMEMBER', deleted, post) == 1 then
   return {5, 0, 0, 0}
 end
 
--- What is cached of the user: `home` is the bucket, `whole` that it is there, `listed` its entry.
+-- The cached reaction: `home` is the user's bucket, `whole` its mark, `listed` the user's entry.
 local home = reactions
 local whole, listed = unpack(call('HMGET', home, '0', user))
 local size = size_of(whole)
@@ -38,19 +39,19 @@ if size > 1 or size < -1 then
   end
 end
 
--- Whether counts, total and HyperLogLog are cached; a post with a complete hash has counts only.
+-- Whether counts, total and HyperLogLog are cached. A post with a complete hash has counts only.
 local function cached_counts()
   if size > 0 then
     return call('EXISTS', counts) == 1
   end
   local there = call('EXISTS', counts, total, uniques)
-  if there == 0 or there == 3 then -- cold, or viral: one question is enough
+  if there == 0 or there == 3 then -- none or all: one command is enough
     return there == 3, there == 3, there == 3
   end
   return call('EXISTS', counts) == 1, call('EXISTS', total) == 1, call('EXISTS', uniques) == 1
 end
 
--- The reaction so far: from a complete hash or the sample, else from the outbox.
+-- The previous reaction: from the complete hash or the sample, else from the outbox.
 local before
 if size ~= 0 and whole and (listed or size > 0) then
   before = string.match(listed or '0', '^%d+$')
@@ -65,15 +66,15 @@ end
 local time = call('TIME')
 local now = time[1] * 1000000 + time[2]
 local last, asked = unpack(call('MGET', clock, wake))
-last = tonumber(last or call('GET', clock)) or 0 -- GET refuses what is no string
--- Beyond 2^53 there is no next version: not one that was given out.
+last = tonumber(last or call('GET', clock)) or 0 -- GET fails on a key of another type
+-- Doubles are exact up to 2^53: the script ignores a last version beyond that.
 local version = math.max(last < 9007199254740991 and last + 1 or 0, now)
 local stamp = string.format('%.0f', version)
 call('SET', clock, stamp)
 call('HSET', pending, user, code .. ':' .. stamp)
 call('ZADD', dirty, 'NX', string.format('%.0f', now), post)
 
--- An unknown earlier reaction is taken as none; the acknowledgement of the batch corrects it.
+-- An unknown previous reaction counts as none; settle corrects the counts.
 local gone, come = (before or '0') ~= '0', code ~= '0'
 local counted, totalled, estimated = cached_counts()
 if gone then
@@ -106,7 +107,7 @@ if estimated and come then
 end
 if size < 0 then
   local length = come and call('LPUSHX', recent, user)
-  if not whole or length == 0 then -- a part of the sample is lost, so all of it is
+  if not whole or length == 0 then -- a part of the sample is lost: drop the rest
     drop_buckets(reactions)
   elseif come then
     call('HSET', home, user, code)

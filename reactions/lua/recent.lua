@@ -1,10 +1,10 @@
--- recent: the newest users of a viral post's sample, newest first, with their reactions.
+-- recent: reads the newest users of a viral post's sample, newest first, with their reactions.
 --
 -- KEYS   1 post:reactions, and in the same slot its further buckets  2 post:recent
 --        3 post:total_reactions
 -- ARGV   1 most users
--- reply  {user id, type code, ...}, or {0} when the sample is not cached whole, or has fewer than
---        are wanted and there are
+-- reply  {user id, type code, ...}, or {0} when a part of the sample is lost, or when the sample
+--        has fewer users than the caller wants although the post has more
 -- cost   O(users)
 
 local reactions, recent, total = KEYS[1], KEYS[2], KEYS[3]

@@ -1,13 +1,18 @@
--- snapshot: everything Redis holds of one post, in one moment, for verification.
+-- snapshot: reads everything Redis has of one post at one moment, to verify it.
 --
 -- KEYS   1 post:reactions, and in the same slot its further buckets  2 post:reaction_counts
 --        3 post:pending  4 post:claimed  5 post:delta  6 post:loading  7 post:viral
 --        8 post:total_reactions  9 post:recent  10 post:uniques  11 outbox:dirty  12 post:rate
--- ARGV   1 post id  2 token of a load to give up, if it is the one under way
+-- ARGV   1 post id  2 token: a load with this token is given up
 -- reply  {counts, pending, claimed, delta, token, viral, total, recent, dirty, immortal, bucket,
---        ...}: hashes as {field, value, ...}; the token of the load under way, or nil; 1 for a
---        viral post, 2 for one on its way; its total, or nil; the users of the sample, newest
---        first; 1 when a drain would find the post; the cache keys that have no TTL
+--        ...}, hashes as {field, value, ...}
+--        token     of the load under way, or nil
+--        viral     1 for a viral post, 2 for a rising one, else 0
+--        total     post:total_reactions, or nil
+--        recent    the users of the sample, newest first
+--        dirty     1 when a drain would find the post
+--        immortal  cache keys without a TTL
+--        bucket    each bucket of post:reactions
 -- cost   O(size of the post's keys); not for the hot path
 
 local call = redis.call

@@ -1,8 +1,8 @@
--- write_epoch: mark a shard of Redis, unless it lost its mark since that was read.
+-- write_epoch: writes the epoch of a shard, unless it changed after the caller read it.
 --
 -- KEYS   1 outbox:epoch
--- ARGV   1 the mark that was read, empty for none  2 the mark to write
--- reply  1, or 0 when it is another one by now
+-- ARGV   1 the epoch that was read, "" for none  2 the epoch to write
+-- reply  1, or 0 when the epoch is another one: nothing was changed
 -- cost   O(1)
 
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then
