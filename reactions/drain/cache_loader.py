@@ -14,7 +14,7 @@ from reactions.core.constants import SAMPLE_SIZE
 from reactions.core.settings import Settings
 from reactions.postgres.queries import Queries
 from reactions.redis.post_cache import LOADABLE, PostCache
-from reactions.redis.scripts.loading import Fenced
+from reactions.redis.scripts.loading import FenceReply
 
 MARGIN = SAMPLE_SIZE // 4
 """Rows read beyond the size of a sample: pending changes may remove some of them."""
@@ -29,9 +29,9 @@ class CacheLoader:
         self._codes = list(settings.reaction_types.values())
         self._threshold = settings.viral_threshold
         self._sampled_from = {
-            Fenced.REGULAR: settings.viral_threshold,
-            Fenced.VIRAL: int(settings.viral_threshold * settings.viral_hysteresis),
-            Fenced.RISING: 0,
+            FenceReply.REGULAR: settings.viral_threshold,
+            FenceReply.VIRAL: int(settings.viral_threshold * settings.viral_hysteresis),
+            FenceReply.RISING: 0,
         }
         self._ever_most = max(50_000, 2 * settings.viral_threshold)
 

@@ -133,5 +133,5 @@ class Persister:
         return [
             claim.shard
             for claim, answer in settled
-            if not answer.lost and (claim.more or answer.bounced)
+            if not answer.lost and (claim.more or answer.contended)
         ]

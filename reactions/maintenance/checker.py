@@ -27,7 +27,7 @@ from reactions.redis.outbox import Outbox
 from reactions.redis.post_cache import PostCache
 from reactions.redis.quarantine import Quarantine
 from reactions.redis.replies import Snapshot
-from reactions.redis.scripts.loading import Fenced
+from reactions.redis.scripts.loading import FenceReply
 from reactions.redis.user_cache import UserCache
 from reactions.redis.writes import RedisWrites
 
@@ -92,7 +92,7 @@ class PostChecker:
             self._tiering.viral,
             newest=2 * SAMPLE_SIZE,
             newest_from=self._tiering.low,
-            newest_of=[post_id for post_id, tier in tiers.items() if tier is Fenced.RISING],
+            newest_of=[post_id for post_id, tier in tiers.items() if tier is FenceReply.RISING],
             max_tally=SLICE if count_rows else 0,
         )
         deleted = self._posts.deleted(post_ids)
@@ -102,14 +102,14 @@ class PostChecker:
         checked = Checked()
         for post_id, tier in tiers.items():
             snapshot = snapshots[post_id]
-            if tier is not Fenced.DELETED and snapshot.loading != token:
+            if tier is not FenceReply.DELETED and snapshot.loading != token:
                 continue  # claimed since the fence
             checked.decided[post_id] = stored[post_id]
             checked.snapshots[post_id] = snapshot
             found = checked.differences
             if count_rows:
                 found += self._compare_ledger(post_id, stored[post_id])
-            if tier is Fenced.DELETED:
+            if tier is FenceReply.DELETED:
                 continue
             if post_id in deleted:
                 found.append(Difference(Kind.UNMARKED, post_id, "deleted, but not marked so"))

@@ -94,7 +94,7 @@ class Settled:
 
     lost: bool
     """The lease was another's by then: nothing was changed, the other will settle."""
-    bounced: bool = False
+    contended: bool = False
     """Another drain came by meanwhile and left; its reason may still be pending."""
     hashes: Sequence[int] = ()
     """Posts whose complete hash is to be loaded: fenced with the token of the claim."""

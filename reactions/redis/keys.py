@@ -143,7 +143,7 @@ def outbox_clock(shard: int) -> str:
 
 
 def outbox_lease(shard: int) -> str:
-    """String ``token|expiry µs|bounced``: who drains the shard, and whether another one tried."""
+    """String ``token|expiry µs|contended``: who drains the shard, and whether another one tried."""
     return _outbox(shard, "lease")
 
 

@@ -28,7 +28,7 @@ from reactions.redis.claims import (
 from reactions.redis.connection import Client, readable, translate, translated
 from reactions.redis.pipeline import run_all, run_many
 from reactions.redis.scripts import drain, markers
-from reactions.redis.scripts.drain import SettledPost, Tiers
+from reactions.redis.scripts.drain import SettledPost, TierRules
 from reactions.redis.ttl import Ttl
 
 _STEP = re.compile(rb"[0-9|]{0,60}")
@@ -55,7 +55,7 @@ class Outbox:
         self._lease_us = int(settings.lease_s * 1e6)
         self._longest_us = int(max(settings.lease_s, settings.retry_cap_s) * 1e6)
         ttl = Ttl(settings)
-        self._tiers = Tiers(
+        self._tiers = TierRules(
             settings.viral_threshold,
             int(settings.viral_threshold * settings.viral_hysteresis),
             LOAD_LIFE_MS,

@@ -22,7 +22,7 @@ from reactions.redis.replies import (
     snapshot,
 )
 from reactions.redis.scripts import loading, lookups
-from reactions.redis.scripts.loading import Fenced
+from reactions.redis.scripts.loading import FenceReply
 from reactions.redis.ttl import Ttl
 
 MAX_OVERLAY_ENTRIES = 2_000
@@ -34,7 +34,7 @@ MAX_POSTS_PER_LOOKUP = 50
 MAX_DIVIDED_BUCKETS = 2
 """Most buckets divided by one script: about 2 ms of the server."""
 
-LOADABLE = (Fenced.REGULAR, Fenced.VIRAL, Fenced.RISING)
+LOADABLE = (FenceReply.REGULAR, FenceReply.VIRAL, FenceReply.RISING)
 
 _CHUNK = 1_000  # fields or elements of one command
 
@@ -133,20 +133,20 @@ class PostCache:
         return self.fence_call(post_id, token).run(self._client) in LOADABLE
 
     def fence_call(self, post_id: int, token: str, *, yields: bool = False) -> Call:
-        """Reply: 0 when refused, or what ``Fenced`` names.
+        """Reply: 0 when refused, or what ``FenceReply`` names.
 
         Args:
             yields: give way to a load that is under way already.
         """
-        return loading.fence(post_id, token, LOAD_LIFE_MS, yields=yields)
+        return loading.fence(post_id, token, LOAD_LIFE_MS, give_way=yields)
 
     def fence_many(
         self, post_ids: Sequence[int], token: str, *, yields: bool = False
-    ) -> dict[int, Fenced]:
+    ) -> dict[int, FenceReply]:
         """Fence several posts, one round trip for each node; those refused now are left out."""
         calls = [self.fence_call(post_id, token, yields=yields) for post_id in post_ids]
         replies = run_all(self._client, calls)
-        return {p: Fenced(reply) for p, reply in zip(post_ids, replies, strict=True) if reply}
+        return {p: FenceReply(reply) for p, reply in zip(post_ids, replies, strict=True) if reply}
 
     def release(self, post_ids: Sequence[int]) -> None:
         """Give up loads that were announced, so that others need not give way to them."""
@@ -177,7 +177,7 @@ class PostCache:
                 viral_ttl_ms=self._ttl.jittered(self._ttl.viral),
                 viral=self._viral,
                 counts=found,
-                keeps=True,
+                keep_token=True,
             )
             for post_id, found in counts.items()
         ]

@@ -9,12 +9,18 @@ from redis import Redis
 from reactions.redis import keys
 from reactions.redis.pipeline import run_many
 from reactions.redis.scripts import drain, loading, writes
-from reactions.redis.scripts.drain import BECAME_VIRAL, LOAD_HASH, LOAD_SAMPLE, SettledPost, Tiers
+from reactions.redis.scripts.drain import (
+    BECAME_VIRAL,
+    LOAD_HASH,
+    LOAD_SAMPLE,
+    SettledPost,
+    TierRules,
+)
 
 SHARD = 42
 POST, OTHER = 1042, 1142
 LEASE = 5_000_000
-TIERS = Tiers(100, 80, 1000, 60_000, 61_000, 62_000, 63_000)
+TIERS = TierRules(100, 80, 1000, 60_000, 61_000, 62_000, 63_000)
 
 
 def react(redis: Redis, user: int, code: int, post: int = POST) -> None:

@@ -15,7 +15,7 @@ from reactions.redis.scripts import drain, loading, lookups, markers, user_cache
 
 POST, USER, TOKEN = 1042, 1017, "t"
 SHARD = shard_of(POST)
-TIERS = drain.Tiers(1, 1, 1, 1, 1, 1, 1)
+TIERS = drain.TierRules(1, 1, 1, 1, 1, 1, 1)
 
 CALLS = [
     writes.record(USER, POST, 1, 10),

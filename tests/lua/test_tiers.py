@@ -24,9 +24,9 @@ from reactions.redis.scripts.drain import (
     LOAD_HASH,
     LOAD_SAMPLE,
     SettledPost,
-    Tiers,
+    TierRules,
 )
-from reactions.redis.scripts.loading import Fenced
+from reactions.redis.scripts.loading import FenceReply
 from reactions.redis.scripts.writes import ReactReply
 from tests.support.waiting import wait_until
 
@@ -35,7 +35,7 @@ POST, OTHER = 1042, 1142
 LEASE = 5_000_000
 VIRAL, LOW = 10, 8
 COLD_MS, REGULAR_MS, HOT_MS, VIRAL_MS = 100_000, 200_000, 300_000, 400_000
-TIERS = Tiers(VIRAL, LOW, 1000, COLD_MS, REGULAR_MS, HOT_MS, VIRAL_MS)
+TIERS = TierRules(VIRAL, LOW, 1000, COLD_MS, REGULAR_MS, HOT_MS, VIRAL_MS)
 
 UNCHANGED, CREATED, REPLACED, REMOVED, ACCEPTED, REFUSED = range(6)
 
@@ -363,7 +363,7 @@ def test_a_hash_is_to_grow_beyond_its_fill(redis: Redis, size: int) -> None:
     for at in range(size):
         key = keys.bucket(keys.post_reactions(POST), at)
         redis.hset(key, mapping={"0": 1 if at else size})
-    tiers = TIERS._replace(viral=1_000_000, low=900_000)
+    tiers = TIERS._replace(threshold=1_000_000, low=900_000)
     for total, what in ((size * FULL, []), (size * FULL + 1, [b"1042", drain.GROW_HASH])):
         react(redis, total, 1)
         claimed = drain.claim(
@@ -907,7 +907,10 @@ def test_installed_counts_tell_the_tier(redis: Redis, redis_settings: Settings) 
     assert store.fence(POST, "t")
     assert store.install_counts(POST, "t", {1: VIRAL - 1}) == (True, {1: VIRAL - 1, 2: 1})
     assert lives(redis) == {"reaction_counts": 400_000, "viral": 400_000}
-    assert store.fence_many([POST, OTHER], "t") == {POST: Fenced.VIRAL, OTHER: Fenced.REGULAR}
+    assert store.fence_many([POST, OTHER], "t") == {
+        POST: FenceReply.VIRAL,
+        OTHER: FenceReply.REGULAR,
+    }
     # Between the marks it stays viral, by the flag.
     assert store.install_counts(POST, "t", {1: VIRAL - 3})[0]
     assert lives(redis)["reaction_counts"] == 400_000
@@ -919,7 +922,7 @@ def test_a_deleted_post_is_fenced_for_nobody(redis: Redis, store: PostCache) -> 
     assert not store.install_counts(POST, "t", {1: 5})[0]
     assert not store.install_reactions(POST, "t", {1: 1})
     assert not store.install_sample(POST, "t", total=1, newest=[(1, 1)], ever=[1])
-    assert store.fence_many([POST], "t") == {POST: Fenced.DELETED}
+    assert store.fence_many([POST], "t") == {POST: FenceReply.DELETED}
     assert not store.fence(POST, "t")
     assert names(redis) == set()
 
@@ -927,7 +930,7 @@ def test_a_deleted_post_is_fenced_for_nobody(redis: Redis, store: PostCache) -> 
 def test_a_load_gives_way_to_one_under_way_if_it_is_to(store: PostCache) -> None:
     assert store.fence_many([POST, OTHER], "a", yields=True).keys() == {POST, OTHER}
     assert store.fence_many([POST, OTHER], "b", yields=True) == {}
-    assert store.fence_many([POST], "c") == {POST: Fenced.REGULAR}
+    assert store.fence_many([POST], "c") == {POST: FenceReply.REGULAR}
     assert not store.install_counts(POST, "a", {1: 1})[0]
     assert store.install_counts(OTHER, "a", {1: 1})[0]
 

@@ -22,15 +22,15 @@ from reactions.redis.scripts.drain import (
     LOAD_SAMPLE,
     RISING,
     SettledPost,
-    Tiers,
+    TierRules,
 )
-from reactions.redis.scripts.loading import Fenced
+from reactions.redis.scripts.loading import FenceReply
 
 SHARD = 42
 POST = 1042
 VIRAL, LOW, WATCHED = 1_000, 800, 100
 WINDOW_S, HORIZON_S = 600, 1_800
-TIERS = Tiers(
+TIERS = TierRules(
     VIRAL, LOW, 1000, 60_000, 61_000, 62_000, 63_000, WINDOW_S * 10**6, HORIZON_S * 10**6, WATCHED
 )
 NOW = 1_800_000_000
@@ -43,7 +43,7 @@ def store(redis: Redis, redis_settings: Settings) -> PostCache:
     return PostCache(redis, redis_settings)
 
 
-def settle(redis: Redis, total: int, at_s: float, tiers: Tiers = TIERS) -> set[int]:
+def settle(redis: Redis, total: int, at_s: float, tiers: TierRules = TIERS) -> set[int]:
     """Acknowledge a batch claimed at this time, after which the post has so many reactions."""
     token = f"claim{next(_tokens)}"
     redis.zadd(keys.outbox_dirty(SHARD), {str(POST): 1}, nx=True)
@@ -79,7 +79,7 @@ def test_a_post_that_will_be_viral_soon_is_treated_so(redis: Redis, store: PostC
     assert flag(redis) == b"2"
     assert redis.pttl(keys.post_viral(POST)) > 62_000  # the life of what is viral
     assert redis.exists(keys.post_loading(POST))  # for the sample
-    assert store.fence_many([POST], "t") == {POST: Fenced.RISING}
+    assert store.fence_many([POST], "t") == {POST: FenceReply.RISING}
     assert settle(redis, VIRAL, 3600.0) >= {BECAME_VIRAL}
     assert flag(redis) == b"1"
 

@@ -118,7 +118,7 @@ def test_shards_spread_over_the_slots() -> None:
 def test_calls_stay_in_their_slot_and_bring_their_keys(user_id: int, post_id: int) -> None:
     shard = shard_of(post_id)
     settled = [drain.SettledPost(post_id, 1, False, 0, {1: 2})]
-    tiers = drain.Tiers(1, 1, 1, 1, 1, 1, 1)
+    tiers = drain.TierRules(1, 1, 1, 1, 1, 1, 1)
     calls = [
         writes.record(user_id, post_id, 1, 10),
         drain.claim(shard, "t", "", lease_us=1, longest_us=1, posts=1, rows=1, inline=1),

@@ -1,7 +1,7 @@
-"""Binds each file of ``lua/`` to one typed Python function, a module for each group of callers.
+"""Binds each file of ``lua/`` to one typed Python function; each module is for one kind of caller.
 
-The header of a Lua file is its contract: KEYS, ARGV, reply and cost. A test compares it with these
-modules and with a real server.
+The header of a Lua file is its contract: KEYS, ARGV, reply and cost. ``tests/lua`` compares the
+headers with these functions, and runs every script on real servers.
 """
 
 from reactions.redis.pipeline import Script
@@ -10,4 +10,4 @@ from reactions.redis.scripts import drain, loading, lookups, markers, user_cache
 __all__ = ["ALL", "drain", "loading", "lookups", "markers", "user_cache", "writes"]
 
 ALL = tuple(Script.registered)
-"""Every script: each registers itself when its module, imported above, is loaded."""
+"""Every script: importing a module above registers its scripts."""

@@ -32,48 +32,64 @@ def claim(
     rows: int,
     inline: int,
 ) -> Call:
-    """Reply: see the header of ``claim.lua``."""
+    """Take the oldest pending changes of a shard, under a new lease.
+
+    Args:
+        token: the name of this claim; never used before.
+        previous: the token of a lease to take over, or "".
+        lease_us: how long the new lease lasts.
+        longest_us: a lease that ends later than this from now does not count.
+        posts: the most posts to take.
+        rows: take no further post once there are so many rows.
+        inline: reply without the rows of a post that has more.
+
+    Reply: see the header of ``claim.lua``.
+    """
     return CLAIM.call(
         (keys.outbox_dirty(shard), keys.outbox_lease(shard), keys.outbox_wake(shard)),
         (keys.post_prefix(shard), token, previous, lease_us, posts, longest_us, rows, inline),
     )
 
 
-class Tiers(NamedTuple):
-    """What ``settle`` decides the tier of a post by, and how long its keys then live (ms)."""
+class TierRules(NamedTuple):
+    """How ``settle`` decides the tier of a post, and the TTL of its keys in each tier."""
 
-    viral: int
+    threshold: int
+    """Reactions from which a post is viral."""
     low: int
+    """Reactions below which a viral post is regular again."""
     loading_ms: int
+    """Life of the token of a load."""
     cold_ms: int
     regular_ms: int
     hot_ms: int
     viral_ms: int
     window_us: int = 1
-    """Over which the growth of a post is weighted."""
+    """The growth of a post is an average over this window."""
     horizon_us: int = 0
-    """So long before the threshold a post is on its way; 0: never."""
-    watched: int = 1
-    """Reactions from which its growth is watched."""
+    """A post that will reach the threshold within this time is rising; 0: no post is."""
+    measured_from: int = 1
+    """Reactions from which ``settle`` measures the growth of a post."""
 
 
 class SettledPost(NamedTuple):
-    """What ``settle`` writes for one post."""
+    """What ``settle`` needs to know of one post."""
 
     post_id: int
-    share: int
-    """Of the TTL, in thousandths."""
+    ttl_share: int
+    """The part of the TTL to use, in thousandths: so keys written together expire apart."""
     hot: bool
+    """The post gets many reactions: its caches live longer."""
     drop: int
-    """1 to drop what is cached of its users, 2 when the post is deleted."""
+    """0; 1 to drop the cached reactions of its users; 2 when the post is deleted."""
     counts: Mapping[int, int]
+    """Type code -> count in the database."""
     taken_over: bool = False
-    """Its changes had been claimed by a drain that died: what is pending may be older than the
-    claim."""
+    """A drain that died had claimed the changes, so pending ones may be older than this claim."""
 
 
 LOAD_HASH, LOAD_SAMPLE, GROW_HASH, BECAME_VIRAL, BECAME_REGULAR, RISING = range(1, 7)
-"""What ``settle`` says became of a post, or is to be done with it."""
+"""What ``settle`` replies of a post: what to load or divide, or which tier the post has now."""
 
 
 def settle(
@@ -81,17 +97,25 @@ def settle(
     token: str,
     claimed_at: int,
     *,
-    tiers: Tiers,
+    tiers: TierRules,
     lags: Mapping[int, int],
     posts: Iterable[SettledPost],
 ) -> Call:
-    """Reply: ``[0]``, or ``[1, posts still dirty, bounced, post, what is to be done, ...]``."""
-    args: list[Argument] = [keys.post_prefix(shard), token, claimed_at, tiers.viral, tiers.low]
+    """Acknowledge a batch that PostgreSQL has committed, and give the lease back.
+
+    Args:
+        claimed_at: when the batch was claimed, in µs.
+        lags: upper bound in µs -> reactions of the batch that became durable within it.
+
+    Reply: ``[0]`` when the lease is lost, else ``[1, posts still dirty, contended, post, what,
+    ...]``, where ``what`` is one of the constants above.
+    """
+    args: list[Argument] = [keys.post_prefix(shard), token, claimed_at, tiers.threshold, tiers.low]
     args += (SAMPLE_SIZE, buckets.FULL, *tiers[2:], len(lags))
     for bound, number in lags.items():
         args += (bound, number)
     for post in posts:
-        args += (post.post_id, post.share, int(post.hot), post.drop, int(post.taken_over))
+        args += (post.post_id, post.ttl_share, int(post.hot), post.drop, int(post.taken_over))
         args.append(len(post.counts))
         for code, count in post.counts.items():
             args += (code, count)
@@ -107,7 +131,10 @@ def settle(
 
 
 def trim(post_id: int, token: str, lease_us: int, user_ids: Sequence[Argument]) -> Call:
-    """Reply: 1, or 0 when the lease is lost."""
+    """Drop committed rows of a large claimed post, and extend the lease to ``lease_us`` from now.
+
+    Reply: 1, or 0 when the lease is lost.
+    """
     return TRIM.call(
         (keys.outbox_lease(shard_of(post_id)), keys.post_claimed(post_id)),
         (token, lease_us, *user_ids),
@@ -115,5 +142,5 @@ def trim(post_id: int, token: str, lease_us: int, user_ids: Sequence[Argument]) 
 
 
 def extend_lease(shard: int, token: str, delay_us: int) -> Call:
-    """Reply: 1, or 0 when the lease is lost."""
+    """Let the lease end ``delay_us`` from now. Reply: 1, or 0 when the lease is lost."""
     return EXTEND_LEASE.call((keys.outbox_lease(shard),), (token, delay_us))

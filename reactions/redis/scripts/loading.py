@@ -1,4 +1,4 @@
-"""Scripts that fill caches under the fence, and that verify them."""
+"""Scripts that load the caches of a post behind a fence, and that verify them."""
 
 from __future__ import annotations
 
@@ -19,24 +19,33 @@ INSTALL_SAMPLE = Script("install_sample", keys=9, include=("batches", "buckets")
 SNAPSHOT = Script("snapshot", keys=12, include=("buckets",))
 
 
-class Fenced(enum.IntEnum):
-    """Reply of ``fence``, other than a refusal."""
+class FenceReply(enum.IntEnum):
+    """Reply of ``fence`` when it does not refuse the load (0): what the post is."""
 
     REGULAR = 1
     VIRAL = 2
     DELETED = 3
-    """Refused for ever."""
+    """Every load of this post is refused."""
     RISING = 4
-    """On its way to become viral, and treated so."""
+    """It will soon be viral, and is cached like a viral post."""
 
 
 def grow(post_id: int, most: int) -> Call:
-    """Reply: 1 when it is to be called again."""
+    """Divide at most ``most`` buckets of a complete hash that has outgrown them.
+
+    Reply: 1 when the caller should call again, else 0.
+    """
     return GROW.call((keys.post_reactions(post_id),), (buckets.FULL, most))
 
 
-def fence(post_id: int, token: str, life_ms: int, *, yields: bool = False) -> Call:
-    """Reply: 0 when refused, or what ``Fenced`` names."""
+def fence(post_id: int, token: str, life_ms: int, *, give_way: bool = False) -> Call:
+    """Announce a load for at most ``life_ms``, before reading the post's rows.
+
+    Args:
+        give_way: refuse this load when another one is under way, instead of replacing it.
+
+    Reply: 0 when refused, else a ``FenceReply``.
+    """
     return FENCE.call(
         (
             keys.post_claimed(post_id),
@@ -44,7 +53,7 @@ def fence(post_id: int, token: str, life_ms: int, *, yields: bool = False) -> Ca
             keys.post_viral(post_id),
             keys.outbox_deleted(shard_of(post_id)),
         ),
-        (token, life_ms, int(yields), post_id),
+        (token, life_ms, int(give_way), post_id),
     )
 
 
@@ -56,10 +65,17 @@ def install_counts(
     viral_ttl_ms: int,
     viral: int,
     counts: Mapping[int, int],
-    keeps: bool = False,
+    keep_token: bool = False,
 ) -> Call:
-    """Reply: ``[installed, code, count, ...]``."""
-    args: list[Argument] = [token, ttl_ms, viral_ttl_ms, viral, int(keeps)]
+    """Cache a post's counts: those of the database, given here, plus what is pending.
+
+    Args:
+        viral: reactions from which the post is viral.
+        keep_token: the load goes on, and installs something else under the same token.
+
+    Reply: ``[installed, code, count, ...]``; ``installed`` is 0 when the load was refused.
+    """
+    args: list[Argument] = [token, ttl_ms, viral_ttl_ms, viral, int(keep_token)]
     for code, count in counts.items():
         args += (code, count)
     return INSTALL_COUNTS.call(
@@ -74,7 +90,13 @@ def install_counts(
 
 
 def install_reactions(post_id: int, token: str, *, ttl_ms: int, overlay: int, size: int) -> Call:
-    """Reply: 1, or 0 when the load was refused."""
+    """Make a loaded hash of ``size`` buckets the complete hash of the post.
+
+    Args:
+        overlay: the most pending entries that the script may add; with more, it refuses.
+
+    Reply: 1, or 0 when the load was refused.
+    """
     return INSTALL_REACTIONS.call(
         (
             keys.post_reactions(post_id),
@@ -91,7 +113,10 @@ def install_reactions(post_id: int, token: str, *, ttl_ms: int, overlay: int, si
 
 
 def collect(post_id: int, token: str, first: bool, life_ms: int, users: Sequence[int]) -> Call:
-    """Reply: 1, or 0 when what was collected before is lost."""
+    """Add users to the HyperLogLog of a load; ``first`` creates it, to live for ``life_ms``.
+
+    Reply: 1, or 0 when the key was lost: the load cannot use it.
+    """
     return COLLECT.call((keys.post_loaded(post_id, token),), (int(first), life_ms, *users))
 
 
@@ -104,7 +129,15 @@ def install_sample(
     total: int,
     newest: Iterable[tuple[int, int]],
 ) -> Call:
-    """``newest``: (user, code), newest first. Reply: 1, or 0 when the load was refused."""
+    """Cache a viral or rising post: the sample of its newest reactors, its total, its HyperLogLog.
+
+    Args:
+        overlay: the most pending entries that the script may add; with more, it refuses.
+        total: reactions of the post in the database.
+        newest: (user, code) from the database, newest first.
+
+    Reply: 1, or 0 when the load was refused.
+    """
     args: list[Argument] = [
         token,
         ttl_ms,
@@ -132,7 +165,10 @@ def install_sample(
 
 
 def snapshot(post_id: int, token: str) -> Call:
-    """Reply: see the header of ``snapshot.lua``."""
+    """Read everything that Redis has of a post, and give up the load of this token.
+
+    Reply: see the header of ``snapshot.lua``.
+    """
     return SNAPSHOT.call(
         (
             keys.post_reactions(post_id),

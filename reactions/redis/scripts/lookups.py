@@ -20,10 +20,11 @@ def lookup_posts(
     regular_ms: int,
     viral_ms: int,
 ) -> Call:
-    """Of posts in one slot, or on one server; ``user_id`` 0 for none.
+    """Read what Redis knows of some posts, in one slot or on one server, and of a user on them.
 
     Args:
-        shares: of the TTL, in thousandths, one for each post.
+        user_id: 0 for no user.
+        shares: the part of the TTL to use, in thousandths, for each post.
 
     Reply for each post: ``[tier, buckets, code, type code, count, ...]``.
     """
@@ -34,7 +35,10 @@ def lookup_posts(
 
 
 def recent(post_id: int, most: int) -> Call:
-    """Reply: ``[user, code, ...]``, or ``[0]``."""
+    """Read the newest ``most`` users of a viral post's sample.
+
+    Reply: ``[user, code, ...]``, or ``[0]`` when the sample cannot answer.
+    """
     return RECENT.call(
         (
             keys.post_reactions(post_id),

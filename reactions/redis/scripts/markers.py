@@ -1,4 +1,4 @@
-"""Scripts of small marks in the outbox: erasures, clocks, epochs."""
+"""Scripts of small values in the outbox: the step of an erasure, the clock, the epoch."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ WRITE_EPOCH = Script("write_epoch", keys=1)
 
 
 def advance_erasure(user_id: int, step: str, following: str) -> Call:
-    """Reply: 1, or 0 when it was asked for anew."""
+    """Move the erasure of a user from ``step`` to the ``following`` one, "" when it is finished.
+
+    Reply: 1, or 0 when the erasure is at another step: it was requested again.
+    """
     return ADVANCE_ERASURE.call(
         (keys.outbox_forgetting(shard_of(user_id)),), (user_id, step, following)
     )
 
 
 def raise_clock(shard: int, version: int) -> Call:
-    """Reply: 1."""
+    """Make every later version of a shard higher than ``version``. Reply: 1."""
     return RAISE_CLOCK.call((keys.outbox_clock(shard),), (version,))
 
 
 def write_epoch(shard: int, read: str, written: str) -> Call:
-    """Reply: 1, or 0 when it is not what was read any more."""
+    """Replace the epoch that the caller has read. Reply: 1, or 0 when the epoch is another one."""
     return WRITE_EPOCH.call((keys.outbox_epoch(shard),), (read, written))

@@ -1,4 +1,4 @@
-"""Scripts of the cached reactions of a user."""
+"""Scripts that write the cached reactions of a user."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ from reactions.redis.connection import Argument
 from reactions.redis.pipeline import Call, Script
 
 WRITE_THROUGH = Script("write_through_users", keys=1, include=("batches", "users"), deny_oom=True)
-DROP_USERS = Script(
-    "write_through_users", keys=1, include=("batches", "users"), allow_oom=True
-)  # the same, to drop only
-
-
+DROP_USERS = Script("write_through_users", keys=1, include=("batches", "users"), allow_oom=True)
+"""The same script, for calls that only drop."""
 INSTALL_USER = Script("install_user", keys=2, include=("users",))
 
 
@@ -24,12 +21,15 @@ def write_through_users(
     shares: Iterable[int],
     users: Mapping[int, Sequence[tuple[int, int]]],
 ) -> Call:
-    """Reply: 1, or 0 when dropped.
+    """Write what a drain has committed to the users' cached reactions, or drop them.
 
     Args:
-        until_us: with 0, to drop only, it runs also where memory is used up.
-        shares: of the TTL, in thousandths, one for each user.
-        users: user -> (post, code) each, in one slot, or on one server.
+        until_us: when the drain's lease ends, by the server's clock: the script drops from then on.
+            With 0 it always drops, and runs also when memory is full.
+        shares: the part of the TTL to use, in thousandths, for each user.
+        users: user -> (post, code), ...; all in one slot or on one server.
+
+    Reply: 1 when the reactions were written, 0 when they were dropped.
     """
     args: list[Argument] = [until_us, ttl_ms, MAX_USER_POSTS]
     for (user_id, posts), share in zip(users.items(), shares, strict=True):
@@ -37,7 +37,7 @@ def write_through_users(
         for post_id, code in posts:
             args += (post_id, code)
     script = WRITE_THROUGH if until_us else DROP_USERS
-    # One of each shard, so that a cluster that is taken for one server refuses it beforehand.
+    # One key of each shard: a cluster that was configured as one server then refuses the call.
     names = {shard_of(user_id): keys.user_reactions(user_id) for user_id in users}
     return script.call(list(names.values()), args)
 
@@ -45,7 +45,14 @@ def write_through_users(
 def install_user(
     user_id: int, token: str, ttl_ms: int, found: Mapping[int, int], *, whole: bool
 ) -> Call:
-    """``found``: post -> code, 0 for none; ``whole``: all of them. Reply: 1, or 0 when refused."""
+    """Cache reactions of a user that a read found in the database.
+
+    Args:
+        found: post -> code, 0 for no reaction.
+        whole: these are all of the user's reactions.
+
+    Reply: 1, or 0 when the load was refused.
+    """
     args: list[Argument] = [token, ttl_ms, MAX_USER_POSTS, int(whole)]
     for post_id, code in found.items():
         args += (post_id, code)

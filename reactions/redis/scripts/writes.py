@@ -1,4 +1,4 @@
-"""Scripts of the write path: a reaction, a deleted post, the web tier's limit."""
+"""Scripts of the write path: a reaction, a deletion, the rate limit of the web tier."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIMIT = Script("limit", keys=1)
 
 
 class ReactReply(NamedTuple):
-    """Reply of ``react``; a status of 5 is a refusal."""
+    """Reply of ``react``; the header of ``react.lua`` explains the values."""
 
     status: int
     previous: int
@@ -23,7 +23,13 @@ class ReactReply(NamedTuple):
 
 
 def record(user_id: int, post_id: int, code: int, patience_us: int) -> Call:
-    """Reply: ``ReactReply(*reply)``. A code of 0 removes."""
+    """Record a user's reaction on a post; a code of 0 removes it.
+
+    Args:
+        patience_us: ask again for a wake-up that is unanswered for so long.
+
+    Reply: the fields of a ``ReactReply``.
+    """
     shard = shard_of(post_id)
     return REACT.call(
         (
@@ -45,7 +51,10 @@ def record(user_id: int, post_id: int, code: int, patience_us: int) -> Call:
 
 
 def delete(post_id: int) -> Call:
-    """Reply: 1, or 0 when it was deleted before."""
+    """Refuse reactions on a post from now on, and drop what Redis has of it.
+
+    Reply: 1, or 0 when the post was deleted before.
+    """
     shard = shard_of(post_id)
     return DELETE.call(
         (
@@ -69,10 +78,12 @@ def delete(post_id: int) -> Call:
 
 
 def limit(user_id: int, each_us: int, ahead_us: int) -> Call:
-    """Reply: 0 when a write may pass, else µs until it may.
+    """Let a write of a user pass, or say how long it must wait.
 
     Args:
         each_us: µs that a write takes up.
-        ahead_us: µs that may be taken up ahead, at least ``each_us``.
+        ahead_us: µs ahead of now that may be taken up, at least ``each_us``: the burst.
+
+    Reply: 0 when the write may pass, else µs until it may.
     """
     return LIMIT.call((keys.user_allowance(user_id),), (each_us, ahead_us))
