@@ -1,4 +1,4 @@
-"""``python -m reactions``."""
+"""Runs the command line for ``python -m reactions``."""
 
 from reactions.cli.main import main
 

@@ -1,4 +1,4 @@
-"""What the commands share: errors in one line, progress, reports, JSON."""
+"""What the commands share: errors on one line, progress bars, reports, tables, JSON."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ err = Console(stderr=True, highlight=False)  # progress and remarks; standard ou
 
 
 class Commands(click.Group):
-    """Turns the library's errors into one line and exit code 2."""
+    """A group that turns an error of the library into one line and exit code 2."""
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
         try:
             return super().invoke(ctx)
         except ReactionsError as error:
             raise click.ClickException(str(error)) from error
-        except (OSError, UnicodeError) as error:  # a folder, a port or a host that cannot be used
+        except (OSError, UnicodeError) as error:  # an unusable folder, port or host
             raise click.ClickException(short(f"{type(error).__name__}: {error}", 300)) from error
 
 
@@ -38,9 +38,23 @@ as_json = click.option(
 )
 
 
+def missing_extra(extra: str) -> click.ClickException:
+    """The error of a command whose optional dependencies are not installed."""
+    return click.ClickException(
+        f"the extra {extra!r} is not installed; in a checkout, run: pip install '.[{extra}]'"
+    )
+
+
 @contextmanager
 def bars(width: int = 16) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each phase, on the terminal only; ``width`` of the names of phases."""
+    """Show a progress bar for each phase, on a terminal only.
+
+    Args:
+        width: columns for the names of the phases.
+
+    Yields:
+        A function that takes the phase, the steps done and the steps in total.
+    """
     with Progress(
         TextColumn(f"{{task.description:>{width}}}"),
         BarColumn(),
@@ -59,6 +73,7 @@ def bars(width: int = 16) -> Iterator[Callable[[str, int, int], None]]:
 
 
 def print_report(figures: Mapping[str, Any], holds: bool | None) -> None:
+    """Print names and values, then whether the stores agree, unless ``holds`` is None."""
     table = Table(show_header=False, box=None)
     for name, value in figures.items():
         if isinstance(value, dict):
@@ -75,7 +90,24 @@ def print_report(figures: Mapping[str, Any], holds: bool | None) -> None:
         )
 
 
+def table_of(*columns: str) -> Table:
+    """An empty table without lines."""
+    table = Table(box=None)
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def duration(seconds: float) -> str:
+    """A time in days, hours, minutes or seconds, whichever reads best."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.1f} s"
+
+
 def finish(figures: Mapping[str, Any], as_json: bool, holds: bool) -> None:
+    """Print the JSON object if the user asked for it; exit with code 1 unless ``holds``."""
     if as_json:
         click.echo(json.dumps(figures, default=str))  # times as text
     if not holds:

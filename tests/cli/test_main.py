@@ -149,8 +149,8 @@ def test_on_a_terminal_the_demo_stays_until_it_is_interrupted(
         wait_until(lambda: "Ctrl-C" in demo.seen or demo.process.poll() is not None, 200)
         report, _, hint = demo.seen.partition("verified: the stores agree")
         assert "mismatched_reactions" in report
-        (address,) = re.findall(r"look at: (\S+)", hint)
-        assert f"look at it: {address}" in report
+        (address,) = re.findall(r"still running: (\S+)", hint)
+        assert f"watch it here: {address}" in report
         wait_until(lambda: answers(address), what="the page is there again")
         demo.interrupt(number)
         assert demo.wait() == code

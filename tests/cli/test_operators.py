@@ -143,7 +143,7 @@ def test_duties_say_when_they_last_succeeded(small: Engine, run: Run) -> None:
 
 
 def test_rising_lists_posts_on_their_way(small: Engine, run: Run) -> None:
-    assert "no post is on its way" in run("rising").stdout
+    assert "no post is rising" in run("rising").stdout
     with small.database.engine.begin() as connection:
         connection.execute(text("UPDATE posts SET tier = 3 WHERE post_id IN (1042, 1143)"))
     now = int(small.outbox.now_us())

@@ -283,7 +283,7 @@ def test_a_demo_shows_itself_and_takes_what_visitors_do(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "reactions", "demo", "--trace", str(trace), "--writers", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as demo:
         assert demo.stderr is not None
-        said = next(line for line in demo.stderr if "to look at it" in line)
+        said = next(line for line in demo.stderr if "watch it here" in line)
         with user(said.split()[-1], FATOU) as fatou:
             fatou.put("/v1/posts/1/reaction", json={"reaction": "love"}).raise_for_status()
             wait_until(

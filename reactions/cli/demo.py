@@ -1,0 +1,93 @@
+"""``reactions demo``: the whole system once, on temporary servers."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from reactions.cli.console import as_json, bars, err, finish, print_report
+from reactions.cli.foreground import keep_running
+from reactions.cli.options import event_limit, process_count, trace_path
+
+
+@click.command()
+@click.option(
+    "--trace",
+    type=trace_path,
+    help="CSV (.gz) with the columns ts_seconds,user_id,item_id,type. "
+    "Without one, the demo generates a burst.",
+)
+@click.option("--events", type=event_limit, help="Replay at most this many events.")
+@click.option(
+    "--writers",
+    type=process_count,
+    default=4,
+    show_default=True,
+    help="Web processes that call react().",
+)
+@click.option(
+    "--workers", type=process_count, default=2, show_default=True, help="Worker processes."
+)
+@click.option(
+    "--outage",
+    type=click.Choice(["broker", "database"]),
+    help="Stop this server for the middle third of the replay.",
+)
+@click.option("--exit", "at_once", is_flag=True, help="Exit after the report, on a terminal too.")
+@as_json
+def demo(
+    trace: Path | None,
+    events: int | None,
+    writers: int,
+    workers: int,
+    outage: Any,  # noqa: ANN401 - click passes one of the two words
+    at_once: bool,
+    as_json: bool,
+) -> None:
+    """Run the whole system on temporary servers and verify it.
+
+    The demo starts Valkey, PostgreSQL, a worker, beat and Flower in a temporary folder, and a page
+    that shows them at work. It replays the trace as fast as react() accepts it, waits until every
+    reaction is durable, and compares both stores with the trace, reaction by reaction. On a
+    terminal, the stack then stays up until Ctrl-C. The demo deletes its folder at the end.
+
+    Exit code 0 if both stores agree with the trace, 1 if not.
+    """
+    from reactions.demo.run import run, settings_for
+    from reactions.demo.signals import ignore_stop_signals
+    from reactions.demo.stack import Stack
+    from reactions.demo.state_folder import remove
+    from reactions.demo.synthetic_trace import trace_file
+    from reactions.demo.trace import Trace
+
+    folder = Path(tempfile.mkdtemp(prefix="reactions-demo-"))
+    try:
+        source = Trace(trace_file(folder, trace, events), events)
+        if trace is None:
+            err.print("no --trace given: replaying a generated (synthetic) burst")
+        stack = Stack(folder, settings_for(source), concurrency=workers, page=True, say=err.print)
+        with stack:
+            err.print(f"watch it here: {stack.page_url}")
+            # The writers count into this folder, so that the page shows them.
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(stack.metrics)
+            with bars() as progress:
+                report, examples = run(
+                    stack, source, writers=writers, outage=outage, progress=progress
+                )
+            for line in [*source.broken, *examples]:
+                err.print(line, style="red")
+            print_report(asdict(report), report.holds)
+            if sys.stdout.isatty() and not (at_once or as_json):
+                stack.start_page()  # it was stopped for the comparison
+                hint = f"still running: {stack.page_url} - press Ctrl-C to stop"
+                keep_running(stack, lambda: err.print(hint))
+    finally:
+        with ignore_stop_signals():
+            remove(folder)
+    finish(asdict(report), as_json, report.holds)

@@ -1,0 +1,36 @@
+"""``reactions doctor``: checks of servers, workers and settings."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+from rich.text import Text
+
+from reactions.cli.console import as_json, finish, out, table_of
+from reactions.core.settings import Settings
+
+
+@click.command()
+@as_json
+def doctor(as_json: bool) -> None:
+    """Check servers, workers and settings; print remedies.
+
+    Changes nothing. Exit code 1 if a check fails; warnings do not count.
+    """
+    from reactions.ops.doctor import State, examine
+
+    colours = {State.OK: "green", State.WARNING: "yellow", State.FAILURE: "bold red"}
+    findings = examine(Settings.from_env())
+    table = table_of("check", "", "found")
+    for finding in findings:
+        found = Text(finding.found)
+        if finding.remedy:
+            found.append(f"\n-> {finding.remedy}", "italic")
+        table.add_row(finding.check, Text(finding.state, colours[finding.state]), found)
+    out.print(table)
+    failures = [finding for finding in findings if finding.state is State.FAILURE]
+    warnings = [finding for finding in findings if finding.state is State.WARNING]
+    out.print(f"{len(failures)} failures, {len(warnings)} warnings in {len(findings)} checks")
+    rows = [asdict(finding) for finding in findings]
+    finish({"healthy": not failures, "findings": rows}, as_json, not failures)
