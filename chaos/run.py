@@ -24,7 +24,8 @@ from reactions.postgres.database import Database
 from reactions.postgres.duty_runs import DutyRuns
 from reactions.postgres.tables import reaction_counts, reactions, runs
 from reactions.redis.connection import connect
-from reactions.redis.outbox import Outbox
+from reactions.redis.erasure_requests import ErasureRequests
+from reactions.redis.outbox_state import OutboxState
 
 _ROW = [reactions.c[name] for name in ("post_id", "user_id", "reaction", "version")]
 _COUNT = [reaction_counts.c[name] for name in ("post_id", "reaction", "count")]
@@ -113,7 +114,8 @@ def _settle(system: System, database: Database) -> None:
     """Wait until nothing is on its way and Redis was watched over; without any repair command."""
     duties = DutyRuns(database)
     with connect(system.settings) as client:
-        outbox = Outbox(client, system.settings)
+        outbox = OutboxState(client, system.settings)
+        erasures = ErasureRequests(client)
         recovery = Recovery(client, database, system.settings)
 
         def watched() -> int:
@@ -121,7 +123,7 @@ def _settle(system: System, database: Database) -> None:
             return next((total.runs for total in duties.totals() if total.duty == "watch"), 0)
 
         def quiet() -> bool:
-            return not outbox.pending() and not any(outbox.erasures()) and watched() >= wanted
+            return not outbox.pending() and not any(erasures.unfinished()) and watched() >= wanted
 
         wait_for(lambda: watched() > 0, MAX_QUIET_S, "Redis is watched over")
         wanted = watched() + 2

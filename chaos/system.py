@@ -32,7 +32,7 @@ from reactions.demo.process import Process
 from reactions.postgres.migrate import migrate
 from reactions.redis import keys
 from reactions.redis.connection import connect
-from reactions.redis.outbox import Outbox
+from reactions.redis.outbox_state import OutboxState
 from reactions.redis.server_options import BROKER_OPTIONS, VALKEY_OPTIONS
 
 ROOT = Path(__file__).parents[1]
@@ -297,7 +297,7 @@ class System:
     def behind(self, mark: Mapping[int, int]) -> int:
         """Changes up to these versions that are still on their way."""
         with connect(self.settings) as client:
-            posts = Outbox(client, self.settings).dirty_posts()
+            posts = OutboxState(client, self.settings).dirty_posts()
             with client.pipeline(transaction=False) as pipe:
                 for post in posts:
                     pipe.hvals(keys.post_pending(post))

@@ -22,8 +22,8 @@ from reactions.drain.persister import Persister
 from reactions.drain.refill import Refill
 from reactions.postgres.database import Database
 from reactions.postgres.ledger import Ledger
+from reactions.redis.cache_install import CacheInstall
 from reactions.redis.outbox import Outbox
-from reactions.redis.post_cache import PostCache
 from reactions.redis.user_cache import UserCache
 
 FOLDER = "CHAOS_TRAPS"
@@ -53,8 +53,8 @@ _STEPS: dict[str, tuple[type, Callable[..., Any], bool]] = {
     "before the settlement": (UserCache, UserCache.write_through, False),
     "after the settlement": (Outbox, Outbox.settle, False),
     "before caches are filled": (Refill, Refill.fill, True),
-    BEFORE_HASH: (PostCache, PostCache.install_hashes, True),
-    "before a sample is installed": (PostCache, PostCache.install_sample, True),
+    BEFORE_HASH: (CacheInstall, CacheInstall.install_hashes, True),
+    "before a sample is installed": (CacheInstall, CacheInstall.install_sample, True),
     "after the drain": (Persister, Persister.drain, False),
 }
 """Place -> class, method, and whether the place is at the method's beginning or at its end."""

@@ -15,7 +15,7 @@ from benchmarks.support import feed, filling
 from benchmarks.support.arena import Arena
 from benchmarks.support.common import Show
 from reactions.core.latency_histogram import percentile
-from reactions.redis.outbox import Outbox
+from reactions.redis.outbox_state import OutboxState
 
 _NOT_COUNTED = ("BEGIN", "COMMIT", "ROLLBACK", "DISCARD")
 
@@ -56,7 +56,7 @@ def _ours(
 
 
 def _lag(arena: Arena) -> float:
-    return round(percentile(Outbox(arena.redis, arena.settings).lags(), 0.99) / 1e3, 1)
+    return round(percentile(OutboxState(arena.redis, arena.settings).lags(), 0.99) / 1e3, 1)
 
 
 def _messages(arena: Arena) -> int:

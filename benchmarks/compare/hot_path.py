@@ -20,8 +20,8 @@ from benchmarks.support.common import Show, quantiles
 from reactions.core.settings import Settings
 from reactions.drain.cache_loader import CacheLoader
 from reactions.postgres.queries import Queries
+from reactions.redis.cache_install import CacheInstall
 from reactions.redis.connection import connect
-from reactions.redis.post_cache import PostCache
 
 BLOCK, BLOCKS = 250, 80
 """Calls of each between two changes of turn, and how many turns."""
@@ -128,7 +128,7 @@ def server_side(arena: Arena, rows: int, show: Show) -> dict[str, Any]:
     filling.fill(arena.database, {LARGE: rows, SMALL: SMALL_ROWS}, shape, show)
     client = connect(arena.settings)
     queries = Queries(arena.database)
-    CacheLoader(PostCache(client, arena.settings), queries, arena.settings).load([LARGE, SMALL])
+    CacheLoader(CacheInstall(client, arena.settings), queries, arena.settings).load([LARGE, SMALL])
     codes = list(arena.settings.reaction_types.values())
     # Evenly out of all who are cached: the sample is a list, and the newest are at its head.
     known = {

@@ -29,8 +29,8 @@ from reactions.maintenance.recovery import Recovery
 from reactions.postgres.database import Database
 from reactions.redis import keys
 from reactions.redis.connection import connect
-from reactions.redis.outbox import Outbox
-from reactions.redis.post_cache import PostCache
+from reactions.redis.outbox_state import OutboxState
+from reactions.redis.post_snapshots import PostSnapshots
 
 REACTS, READS = 10_000, 200
 SPAN_US = 7 * 86_400_000_000
@@ -89,7 +89,7 @@ def _react(arena: Arena, rows: int, show: Show) -> dict[str, Any]:
                 took.append(timed(partial(client.react, user, POST, name))[0])
                 if number % 500 == 0:
                     show("reacting", number, REACTS)
-        outbox = Outbox(arena.redis, arena.settings)
+        outbox = OutboxState(arena.redis, arena.settings)
         wait(lambda: not outbox.dirty_posts())
     return {
         "ms": quantiles(took),
@@ -142,7 +142,7 @@ def _lose(arena: Arena, show: Show) -> dict[str, Any]:
     """FLUSHALL, with worker and beat at work."""
     client = connect(arena.settings)
     recovery = Recovery(client, arena.database, arena.settings)
-    cache, marks = PostCache(client, arena.settings), Epochs(client, arena.database)
+    cache, marks = PostSnapshots(client), Epochs(client, arena.database)
     wait(lambda: len(marks.in_database()) == SHARDS and not recovery.unfinished())
     show("lost", 0, 2)
     began = time.monotonic()

@@ -26,8 +26,8 @@ from reactions.drain.cache_loader import CacheLoader
 from reactions.maintenance.checker import PostChecker
 from reactions.postgres.queries import Queries
 from reactions.redis import keys
+from reactions.redis.cache_install import CacheInstall
 from reactions.redis.connection import connect
-from reactions.redis.post_cache import PostCache
 
 ROUNDS, CALLS = 20, 100
 """Turns of each post, and reactions in each."""
@@ -66,7 +66,7 @@ def posts(arena: Arena, most: int, show: Show) -> list[dict[str, Any]]:
 def _turn(arena: Arena) -> Callable[[int, int, Mapping[str, list[float]]], None]:
     """Load a post that nothing is cached of, react on it, drain that, and compare the stores."""
     settings, client = arena.settings, connect(arena.settings)
-    cache, worker = PostCache(client, settings), persister.make(arena)
+    cache, worker = CacheInstall(client, settings), persister.make(arena)
     loader = CacheLoader(cache, Queries(arena.database), settings)
     reconciler = PostChecker(client, arena.database, settings)
     web = Ours().connect(settings)

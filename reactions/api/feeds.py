@@ -27,6 +27,7 @@ from reactions.core.model import Counts, Summary, Tier
 from reactions.core.settings import Settings
 from reactions.postgres.database import Database
 from reactions.postgres.queries import Queries
+from reactions.redis.cache_install import CacheInstall
 from reactions.redis.connection import Client, translated
 from reactions.redis.pipeline import Call, Command, run_many
 from reactions.redis.post_cache import PostCache
@@ -61,6 +62,8 @@ class Feeds:
     ) -> None:
         self._client = client
         self._cache = PostCache(client, settings)
+        self._installs = CacheInstall(client, settings)
+        self._installs = CacheInstall(client, settings)
         self._users = UserCache(client, settings)
         self._queries = Queries(database)
         self._stored = stored
@@ -199,7 +202,7 @@ class Feeds:
         """
         self._stored.check()  # before anything is fenced
         token = secrets.token_hex(8)
-        fences: list[Call | Command] = [self._cache.fence_call(p, token) for p in cold]
+        fences: list[Call | Command] = [self._installs.fence_call(p, token) for p in cold]
         if unknown:
             fences.append(self._users.fence(user_id, token))
         self._run(fences)
@@ -211,7 +214,7 @@ class Feeds:
         )
         zeros = dict.fromkeys(self._codes.values(), 0)
         installs: list[Call | Command] = [
-            self._cache.install_counts_call(p, token, zeros | stored[p]) for p in cold
+            self._installs.install_counts_call(p, token, zeros | stored[p]) for p in cold
         ]
         if unknown:
             # For a user who is cached whole, a missing post means: no reaction.

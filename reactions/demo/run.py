@@ -18,7 +18,7 @@ from reactions.maintenance.verify import Verifier, mismatched
 from reactions.postgres.database import Database
 from reactions.postgres.queries import Queries
 from reactions.redis.connection import connect
-from reactions.redis.outbox import Outbox
+from reactions.redis.outbox_state import OutboxState
 from reactions.web.page.ids import GUESTS
 
 CATCH_UP_S = 300.0
@@ -56,7 +56,7 @@ def run(
     """
     settings = stack.settings
     client, database = connect(settings), Database(settings, name="reactions-demo")
-    outbox = Outbox(client, settings)
+    outbox = OutboxState(client, settings)
     interruption = Outage(stack, outage, sum(1 for _ in trace))
     played, catch_up_s = _replay(stack, trace, writers, outbox, interruption, progress)
     verifier = Verifier(client, database, settings)
@@ -82,7 +82,7 @@ def _replay(
     stack: Stack,
     trace: Trace,
     writers: int,
-    outbox: Outbox,
+    outbox: OutboxState,
     outage: Outage,
     progress: Progress,
 ) -> tuple[Replayed, float]:
@@ -129,7 +129,7 @@ def _tasks(stack: Stack, played: Replayed) -> int:
     return drains + int(ran.get("reactions.sweep", 0))
 
 
-def _wait_durable(outbox: Outbox, progress: Callable[[int, int], None]) -> float:
+def _wait_durable(outbox: OutboxState, progress: Callable[[int, int], None]) -> float:
     """Wait until nothing is pending, `CATCH_UP_S` at most; return the seconds it took."""
     began = time.monotonic()
     peak = 0

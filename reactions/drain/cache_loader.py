@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from reactions.core.constants import SAMPLE_SIZE
 from reactions.core.settings import Settings
 from reactions.postgres.queries import Queries
-from reactions.redis.post_cache import LOADABLE, PostCache
+from reactions.redis.cache_install import LOADABLE, CacheInstall
 from reactions.redis.scripts.loading import FenceReply
 
 MARGIN = SAMPLE_SIZE // 4
@@ -23,7 +23,7 @@ MARGIN = SAMPLE_SIZE // 4
 class CacheLoader:
     """Loads posts from PostgreSQL into the cache."""
 
-    def __init__(self, cache: PostCache, queries: Queries, settings: Settings) -> None:
+    def __init__(self, cache: CacheInstall, queries: Queries, settings: Settings) -> None:
         self._cache = cache
         self._queries = queries
         self._codes = list(settings.reaction_types.values())
@@ -51,7 +51,7 @@ class CacheLoader:
         token = secrets.token_hex(8)
         fenced = {
             post_id: tier
-            for post_id, tier in self._cache.fence_many(post_ids, token, yields=True).items()
+            for post_id, tier in self._cache.fence_many(post_ids, token, give_way=True).items()
             if tier in LOADABLE
         }
         counts = self._queries.counts(fenced) if fenced else {}

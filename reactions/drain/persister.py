@@ -25,10 +25,10 @@ from reactions.postgres.dead_letters import DeadLetters
 from reactions.postgres.ledger import Ledger
 from reactions.postgres.posts import Posts
 from reactions.postgres.queries import Queries
+from reactions.redis.cache_install import CacheInstall
 from reactions.redis.claims import Claim
 from reactions.redis.connection import Client
 from reactions.redis.outbox import Outbox
-from reactions.redis.post_cache import PostCache
 from reactions.redis.quarantine import Quarantine
 from reactions.redis.user_cache import UserCache
 
@@ -39,7 +39,7 @@ class Persister:
     """Drains shards of the outbox into the ledger."""
 
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
-        cache, queries, ledger = PostCache(client, settings), Queries(database), Ledger(database)
+        cache, queries, ledger = CacheInstall(client, settings), Queries(database), Ledger(database)
         self._outbox = Outbox(client, settings)
         self._ledger = ledger
         self._recorder = Recorder(

@@ -10,8 +10,8 @@ from reactions.core.errors import ReactionsUnavailable, ScriptError
 from reactions.core.settings import Settings
 from reactions.drain.batch import Batch, Drained
 from reactions.drain.cache_loader import CacheLoader
+from reactions.redis.cache_install import CacheInstall
 from reactions.redis.claims import Claim, Settled
-from reactions.redis.post_cache import PostCache
 
 FILL_S = 0.2
 """How long a drain loads samples before it continues with what is pending (seconds)."""
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 class Refill:
     """Caches what settled posts lack. A failure costs nothing but the cache."""
 
-    def __init__(self, cache: PostCache, loader: CacheLoader, settings: Settings) -> None:
+    def __init__(self, cache: CacheInstall, loader: CacheLoader, settings: Settings) -> None:
         self._cache = cache
         self._loader = loader
         self._room = max(settings.batch_rows, settings.viral_threshold)

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from reactions.core.settings import Settings
 from reactions.drain.batch import Batch
 from reactions.postgres.queries import Queries
+from reactions.redis.cache_install import CacheInstall
 from reactions.redis.claims import Claim, ClaimedPost, Settled
 from reactions.redis.outbox import Outbox
-from reactions.redis.post_cache import PostCache
 from reactions.redis.scripts.drain import SettledPost
 from reactions.redis.ttl import Ttl
 
@@ -18,7 +18,7 @@ class Settler:
     """Settles recorded claims."""
 
     def __init__(
-        self, outbox: Outbox, cache: PostCache, queries: Queries, settings: Settings
+        self, outbox: Outbox, cache: CacheInstall, queries: Queries, settings: Settings
     ) -> None:
         self._outbox = outbox
         self._cache = cache

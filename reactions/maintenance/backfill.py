@@ -19,10 +19,10 @@ from reactions.core.settings import Settings
 from reactions.postgres.database import Database
 from reactions.postgres.ledger import Ledger
 from reactions.redis import keys
+from reactions.redis.cache_install import CacheInstall
+from reactions.redis.clock import Clock
 from reactions.redis.connection import Client
-from reactions.redis.outbox import Outbox
 from reactions.redis.pipeline import Command, run_all
-from reactions.redis.post_cache import PostCache
 from reactions.redis.user_cache import UserCache
 
 HEADER = "post_id,user_id,type,at_us"
@@ -60,8 +60,8 @@ class Backfill:
 
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
         self._client = client
-        self._cache = PostCache(client, settings)
-        self._outbox = Outbox(client, settings)
+        self._cache = CacheInstall(client, settings)
+        self._clock = Clock(client, settings)
         self._users = UserCache(client, settings)
         self._ledger = Ledger(database)
         self._types = settings.reaction_types
@@ -85,7 +85,7 @@ class Backfill:
             BackfillError: of a line, or ``before_us`` is yet to come.
             ReactionsUnavailable: a store failed.
         """
-        if before_us > self._outbox.now_us():
+        if before_us > self._clock.now_us():
             raise BackfillError("that time is yet to come, by the clock of Redis")
         self._ledger.register_types(self._types)
         batch: dict[tuple[int, int], Row] = {}

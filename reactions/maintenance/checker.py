@@ -22,9 +22,10 @@ from reactions.postgres.posts import Posts
 from reactions.postgres.queries import Queries
 from reactions.postgres.row_counts import RowCounts
 from reactions.postgres.stored import Stored, read_stored
+from reactions.redis.cache_install import CacheInstall
 from reactions.redis.connection import Client
-from reactions.redis.outbox import Outbox
-from reactions.redis.post_cache import PostCache
+from reactions.redis.outbox_state import OutboxState
+from reactions.redis.post_snapshots import PostSnapshots
 from reactions.redis.quarantine import Quarantine
 from reactions.redis.replies import Snapshot
 from reactions.redis.scripts.loading import FenceReply
@@ -59,9 +60,10 @@ class PostChecker:
     """Checks and repairs posts."""
 
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
-        self._cache = PostCache(client, settings)
+        self._cache = CacheInstall(client, settings)
+        self._snapshots = PostSnapshots(client)
         self._users = UserCache(client, settings)
-        self._outbox = Outbox(client, settings)
+        self._outbox_state = OutboxState(client, settings)
         self._writes = RedisWrites(client, settings)
         self._database = database
         self._posts = Posts(database)
@@ -85,7 +87,7 @@ class PostChecker:
         """
         token = secrets.token_hex(8)
         with self._isolating(post_ids if yields else ()):
-            tiers = self._cache.fence_many(post_ids, token, yields=yields)
+            tiers = self._cache.fence_many(post_ids, token, give_way=yields)
         stored = read_stored(
             self._database,
             list(tiers),
@@ -98,7 +100,7 @@ class PostChecker:
         deleted = self._posts.deleted(post_ids)
         remembered = self._cached_reactions(stored)
         with self._isolating(list(tiers) if yields else ()):
-            snapshots = dict(zip(tiers, self._cache.snapshots(list(tiers), token), strict=True))
+            snapshots = dict(zip(tiers, self._snapshots.snapshots(list(tiers), token), strict=True))
         checked = Checked()
         for post_id, tier in tiers.items():
             snapshot = snapshots[post_id]
@@ -186,7 +188,7 @@ class PostChecker:
             self._writes.delete_post(post_id)
             return
         if Kind.UNLISTED in kinds:
-            self._outbox.list_post(post_id)
+            self._outbox_state.list_post(post_id)
         if Kind.USER in kinds:
             for user_id in self._queries.newest_users(post_id, MAX_CHECKED_USERS):
                 self._users.drop(user_id)

@@ -19,8 +19,10 @@ from reactions.core.settings import Settings
 from reactions.postgres.database import Database
 from reactions.postgres.erasure import Erasures
 from reactions.postgres.queries import Queries
+from reactions.redis.clock import Clock
 from reactions.redis.connection import Client, translate
-from reactions.redis.outbox import Outbox
+from reactions.redis.erasure_requests import ErasureRequests
+from reactions.redis.outbox_state import OutboxState
 from reactions.redis.user_cache import UserCache
 from reactions.redis.writes import RedisWrites
 
@@ -72,7 +74,9 @@ class Eraser:
     """Goes on with what is to be erased."""
 
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
-        self._outbox = Outbox(client, settings)
+        self._outbox_state = OutboxState(client, settings)
+        self._clock = Clock(client, settings)
+        self._requests = ErasureRequests(client)
         self._writes = RedisWrites(client, settings)
         self._users = UserCache(client, settings)
         self._queries = Queries(database)
@@ -87,7 +91,7 @@ class Eraser:
         """
         began = time.monotonic()
         done = Erased()
-        posts, users = self._outbox.erasures()
+        posts, users = self._requests.unfinished()
         for user_id, step in users.items():  # at most half of the time, so that posts go on too
             self._forget(user_id, step, began + budget_s / 2, done)
             if time.monotonic() > began + budget_s / 2:
@@ -105,7 +109,7 @@ class Eraser:
             done.rows += len(users)
             if time.monotonic() > deadline:
                 return False
-        self._outbox.confirm_erased(post_id)
+        self._requests.confirm_erased(post_id)
         done.posts += 1
         return True
 
@@ -113,24 +117,24 @@ class Eraser:
         """One step: note the time; take reactions away; wait until all is durable; erase."""
         step = Step.read(written)
         if not step.cutoff:
-            step = Step(self._outbox.newest_version())
-            if not self._outbox.advance_erasure(user_id, written, str(step)):
+            step = Step(self._clock.newest_version())
+            if not self._requests.advance_erasure(user_id, written, str(step)):
                 return  # asked for anew meanwhile
-        if step.quiet and not self._outbox.quiet_before(step.quiet):
+        if step.quiet and not self._outbox_state.quiet_before(step.quiet):
             return
         removed = self._take_away(user_id, step.cutoff, deadline, done.wake)
         done.removed += removed
         if removed:  # once more when it is durable: it may have hidden others
-            self._outbox.advance_erasure(user_id, str(step), str(Step(step.cutoff)))
+            self._requests.advance_erasure(user_id, str(step), str(Step(step.cutoff)))
         elif not step.quiet:
-            before = self._outbox.newest_version()
+            before = self._clock.newest_version()
             # What is reacted from here on is newer; what came before is waited for.
-            self._outbox.raise_clocks(range(SHARDS), before)
-            following = Step(step.cutoff, int(self._outbox.now_us()), before)
-            self._outbox.advance_erasure(user_id, str(step), str(following))
+            self._clock.raise_clocks(range(SHARDS), before)
+            following = Step(step.cutoff, int(self._clock.now_us()), before)
+            self._requests.advance_erasure(user_id, str(step), str(following))
         elif self._erase_user(user_id, step.before, deadline, done):
             self._users.drop(user_id)
-            self._outbox.advance_erasure(user_id, str(step), "")
+            self._requests.advance_erasure(user_id, str(step), "")
             done.users += 1
 
     def _take_away(self, user_id: int, cutoff: int, deadline: float, wake: set[int]) -> int:

@@ -15,8 +15,9 @@ from reactions.postgres.duty_runs import WORKING_SET_US, DutyRuns, Run
 from reactions.postgres.erasure import Erasures
 from reactions.postgres.posts import Posts
 from reactions.postgres.row_counts import RowCounts
+from reactions.redis.clock import Clock
 from reactions.redis.connection import Client
-from reactions.redis.outbox import Outbox
+from reactions.redis.outbox_state import OutboxState
 
 CHUNK = 100
 """Posts compared together."""
@@ -42,7 +43,8 @@ class Patrol:
 
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
         self._checker = PostChecker(client, database, settings)
-        self._outbox = Outbox(client, settings)
+        self._outbox_state = OutboxState(client, settings)
+        self._clock = Clock(client, settings)
         self._posts = Posts(database)
         self._row_counts = RowCounts(database)
         self._erasures = Erasures(database)
@@ -61,7 +63,7 @@ class Patrol:
         with self._duties.run(duty) as run:
             if run is None:
                 return None
-            now = int(self._outbox.now_us())
+            now = int(self._clock.now_us())
             while tier is PostTier.HOT and self._posts.cool(now - HOT_US, COOLED):
                 pass
             tiers = SAMPLED if tier is PostTier.VIRAL else [tier]
@@ -153,7 +155,7 @@ class Patrol:
                 return None
             position = self._duties.position("refresh")
             while True:
-                since = int(self._outbox.now_us()) - WORKING_SET_US
+                since = int(self._clock.now_us()) - WORKING_SET_US
                 posts = self._posts.in_tiers(SAMPLED, position, since, CHUNK)
                 if posts:
                     self._refresh(posts, run)
@@ -190,9 +192,9 @@ class Patrol:
             if run is None:
                 return None
             records = self._duties.prune(RECORDS_DAYS)
-            before = int(self._outbox.now_us()) - self._tombstones_us
+            before = int(self._clock.now_us()) - self._tombstones_us
             tombstones = 0
-            if self._outbox.quiet_before(before):
+            if self._outbox_state.quiet_before(before):
                 while erased := self._erasures.erase_tombstones(before, self._batch):
                     tombstones += erased
                     if time.monotonic() > deadline:

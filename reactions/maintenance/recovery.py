@@ -22,9 +22,11 @@ from reactions.postgres.duty_runs import WORKING_SET_US, DutyRuns, Run
 from reactions.postgres.posts import Posts
 from reactions.postgres.queries import Queries
 from reactions.postgres.tables import TOUCHED_EVERY_US
+from reactions.redis.cache_install import CacheInstall
+from reactions.redis.clock import Clock
 from reactions.redis.connection import Client
-from reactions.redis.outbox import Outbox
-from reactions.redis.post_cache import PostCache
+from reactions.redis.erasure_requests import ErasureRequests
+from reactions.redis.post_snapshots import PostSnapshots
 from reactions.redis.quarantine import Quarantine
 from reactions.redis.user_cache import UserCache
 
@@ -52,8 +54,10 @@ class Recovery:
 
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
         self._epochs = Epochs(client, database)
-        self._outbox = Outbox(client, settings)
-        self._cache = PostCache(client, settings)
+        self._clock = Clock(client, settings)
+        self._requests = ErasureRequests(client)
+        self._cache = CacheInstall(client, settings)
+        self._snapshots = PostSnapshots(client)
         self._users = UserCache(client, settings)
         self._quarantine = Quarantine(client)
         self._posts = Posts(database)
@@ -96,7 +100,7 @@ class Recovery:
         marks: Mapping[int, RedisEpoch | None],
     ) -> None:
         """One tick further, or anew; a shard whose mark is gone by now is left to the next look."""
-        now = int(self._outbox.now_us())
+        now = int(self._clock.now_us())
         incarnation = secrets.token_hex(8)
         following = {}
         for shard, before in marks.items():
@@ -116,10 +120,10 @@ class Recovery:
         kinds, shards = Counter(losses.values()), list(losses)
         log.critical("Redis lost data: %s; recovering", dict(kinds))
         run.found.update(kinds)
-        self._outbox.raise_clocks(shards, self._posts.newest_touched() + TOUCHED_EVERY_US)
+        self._clock.raise_clocks(shards, self._posts.newest_touched() + TOUCHED_EVERY_US)
         after = 0
         while deleted := self._posts.deleted_in_shards(shards, after, PAGE):
-            self._outbox.mark_deleted(deleted)
+            self._requests.mark_deleted(deleted)
             after = max(deleted)
         older = [shard for shard, what in losses.items() if what is Loss.OLDER]
         if older:
@@ -161,11 +165,11 @@ class Recovery:
         this = max(asked.values())
         shards = [shard for shard, rebuild in asked.items() if rebuild == this]
         posts = self._posts.touched_before(this.before, this.down_to, shards, CHUNK)
-        run.repaired += self._loader.load(self._cache.lacking(list(posts)))
+        run.repaired += self._loader.load(self._snapshots.lacking(list(posts)))
         run.looked_at += len(posts)
         if posts:
             following = this._replace(before=min(posts.values()))
-        elif self._outbox.now_us() - this.began > AGAIN_US:
+        elif self._clock.now_us() - this.began > AGAIN_US:
             # Those touched meanwhile were lifted out of the way of this pass.
             following = self._pass(this.began - 2 * TOUCHED_EVERY_US)
         else:
@@ -173,7 +177,7 @@ class Recovery:
         self._epochs.set_rebuild(shards, following, this)
 
     def _pass(self, down_to: int) -> Rebuild:
-        now = int(self._outbox.now_us())
+        now = int(self._clock.now_us())
         # A change that a drain notes may be ahead of the clock.
         return Rebuild(now + TOUCHED_EVERY_US, down_to, now)
 
@@ -191,5 +195,5 @@ class Recovery:
     def ask_for_rebuild(self) -> None:
         """Have ``rebuild`` load again everything that was active lately."""
         self.watch()  # without marks there is nowhere to note it
-        down_to = int(self._outbox.now_us()) - WORKING_SET_US
+        down_to = int(self._clock.now_us()) - WORKING_SET_US
         self._epochs.set_rebuild(range(SHARDS), self._pass(down_to))

@@ -19,7 +19,7 @@ from reactions.postgres.dead_letters import DeadLetters
 from reactions.postgres.posts import Posts
 from reactions.postgres.queries import Queries
 from reactions.redis.connection import Client
-from reactions.redis.outbox import Outbox
+from reactions.redis.outbox_state import OutboxState
 
 CHUNK = 200
 """Posts looked at together."""
@@ -96,7 +96,7 @@ class Verifier:
         self, client: Client, database: Database, settings: Settings, *, repair: bool = False
     ) -> None:
         self._checker = PostChecker(client, database, settings)
-        self._outbox = Outbox(client, settings)
+        self._outbox_state = OutboxState(client, settings)
         self._dead_letters = DeadLetters(database)
         self._posts = Posts(database)
         self._repair = repair
@@ -116,7 +116,7 @@ class Verifier:
             for portion in self._checker.portions(chunk):
                 self._verify_chunk(portion, found)
                 progress(found.posts)
-        found.pending = self._outbox.pending()
+        found.pending = self._outbox_state.pending()
         found.dead_letters = self._dead_letters.count()
         return found
 
@@ -127,7 +127,7 @@ class Verifier:
             seen.update(chunk)
             after = chunk[-1]
             yield chunk
-        fresh = [post_id for post_id in self._outbox.dirty_posts() if post_id not in seen]
+        fresh = [post_id for post_id in self._outbox_state.dirty_posts() if post_id not in seen]
         for start in range(0, len(fresh), CHUNK):
             yield fresh[start : start + CHUNK]
 

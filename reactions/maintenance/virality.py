@@ -17,9 +17,10 @@ from reactions.postgres.database import Database
 from reactions.postgres.duty_runs import DutyRuns, Run
 from reactions.postgres.posts import Posts
 from reactions.postgres.queries import Queries
+from reactions.redis.cache_install import CacheInstall
+from reactions.redis.clock import Clock
 from reactions.redis.connection import Client
-from reactions.redis.outbox import Outbox
-from reactions.redis.post_cache import PostCache
+from reactions.redis.post_snapshots import PostSnapshots
 from reactions.redis.replies import Growth
 
 MAX_RISING_POSTS = 1_000
@@ -51,8 +52,9 @@ class Virality:
     """Lists posts on their way, and lets those go that are not."""
 
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
-        self._cache = PostCache(client, settings)
-        self._outbox = Outbox(client, settings)
+        self._cache = CacheInstall(client, settings)
+        self._snapshots = PostSnapshots(client)
+        self._clock = Clock(client, settings)
         self._posts = Posts(database)
         self._loader = CacheLoader(self._cache, Queries(database), settings)
         self._duties = DutyRuns(database)
@@ -61,8 +63,8 @@ class Virality:
     def rising(self) -> list[Rising]:
         """Posts on their way, those that will be there first, first. One query, one round trip."""
         since = self._posts.rising(MAX_RISING_POSTS)
-        growths = self._cache.growths(list(since))
-        now = self._outbox.now_us()
+        growths = self._snapshots.growths(list(since))
+        now = self._clock.now_us()
         found = [self._rising(post, since[post], growths.get(post), now) for post in since]
         return sorted(found, key=lambda post: post.threshold_in_s)
 
@@ -97,4 +99,4 @@ class Virality:
             return run
 
     def _note(self, post: Rising, tier: PostTier) -> None:
-        self._posts.note_tiers({post.post_id: tier}, int(self._outbox.now_us()))
+        self._posts.note_tiers({post.post_id: tier}, int(self._clock.now_us()))

@@ -13,10 +13,12 @@ from reactions.postgres.database import Database
 from reactions.postgres.queries import Queries
 from reactions.postgres.tables import posts
 from reactions.redis import keys
+from reactions.redis.clock import Clock
 from reactions.redis.connection import Client
-from reactions.redis.outbox import Outbox
+from reactions.redis.outbox_state import OutboxState
 from reactions.redis.pipeline import Command, run_all
 from reactions.redis.post_cache import PostCache
+from reactions.redis.post_snapshots import PostSnapshots
 from reactions.redis.replies import Snapshot
 
 
@@ -75,7 +77,9 @@ class Inspector:
         self._client = client
         self._database = database
         self._cache = PostCache(client, settings)
-        self._outbox = Outbox(client, settings)
+        self._snapshots = PostSnapshots(client)
+        self._outbox_state = OutboxState(client, settings)
+        self._clock = Clock(client, settings)
         self._queries = Queries(database)
         self._names = {code: name for name, code in settings.reaction_types.items()}
 
@@ -85,14 +89,14 @@ class Inspector:
         Raises:
             ReactionsUnavailable: a store does not answer.
         """
-        (found,) = self._cache.snapshots([post_id])
+        (found,) = self._snapshots.snapshots([post_id])
         deleted = bool(self._cache.deleted([post_id]))
-        growth = self._cache.growths([post_id]).get(post_id)
+        growth = self._snapshots.growths([post_id]).get(post_id)
         noted = self._noted(post_id)
-        now = self._outbox.now_us()
+        now = self._clock.now_us()
         kind = "sample" if found.buckets < 0 else "hash" if found.buckets > 0 else "nothing"
         users = sum(len(bucket or {}) for bucket in found.entries)
-        oldest = self._outbox.oldest(post_id)
+        oldest = self._outbox_state.oldest(post_id)
         return Inspection(
             post_id,
             "deleted" if deleted else _tier(found),

@@ -30,7 +30,7 @@ from reactions.postgres.duty_runs import DutyRuns, Total
 from reactions.postgres.posts import Posts
 from reactions.redis.connection import Client, translated
 from reactions.redis.memory_usage import MemoryUsage, nodes
-from reactions.redis.outbox import Outbox
+from reactions.redis.outbox_state import OutboxState
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class StoresCollector(Collector):
     """
 
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
-        self._outbox = Outbox(client, settings)
+        self._outbox_state = OutboxState(client, settings)
         self._duties = DutyRuns(database)
         self._dead_letters = DeadLetters(database)
         self._posts = Posts(database)
@@ -177,11 +177,11 @@ class StoresCollector(Collector):
             "Age of the oldest change that is not durable.",
             "shard",
         )
-        for state in self._outbox.states():
+        for state in self._outbox_state.states():
             dirty.add_metric([str(state.shard)], state.dirty_posts)
             oldest.add_metric([str(state.shard)], state.oldest_age_s)
         yield from (dirty, oldest)
-        lags = self._outbox.lags()
+        lags = self._outbox_state.lags()
         buckets = [
             (str(float(bound)), sum(n for us, n in lags.items() if us <= bound * 1e6))
             for bound in LAG_BOUNDS_S

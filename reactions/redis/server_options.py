@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from reactions.core.settings import Settings
+from reactions.redis.connection import Client, translated
+
 VALKEY_OPTIONS: Mapping[str, str] = {
     "appendonly": "yes",  # what react() returned from survives a crash of the server ...
     "appendfsync": "everysec",  # ... but for the last second
@@ -23,3 +26,18 @@ BROKER_OPTIONS: Mapping[str, str] = {
     "save": "",
     "maxmemory-policy": "noeviction",  # queues have no TTL and must not be evicted
 }
+
+
+def eviction_policies(client: Client, settings: Settings) -> set[str]:
+    """Return the maxmemory-policy of every primary. One round trip for each node.
+
+    Raises:
+        ReactionsUnavailable: Redis cannot serve.
+    """
+    with translated():
+        if settings.redis_cluster:
+            info = client.info("memory", target_nodes="primaries")
+            nodes = info.values() if "maxmemory_policy" not in info else [info]
+        else:
+            nodes = [client.info("memory")]
+    return {str(node["maxmemory_policy"]) for node in nodes}

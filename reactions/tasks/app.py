@@ -21,9 +21,11 @@ from reactions.maintenance.virality import Virality
 from reactions.postgres.database import Database
 from reactions.postgres.duty_runs import DutyRuns
 from reactions.postgres.queries import Queries
+from reactions.redis.cache_install import CacheInstall
 from reactions.redis.connection import Client, connect
 from reactions.redis.outbox import Outbox
-from reactions.redis.post_cache import PostCache
+from reactions.redis.outbox_state import OutboxState
+from reactions.redis.server_options import eviction_policies
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,12 @@ def outbox() -> Outbox:
 
 
 @cache
+def outbox_state() -> OutboxState:
+    """One for each worker process."""
+    return OutboxState(client(), settings)
+
+
+@cache
 def persister() -> Persister:
     """One for each worker process."""
     return Persister(client(), database(), settings)
@@ -62,7 +70,7 @@ def persister() -> Persister:
 @cache
 def loader() -> CacheLoader:
     """One for each worker process."""
-    return CacheLoader(PostCache(client(), settings), Queries(database()), settings)
+    return CacheLoader(CacheInstall(client(), settings), Queries(database()), settings)
 
 
 @cache
@@ -105,6 +113,7 @@ _PER_PROCESS = (
     client,
     database,
     outbox,
+    outbox_state,
     persister,
     loader,
     eraser,
@@ -126,7 +135,7 @@ def _log_json(logger: logging.Logger, **_: Any) -> None:  # noqa: ANN401 - Celer
 def _check_eviction(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     """The outbox must never be evicted; say so loudly where it could be."""
     try:
-        policies = outbox().eviction_policies()
+        policies = eviction_policies(client(), settings)
     except Exception as error:  # noqa: BLE001 - a worker starts whether or not Redis is there yet
         log.warning("eviction policy not checked: %s", error)
         return

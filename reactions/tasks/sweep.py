@@ -15,7 +15,7 @@ from cachetools import TTLCache
 
 from reactions.core.constants import SHARDS
 from reactions.core.errors import ReactionsUnavailable
-from reactions.tasks.app import app, duties, outbox, settings
+from reactions.tasks.app import app, duties, outbox_state, settings
 from reactions.tasks.drain import drain
 
 GROUP = 25
@@ -46,8 +46,8 @@ app.conf.beat_schedule["sweep"] = {
 @app.task(name="reactions.sweep")
 def sweep() -> None:
     """Enqueue a drain for every shard with a change older than the interval that nobody drains."""
-    overdue = outbox().overdue(INTERVAL.total_seconds())
-    late = outbox().overdue(LATE.total_seconds()) if overdue else []
+    overdue = outbox_state().overdue(INTERVAL.total_seconds())
+    late = outbox_state().overdue(LATE.total_seconds()) if overdue else []
     _send([shard for shard in overdue if shard not in late], "persistence")
     _send(late, "maintenance")
     _since.update(sweeps=1, overdue=len(overdue))

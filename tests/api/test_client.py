@@ -21,6 +21,7 @@ from reactions.core.settings import Settings
 from reactions.demo.embedded import Valkey
 from reactions.drain.batch import DrainFailed
 from reactions.redis.connection import Client, connect
+from reactions.redis.server_options import eviction_policies
 from tests.support.engine import Engine, make_engine
 from tests.support.servers import running_redis
 from tests.support.waiting import wait_until
@@ -107,7 +108,7 @@ def test_a_batch_is_bounded(engine: Engine) -> None:
     endless = ((user, 1042, "like") for user in iter(lambda: 1, 0))
     with pytest.raises(InvalidArgument, match="at most 10000"):
         engine.reactions.react_many(endless)
-    assert engine.outbox.pending() == 0
+    assert engine.outbox_state.pending() == 0
 
 
 def test_react_many_is_one_round_trip_with_outcomes_in_order(engine: Engine) -> None:
@@ -337,8 +338,8 @@ def test_hot_path_and_drain_stay_within_their_slots(
         found = engine.verify()
         assert (found.holds, found.posts, found.reactions) == (True, 29, 58)
         if not plain:  # as which it is asked about one node, not all
-            assert engine.outbox.eviction_policies() == {"volatile-lru"}
-        assert engine.outbox.overdue(0) == []
+            assert eviction_policies(engine.client, engine.settings) == {"volatile-lru"}
+        assert engine.outbox_state.overdue(0) == []
         engine.close()
 
 

@@ -102,7 +102,7 @@ def test_history_leaves_out_deleted_posts(engine: Engine) -> None:
     client.react_many((USER, post, "like") for post in range(1, 11))
     engine.drain()
     client.delete_post(4)
-    while any(engine.outbox.erasures()):
+    while any(engine.erasure_requests.unfinished()):
         engine.eraser.erase()
     assert [r.post_id for r in client.history(USER).items] == [10, 9, 8, 7, 6, 5, 3, 2, 1]
 

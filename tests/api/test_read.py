@@ -369,7 +369,7 @@ def test_a_load_of_more_rows_than_it_reads_at_once_is_done_in_parts(small: Engin
         react(small, post, range(1, 9))
     small.drain()
     assert small.loader.load([1, 2]) == 2
-    assert all(found.complete for found in small.cache.snapshots([1, 2]))
+    assert all(found.complete for found in small.post_snapshots.snapshots([1, 2]))
 
 
 @pytest.fixture

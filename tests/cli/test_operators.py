@@ -104,9 +104,9 @@ def test_rebuild_loads_what_was_active_or_what_it_is_told(small: Engine, run: Ru
     result = run("rebuild", "--post", str(VIRAL), "--json")
     assert result.exit_code == 0
     assert figures(result) == {"looked_at": 1, "cached": 1}
-    assert [s.sampled for s in small.cache.snapshots([POST, VIRAL])] == [False, True]
+    assert [s.sampled for s in small.post_snapshots.snapshots([POST, VIRAL])] == [False, True]
     assert figures(run("rebuild", "--json")) == {"looked_at": 2, "cached": 1}
-    assert small.cache.snapshots([POST])[0].complete
+    assert small.post_snapshots.snapshots([POST])[0].complete
     assert small.verify().found == {}
 
 
@@ -146,7 +146,7 @@ def test_rising_lists_posts_on_their_way(small: Engine, run: Run) -> None:
     assert "no post is rising" in run("rising").stdout
     with small.database.engine.begin() as connection:
         connection.execute(text("UPDATE posts SET tier = 3 WHERE post_id IN (1042, 1143)"))
-    now = int(small.outbox.now_us())
+    now = int(small.clock.now_us())
     small.client.set(keys.post_rate(POST), f"1e-8|{now}|6", px=60_000)
     result = run("rising", "--json")
     first, second = figures(result)["rising"]

@@ -41,7 +41,7 @@ class Full:
         return {key: self.redis.dump(key) for key in self.redis.scan_iter(count=10_000)}
 
     def pending(self) -> set[tuple[int, int]]:
-        posts = self.engine.outbox.dirty_posts()
+        posts = self.engine.outbox_state.dirty_posts()
         return {(int(u), p) for p in posts for u in self.redis.hkeys(keys.post_pending(p))}
 
 
@@ -122,7 +122,7 @@ def test_a_full_redis_refuses_whole_scripts_and_loses_nothing(full: Full) -> Non
     assert full.keyspace() == before
 
     # Each script that was let in was applied as a whole, also the last one.
-    for dirty in engine.outbox.dirty_posts():
+    for dirty in engine.outbox_state.dirty_posts():
         delta = redis.hgetall(keys.post_delta(dirty))
         assert delta == {b"1": str(redis.hlen(keys.post_pending(dirty))).encode()}
 

@@ -42,7 +42,7 @@ def test_a_backlog_is_bounded_by_distinct_pairs(engine: Engine) -> None:
         fresh = {pair: chance.choice(names) for pair in PAIRS}
         wanted |= fresh
         engine.reactions.react_many((user, post, fresh[user, post]) for user, post in PAIRS)
-        assert engine.outbox.pending() == len(PAIRS)
+        assert engine.outbox_state.pending() == len(PAIRS)
         bytes_.append(outbox_bytes(engine))
     assert max(bytes_) < 1.02 * min(bytes_)  # a few digits in the deltas
     for (user, post), name in islice(fresh.items(), 50):

@@ -54,7 +54,7 @@ def test_counts_and_rows_agree_after_a_drain(engine: Engine) -> None:
 def test_a_user_who_toggles_is_persisted_once(engine: Engine) -> None:
     for reaction in ("like", "love", "wow", "like", "sad"):
         engine.reactions.react(1, POST, reaction)
-    assert engine.outbox.pending() == 1
+    assert engine.outbox_state.pending() == 1
     assert engine.persister.drain([SHARD]).rows == 1
     assert engine.queries.reactions([POST]) == {POST: {1: 5}}
 
@@ -76,7 +76,7 @@ def test_one_drain_takes_many_shards_in_one_transaction(engine: Engine) -> None:
         react(engine, 3, post)
     done = engine.persister.drain(range(100))
     assert (done.rows, done.changed, done.transactions, done.leftover) == (300, 300, 1, [])
-    assert engine.outbox.pending() == 0
+    assert engine.outbox_state.pending() == 0
     assert engine.verify().holds
 
 
@@ -95,7 +95,7 @@ def test_a_post_larger_than_a_batch_goes_in_pieces(engine: Engine, batch_rows: i
     react(engine, 600)  # beyond a listpack, so that HSCAN takes several steps
     done = step(engine, batch_rows).persister.drain([SHARD])
     assert done.rows >= 600
-    assert engine.outbox.pending() == 0
+    assert engine.outbox_state.pending() == 0
     assert engine.queries.counts([POST])[POST] == {1: 600}
     assert engine.verify().holds
 
@@ -108,7 +108,7 @@ def test_a_large_post_with_a_field_that_is_no_user_is_drained_all_the_same(
     react(engine, 600)
     engine.client.hset(keys.post_pending(POST), field, "1:5")
     done = step(engine, 50).persister.drain([SHARD])
-    assert (done.refused, engine.outbox.pending()) == (1, 0)
+    assert (done.refused, engine.outbox_state.pending()) == (1, 0)
     assert engine.queries.counts([POST])[POST] == {1: 600}
 
 
@@ -153,7 +153,7 @@ def test_a_drain_also_takes_what_came_behind_a_leftover_claim(engine: Engine) ->
     react(engine, 2)
     engine.client.delete(keys.outbox_lease(SHARD))  # the first drain died
     engine.persister.drain([SHARD])
-    assert engine.outbox.pending() == 0
+    assert engine.outbox_state.pending() == 0
 
 
 def test_a_scan_cut_by_a_restart_of_redis_loses_nothing(tmp_path: Path, settings: Settings) -> None:
@@ -199,7 +199,7 @@ def test_a_drain_makes_room_where_memory_is_used_up(engine: Engine) -> None:
         with pytest.raises(ReactionsUnavailable, match="refuses to serve"):
             engine.reactions.react(501, POST, "like")
         assert step(engine, 100).persister.drain([SHARD]).rows == 500
-        assert engine.outbox.pending() == 0
+        assert engine.outbox_state.pending() == 0
     finally:
         engine.client.config_set("maxmemory", "0")
         engine.client.config_set("maxmemory-policy", "volatile-lru")
@@ -228,7 +228,7 @@ def test_a_shard_from_before_a_clock_step_is_swept(engine: Engine) -> None:
     ahead = engine.client.time()[0] * 1_000_000 + 3_600_000_000
     engine.client.set(keys.outbox_lease(SHARD), f"gone|{ahead}|0")
     engine.client.zadd(keys.outbox_dirty(SHARD), {str(POST): ahead})
-    assert engine.outbox.overdue(2.0) == [SHARD]
+    assert engine.outbox_state.overdue(2.0) == [SHARD]
 
 
 def test_a_stale_drain_can_neither_settle_nor_undo(engine: Engine) -> None:
@@ -242,7 +242,7 @@ def test_a_stale_drain_can_neither_settle_nor_undo(engine: Engine) -> None:
     late = Drained()
     engine.persister.settle([stale], engine.persister.record([stale], late), late)
     assert (late.changed, late.lost) == (0, 1)
-    assert engine.outbox.pending() == 1
+    assert engine.outbox_state.pending() == 1
     engine.drain()
     assert engine.queries.counts([POST])[POST] == {1: 3, 2: 1, 4: 1}
     assert engine.verify().holds
@@ -276,7 +276,7 @@ def test_a_row_that_is_refused_holds_up_nothing_else(engine: Engine, user: str, 
     engine.client.hset(keys.post_pending(POST), user, value.format(version=version))
     done = engine.persister.drain([SHARD])
     assert done.refused == 1
-    assert engine.outbox.pending() == 0
+    assert engine.outbox_state.pending() == 0
     assert engine.dead_letters.count() == 1
     healthy = 9 if user != "7" else 8
     assert engine.queries.counts([POST, POST + 100]) == {POST: {1: healthy}, POST + 100: {1: 9}}
@@ -297,7 +297,7 @@ def test_without_a_database_a_drain_fails_and_keeps_its_claim(
         persister.drain([SHARD])
     tokens = failure.value.tokens
     assert list(tokens) == [SHARD]
-    assert engine.outbox.pending() == 5
+    assert engine.outbox_state.pending() == 5
     engine.outbox.extend_leases(tokens, 0.2)
     assert engine.persister.drain([SHARD]).rows == 0  # others leave it alone
     assert engine.persister.drain([SHARD], tokens).rows == 5  # its own retry does not
@@ -329,7 +329,7 @@ def test_lags_are_counted_for_every_durable_reaction(engine: Engine) -> None:
     react(engine, 30)
     react(engine, 12, POST + 1)
     engine.drain()
-    assert sum(engine.outbox.lags().values()) == 42
+    assert sum(engine.outbox_state.lags().values()) == 42
 
 
 def test_the_whole_keyspace_has_a_ttl_or_is_outbox(engine: Engine) -> None:

@@ -58,7 +58,7 @@ def test_broken_messages_end_no_worker_and_come_back_to_none(
             engine.reactions.react(user, POST, "like")
             queue.lpush("persistence", entry, raw())
             wait_until(
-                lambda: not worker.alive() or not engine.outbox.pending(),
+                lambda: not worker.alive() or not engine.outbox_state.pending(),
                 what=f"what came after {entry[:300]!r}",
             )
             assert worker.alive(), (entry[:300], worker.output()[-2_000:])

@@ -20,9 +20,9 @@ from reactions.drain.batch import DrainFailed
 from reactions.maintenance.reconcile import Patrol
 from reactions.maintenance.recovery import Recovery
 from reactions.redis import keys
+from reactions.redis.cache_install import CacheInstall
 from reactions.redis.claims import BadEntry
 from reactions.redis.outbox import Outbox
-from reactions.redis.post_cache import PostCache
 from reactions.redis.quarantine import ASIDE, CACHED, KEPT, OF_SHARD, Quarantine
 from reactions.redis.scripts import writes
 from tests.support.databases import execute_admin
@@ -175,7 +175,7 @@ def test_a_spoilt_key_stops_nothing_else(
         if name in OF_SHARD:  # every few seconds
             Recovery(spoilt.client, spoilt.database, spoilt.settings).watch()
         if name is keys.outbox_dirty:  # then nobody knows what is pending, until it is touched
-            spoilt.outbox.list_post(scene.other)
+            spoilt.outbox_state.list_post(scene.other)
         scene.drain()
         rows = spoilt.queries.reactions([scene.other, scene.far])
         assert rows == {scene.other: {USER: 4}, scene.far: {USER: 4}}
@@ -191,7 +191,7 @@ def test_the_watch_mends_a_shard_that_nobody_drains(
     scene = Scene(spoilt, viral=False)
     spoilt.client.delete(name(SHARD))
     spoilt.client.xadd(name(SHARD), {"a": "b"})
-    assert spoilt.outbox.states()  # the sweep, for one, goes on
+    assert spoilt.outbox_state.states()  # the sweep, for one, goes on
     Recovery(spoilt.client, spoilt.database, spoilt.settings).watch()
     assert not isinstance(spoilt.client.type(name(SHARD)), Exception)
     assert spoilt.client.type(name(SHARD)) != b"stream"
@@ -247,7 +247,7 @@ def test_a_clock_beyond_all_time_gives_out_no_such_version(spoilt: Engine, clock
     spoilt.client.set(keys.outbox_clock(SHARD), clock)
     first, second = (spoilt.reactions.react(n, scene.other, "sad").version for n in (1, 2))
     assert 0 < (first or 0) < (second or 0) < 2**53
-    assert spoilt.outbox.newest_version() < 2**53
+    assert spoilt.clock.newest_version() < 2**53
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_what_is_no_entry_goes_to_the_dead_letters(
     scene = Scene(spoilt, viral=False)
     scene.drain()
     spoilt.client.hset(keys.post_pending(scene.post), mapping={user: value, b"5": b"1:6"})
-    spoilt.outbox.list_post(scene.post)
+    spoilt.outbox_state.list_post(scene.post)
     (claim,), _ = Outbox(spoilt.client, spoilt.settings).claim({SHARD: ""})
     entries = claim.posts[0].entries or []
     assert [type(entry) for entry in entries].count(BadEntry) == 1
@@ -280,5 +280,5 @@ def test_a_mark_of_a_billion_buckets_is_not_counted_to(spoilt: Engine) -> None:
         began = time.monotonic()
         with suppress(ReactionsError):
             spoilt.reactions.summaries([scene.post], USER)
-        PostCache(spoilt.client, spoilt.settings).drop(scene.post)
+        CacheInstall(spoilt.client, spoilt.settings).drop(scene.post)
         assert time.monotonic() - began < SLOW_S

@@ -12,43 +12,49 @@ from reactions.core.settings import Settings
 from reactions.redis import keys, scripts
 from reactions.redis.pipeline import Call, Command, Script, run_many
 from reactions.redis.post_cache import PostCache
+from reactions.redis.post_snapshots import PostSnapshots
 from reactions.redis.scripts import loading, writes
+from tests.support.loads import SingleLoads
 
 POST = 1042
 
 
 @pytest.fixture
-def cache(redis: Redis, redis_settings: Settings) -> PostCache:
-    return PostCache(redis, redis_settings)
+def cache(redis: Redis, redis_settings: Settings) -> SingleLoads:
+    return SingleLoads(redis, redis_settings)
 
 
 def react(redis: Redis, user: int, code: int) -> None:
     writes.record(user, POST, code, 10_000_000).run(redis)
 
 
-def test_counts_are_installed_with_what_is_pending(redis: Redis, cache: PostCache) -> None:
+def test_counts_are_installed_with_what_is_pending(
+    redis: Redis, cache: SingleLoads, redis_settings: Settings
+) -> None:
     react(redis, 1, 2)
     assert cache.fence(POST, "t")
     assert cache.install_counts(POST, "t", {1: 5, 2: 0}) == (True, {1: 5, 2: 1})
-    assert cache.counts(POST) == {1: 5, 2: 1}
+    assert PostCache(redis, redis_settings).lookup(POST).counts == {1: 5, 2: 1}
     assert 0 < redis.pttl(keys.post_reaction_counts(POST)) <= 86_400_000
     assert not redis.exists(keys.post_loading(POST))
 
 
-def test_refused_counts_are_answered_but_not_cached(redis: Redis, cache: PostCache) -> None:
+def test_refused_counts_are_answered_but_not_cached(
+    redis: Redis, cache: SingleLoads, redis_settings: Settings
+) -> None:
     react(redis, 1, 2)
     assert cache.install_counts(POST, "never fenced", {1: 5}) == (False, {1: 5, 2: 1})
-    assert cache.counts(POST) is None
+    assert not PostCache(redis, redis_settings).lookup(POST).counts
 
 
-def test_only_the_last_of_two_loads_installs(cache: PostCache) -> None:
+def test_only_the_last_of_two_loads_installs(cache: SingleLoads) -> None:
     assert cache.fence(POST, "first")
     assert cache.fence(POST, "second")
     assert cache.install_counts(POST, "first", {1: 1})[0] is False
     assert cache.install_counts(POST, "second", {1: 2})[0] is True
 
 
-def test_a_loaded_hash_is_overlaid_with_what_is_pending(redis: Redis, cache: PostCache) -> None:
+def test_a_loaded_hash_is_overlaid_with_what_is_pending(redis: Redis, cache: SingleLoads) -> None:
     react(redis, 1, 3)
     react(redis, 2, 0)
     assert cache.fence(POST, "t")
@@ -58,11 +64,11 @@ def test_a_loaded_hash_is_overlaid_with_what_is_pending(redis: Redis, cache: Pos
 
 
 @pytest.mark.parametrize("size", [0, 1, 999, 1000, 2500])
-def test_a_hash_of_any_size_is_installed_whole(redis: Redis, cache: PostCache, size: int) -> None:
+def test_a_hash_of_any_size_is_installed_whole(redis: Redis, cache: SingleLoads, size: int) -> None:
     redis.hset(keys.post_reactions(POST), mapping={"77777": 1})  # what was there before is gone
     assert cache.fence(POST, "t")
     assert cache.install_reactions(POST, "t", dict.fromkeys(range(1, size + 1), 1))
-    (found,) = cache.snapshots([POST])
+    (found,) = PostSnapshots(redis).snapshots([POST])
     assert found.complete
     assert found.reactions == dict.fromkeys(range(1, size + 1), 1)
     assert all(len(entries or {}) < 512 for entries in found.entries)
@@ -70,7 +76,7 @@ def test_a_hash_of_any_size_is_installed_whole(redis: Redis, cache: PostCache, s
 
 @pytest.mark.parametrize("rest", [None, {"5": 1}])
 def test_a_loaded_hash_that_was_lost_is_not_installed_as_an_empty_one(
-    redis: Redis, cache: PostCache, rest: dict[str, int] | None
+    redis: Redis, cache: SingleLoads, rest: dict[str, int] | None
 ) -> None:
     """Evicted before the install, or between two of its chunks: then its mark is gone too."""
     assert cache.fence(POST, "t")
@@ -82,23 +88,23 @@ def test_a_loaded_hash_that_was_lost_is_not_installed_as_an_empty_one(
     assert not redis.exists(keys.post_reactions(POST), loaded)
 
 
-def test_a_refused_hash_is_not_left_behind(redis: Redis, cache: PostCache) -> None:
+def test_a_refused_hash_is_not_left_behind(redis: Redis, cache: SingleLoads) -> None:
     assert cache.fence(POST, "t")
     redis.delete(keys.post_loading(POST))  # as a claim does, or an eviction
     assert cache.install_reactions(POST, "t", {1: 1}) is False
     assert redis.dbsize() == 0
 
 
-def test_a_corrupt_pending_entry_does_not_break_a_load(redis: Redis, cache: PostCache) -> None:
+def test_a_corrupt_pending_entry_does_not_break_a_load(redis: Redis, cache: SingleLoads) -> None:
     redis.hset(keys.post_pending(POST), "1", "garbage")
     assert cache.fence(POST, "t")
     assert cache.install_reactions(POST, "t", {1: 1})
 
 
-def test_a_snapshot_is_everything_of_one_moment(redis: Redis, cache: PostCache) -> None:
+def test_a_snapshot_is_everything_of_one_moment(redis: Redis, cache: SingleLoads) -> None:
     react(redis, 1, 3)
     cache.fence(POST, "t")
-    (found,) = cache.snapshots([POST])
+    (found,) = PostSnapshots(redis).snapshots([POST])
     assert (found.complete, found.reactions, found.counts) == (False, {}, {})
     assert (found.pending, found.claimed, found.delta) == ({1: 3}, {}, {3: 1})
     assert found.loading == "t"

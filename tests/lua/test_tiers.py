@@ -12,10 +12,11 @@ from redis import Redis
 
 from reactions.core.settings import Settings
 from reactions.redis import buckets, keys
-from reactions.redis import post_cache as cache
+from reactions.redis import cache_install as cache
 from reactions.redis.buckets import FULL, bucket_of
 from reactions.redis.pipeline import Call, run_many
 from reactions.redis.post_cache import PostCache
+from reactions.redis.post_snapshots import PostSnapshots
 from reactions.redis.scripts import drain, loading, lookups, markers, writes
 from reactions.redis.scripts import user_cache as user_scripts
 from reactions.redis.scripts.drain import (
@@ -28,6 +29,7 @@ from reactions.redis.scripts.drain import (
 )
 from reactions.redis.scripts.loading import FenceReply
 from reactions.redis.scripts.writes import ReactReply
+from tests.support.loads import SingleLoads
 from tests.support.waiting import wait_until
 
 SHARD = 42
@@ -43,12 +45,17 @@ _tokens = itertools.count()
 
 
 @pytest.fixture
-def store(redis: Redis, redis_settings: Settings) -> PostCache:
+def store(redis: Redis, redis_settings: Settings) -> SingleLoads:
+    return SingleLoads(redis, redis_settings)
+
+
+@pytest.fixture
+def posts(redis: Redis, redis_settings: Settings) -> PostCache:
     return PostCache(redis, redis_settings)
 
 
 @pytest.fixture
-def small(store: PostCache, monkeypatch: pytest.MonkeyPatch) -> PostCache:
+def small(store: SingleLoads, monkeypatch: pytest.MonkeyPatch) -> SingleLoads:
     """Samples of four users in two buckets."""
     for module in (drain, loading, writes):
         monkeypatch.setattr(module, "SAMPLE_SIZE", 4)
@@ -105,7 +112,7 @@ def settled(
 
 
 def sample(
-    store: PostCache,
+    store: SingleLoads,
     newest: Iterable[tuple[int, int]],
     *,
     post: int = POST,
@@ -119,7 +126,7 @@ def sample(
     )
 
 
-def complete(store: PostCache, rows: Mapping[int, int], post: int = POST) -> None:
+def complete(store: SingleLoads, rows: Mapping[int, int], post: int = POST) -> None:
     assert store.fence(post, "t")
     assert store.install_reactions(post, "t", rows)
 
@@ -213,7 +220,7 @@ def test_what_is_pending_counts_towards_the_threshold_and_the_total(redis: Redis
     assert number(redis, keys.post_total_reactions(POST)) == VIRAL + 4
 
 
-def test_between_the_marks_a_post_stays_what_it_is(redis: Redis, small: PostCache) -> None:
+def test_between_the_marks_a_post_stays_what_it_is(redis: Redis, small: SingleLoads) -> None:
     assert settle(redis, {1: LOW}) == 0
     assert not redis.exists(keys.post_viral(POST))
     settle(redis, {1: VIRAL})
@@ -225,7 +232,7 @@ def test_between_the_marks_a_post_stays_what_it_is(redis: Redis, small: PostCach
 
 @pytest.mark.parametrize("lost", [(), ("viral",), ("recent", "uniques"), ("total_reactions",)])
 def test_below_the_low_mark_a_post_is_regular_again(
-    redis: Redis, small: PostCache, lost: tuple[str, ...]
+    redis: Redis, small: SingleLoads, lost: tuple[str, ...]
 ) -> None:
     settle(redis, {1: VIRAL})
     sample(small, [(user, 1) for user in range(1, 9)], total=VIRAL, ever=[1])
@@ -237,14 +244,14 @@ def test_below_the_low_mark_a_post_is_regular_again(
     assert lives(redis) == {"reaction_counts": COLD_MS}
 
 
-def test_a_demoted_post_with_a_complete_hash_keeps_it(redis: Redis, store: PostCache) -> None:
+def test_a_demoted_post_with_a_complete_hash_keeps_it(redis: Redis, store: SingleLoads) -> None:
     complete(store, {1: 1})
     redis.set(keys.post_viral(POST), 1, px=1000)
     assert settle(redis, {1: LOW - 1}) == 0
     assert names(redis) == {"reaction_counts", "reactions"}
 
 
-def test_a_post_says_when_its_tier_is_another_one(redis: Redis, small: PostCache) -> None:
+def test_a_post_says_when_its_tier_is_another_one(redis: Redis, small: SingleLoads) -> None:
     assert settled(redis, {1: VIRAL - 1}) == set()
     assert settled(redis, {1: VIRAL}) == {BECAME_VIRAL, LOAD_SAMPLE}
     assert settled(redis, {1: LOW}) == {LOAD_SAMPLE}
@@ -261,7 +268,7 @@ def test_one_that_lost_everything_is_cold_whatever_it_was(redis: Redis) -> None:
 
 
 def test_a_promoted_post_keeps_its_complete_hash_until_the_sample_is_there(
-    redis: Redis, store: PostCache
+    redis: Redis, store: SingleLoads
 ) -> None:
     complete(store, {1: 1, 2: 2})
     assert settle(redis, {1: VIRAL}) == LOAD_SAMPLE
@@ -275,7 +282,7 @@ def test_a_promoted_post_keeps_its_complete_hash_until_the_sample_is_there(
 
 
 @pytest.mark.parametrize("share", [1000, 900, 500])
-def test_every_tier_has_a_life_of_its_own(redis: Redis, small: PostCache, share: int) -> None:
+def test_every_tier_has_a_life_of_its_own(redis: Redis, small: SingleLoads, share: int) -> None:
     def life(ms: int) -> int:
         return ms * share // 1000
 
@@ -301,14 +308,14 @@ def test_every_tier_has_a_life_of_its_own(redis: Redis, small: PostCache, share:
     assert lives(redis) == dict.fromkeys(everything, life(VIRAL_MS))
 
 
-def test_a_life_that_is_next_to_nothing_ends_all_the_same(redis: Redis, small: PostCache) -> None:
+def test_a_life_that_is_next_to_nothing_ends_all_the_same(redis: Redis, small: SingleLoads) -> None:
     """It is never rounded to none, which would be for ever."""
     complete(small, dict.fromkeys(range(1, 6), 1))
     settle(redis, {1: 1}, share=0)
     wait_until(lambda: not names(redis), what="a life of a millisecond to end")
 
 
-def test_a_promoted_hash_lives_as_long_as_what_is_viral(redis: Redis, small: PostCache) -> None:
+def test_a_promoted_hash_lives_as_long_as_what_is_viral(redis: Redis, small: SingleLoads) -> None:
     complete(small, dict.fromkeys(range(1, 6), 1))
     settle(redis, {1: VIRAL})
     everything = {"reaction_counts", "viral"} | bucket_names(5)
@@ -326,7 +333,7 @@ def test_only_what_is_used_again_is_loaded(redis: Redis) -> None:
 
 @pytest.mark.parametrize("lost", ["reactions", "reactions:1", "reactions:2"])
 def test_a_hash_that_lost_a_bucket_is_loaded_again(
-    redis: Redis, small: PostCache, lost: str
+    redis: Redis, small: SingleLoads, lost: str
 ) -> None:
     complete(small, dict.fromkeys(range(1, 6), 1))
     assert settle(redis, {1: 5}) == 0
@@ -336,7 +343,7 @@ def test_a_hash_that_lost_a_bucket_is_loaded_again(
 
 @pytest.mark.parametrize("lost", ["reactions", "reactions:1", "recent"])
 def test_a_sample_that_lost_a_part_is_loaded_again(
-    redis: Redis, small: PostCache, lost: str
+    redis: Redis, small: SingleLoads, lost: str
 ) -> None:
     sample(small, [(user, 1) for user in range(1, 9)])
     assert settle(redis, {1: VIRAL}) == 0
@@ -344,14 +351,14 @@ def test_a_sample_that_lost_a_part_is_loaded_again(
     assert settle(redis, {1: VIRAL}) == LOAD_SAMPLE
 
 
-def test_a_sample_that_shrank_is_loaded_again(redis: Redis, small: PostCache) -> None:
+def test_a_sample_that_shrank_is_loaded_again(redis: Redis, small: SingleLoads) -> None:
     sample(small, [(user, 1) for user in range(1, 9)])
     assert settle(redis, {1: VIRAL}) == 0
     assert react(redis, 1, 0).status == REMOVED
     assert settle(redis, {1: VIRAL - 1}) == LOAD_SAMPLE
 
 
-def test_a_sample_of_everyone_is_not_short(redis: Redis, store: PostCache) -> None:
+def test_a_sample_of_everyone_is_not_short(redis: Redis, store: SingleLoads) -> None:
     """The threshold may be below the size of a sample."""
     sample(store, [(user, 1) for user in range(1, VIRAL + 1)])
     assert settle(redis, {1: VIRAL}) == 0
@@ -375,14 +382,14 @@ def test_a_hash_is_to_grow_beyond_its_fill(redis: Redis, size: int) -> None:
     assert not redis.exists(keys.post_loading(POST))
 
 
-def test_refused_rows_drop_the_sample_and_the_hyperloglog(redis: Redis, small: PostCache) -> None:
+def test_refused_rows_drop_the_sample_and_the_hyperloglog(redis: Redis, small: SingleLoads) -> None:
     sample(small, [(user, 1) for user in range(1, 9)], ever=[1])
     assert settle(redis, {1: VIRAL}, drop=1) == LOAD_SAMPLE
     assert names(redis) == {"reaction_counts", "viral", "total_reactions", "loading"}
 
 
 @pytest.mark.parametrize("drop", [0, 2])
-def test_a_deleted_post_keeps_nothing(redis: Redis, small: PostCache, drop: int) -> None:
+def test_a_deleted_post_keeps_nothing(redis: Redis, small: SingleLoads, drop: int) -> None:
     """Whether Redis knows it, or the database says so."""
     sample(small, [(user, 1) for user in range(1, 9)], ever=[1])
     if drop == 0:
@@ -395,7 +402,7 @@ def test_a_deleted_post_keeps_nothing(redis: Redis, small: PostCache, drop: int)
     assert not redis.exists(keys.outbox_dirty(SHARD))
 
 
-def test_settling_one_post_leaves_its_neighbour_alone(redis: Redis, small: PostCache) -> None:
+def test_settling_one_post_leaves_its_neighbour_alone(redis: Redis, small: SingleLoads) -> None:
     sample(small, [(1, 1), (2, 2)], post=OTHER, ever=[1, 2])
     before = {key: redis.dump(key) for key in redis.keys(f"post:*:{OTHER}:*")}
     settle(redis, {1: VIRAL})
@@ -414,7 +421,7 @@ def grow(redis: Redis, fill: int, most: int = 100, post: int = POST) -> int:
 @pytest.mark.parametrize("number_of", [1, 5, 37, 200])
 @pytest.mark.parametrize("full", [2, 3, 10])
 def test_a_hash_grows_until_its_buckets_are_as_full_as_they_may_be(
-    redis: Redis, store: PostCache, number_of: int, full: int
+    redis: Redis, store: SingleLoads, number_of: int, full: int
 ) -> None:
     rows = {user: 1 + user % 6 for user in range(7, 7 * number_of + 1, 7)}
     complete(store, rows)
@@ -428,7 +435,7 @@ def test_a_hash_grows_until_its_buckets_are_as_full_as_they_may_be(
 
 
 def test_a_hash_that_was_left_in_the_middle_of_growing_goes_on(
-    redis: Redis, store: PostCache
+    redis: Redis, store: SingleLoads
 ) -> None:
     """Its buckets are not equally full, whatever their average."""
     rows = dict.fromkeys(range(1, 101), 1)
@@ -442,7 +449,7 @@ def test_a_hash_that_was_left_in_the_middle_of_growing_goes_on(
     assert settle(redis, {1: 5}) == 0
 
 
-def test_growing_divides_no_more_than_it_is_told_to(redis: Redis, store: PostCache) -> None:
+def test_growing_divides_no_more_than_it_is_told_to(redis: Redis, store: SingleLoads) -> None:
     complete(store, dict.fromkeys(range(1, 101), 1))
     sizes = []
     for _ in range(4):
@@ -452,7 +459,7 @@ def test_growing_divides_no_more_than_it_is_told_to(redis: Redis, store: PostCac
 
 
 def test_the_library_grows_a_hash_in_steps_to_the_right_average(
-    redis: Redis, store: PostCache
+    redis: Redis, store: SingleLoads
 ) -> None:
     rows = dict.fromkeys(range(1, 5_001), 1)
     complete(store, dict.fromkeys(range(1, 301), 1))
@@ -467,7 +474,7 @@ def test_the_library_grows_a_hash_in_steps_to_the_right_average(
 
 
 def test_a_hash_that_grows_little_by_little_stays_in_listpacks(
-    redis: Redis, store: PostCache
+    redis: Redis, store: SingleLoads
 ) -> None:
     complete(store, {1: 1})
     for first in range(2, 2_502, 100):
@@ -480,7 +487,7 @@ def test_a_hash_that_grows_little_by_little_stays_in_listpacks(
     assert kinds == {b"listpack"}
 
 
-def test_a_burst_between_two_drains_leaves_only_listpacks(redis: Redis, store: PostCache) -> None:
+def test_a_burst_between_two_drains_leaves_only_listpacks(redis: Redis, store: SingleLoads) -> None:
     """A bucket that became a hash table would stay one, at three times the memory."""
     complete(store, {1: 1})
     run_many(redis, [writes.record(user, POST, 1, 1) for user in range(2, 2_001)])
@@ -491,7 +498,7 @@ def test_a_burst_between_two_drains_leaves_only_listpacks(redis: Redis, store: P
     assert kinds == {b"listpack"}
 
 
-def test_new_buckets_live_as_long_as_the_first(redis: Redis, small: PostCache) -> None:
+def test_new_buckets_live_as_long_as_the_first(redis: Redis, small: SingleLoads) -> None:
     complete(small, dict.fromkeys(range(1, 6), 1))
     before = set(lives(redis))
     for what in before:
@@ -504,14 +511,14 @@ def test_new_buckets_live_as_long_as_the_first(redis: Redis, small: PostCache) -
 
 @pytest.mark.parametrize("lost", [0, 1, 2, 3])
 def test_a_hash_that_lost_a_bucket_does_not_grow_over_the_hole(
-    redis: Redis, small: PostCache, lost: int
+    redis: Redis, small: SingleLoads, lost: int
 ) -> None:
     rows = dict.fromkeys(range(1, 9), 1)
     complete(small, rows)
     assert fields(redis, keys.post_reactions(POST))[0] == 4
     redis.delete(keys.bucket(keys.post_reactions(POST), lost))
     grow(redis, 1)
-    (found,) = small.snapshots([POST])
+    (found,) = PostSnapshots(redis).snapshots([POST])
     assert not found.complete
     gone = [user for user in rows if bucket_of(user, 4) == lost]
     assert gone
@@ -521,7 +528,7 @@ def test_a_hash_that_lost_a_bucket_does_not_grow_over_the_hole(
 
 
 def test_growing_takes_the_place_of_what_an_earlier_hash_left(
-    redis: Redis, small: PostCache
+    redis: Redis, small: SingleLoads
 ) -> None:
     rows = dict.fromkeys(range(1, 6), 1)
     complete(small, rows)
@@ -532,7 +539,7 @@ def test_growing_takes_the_place_of_what_an_earlier_hash_left(
     assert entries(redis) == rows
 
 
-def test_a_sample_or_nothing_does_not_grow(redis: Redis, small: PostCache) -> None:
+def test_a_sample_or_nothing_does_not_grow(redis: Redis, small: SingleLoads) -> None:
     assert grow(redis, 1) == 0
     sample(small, [(user, 1) for user in range(1, 9)])
     before = {key: redis.dump(key) for key in redis.keys()}
@@ -543,7 +550,7 @@ def test_a_sample_or_nothing_does_not_grow(redis: Redis, small: PostCache) -> No
     assert {key: redis.dump(key) for key in redis.keys()} == before
 
 
-def test_a_bucket_with_very_many_entries_is_divided_whole(redis: Redis, store: PostCache) -> None:
+def test_a_bucket_with_very_many_entries_is_divided_whole(redis: Redis) -> None:
     """Ids that are made to meet all fall into one; a Lua call takes a few thousand arguments."""
     homes = [user_in(at, 2) for at in range(2)]
     rows = {buckets.PRIME * number + homes[number % 2]: 1 for number in range(1, 20_001)}
@@ -553,13 +560,13 @@ def test_a_bucket_with_very_many_entries_is_divided_whole(redis: Redis, store: P
     assert grow(redis, 15_000) == 0
     assert entries(redis) == rows
     assert [redis.hlen(keys.bucket(first, at)) for at in range(2)] == [10_001, 10_001]
-    assert store.snapshots([POST])[0].complete
+    assert PostSnapshots(redis).snapshots([POST])[0].complete
 
 
 # -- react on a viral post -------------------------------------------------------------------------
 
 
-def test_the_sample_is_in_the_order_of_the_last_reactions(redis: Redis, small: PostCache) -> None:
+def test_the_sample_is_in_the_order_of_the_last_reactions(redis: Redis, small: SingleLoads) -> None:
     sample(small, [(4, 1), (3, 1), (2, 1), (1, 1)])
     assert recent(redis) == [4, 3, 2, 1]
     assert react(redis, 2, 5)[:2] == (REPLACED, 1)
@@ -569,14 +576,16 @@ def test_the_sample_is_in_the_order_of_the_last_reactions(redis: Redis, small: P
     assert recent(redis) == [2, 4, 3, 1]
 
 
-def test_a_new_one_pushes_the_oldest_out(redis: Redis, small: PostCache) -> None:
+def test_a_new_one_pushes_the_oldest_out(redis: Redis, small: SingleLoads) -> None:
     sample(small, [(4, 1), (3, 1), (2, 1), (1, 1)])
     assert react(redis, 9, 3)[:2] == (ACCEPTED, 0)  # who is not in the sample is not known
     assert recent(redis) == [9, 4, 3, 2]
     assert entries(redis) == {9: 3, 4: 1, 3: 1, 2: 1}
 
 
-def test_one_who_takes_the_reaction_away_leaves_the_sample(redis: Redis, small: PostCache) -> None:
+def test_one_who_takes_the_reaction_away_leaves_the_sample(
+    redis: Redis, small: SingleLoads
+) -> None:
     sample(small, [(4, 1), (3, 1), (2, 1), (1, 1)])
     assert react(redis, 3, 0)[:2] == (REMOVED, 1)
     assert recent(redis) == [4, 2, 1]
@@ -588,7 +597,7 @@ def test_one_who_takes_the_reaction_away_leaves_the_sample(redis: Redis, small: 
     assert recent(redis) == [3, 4, 2, 1]
 
 
-def test_an_empty_sample_is_a_lost_one(redis: Redis, small: PostCache) -> None:
+def test_an_empty_sample_is_a_lost_one(redis: Redis, small: SingleLoads) -> None:
     sample(small, [(1, 1)])
     react(redis, 1, 0)
     assert recent(redis) == []
@@ -596,7 +605,7 @@ def test_an_empty_sample_is_a_lost_one(redis: Redis, small: PostCache) -> None:
     assert not redis.exists(keys.post_reactions(POST), keys.post_recent(POST))
 
 
-def test_a_sample_that_lost_its_list_is_dropped(redis: Redis, small: PostCache) -> None:
+def test_a_sample_that_lost_its_list_is_dropped(redis: Redis, small: SingleLoads) -> None:
     sample(small, [(4, 1), (3, 1), (2, 1), (1, 1)], ever=[1])
     redis.delete(keys.post_recent(POST))
     react(redis, 2, 5)
@@ -606,7 +615,7 @@ def test_a_sample_that_lost_its_list_is_dropped(redis: Redis, small: PostCache) 
 @pytest.mark.parametrize("lost", [0, 1])
 @pytest.mark.parametrize("code", [0, 5])
 def test_a_sample_that_lost_the_bucket_of_the_user_is_dropped(
-    redis: Redis, small: PostCache, lost: int, code: int
+    redis: Redis, small: SingleLoads, lost: int, code: int
 ) -> None:
     sample(small, [(4, 1), (3, 1), (2, 1), (1, 1)])
     redis.delete(keys.bucket(keys.post_reactions(POST), lost))
@@ -618,7 +627,7 @@ def test_a_sample_that_lost_the_bucket_of_the_user_is_dropped(
         assert names(redis) & {"reactions", "reactions:1"} == set()
 
 
-def test_the_sample_follows_any_order_of_reactions(redis: Redis, small: PostCache) -> None:
+def test_the_sample_follows_any_order_of_reactions(redis: Redis, small: SingleLoads) -> None:
     """Against a list in Python: always the newest, in their order; shorter after removals."""
     play = random.Random(7)  # noqa: S311 - not for secrecy
     sample(small, [(1, 1)])
@@ -644,7 +653,9 @@ def test_the_sample_follows_any_order_of_reactions(redis: Redis, small: PostCach
         assert list(zip(map(int, flat[::2]), map(int, flat[1::2]), strict=True)) == newest
 
 
-def test_total_and_uniques_move_only_where_they_are_cached(redis: Redis, small: PostCache) -> None:
+def test_total_and_uniques_move_only_where_they_are_cached(
+    redis: Redis, small: SingleLoads
+) -> None:
     react(redis, 1, 1)
     sample(small, [(4, 1), (3, 1)], total=50, ever=[3, 4])
     total, uniques = keys.post_total_reactions(POST), keys.post_uniques(POST)
@@ -663,7 +674,7 @@ def test_total_and_uniques_move_only_where_they_are_cached(redis: Redis, small: 
     assert not redis.exists(total, uniques)
 
 
-def test_a_regular_post_gets_none_of_the_viral_keys(redis: Redis, store: PostCache) -> None:
+def test_a_regular_post_gets_none_of_the_viral_keys(redis: Redis, store: SingleLoads) -> None:
     complete(store, {1: 1})
     react(redis, 2, 1)
     react(redis, 1, 0)
@@ -671,7 +682,7 @@ def test_a_regular_post_gets_none_of_the_viral_keys(redis: Redis, store: PostCac
 
 
 def test_reactions_do_not_prolong_or_end_the_life_of_a_cache(
-    redis: Redis, small: PostCache
+    redis: Redis, small: SingleLoads
 ) -> None:
     settle(redis, {1: VIRAL})
     sample(small, [(4, 1), (3, 1)], total=50, ever=[3, 4])
@@ -695,7 +706,7 @@ def test_a_deleted_post_refuses(redis: Redis) -> None:
 # -- install_sample --------------------------------------------------------------------------------
 
 
-def test_a_loaded_sample_is_overlaid_with_what_is_pending(redis: Redis, small: PostCache) -> None:
+def test_a_loaded_sample_is_overlaid_with_what_is_pending(redis: Redis, small: SingleLoads) -> None:
     """A removed, a replaced and a new one; the newest first, and no more than fit."""
     react(redis, 2, 0)
     react(redis, 5, 3)
@@ -707,14 +718,14 @@ def test_a_loaded_sample_is_overlaid_with_what_is_pending(redis: Redis, small: P
     assert number(redis, keys.post_total_reactions(POST)) == 5 + 2
 
 
-def test_a_sample_of_pending_reactions_only(redis: Redis, small: PostCache) -> None:
+def test_a_sample_of_pending_reactions_only(redis: Redis, small: SingleLoads) -> None:
     for user in range(1, 10):
         react(redis, user, 1)
     sample(small, [(77, 1)], total=1)
     assert recent(redis) == [9, 8, 7, 6]
 
 
-def test_a_corrupt_pending_entry_does_not_break_a_sample(redis: Redis, small: PostCache) -> None:
+def test_a_corrupt_pending_entry_does_not_break_a_sample(redis: Redis, small: SingleLoads) -> None:
     for user, value in (("1", "garbage"), ("2", "5"), ("3", "")):
         redis.hset(keys.post_pending(POST), user, value)
     react(redis, 4, 1)
@@ -723,7 +734,7 @@ def test_a_corrupt_pending_entry_does_not_break_a_sample(redis: Redis, small: Po
 
 
 def test_the_hyperloglog_is_everyone_ever_and_what_is_pending(
-    redis: Redis, store: PostCache, monkeypatch: pytest.MonkeyPatch
+    redis: Redis, store: SingleLoads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cache, "_CHUNK", 10)  # several parts
     react(redis, 1_000_001, 1)
@@ -745,7 +756,7 @@ def test_a_hyperloglog_that_lost_a_part_is_not_collected_further(redis: Redis, a
 
 
 def test_a_sample_goes_without_a_hyperloglog_that_was_lost_at_the_end(
-    redis: Redis, store: PostCache, monkeypatch: pytest.MonkeyPatch
+    redis: Redis, store: SingleLoads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     execute = Call.run
 
@@ -760,7 +771,7 @@ def test_a_sample_goes_without_a_hyperloglog_that_was_lost_at_the_end(
     assert recent(redis) == [5]
 
 
-def test_an_earlier_hyperloglog_stays_where_none_is_read(redis: Redis, store: PostCache) -> None:
+def test_an_earlier_hyperloglog_stays_where_none_is_read(redis: Redis, store: SingleLoads) -> None:
     redis.pfadd(keys.post_uniques(POST), *range(50))
     sample(store, [(5, 1)])
     assert redis.pfcount(keys.post_uniques(POST)) == 50
@@ -768,7 +779,7 @@ def test_an_earlier_hyperloglog_stays_where_none_is_read(redis: Redis, store: Po
 
 
 def test_a_hyperloglog_that_was_read_takes_the_place_of_the_earlier_one(
-    redis: Redis, store: PostCache
+    redis: Redis, store: SingleLoads
 ) -> None:
     redis.pfadd(keys.post_uniques(POST), *range(1_000, 1_050))
     sample(store, [(5, 1)], ever=[1, 2, 3])
@@ -777,7 +788,7 @@ def test_a_hyperloglog_that_was_read_takes_the_place_of_the_earlier_one(
 
 @pytest.mark.parametrize("reason", ["claimed", "another load", "too much is pending"])
 def test_a_refused_sample_changes_nothing_and_leaves_nothing(
-    redis: Redis, store: PostCache, reason: str, monkeypatch: pytest.MonkeyPatch
+    redis: Redis, store: SingleLoads, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     complete(store, {1: 1})
     assert store.fence(POST, "t")
@@ -794,7 +805,7 @@ def test_a_refused_sample_changes_nothing_and_leaves_nothing(
     assert {key: redis.dump(key) for key in redis.keys()} == before
 
 
-def test_a_sample_takes_the_place_of_a_complete_hash(redis: Redis, small: PostCache) -> None:
+def test_a_sample_takes_the_place_of_a_complete_hash(redis: Redis, small: SingleLoads) -> None:
     complete(small, dict.fromkeys(range(1, 30), 1))
     assert lives(redis).keys() == bucket_names(29)
     sample(small, [(3, 2), (2, 2)])
@@ -805,7 +816,7 @@ def test_a_sample_takes_the_place_of_a_complete_hash(redis: Redis, small: PostCa
 
 @pytest.mark.parametrize("before", ["sample", "hash"])
 def test_a_sample_takes_the_place_of_what_lost_its_first_bucket(
-    redis: Redis, small: PostCache, before: str
+    redis: Redis, small: SingleLoads, before: str
 ) -> None:
     """Only the first says how many there were; what it leaves behind must not come back."""
     one = user_in(1, 2)
@@ -824,7 +835,7 @@ def test_a_sample_takes_the_place_of_what_lost_its_first_bucket(
     assert react(redis, two, 1).status == ACCEPTED
 
 
-def test_a_sample_of_the_real_size(redis: Redis, store: PostCache) -> None:
+def test_a_sample_of_the_real_size(redis: Redis, store: SingleLoads, posts: PostCache) -> None:
     newest = [(user, 1 + user % 6) for user in range(50_000, 48_750, -1)]
     sample(store, newest, total=40_000)
     assert recent(redis) == [user for user, _ in newest[:1000]]
@@ -832,14 +843,14 @@ def test_a_sample_of_the_real_size(redis: Redis, store: PostCache) -> None:
     assert fields(redis, keys.post_reactions(POST))[0] == -buckets.count_for(1_000) < -1
     react(redis, 7, 1)
     assert recent(redis) == [7] + [user for user, _ in newest[:999]]
-    assert store.recent(POST, 1000) == [(7, 1), *newest[:999]]
+    assert posts.recent(POST, 1000) == [(7, 1), *newest[:999]]
 
 
 # -- install_reactions -----------------------------------------------------------------------------
 
 
 def test_a_complete_hash_takes_the_place_of_everything_viral(
-    redis: Redis, small: PostCache
+    redis: Redis, small: SingleLoads
 ) -> None:
     settle(redis, {1: VIRAL})
     sample(small, [(user, 1) for user in range(1, 9)], ever=[1])
@@ -848,7 +859,7 @@ def test_a_complete_hash_takes_the_place_of_everything_viral(
     assert entries(redis) == {1: 1, 2: 2}
 
 
-def test_a_smaller_hash_leaves_nothing_of_a_larger_one(redis: Redis, small: PostCache) -> None:
+def test_a_smaller_hash_leaves_nothing_of_a_larger_one(redis: Redis, small: SingleLoads) -> None:
     complete(small, dict.fromkeys(range(1, 30), 1))
     complete(small, {1: 1, 2: 2, 3: 3})
     assert names(redis) == {"reactions", "reactions:1"}
@@ -857,7 +868,7 @@ def test_a_smaller_hash_leaves_nothing_of_a_larger_one(redis: Redis, small: Post
 
 @pytest.mark.parametrize("lost", [0, 1, 2])
 def test_a_loaded_hash_that_lost_a_bucket_is_refused(
-    redis: Redis, small: PostCache, monkeypatch: pytest.MonkeyPatch, lost: int
+    redis: Redis, small: SingleLoads, monkeypatch: pytest.MonkeyPatch, lost: int
 ) -> None:
     execute = run_many
 
@@ -866,17 +877,17 @@ def test_a_loaded_hash_that_lost_a_bucket_is_refused(
         assert client.delete(keys.bucket(keys.post_loaded(POST, "t"), lost)) == 1
         return execute(client, calls)
 
-    monkeypatch.setattr("reactions.redis.pipeline.run_many", lose_a_bucket)
     assert store_fence(small)
+    monkeypatch.setattr("reactions.redis.pipeline.run_many", lose_a_bucket)
     assert not small.install_reactions(POST, "t", dict.fromkeys(range(1, 6), 1))
     assert names(redis) == {"loading"}
 
 
-def store_fence(store: PostCache) -> bool:
+def store_fence(store: SingleLoads) -> bool:
     return store.fence(POST, "t")
 
 
-def test_what_is_pending_is_overlaid_in_the_right_bucket(redis: Redis, small: PostCache) -> None:
+def test_what_is_pending_is_overlaid_in_the_right_bucket(redis: Redis, small: SingleLoads) -> None:
     react(redis, 1, 0)
     react(redis, 2, 4)
     react(redis, 8, 5)
@@ -889,7 +900,7 @@ def test_what_is_pending_is_overlaid_in_the_right_bucket(redis: Redis, small: Po
 
 
 def test_installed_counts_tell_the_tier(redis: Redis, redis_settings: Settings) -> None:
-    store = PostCache(
+    store = SingleLoads(
         redis,
         redis_settings.model_copy(
             update={
@@ -916,7 +927,7 @@ def test_installed_counts_tell_the_tier(redis: Redis, redis_settings: Settings) 
     assert lives(redis)["reaction_counts"] == 400_000
 
 
-def test_a_deleted_post_is_fenced_for_nobody(redis: Redis, store: PostCache) -> None:
+def test_a_deleted_post_is_fenced_for_nobody(redis: Redis, store: SingleLoads) -> None:
     assert store.fence(POST, "t")
     writes.delete(POST).run(redis)
     assert not store.install_counts(POST, "t", {1: 5})[0]
@@ -927,9 +938,9 @@ def test_a_deleted_post_is_fenced_for_nobody(redis: Redis, store: PostCache) -> 
     assert names(redis) == set()
 
 
-def test_a_load_gives_way_to_one_under_way_if_it_is_to(store: PostCache) -> None:
-    assert store.fence_many([POST, OTHER], "a", yields=True).keys() == {POST, OTHER}
-    assert store.fence_many([POST, OTHER], "b", yields=True) == {}
+def test_a_load_gives_way_to_one_under_way_if_it_is_to(store: SingleLoads) -> None:
+    assert store.fence_many([POST, OTHER], "a", give_way=True).keys() == {POST, OTHER}
+    assert store.fence_many([POST, OTHER], "b", give_way=True) == {}
     assert store.fence_many([POST], "c") == {POST: FenceReply.REGULAR}
     assert not store.install_counts(POST, "a", {1: 1})[0]
     assert store.install_counts(OTHER, "a", {1: 1})[0]
@@ -951,7 +962,7 @@ def test_a_look_at_a_cold_post_finds_nothing_and_leaves_nothing(redis: Redis) ->
     assert redis.dbsize() == 0
 
 
-def test_a_look_at_a_regular_post(redis: Redis, small: PostCache) -> None:
+def test_a_look_at_a_regular_post(redis: Redis, small: SingleLoads) -> None:
     settle(redis, {1: 3, 2: 2})
     assert look(redis, 1) == (0, 0, -1, {1: 3, 2: 2})
     complete(small, {1: 1, 2: 2, 3: 1, 4: 1, 5: 2})
@@ -960,7 +971,7 @@ def test_a_look_at_a_regular_post(redis: Redis, small: PostCache) -> None:
     assert look(redis, 0)[2] == -1
 
 
-def test_a_look_finds_in_the_outbox_what_is_newer(redis: Redis, small: PostCache) -> None:
+def test_a_look_finds_in_the_outbox_what_is_newer(redis: Redis, small: SingleLoads) -> None:
     complete(small, {1: 1, 2: 1, 3: 1})
     redis.hset(keys.post_claimed(POST), mapping={"1": "2:5", "2": "2:5", "9": "0:5"})
     redis.hset(keys.post_pending(POST), mapping={"1": "3:6", "3": "0:6"})
@@ -969,7 +980,7 @@ def test_a_look_finds_in_the_outbox_what_is_newer(redis: Redis, small: PostCache
     assert [look(redis, user)[2] for user in (1, 2, 3, 9, 10)] == [3, 2, 0, 0, -1]
 
 
-def test_a_look_at_a_viral_post(redis: Redis, small: PostCache) -> None:
+def test_a_look_at_a_viral_post(redis: Redis, small: SingleLoads) -> None:
     settle(redis, {1: VIRAL})
     assert look(redis, 1) == (1, 0, -1, {1: VIRAL})
     sample(small, [(2, 3), (1, 2)], total=VIRAL)
@@ -981,7 +992,7 @@ def test_a_look_at_a_viral_post(redis: Redis, small: PostCache) -> None:
 @pytest.mark.parametrize("viral", [False, True])
 @pytest.mark.parametrize("lost", [0, 1])
 def test_a_look_takes_no_lost_bucket_for_an_answer(
-    redis: Redis, small: PostCache, viral: bool, lost: int
+    redis: Redis, small: SingleLoads, viral: bool, lost: int
 ) -> None:
     if viral:
         sample(small, [(1, 1), (2, 2), (3, 3)])
@@ -994,19 +1005,19 @@ def test_a_look_takes_no_lost_bucket_for_an_answer(
     assert set(known.values()) > {-1} or not lost
 
 
-def test_a_look_at_a_deleted_post(redis: Redis, small: PostCache) -> None:
+def test_a_look_at_a_deleted_post(redis: Redis, small: SingleLoads) -> None:
     complete(small, {1: 1})
     writes.delete(POST).run(redis)
     assert look(redis, 1) == (2, 0, 0, {})
 
 
-def test_a_look_survives_a_corrupt_entry(redis: Redis, small: PostCache) -> None:
+def test_a_look_survives_a_corrupt_entry(redis: Redis, small: SingleLoads) -> None:
     complete(small, {1: 1})
     redis.hset(keys.post_pending(POST), "1", "garbage")
     assert look(redis, 1)[2] == 1
 
 
-def test_a_look_renews_what_is_past_half_its_life(redis: Redis, small: PostCache) -> None:
+def test_a_look_renews_what_is_past_half_its_life(redis: Redis, small: SingleLoads) -> None:
     def check(everything: set[str], life: int) -> None:
         assert set(lives(redis)) == everything
         for left in (life // 2 + 5_000, life // 2 - 5_000):
@@ -1024,14 +1035,14 @@ def test_a_look_renews_what_is_past_half_its_life(redis: Redis, small: PostCache
     check(VIRAL_KEYS | {"reaction_counts", "reactions", "reactions:1"}, VIRAL_MS)
 
 
-def test_a_look_renews_where_the_counts_are_lost(redis: Redis, small: PostCache) -> None:
+def test_a_look_renews_where_the_counts_are_lost(redis: Redis, small: SingleLoads) -> None:
     complete(small, dict.fromkeys(range(1, 6), 1))
     shorten(redis)
     look(redis)
     assert set(lives(redis).values()) == {REGULAR_MS}
 
 
-def test_a_look_at_many_posts_tells_of_each(redis: Redis, small: PostCache) -> None:
+def test_a_look_at_many_posts_tells_of_each(redis: Redis, small: SingleLoads) -> None:
     """Of every tier; each lives for its own share of a TTL."""
     deleted, pending, unknown = POST + 200, POST + 300, POST + 400
     complete(small, {1: 1, 2: 2})
@@ -1058,49 +1069,53 @@ def test_a_look_at_many_posts_tells_of_each(redis: Redis, small: PostCache) -> N
 # -- recent ----------------------------------------------------------------------------------------
 
 
-def test_recent_is_the_newest_with_their_reactions(redis: Redis, small: PostCache) -> None:
+def test_recent_is_the_newest_with_their_reactions(
+    redis: Redis, small: SingleLoads, posts: PostCache
+) -> None:
     sample(small, [(4, 1), (3, 2), (2, 3), (1, 4)])
     assert lookups.recent(POST, 10).run(redis) == [b"4", b"1", b"3", b"2", b"2", b"3", b"1", b"4"]
     assert lookups.recent(POST, 1).run(redis) == [b"4", b"1"]
-    assert small.recent(POST, 2) == [(4, 1), (3, 2)]
+    assert posts.recent(POST, 2) == [(4, 1), (3, 2)]
     react(redis, 1, 6)
-    assert small.recent(POST, 2) == [(1, 6), (4, 1)]
+    assert posts.recent(POST, 2) == [(1, 6), (4, 1)]
 
 
 @pytest.mark.parametrize("lost", ["reactions", "reactions:1", "recent"])
-def test_recent_says_when_a_part_is_lost(redis: Redis, small: PostCache, lost: str) -> None:
+def test_recent_says_when_a_part_is_lost(
+    redis: Redis, small: SingleLoads, posts: PostCache, lost: str
+) -> None:
     sample(small, [(4, 1), (3, 2), (2, 3), (1, 4)])
     redis.delete(key_of(lost))
     assert lookups.recent(POST, 10).run(redis) == [0]
-    assert small.recent(POST, 10) is None
+    assert posts.recent(POST, 10) is None
 
 
 def test_recent_says_when_the_sample_is_shorter_than_it_could_be(
-    redis: Redis, small: PostCache
+    redis: Redis, small: SingleLoads, posts: PostCache
 ) -> None:
     sample(small, [(4, 1), (3, 2), (2, 3), (1, 4)], total=20)
     react(redis, 3, 0)
-    assert small.recent(POST, 3) == [(4, 1), (2, 3), (1, 4)]
-    assert small.recent(POST, 4) is None
+    assert posts.recent(POST, 3) == [(4, 1), (2, 3), (1, 4)]
+    assert posts.recent(POST, 4) is None
     redis.set(keys.post_total_reactions(POST), 3)  # nobody else is left
-    assert small.recent(POST, 4) == [(4, 1), (2, 3), (1, 4)]
+    assert posts.recent(POST, 4) == [(4, 1), (2, 3), (1, 4)]
     redis.delete(keys.post_total_reactions(POST))
-    assert small.recent(POST, 4) is None
-    assert small.recent(POST, 3) == [(4, 1), (2, 3), (1, 4)]
+    assert posts.recent(POST, 4) is None
+    assert posts.recent(POST, 3) == [(4, 1), (2, 3), (1, 4)]
 
 
-def test_recent_of_what_has_no_sample(redis: Redis, small: PostCache) -> None:
-    assert small.recent(POST, 10) is None
+def test_recent_of_what_has_no_sample(redis: Redis, small: SingleLoads, posts: PostCache) -> None:
+    assert posts.recent(POST, 10) is None
     complete(small, {1: 1})
-    assert small.recent(POST, 10) is None
+    assert posts.recent(POST, 10) is None
     redis.rpush(keys.post_recent(POST), 1)
-    assert small.recent(POST, 10) is None
+    assert posts.recent(POST, 10) is None
 
 
 # -- delete ----------------------------------------------------------------------------------------
 
 
-def test_a_deletion_forgets_all_but_what_a_drain_holds(redis: Redis, small: PostCache) -> None:
+def test_a_deletion_forgets_all_but_what_a_drain_holds(redis: Redis, small: SingleLoads) -> None:
     react(redis, 1, 1)
     settle(redis, {1: VIRAL})
     sample(small, [(user, 1) for user in range(1, 9)], ever=[1])
@@ -1116,7 +1131,7 @@ def test_a_deletion_forgets_all_but_what_a_drain_holds(redis: Redis, small: Post
     assert names(redis, OTHER) == {"pending", "delta"}
 
 
-def test_a_deleted_post_that_no_drain_holds_is_clean(redis: Redis, small: PostCache) -> None:
+def test_a_deleted_post_that_no_drain_holds_is_clean(redis: Redis, small: SingleLoads) -> None:
     complete(small, dict.fromkeys(range(1, 9), 1))
     react(redis, 2, 2)
     writes.delete(POST).run(redis)

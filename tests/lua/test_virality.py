@@ -13,7 +13,7 @@ from redis import Redis
 
 from reactions.core.settings import Settings
 from reactions.redis import keys
-from reactions.redis.post_cache import PostCache
+from reactions.redis.cache_install import CacheInstall
 from reactions.redis.scripts import drain
 from reactions.redis.scripts.drain import (
     BECAME_REGULAR,
@@ -39,8 +39,8 @@ _tokens = itertools.count()
 
 
 @pytest.fixture
-def store(redis: Redis, redis_settings: Settings) -> PostCache:
-    return PostCache(redis, redis_settings)
+def store(redis: Redis, redis_settings: Settings) -> CacheInstall:
+    return CacheInstall(redis, redis_settings)
 
 
 def settle(redis: Redis, total: int, at_s: float, tiers: TierRules = TIERS) -> set[int]:
@@ -72,7 +72,7 @@ def flag(redis: Redis) -> object:
     return redis.get(keys.post_viral(POST))
 
 
-def test_a_post_that_will_be_viral_soon_is_treated_so(redis: Redis, store: PostCache) -> None:
+def test_a_post_that_will_be_viral_soon_is_treated_so(redis: Redis, store: CacheInstall) -> None:
     """At 20 a minute, 400 more take 20 minutes: within the horizon of 30."""
     (minute,) = grow(redis, 20, 20, start=200)
     assert 5 < minute < 20

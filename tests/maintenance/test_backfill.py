@@ -83,10 +83,10 @@ def test_a_drain_that_counted_before_does_not_settle_after(engine: Engine) -> No
 
 
 def test_what_was_read_before_is_not_cached_after(engine: Engine) -> None:
-    assert engine.cache.fence(POST, "token")
+    assert engine.cache_install.fence(POST, "token")
     counts = engine.queries.counts([POST])[POST]
     take_over(engine, f"{POST},2,like,{BEFORE}")
-    assert not engine.cache.install_counts(POST, "token", counts)[0]
+    assert not engine.cache_install.install_counts(POST, "token", counts)[0]
     assert engine.reactions.counts(POST)["like"] == 1
 
 

@@ -85,7 +85,7 @@ def test_in_batches_and_only_as_long_as_told(old: Engine) -> None:
 def test_none_goes_while_something_as_old_is_pending(old: Engine, patrol: Patrol) -> None:
     """It may be older than a tombstone, and would win where that is gone."""
     old.reactions.react(1, 7042, "like")
-    long_ago = old.outbox.now_us() - 35 * DAY_US
+    long_ago = old.clock.now_us() - 35 * DAY_US
     old.client.zadd(keys.outbox_dirty(42), {"7042": long_ago})
     run = patrol.tidy()
     assert run is not None
@@ -124,7 +124,7 @@ def test_it_moves_along_with_erasures_too(engine: Engine, erase: str) -> None:
         engine.reactions.delete_post(POST)
     else:
         engine.reactions.forget_user(2)
-    while any(engine.outbox.erasures()):
+    while any(engine.erasure_requests.unfinished()):
         engine.eraser.erase()
         engine.drain()
     found = audits.slice(POST, 5, repair=True)

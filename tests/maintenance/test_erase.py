@@ -79,7 +79,7 @@ def keys_of(engine: Engine, pattern: str) -> set[str]:
 def finish(engine: Engine) -> None:
     """Erase and drain, as the tasks do, until nothing is left to erase."""
     for _ in range(200):
-        if not any(engine.outbox.erasures()):
+        if not any(engine.erasure_requests.unfinished()):
             engine.drain()
             return
         engine.eraser.erase()
@@ -101,8 +101,8 @@ def check_post_is_gone(engine: Engine, post_id: int = POST) -> None:
     assert keys_of(engine, f"post:*:{post_id}:*") == set()
     shard = shard_of(post_id)
     assert engine.client.sismember(keys.outbox_deleted(shard), str(post_id))
-    assert engine.outbox.erasures() == ([], {})
-    assert engine.outbox.pending() == 0
+    assert engine.erasure_requests.unfinished() == ([], {})
+    assert engine.outbox_state.pending() == 0
     check_counts(engine)
 
 
@@ -124,7 +124,7 @@ def test_a_deleted_post_refuses_reactions(engine: Engine) -> None:
         with pytest.raises(PostDeleted, match="1042") as error:
             call()
         assert error.value.post_ids == (POST,)
-    assert engine.outbox.pending() == 0
+    assert engine.outbox_state.pending() == 0
     assert client.react(USER, OTHER, "like").status is Status.ACCEPTED
 
 
@@ -249,7 +249,7 @@ def test_with_hardly_any_time_each_call_does_a_batch(small: Engine) -> None:
     small.drain()
     small.reactions.delete_post(POST)
     left = []
-    while small.outbox.erasures()[0]:
+    while small.erasure_requests.unfinished()[0]:
         small.eraser.erase(0.0)
         check_counts(small)
         left.append(len(rows_of(small, "post_id = :post", post=POST)))
@@ -275,7 +275,7 @@ def test_a_post_that_was_never_there_can_be_deleted_and_more_than_once(small: En
     finish(small)
     check_post_is_gone(small)
     small.reactions.delete_post(POST)
-    assert small.outbox.erasures() == ([], {})
+    assert small.erasure_requests.unfinished() == ([], {})
     with pytest.raises(PostDeleted):
         small.reactions.react(USER, POST, "like")
 
@@ -288,7 +288,9 @@ class DiedError(Exception):
 
 
 STEPS = {
-    "_outbox": ["erasures", "confirm_erased", "advance_erasure", "quiet_before", "now_us"],
+    "_requests": ["unfinished", "confirm_erased", "advance_erasure"],
+    "_outbox_state": ["quiet_before"],
+    "_clock": ["now_us"],
     "_writes": ["record_many"],
     "_users": ["drop", "drop_post"],
     "_queries": ["history"],
@@ -485,7 +487,7 @@ def test_two_erasers_do_no_harm_to_each_other(small: Engine) -> None:
     def erases(_: int) -> None:
         eraser = Eraser(small.client, small.database, small.settings)
         persister = Persister(small.client, small.database, small.settings)
-        while any(small.outbox.erasures()):
+        while any(small.erasure_requests.unfinished()):
             eraser.erase(0.02)
             persister.drain(range(100))
 
@@ -580,7 +582,7 @@ def check_user_is_gone(engine: Engine, others: dict[int, dict[int, int]]) -> Non
     assert keys_of(engine, f"user:*:{USER}:*") == set()
     assert engine.reactions.history(USER).items == ()
     assert {s.reaction for s in engine.reactions.summaries(list(others), USER)} == {None}
-    assert engine.outbox.erasures() == ([], {})
+    assert engine.erasure_requests.unfinished() == ([], {})
     check_counts(engine)
     assert engine.verify().holds
 
@@ -590,7 +592,7 @@ def test_everything_a_user_did_goes_and_nothing_else(small: Engine) -> None:
     others = populate(small)
     small.reactions.forget_user(USER)
     calls = 0
-    while small.outbox.erasures()[1]:
+    while small.erasure_requests.unfinished()[1]:
         small.eraser.erase(0.0)
         check_counts(small)
         assert small.verify().holds
@@ -612,7 +614,7 @@ def test_what_is_pending_or_claimed_goes_too(small: Engine) -> None:
     for _ in range(5):  # a drain holds some; until it is done, the erasure cannot be
         small.eraser.erase()
         small.persister.drain(set(range(100)) - {1, 2, 77})
-        assert USER in small.outbox.erasures()[1]
+        assert USER in small.erasure_requests.unfinished()[1]
     small.persister.settle(claims, small.persister.record(claims, Drained()), Drained())
     finish(small)
     check_user_is_gone(small, others | {777: {}, 888: {}})
@@ -623,7 +625,7 @@ def test_a_reaction_that_waits_in_redis_holds_an_erasure_up(small: Engine) -> No
     small.reactions.forget_user(USER)
     for _ in range(5):
         small.eraser.erase()
-    assert USER in small.outbox.erasures()[1]
+    assert USER in small.erasure_requests.unfinished()[1]
     small.drain()
     finish(small)
     check_user_is_gone(small, {POST: {}})
@@ -782,7 +784,7 @@ def test_a_forgotten_user_of_deleted_posts(small: Engine) -> None:
 def test_a_user_is_forgotten_also_where_nothing_is_cached(small: Engine, evicts: bool) -> None:
     others = populate(small)
     small.reactions.forget_user(USER)
-    while small.outbox.erasures()[1]:
+    while small.erasure_requests.unfinished()[1]:
         small.eraser.erase(0.0)
         if evicts:
             for key in small.client.scan_iter(count=10_000):
@@ -806,7 +808,7 @@ def test_an_erasure_of_a_user_that_dies_at_any_step_goes_on(small: Engine, after
         small.reactions.forget_user(USER)
         eraser = mortal(small, life, after=after)
         died = False
-        while not died and small.outbox.erasures()[1]:
+        while not died and small.erasure_requests.unfinished()[1]:
             try:
                 eraser.erase()
             except DiedError:
@@ -855,8 +857,8 @@ def test_what_a_user_does_just_when_the_time_is_noted_stays(small: Engine, metho
     small.reactions.forget_user(USER)
     small.eraser.erase()
     small.drain()
-    outbox: Any = small.eraser._outbox
-    read = getattr(outbox, method)
+    clock: Any = small.eraser._clock
+    read = getattr(clock, method)
     posts = itertools.count(2_000)
     acknowledged: list[int] = []
 
@@ -866,8 +868,8 @@ def test_what_a_user_does_just_when_the_time_is_noted_stays(small: Engine, metho
         acknowledged.append(post)
         return read()
 
-    setattr(outbox, method, reading)
-    while small.outbox.erasures()[1]:
+    setattr(clock, method, reading)
+    while small.erasure_requests.unfinished()[1]:
         small.eraser.erase()  # and no drain, unless it waits for one
         if small.eraser.erase().users == 0:
             small.drain()
@@ -879,7 +881,7 @@ def test_what_a_user_does_just_when_the_time_is_noted_stays(small: Engine, metho
 
 def _erased(engine: Engine) -> bool:
     engine.eraser.erase()
-    return not any(engine.outbox.erasures())
+    return not any(engine.erasure_requests.unfinished())
 
 
 def test_a_user_who_goes_on_while_they_are_forgotten(small: Engine) -> None:

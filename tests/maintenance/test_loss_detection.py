@@ -14,6 +14,7 @@ from reactions.maintenance.epochs import Epochs, Loss, RedisEpoch, loss
 from reactions.maintenance.recovery import Recovery
 from reactions.postgres.duty_runs import DutyRuns
 from reactions.redis import keys
+from reactions.redis.erasure_requests import ErasureRequests
 from tests.support.engine import Engine, make_engine
 from tests.support.reading import traffic
 
@@ -38,7 +39,7 @@ def fill(engine: Engine) -> None:
         client.react_many((user, post, "like") for user in range(1, users + 1))
     engine.drain()
     client.delete_post(DELETED)
-    while any(engine.outbox.erasures()):
+    while any(engine.erasure_requests.unfinished()):
         engine.eraser.erase()
 
 
@@ -97,7 +98,7 @@ def test_an_empty_server_is_noticed_and_rebuilt(small: Engine, recovery: Recover
     assert run is not None
     assert dict(run.found) == {Loss.EMPTY: 100}
     assert recovery.rebuild() is not None
-    regular, viral = small.cache.snapshots([REGULAR, VIRAL])
+    regular, viral = small.post_snapshots.snapshots([REGULAR, VIRAL])
     assert len(viral.recent) == 15
     assert regular.complete or regular.pending
     with pytest.raises(PostDeleted):
@@ -171,7 +172,7 @@ def test_a_recovery_that_died_is_done_again(
         raise RuntimeError("killed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(small.outbox.__class__, "mark_deleted", die)
+        patch.setattr(ErasureRequests, "mark_deleted", die)
         with pytest.raises(RuntimeError):
             recovery.watch()
     assert recovery.watch() is not None
@@ -196,7 +197,7 @@ def test_a_rebuild_goes_on_where_it_was_the_newest_first(
     cached = []
     while recovery.unfinished():
         recovery.rebuild(0.0)
-        cached.append([p for p in posts if small.cache.snapshots([p])[0].complete])
+        cached.append([p for p in posts if small.post_snapshots.snapshots([p])[0].complete])
     assert cached == [posts[:3], posts[:6], posts[:9], posts, posts]
     assert recovery.rebuild() is None
     assert small.verify().holds
@@ -214,7 +215,7 @@ def test_posts_that_were_touched_together_are_loaded_together(
     monkeypatch.setattr("reactions.maintenance.recovery.CHUNK", 3)
     recovery.ask_for_rebuild()
     recovery.rebuild()
-    assert all(found.complete for found in small.cache.snapshots(posts))
+    assert all(found.complete for found in small.post_snapshots.snapshots(posts))
 
 
 def test_what_nobody_touched_within_a_day_is_left_out(small: Engine, recovery: Recovery) -> None:
@@ -230,7 +231,7 @@ def test_what_nobody_touched_within_a_day_is_left_out(small: Engine, recovery: R
     run = recovery.rebuild()
     assert run is not None
     assert not recovery.unfinished()
-    regular, viral = small.cache.snapshots([REGULAR, VIRAL])
+    regular, viral = small.post_snapshots.snapshots([REGULAR, VIRAL])
     assert regular.complete
     assert not viral.sampled
     assert small.reactions.counts(VIRAL)["like"] == 15  # the first read brings it back
@@ -250,7 +251,7 @@ def test_only_the_shards_that_were_lost_are_recovered(small: Engine, recovery: R
     run = recovery.rebuild()
     assert run is not None
     assert run.looked_at == 1
-    assert small.cache.snapshots([VIRAL])[0].sampled
+    assert small.post_snapshots.snapshots([VIRAL])[0].sampled
     assert {key: small.client.dump(key) for key in small.client.keys("post:{42}:*")} == before
 
 
@@ -309,7 +310,7 @@ def test_a_loss_while_it_looks_is_seen_by_the_next_look(
     assert recovery.watch() is None
     while recovery.unfinished():
         recovery.rebuild()
-    assert small.cache.lacking([REGULAR, VIRAL]) == []
+    assert small.post_snapshots.lacking([REGULAR, VIRAL]) == []
 
 
 def test_a_read_while_a_batch_is_under_way_does_not_keep_what_was_before(
@@ -324,11 +325,11 @@ def test_a_read_while_a_batch_is_under_way_does_not_keep_what_was_before(
     claims, _ = small.outbox.claim({shard_of(REGULAR): ""})
     small.client.flushall()
     assert client.counts(REGULAR)["like"] == 1
-    assert small.cache.fence(REGULAR, "slow")  # another read, which comes late
+    assert small.cache_install.fence(REGULAR, "slow")  # another read, which comes late
     done = Drained()
     small.persister.settle(claims, small.persister.record(claims, done), done)
     assert done.lost == 1
-    assert not small.cache.install_counts(REGULAR, "slow", {1: 1})[0]
+    assert not small.cache_install.install_counts(REGULAR, "slow", {1: 1})[0]
     assert client.counts(REGULAR)["like"] == 2
     recovery.watch()
     recovery.rebuild()
@@ -355,11 +356,11 @@ def test_what_is_touched_during_a_pass_is_loaded_by_the_next(
     monkeypatch.setattr("reactions.maintenance.recovery.AGAIN_US", 0)
     for _ in range(3):
         recovery.rebuild(0.0)
-    assert not small.cache.snapshots(posts[-1:])[0].complete
+    assert not small.post_snapshots.snapshots(posts[-1:])[0].complete
     monkeypatch.undo()
     while recovery.unfinished():
         recovery.rebuild()
-    assert small.cache.lacking(posts) == []
+    assert small.post_snapshots.lacking(posts) == []
     assert small.verify().found == {}
 
 

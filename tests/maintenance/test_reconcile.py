@@ -34,7 +34,7 @@ def sound(engine: Engine) -> Iterator[Engine]:
     assert small.loader.load([REGULAR, VIRAL]) == 2
     client.summaries([REGULAR, VIRAL, COLD], 1)
     client.delete_post(DELETED)
-    while any(small.outbox.erasures()):
+    while any(small.erasure_requests.unfinished()):
         small.eraser.erase()
     yield small
     small.close()
@@ -178,7 +178,7 @@ DAMAGE: dict[str, tuple[Kind, int, Callable[[Engine], object]]] = {
 
 
 def _home(engine: Engine, user: int) -> str:
-    (snapshot,) = engine.cache.snapshots([VIRAL])
+    (snapshot,) = engine.post_snapshots.snapshots([VIRAL])
     return keys.bucket(keys.post_reactions(VIRAL), bucket_of(user, len(snapshot.entries)))
 
 
@@ -263,7 +263,7 @@ def test_an_audit_over_many_slices_is_exact_under_live_drains(sound: Engine) -> 
         sound.drain()
     assert slices >= 7
     assert {rows - counted for rows, counted in found.differences.values()} == {-3}
-    sound.cache.drop(5042)  # as the duty does
+    sound.cache_install.drop(5042)  # as the duty does
     assert sound.verify().holds
     assert audits.unfinished() == []
     assert SLICE > 50
@@ -299,7 +299,7 @@ def test_touched_posts_of_a_tier_are_found_repaired_and_recorded(
 
 def to_check(engine: Engine) -> set[int]:
     """Whatever their tier."""
-    now = int(engine.outbox.now_us())
+    now = int(engine.clock.now_us())
     return {post.post_id for post in engine.posts.to_check(PostTier, now, MAX_ID, 10)}
 
 
@@ -425,7 +425,7 @@ def test_a_look_leaves_no_load_announced(sound: Engine) -> None:
     """Or the loads that reads ask for would give way to it until it expires."""
     reconciler(sound).check([REGULAR, VIRAL, COLD], count_rows=True)
     assert sound.client.keys("post:*:loading") == []
-    assert sound.cache.fence(COLD, "theirs")
+    assert sound.cache_install.fence(COLD, "theirs")
     reconciler(sound).check([COLD], yields=True)
     assert sound.client.get(keys.post_loading(COLD)) == b"theirs"
 
@@ -449,7 +449,7 @@ def test_a_refresh_loads_what_is_not_the_newest(
     run = patrol.refresh()
     assert run is not None
     assert (dict(run.found), run.repaired) == ({kind: 1}, 1)
-    assert sound.cache.snapshots([VIRAL])[0].sampled
+    assert sound.post_snapshots.snapshots([VIRAL])[0].sampled
     assert sound.verify().found == {}
 
 
@@ -462,7 +462,7 @@ def test_a_refresh_loads_a_sample_that_is_lost(sound: Engine, patrol: Patrol, lo
     run = patrol.refresh()
     assert run is not None
     assert dict(run.found) == {Kind.MISSING: 1}
-    assert sound.cache.snapshots([VIRAL])[0].sampled
+    assert sound.post_snapshots.snapshots([VIRAL])[0].sampled
     assert sound.verify().found == {}
 
 
@@ -484,15 +484,15 @@ def test_a_refresh_goes_on_where_it_was(
 def test_a_read_under_way_does_not_undo_a_repair(sound: Engine) -> None:
     """It read before the repair, and installs after it."""
     DAMAGE["a count in the database"][2](sound)
-    sound.cache.drop(VIRAL)
-    assert sound.cache.fence(VIRAL, "slow")
+    sound.cache_install.drop(VIRAL)
+    assert sound.cache_install.fence(VIRAL, "slow")
     stale = sound.queries.counts([VIRAL])[VIRAL]
     found = reconciler(sound).check([VIRAL], count_rows=True, yields=True)
     assert found.decided == {}
     reconciler(sound).repair([Difference(Kind.LEDGER, VIRAL, "")])
-    assert not sound.cache.install_counts(VIRAL, "slow", stale)[0]
+    assert not sound.cache_install.install_counts(VIRAL, "slow", stale)[0]
     assert sound.verify().found == {}
-    assert sound.cache.snapshots([VIRAL])[0].sampled
+    assert sound.post_snapshots.snapshots([VIRAL])[0].sampled
 
 
 def test_an_audit_never_counts_a_large_post_at_once(

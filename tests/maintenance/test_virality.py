@@ -71,7 +71,7 @@ def test_a_post_on_its_way_is_listed_and_has_a_sample(early: Engine, virality: V
     assert found.per_s == pytest.approx(20 / 60, rel=0.2)
     assert found.threshold_in_s == pytest.approx(60 * 3, rel=0.3)
     assert noted(early) is PostTier.RISING
-    (snapshot,) = early.cache.snapshots([POST])
+    (snapshot,) = early.post_snapshots.snapshots([POST])
     assert snapshot.rising
     assert snapshot.recent == [40, 39, 38, 37, 36]
     (summary,) = early.reactions.summaries([POST], 3)
@@ -102,7 +102,7 @@ def test_a_false_alarm_is_let_go_though_nobody_reacts(early: Engine, virality: V
     assert run is not None
     assert (run.looked_at, run.repaired, dict(run.found)) == (1, 1, {"calm": 1})
     assert noted(early) is PostTier.REGULAR
-    (snapshot,) = early.cache.snapshots([POST])
+    (snapshot,) = early.post_snapshots.snapshots([POST])
     assert snapshot.complete
     assert not snapshot.viral
     assert early.cache.uniques(POST) is None
@@ -115,7 +115,7 @@ def test_above_the_low_mark_it_stays_viral(early: Engine, virality: Virality) ->
     calm(early)
     assert virality.watch() is not None
     assert noted(early) is PostTier.VIRAL
-    assert early.cache.snapshots([POST])[0].sampled
+    assert early.post_snapshots.snapshots([POST])[0].sampled
     assert early.verify().found == {}
 
 
@@ -132,7 +132,7 @@ def test_a_deleted_post_is_on_its_way_no_more(early: Engine, virality: Virality)
     rise(early)
     early.reactions.delete_post(POST)
     assert not early.client.exists(keys.post_rate(POST))
-    while any(early.outbox.erasures()):
+    while any(early.erasure_requests.unfinished()):
         early.eraser.erase()
     assert virality.watch() is not None
     assert virality.rising() == []
@@ -154,11 +154,11 @@ def test_a_load_under_way_does_not_flag_one_that_was_let_go(
 ) -> None:
     rise(early)
     calm(early)
-    assert early.cache.fence(POST, "slow")
+    assert early.cache_install.fence(POST, "slow")
     virality.watch()
     newest = [(user, 1) for user in (40, 39, 38, 37, 36)]
-    assert not early.cache.install_sample(POST, "slow", total=40, newest=newest)
-    assert early.cache.snapshots([POST])[0].complete
+    assert not early.cache_install.install_sample(POST, "slow", total=40, newest=newest)
+    assert early.post_snapshots.snapshots([POST])[0].complete
     assert early.verify().found == {}
 
 
@@ -169,7 +169,7 @@ def test_a_refresh_leaves_it_on_its_way(early: Engine, lost: str) -> None:
     run = Patrol(early.client, early.database, early.settings).refresh()
     assert run is not None
     assert run.repaired == 1
-    (snapshot,) = early.cache.snapshots([POST])
+    (snapshot,) = early.post_snapshots.snapshots([POST])
     assert snapshot.rising == snapshot.sampled == (lost != "viral")
     assert snapshot.complete == (lost == "viral")  # without its flag it is a regular post again
     assert early.verify().found == {}

@@ -90,7 +90,7 @@ def test_the_whole_system_on_three_nodes(spread: Engine) -> None:
     assert client.reaction_of(98, 3) is None
     client.delete_post(7)
     client.forget_user(2)
-    while any(spread.outbox.erasures()):
+    while any(spread.erasure_requests.unfinished()):
         spread.eraser.erase()
         spread.drain()
     with pytest.raises(PostDeleted):

@@ -171,12 +171,14 @@ def interrupt_loads(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(Call, "run", dies)
         patch.setattr("reactions.redis.pipeline.run_many", dies_of_many)
-        assert engine.cache.fence(1, "t")
+        assert engine.cache_install.fence(1, "t")
         with pytest.raises(InterruptedError):
-            engine.cache.install_reactions(1, "t", dict.fromkeys(range(1, 20), 1))
-        assert engine.cache.fence(8, "t")
+            engine.cache_install.install_reactions(1, "t", dict.fromkeys(range(1, 20), 1))
+        assert engine.cache_install.fence(8, "t")
         with pytest.raises(InterruptedError):
-            engine.cache.install_sample(8, "t", total=1, newest=[(1, 1)], ever=range(1, 3_000))
+            engine.cache_install.install_sample(
+                8, "t", total=1, newest=[(1, 1)], ever=range(1, 3_000)
+            )
     run_many(engine.client, [engine.eraser._users.fence(USER, "t")])
 
 

@@ -250,7 +250,7 @@ def test_a_worker_that_lacks_a_command_loses_nothing(
             engine.drain()
     finally:
         admin.acl_load()
-    assert engine.outbox.pending() == 1
+    assert engine.outbox_state.pending() == 1
     engine.drain()
     assert engine.queries.reactions([workload.REGULAR]) == {workload.REGULAR: {1: 1}}
     assert engine.verify().holds
@@ -278,7 +278,7 @@ def test_an_erasure_that_is_refused_says_so(
     def erased() -> bool:
         engine.eraser.erase()
         engine.drain()
-        return not any(engine.outbox.erasures())
+        return not any(engine.erasure_requests.unfinished())
 
     wait_until(erased)
     assert engine.queries.reactions([workload.REGULAR]) == {workload.REGULAR: {}}

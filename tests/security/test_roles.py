@@ -163,7 +163,7 @@ def test_a_drain_that_may_not_write_loses_nothing(
     try:
         with pytest.raises(DrainFailed, match=r"permission denied for table .*deploy/roles\.sql"):
             writer.persister.drain([shard_of(workload.REGULAR)])
-        assert writer.outbox.pending() == 1
+        assert writer.outbox_state.pending() == 1
         assert roles.execute("SELECT count(*) FROM dead_letters") == [(0,)]
     finally:
         roles.execute(f"GRANT {privilege} TO reactions_writer")

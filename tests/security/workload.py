@@ -19,6 +19,7 @@ from reactions.maintenance.reconcile import Patrol
 from reactions.maintenance.recovery import Recovery
 from reactions.maintenance.virality import Virality
 from reactions.redis import keys
+from reactions.redis.server_options import eviction_policies
 from reactions.web.rate_limit import RateLimiter
 from tests.support.engine import Engine
 
@@ -128,9 +129,9 @@ def patrol(engine: Engine) -> None:
     round_.audit()
     round_.tidy()
     Virality(*at).watch()
-    engine.outbox.overdue(0)
-    engine.outbox.eviction_policies()
-    while any(engine.outbox.erasures()):
+    engine.outbox_state.overdue(0)
+    eviction_policies(engine.client, engine.settings)
+    while any(engine.erasure_requests.unfinished()):
         engine.eraser.erase()
         engine.drain()
 

@@ -15,9 +15,14 @@ from reactions.postgres.dead_letters import DeadLetters
 from reactions.postgres.ledger import Ledger
 from reactions.postgres.posts import Posts
 from reactions.postgres.queries import Queries
+from reactions.redis.clock import Clock
 from reactions.redis.connection import Client, connect
+from reactions.redis.erasure_requests import ErasureRequests
 from reactions.redis.outbox import Outbox
+from reactions.redis.outbox_state import OutboxState
 from reactions.redis.post_cache import PostCache
+from reactions.redis.post_snapshots import PostSnapshots
+from tests.support.loads import SingleLoads
 
 DEAD_BROKER = "redis://127.0.0.1:1/0"  # nobody listens there: wake-ups fail at once
 
@@ -30,7 +35,12 @@ class Engine:
     client: Client
     reactions: Reactions
     cache: PostCache
+    cache_install: SingleLoads
+    post_snapshots: PostSnapshots
     outbox: Outbox
+    outbox_state: OutboxState
+    clock: Clock
+    erasure_requests: ErasureRequests
     database: Database
     ledger: Ledger
     dead_letters: DeadLetters
@@ -42,7 +52,7 @@ class Engine:
 
     def drain(self) -> None:
         """Drain every shard until nothing is pending."""
-        while self.outbox.pending():
+        while self.outbox_state.pending():
             self.persister.drain(range(100))
 
     def verify(self) -> Verification:
@@ -57,19 +67,24 @@ class Engine:
 def make_engine(settings: Settings) -> Engine:
     client = connect(settings)
     database = Database(settings)
-    cache, queries = PostCache(client, settings), Queries(database)
+    install, queries = SingleLoads(client, settings), Queries(database)
     return Engine(
         settings,
         client,
         Reactions(settings),
-        cache,
+        PostCache(client, settings),
+        install,
+        PostSnapshots(client),
         Outbox(client, settings),
+        OutboxState(client, settings),
+        Clock(client, settings),
+        ErasureRequests(client),
         database,
         Ledger(database),
         DeadLetters(database),
         Posts(database),
         queries,
         Persister(client, database, settings),
-        CacheLoader(cache, queries, settings),
+        CacheLoader(install, queries, settings),
         Eraser(client, database, settings),
     )

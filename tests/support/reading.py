@@ -72,7 +72,7 @@ def make_regular(engine: Engine, post_id: int) -> None:
 def make_viral(engine: Engine, post_id: int) -> None:
     react(engine, post_id, range(1, 16))
     engine.drain()
-    assert engine.cache.snapshots([post_id])[0].sampled
+    assert engine.post_snapshots.snapshots([post_id])[0].sampled
 
 
 def feeds_of(client: Reactions) -> Feeds:

@@ -204,7 +204,7 @@ class System(RuleBasedStateMachine):
     @rule(which=WHICH)
     def begin_load(self, which: int) -> None:
         post, token = self.posts[which], f"token{len(self.loads)}"
-        if self.engine.cache.fence(post, token):
+        if self.engine.cache_install.fence(post, token):
             queries = self.engine.queries
             self.loads.append(
                 Load(
@@ -222,7 +222,7 @@ class System(RuleBasedStateMachine):
     def end_load(self, data: st.DataObject, what: str) -> None:
         """Late, after whatever happened meanwhile: installed or refused, never wrong."""
         found = data.draw(st.sampled_from(self.loads))
-        cache, post, token = self.engine.cache, found.post, found.token
+        cache, post, token = self.engine.cache_install, found.post, found.token
         if what == "hash":
             cache.install_reactions(post, token, found.rows)
         elif what == "counts":
@@ -273,7 +273,9 @@ class System(RuleBasedStateMachine):
         # The reader found nothing in the outbox, so the user is answered from the database.
         unknown = [
             post
-            for post, s in zip(self.posts, self.engine.cache.snapshots(self.posts), strict=True)
+            for post, s in zip(
+                self.posts, self.engine.post_snapshots.snapshots(self.posts), strict=True
+            )
             if user not in s.pending and user not in s.claimed
         ]
         _, found, whole = self.engine.queries.summaries(
@@ -309,7 +311,7 @@ class System(RuleBasedStateMachine):
         """Drains that stalled before may come late; the user may come back."""
         user += self.first
         self.engine.reactions.forget_user(user)
-        while user in self.engine.outbox.erasures()[1]:
+        while user in self.engine.erasure_requests.unfinished()[1]:
             self.engine.eraser.erase()
             self._lapse()
             self.engine.drain()
@@ -338,7 +340,9 @@ class System(RuleBasedStateMachine):
     def caches_are_right_or_absent(self) -> None:
         codes = self.engine.settings.reaction_types
         stored = self.engine.queries.counts(self.posts)
-        for post, snapshot in zip(self.posts, self.engine.cache.snapshots(self.posts), strict=True):
+        for post, snapshot in zip(
+            self.posts, self.engine.post_snapshots.snapshots(self.posts), strict=True
+        ):
             if snapshot.counts and not snapshot.claimed:
                 settled = {
                     code: stored[post].get(code, 0) + snapshot.delta.get(code, 0)
@@ -376,7 +380,7 @@ class System(RuleBasedStateMachine):
         engine = self.engine
         self._lapse()
         engine.drain()
-        while any(engine.outbox.erasures()):
+        while any(engine.erasure_requests.unfinished()):
             engine.eraser.erase()
             engine.drain()
         codes = engine.settings.reaction_types
@@ -393,7 +397,7 @@ class System(RuleBasedStateMachine):
             assert {codes[name]: n for name, n in shown.items() if n} == tally
             for user in range(self.first + 1, self.first + 7):
                 assert engine.reactions.reaction_of(user, post) == self.model.get((post, user))
-        assert engine.outbox.pending() == 0
+        assert engine.outbox_state.pending() == 0
         verifier = Verifier(engine.client, engine.database, engine.settings)
         found = verifier.verify(post_ids=self.posts)
         assert found.holds, found

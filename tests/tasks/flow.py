@@ -65,7 +65,7 @@ class Flow:
 
 def assert_durable(engine: Engine, flow: Flow, seconds: float = 30) -> None:
     """Every acknowledged reaction becomes a row, nothing else does, and the counts agree."""
-    wait_until(lambda: engine.outbox.pending() == 0, seconds, "everything is durable")
+    wait_until(lambda: engine.outbox_state.pending() == 0, seconds, "everything is durable")
     differences: list[str] = []
     assert mismatched(engine.database, flow.expected, differences.append) == 0, differences[:5]
     found = engine.verify()

@@ -40,9 +40,9 @@ def test_reactions_outlast_an_outage_of_the_database(
         flow.wait(200)
         wait_until(lambda: engine.posts.page(0, 1), what="the first row")
         own_postgres.stop()
-        pending = engine.outbox.pending()
+        pending = engine.outbox_state.pending()
         flow.wait(300)  # react() does not notice
-        assert engine.outbox.pending() > pending
+        assert engine.outbox_state.pending() > pending
         celery_setup.worker.wait_for_log("Retry in")
         own_postgres.start()
         flow.wait(100)

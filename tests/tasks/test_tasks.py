@@ -48,7 +48,7 @@ def finish(lane: Lane, held: Claim) -> Drained:
 
 
 def assert_drained(lane: Lane, *users: int) -> None:
-    assert lane.engine.outbox.pending() == 0
+    assert lane.engine.outbox_state.pending() == 0
     assert rows(lane) == dict.fromkeys(users, 1)
     assert lane.engine.queries.counts([POST])[POST] == {1: len(users)}
     assert lane.engine.verify().holds
@@ -63,7 +63,7 @@ def test_a_drain_drains_its_shards_alone(lane: Lane) -> None:
     run = lane.run([SHARD])
     assert (run.state, run.result, run.retries) == ("SUCCESS", None, 0)
     assert rows(lane) == {1: 1, 2: 1, 3: 1}
-    assert (rows(lane, POST + 1), lane.engine.outbox.pending()) == ({}, 1)
+    assert (rows(lane, POST + 1), lane.engine.outbox_state.pending()) == ({}, 1)
     lane.run([SHARD + 1])
     assert_drained(lane, 1, 2, 3)
 
@@ -97,7 +97,7 @@ def test_a_drain_of_what_is_no_shard_is_refused_and_harms_nothing(
     assert run.result.argument == "shards"
     lane.settle()
     assert len(lane.runs) == 1  # it does not come back
-    assert (rows(lane), lane.engine.outbox.pending()) == ({}, 2)
+    assert (rows(lane), lane.engine.outbox_state.pending()) == ({}, 2)
     lane.run([SHARD])
     assert_drained(lane, 1, 2)
 
@@ -145,7 +145,7 @@ def test_a_forged_token_opens_nothing(lane: Lane, tokens: object) -> None:
     held = claim(lane)
     lane.run([SHARD], tokens)
     lane.settle()
-    assert (rows(lane), lane.engine.outbox.pending()) == ({}, 2)
+    assert (rows(lane), lane.engine.outbox_state.pending()) == ({}, 2)
     done = finish(lane, held)
     assert (done.changed, done.lost) == (2, 0)
     assert_drained(lane, 1, 2)
@@ -168,7 +168,7 @@ def test_a_stale_retry_takes_nothing_from_the_drain_that_has_the_shard_now(lane:
     react(lane, 2)
     held = claim(lane)
     assert lane.run([SHARD], {str(SHARD): stale.token}).state == "SUCCESS"
-    assert (rows(lane), lane.engine.outbox.pending()) == ({1: 1}, 1)
+    assert (rows(lane), lane.engine.outbox_state.pending()) == ({1: 1}, 1)
     assert finish(lane, held).lost == 0
     assert_drained(lane, 1, 2)
 
@@ -210,7 +210,7 @@ def test_a_drain_is_retried_until_the_database_is_back(lane: Lane, postgres: Pos
     with without_database(postgres.url):
         lane.send([SHARD], task_id="patient")
         wait_until(lambda: len(lane.of("patient")) >= 5, what="four retries")
-        assert lane.engine.outbox.pending() == 2
+        assert lane.engine.outbox_state.pending() == 2
         failed = lane.of("patient")
     for number, run in enumerate(failed):
         assert (run.state, run.retries, run.queue) == ("RETRY", number, "persistence")
@@ -294,7 +294,7 @@ def test_the_sweep_shares_many_shards_out_over_a_few_messages(lane: Lane) -> Non
     lane.settle()
     assert sorted(s for run in lane.drains() for s in run.kwargs["shards"]) == list(range(100))
     assert max(len(run.kwargs["shards"]) for run in lane.drains()) == 25
-    assert lane.engine.outbox.pending() == 0
+    assert lane.engine.outbox_state.pending() == 0
     assert lane.engine.verify().holds
 
 

@@ -227,7 +227,7 @@ def false_alarm(engine: Engine, post: int) -> None:
 
 
 def note_tier(engine: Engine, post: int, tier: PostTier) -> None:
-    engine.posts.note_tiers({post: tier}, int(engine.outbox.now_us()))
+    engine.posts.note_tiers({post: tier}, int(engine.clock.now_us()))
 
 
 DAMAGES = (
@@ -256,7 +256,7 @@ def found_since(engine: Engine, before: Found, kind: str, duties: tuple[str, ...
 
 def cached(engine: Engine, posts: Mapping[int, Damage]) -> bool:
     """Nothing is pending on these posts, and Redis has what their tier is to have."""
-    snapshots = engine.cache.snapshots(list(posts))
+    snapshots = engine.post_snapshots.snapshots(list(posts))
     return all(
         seen.counts
         and not (seen.pending or seen.claimed)
@@ -337,7 +337,7 @@ def test_what_two_beats_send_runs_once_at_a_time_and_repairs_everything(
             break_and_await_repair(engine, crowd, 3001)
             age_and_await_deletion(engine, crowd, 3101)
         wait_until(lambda: (sent(made.beats[1]) - before).keys() == ENTRIES, PATIENCE_S, "all sent")
-        wait_until(lambda: not engine.outbox.pending(), PATIENCE_S, "everything is durable")
+        wait_until(lambda: not engine.outbox_state.pending(), PATIENCE_S, "everything is durable")
         wait_until(lambda: engine.verify().holds, PATIENCE_S, "everything is repaired")
         made.beats[1].kill()
         wait_until(partial(idle, broker), PATIENCE_S, "everything sent is done")

@@ -36,7 +36,7 @@ def assert_swept(
     """A reaction that nobody was told about becomes durable: that is the sweep."""
     unheard.react(user, POST, "like")
     wait_until(lambda: ready() and user in engine.queries.reactions([POST])[POST], 30, "the sweep")
-    wait_until(lambda: engine.outbox.pending() == 0, what="the drain has settled")
+    wait_until(lambda: engine.outbox_state.pending() == 0, what="the drain has settled")
     assert engine.verify().holds
 
 
@@ -75,7 +75,7 @@ def test_a_reaction_becomes_durable(engine: Engine) -> None:
     client.react(2, POST, "wow")
     client.react(3, POST, "sad")
     client.unreact(3, POST)
-    wait_until(lambda: engine.outbox.pending() == 0, what="the wake-up has been answered")
+    wait_until(lambda: engine.outbox_state.pending() == 0, what="the wake-up has been answered")
     assert engine.queries.reactions([POST]) == {POST: {1: 1, 2: 4}}
     assert client.counts(POST) == {**dict.fromkeys(client.counts(POST), 0), "like": 1, "wow": 1}
     assert engine.verify().holds
@@ -94,7 +94,7 @@ def test_a_worker_killed_under_flow_loses_nothing(
             worker.kill()
             assert worker.container.status == "exited"
             flow.wait(100)
-            assert engine.outbox.pending() > 0
+            assert engine.outbox_state.pending() > 0
             worker.restart()
         flow.wait(100)
     assert_durable(engine, flow)
@@ -112,7 +112,7 @@ def test_a_broker_restarted_under_flow_loses_nothing(
         flow.wait(200)
         celery_setup.broker.restart()
         flow.wait(200)
-    wait_until(lambda: ready() and engine.outbox.pending() == 0, 30, "everything is durable")
+    wait_until(lambda: ready() and engine.outbox_state.pending() == 0, 30, "everything is durable")
     assert_durable(engine, flow)
     assert_swept(engine, unheard, 1, ready)
     assert celery_setup.ready(control=True)
@@ -126,7 +126,7 @@ def test_a_wake_up_that_never_came_is_swept(
         unheard.react(user, POST + user, "like")
     wait_until(lambda: unheard.relay_stats().failed, what="the broker was tried")
     start_beat("beat")
-    wait_until(lambda: engine.outbox.pending() == 0, what="the sweep")
+    wait_until(lambda: engine.outbox_state.pending() == 0, what="the sweep")
     rows = engine.queries.reactions(range(POST + 1, POST + 21))
     assert rows == {POST + user: {user: 1} for user in range(1, 21)}
     assert engine.verify().holds

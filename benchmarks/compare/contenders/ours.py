@@ -9,7 +9,7 @@ from benchmarks.compare.contenders.base import Client, Contender
 from benchmarks.support.arena import Arena
 from reactions.api.client import Reactions
 from reactions.core.settings import Settings
-from reactions.redis.outbox import Outbox
+from reactions.redis.outbox_state import OutboxState
 
 
 class _Ours:
@@ -41,7 +41,7 @@ class Ours(Contender):
 
     def settled(self, arena: Arena) -> bool:
         # Without what is pending, no post is dirty; and that is one look for each shard.
-        return not Outbox(arena.redis, arena.settings).dirty_posts()
+        return not OutboxState(arena.redis, arena.settings).dirty_posts()
 
     def tally(self, arena: Arena) -> tuple[Counter[int], Counter[int]]:
         return _tally(arena, "SELECT reaction, count(*) FROM reactions"), _tally(

@@ -27,8 +27,9 @@ from reactions.postgres.database import Database
 from reactions.postgres.queries import Queries
 from reactions.postgres.row_counts import RowCounts
 from reactions.redis import buckets, keys
+from reactions.redis.cache_install import CacheInstall
 from reactions.redis.connection import Client, connect
-from reactions.redis.post_cache import PostCache
+from reactions.redis.post_snapshots import PostSnapshots
 
 POST = 4_242
 CHECKS, REPAIRS, LOADS, READS = 50, 20, 10, 20
@@ -114,7 +115,7 @@ class Quiet:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._client: Client = connect(settings)
         self._database = database
-        self._cache = PostCache(self._client, settings)
+        self._cache = CacheInstall(self._client, settings)
         self._queries = Queries(database)
         self._loader = CacheLoader(self._cache, self._queries, settings)
         self._checker = PostChecker(self._client, database, settings)
@@ -259,7 +260,7 @@ class FirstReads:
         settings = stack.settings
         self._stack = stack
         self._client = Redis.from_url(settings.redis_url.get_secret_value())
-        self._cache = PostCache(connect(settings), settings)
+        self._snapshots = PostSnapshots(connect(settings))
         self._web = Reactions(settings)
         self._web._read_path()
         self._now = _Round()
@@ -326,7 +327,9 @@ class FirstReads:
             found: Any = self._client.hget(name, mark)
             if int(found or 0) < 0:
                 now.sampled = time.time()
-                _ensure(self._cache.snapshots([POST])[0].sampled, "a part of the sample is missing")
+                _ensure(
+                    self._snapshots.snapshots([POST])[0].sampled, "a part of the sample is missing"
+                )
                 return True
             time.sleep(POLL_S)
         return False

@@ -38,9 +38,10 @@ from reactions.postgres.database import Database
 from reactions.postgres.migrate import migrate
 from reactions.postgres.queries import Queries
 from reactions.redis import buckets, keys
-from reactions.redis.outbox import Outbox
+from reactions.redis.cache_install import CacheInstall
+from reactions.redis.clock import Clock
+from reactions.redis.outbox_state import OutboxState
 from reactions.redis.pipeline import run_many
-from reactions.redis.post_cache import PostCache
 from reactions.redis.scripts import writes
 from reactions.redis.user_cache import UserCache
 from reactions.redis.writes import RedisWrites
@@ -140,8 +141,9 @@ class Bench:
         self.client: Redis = Redis.from_url(
             settings.redis_url.get_secret_value(), socket_timeout=60
         )
-        self._cache = PostCache(self.client, settings)
-        self._outbox = Outbox(self.client, settings)
+        self._cache = CacheInstall(self.client, settings)
+        self._outbox = OutboxState(self.client, settings)
+        self._clock = Clock(self.client, settings)
         self._users = UserCache(self.client, settings)
         self._writes = RedisWrites(self.client, settings)
         self._loader = CacheLoader(self._cache, Queries(self._database), settings)
@@ -279,10 +281,9 @@ class Bench:
     def _load(self, posts: Sequence[tuple[int, Mapping[int, int]]]) -> None:
         for post_id, rows in posts:
             counts = {code: sum(1 for c in rows.values() if c == code) for code in self._codes}
-            self._cache.fence(post_id, "counts")
-            self._cache.install_counts(post_id, "counts", counts)
-            self._cache.fence(post_id, "hash")
-            if not self._cache.install_reactions(post_id, "hash", rows):
+            self._cache.fence_many([post_id], "load")
+            self._cache.install_counts_of_loads({post_id: counts}, "load")
+            if not self._cache.install_hashes({post_id: "load"}, {post_id: rows}):
                 raise click.ClickException(f"the load of post {post_id} was refused")
 
     def plain(self, bits: int, size: int) -> Regular:
@@ -380,7 +381,7 @@ class Bench:
         before = self.clean()
         users = self._posts_for(number, 1)
         post_ids = self._post_ids(bits, number)
-        until = int(self._outbox.now_us()) + 600_000_000
+        until = int(self._clock.now_us()) + 600_000_000
         for first in range(1, users + 1, 100):
             last = min(users, first + 99)
             self._users.write_through(

@@ -35,7 +35,7 @@ from reactions.demo.replay import quantile
 from reactions.demo.stack import Stack
 from reactions.maintenance.verify import Verifier, mismatched
 from reactions.postgres.database import Database
-from reactions.redis.outbox import Outbox
+from reactions.redis.outbox_state import OutboxState
 
 ENTRY = 35
 """Bytes of a pending (post, user), on a post with up to 512 of them: a listpack."""
@@ -187,7 +187,7 @@ class Watch:
         self._client = Redis.from_url(
             stack.settings.redis_url.get_secret_value(), socket_timeout=60
         )
-        self._outbox = Outbox(self._client, stack.settings)
+        self._outbox = OutboxState(self._client, stack.settings)
         self._counters = counters
         self._growing = growing
         self._plan = plan

@@ -43,9 +43,9 @@ from reactions.demo.trace import Trace
 from reactions.drain.cache_loader import CacheLoader
 from reactions.postgres.database import Database
 from reactions.postgres.queries import Queries
+from reactions.redis.cache_install import CacheInstall
 from reactions.redis.connection import connect
-from reactions.redis.outbox import Outbox
-from reactions.redis.post_cache import PostCache
+from reactions.redis.outbox_state import OutboxState
 
 BITS = 62
 GOAL_PERCENT = 1.0
@@ -408,7 +408,7 @@ def _fill(stack: Stack, world: World, show: Show) -> None:
     """By the real path, drained by the workers."""
     chance = random.Random(1)
     types = tuple(stack.settings.reaction_types)
-    outbox = Outbox(connect(stack.settings), stack.settings)
+    outbox = OutboxState(connect(stack.settings), stack.settings)
     sizes = dict.fromkeys(world.viral, world.viral_size) | {world.viral[0]: world.reactors}
     sizes |= {post: 20 + 380 * rank % 381 for rank, post in enumerate(world.regular, 1)}
     total, done = sum(sizes.values()), 0
@@ -429,7 +429,7 @@ def _fill(stack: Stack, world: World, show: Show) -> None:
             time.sleep(0.05)
     database = Database(stack.settings, name="reactions-bench", timeout_s=60)
     loader = CacheLoader(
-        PostCache(outbox._client, stack.settings), Queries(database), stack.settings
+        CacheInstall(outbox._client, stack.settings), Queries(database), stack.settings
     )
     for post in (*world.viral, *world.regular):  # what reads would ask for sooner or later
         loader.load([post])

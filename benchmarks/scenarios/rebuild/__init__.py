@@ -29,8 +29,8 @@ from reactions.maintenance.recovery import Recovery
 from reactions.maintenance.verify import Verifier
 from reactions.postgres.database import Database, array
 from reactions.redis.connection import Client, connect
-from reactions.redis.outbox import Outbox
-from reactions.redis.post_cache import PostCache
+from reactions.redis.outbox_state import OutboxState
+from reactions.redis.post_snapshots import PostSnapshots
 
 USERS = 200_000
 FIRST_REGULAR, FIRST_VIRAL = 1_000, 900_000
@@ -173,16 +173,16 @@ def _run(plan: Plan, stack: Stack, show: Show) -> dict[str, Any]:
     shape = filling.Shape(USERS, settings.viral_threshold, 20 * 3_600, 1_000)
     filling.fill(database, everything, shape, show)
     recovery.load(list(everything))
-    cached_before = _cached(client, settings, everything)
+    cached_before = _cached(client, everything)
     marks = Epochs(client, database)
     _until(lambda: len(marks.in_database()) == SHARDS and not recovery.unfinished(), stack)
     start_us = _now_us(client)
     with Writer(settings, everything, plan.rate) as writer:
         loss = _lose(client, database, recovery, stack, show)
-        cached = _cached(client, settings, everything)
+        cached = _cached(client, everything)
         since = {each.pair[0] for each in writer.written if (each.version or 0) >= loss.at_us}
         _sleep(LEAD_OUT_S, stack, "after the rebuild", show)
-    outbox = Outbox(client, settings)
+    outbox = OutboxState(client, settings)
     _until(lambda: not outbox.pending(), stack)
     verified = Verifier(client, database, settings).verify(
         lambda done: show("verifying", done, len(everything))
@@ -199,7 +199,7 @@ def _run(plan: Plan, stack: Stack, show: Show) -> dict[str, Any]:
         "counts_cached_percent": cached.counts_percent,
         "not_cached": len(cached.lacking),
         "not_cached_nor_written_since": len(cached.lacking - since),
-        "cached_at_the_end_percent": _cached(client, settings, everything).percent,
+        "cached_at_the_end_percent": _cached(client, everything).percent,
         "busy_connections": loss.busy,
         "rebuilds": _rebuilds(database),
         "write_ms": quantiles(writer.took),
@@ -283,8 +283,8 @@ class _Cached:
     lacking: set[int]
 
 
-def _cached(client: Client, settings: Settings, posts: Iterable[int]) -> _Cached:
-    cache, wanted = PostCache(client, settings), list(posts)
+def _cached(client: Client, posts: Iterable[int]) -> _Cached:
+    cache, wanted = PostSnapshots(client), list(posts)
     lacking: set[int] = set()
     counted = 0
     for start in range(0, len(wanted), 200):

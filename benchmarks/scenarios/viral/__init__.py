@@ -33,7 +33,7 @@ from reactions.demo.stack import Stack
 from reactions.maintenance.verify import Verifier
 from reactions.postgres.database import Database
 from reactions.redis import buckets, keys
-from reactions.redis.outbox import Outbox
+from reactions.redis.outbox_state import OutboxState
 
 POST = 4_242
 WARM_UP = 300
@@ -328,7 +328,9 @@ def _watch(
 def _catch_up(stack: Stack, watch: Watch, slow: SlowLog, show: Show) -> float:
     """Seconds until all was durable, or CATCH_UP_S."""
     began = time.monotonic()
-    outbox = Outbox(Redis.from_url(stack.settings.redis_url.get_secret_value()), stack.settings)
+    outbox = OutboxState(
+        Redis.from_url(stack.settings.redis_url.get_secret_value()), stack.settings
+    )
     most = 0
     while (pending := outbox.pending()) and time.monotonic() < began + CATCH_UP_S:
         most = max(most, pending)

@@ -13,7 +13,7 @@ from reactions.core.settings import Settings
 from reactions.ops.doctor.findings import Finding, Findings, State, guarded
 from reactions.redis.connection import Client, connect, translated
 from reactions.redis.memory_usage import nodes
-from reactions.redis.outbox import Outbox
+from reactions.redis.outbox_state import OutboxState
 from reactions.redis.server_options import VALKEY_OPTIONS
 
 MEMORY_WARNING, MEMORY_FAILURE = 0.75, 0.9
@@ -42,7 +42,7 @@ def check_redis(client: Client, settings: Settings) -> Findings:
     for name, node in nodes(client):
         yield from check_server(name, node)
         yield from guarded(f"{name} listpacks", partial(_listpacks, f"{name} listpacks", node))
-    yield from guarded("oldest pending", lambda: _pending(Outbox(client, settings)))
+    yield from guarded("oldest pending", lambda: _pending(OutboxState(client, settings)))
 
 
 def check_server(name: str, node: Redis) -> Findings:
@@ -158,7 +158,7 @@ def _option(node: Redis, name: str) -> str:
     return str(options.get(name, ""))
 
 
-def _pending(outbox: Outbox) -> Findings:
+def _pending(outbox: OutboxState) -> Findings:
     states = outbox.states()
     age_s = max(state.oldest_age_s for state in states)
     dirty = sum(state.dirty_posts for state in states)

@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 from reactions.api.client import Reactions
 from reactions.core.errors import PostDeleted, ReactionsError, ReactionsUnavailable
 from reactions.postgres.queries import Queries
-from reactions.redis.outbox import Outbox
+from reactions.redis.outbox_state import OutboxState
 from reactions.web.page.ids import CROWD, ELSEWHERE, POSTS
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ State = Literal["none", "running", "settling", "verified", "lost", "failed"]
 class Burst:
     """One at a time. Thread-safe."""
 
-    def __init__(self, client: Reactions, outbox: Outbox, queries: Queries) -> None:
+    def __init__(self, client: Reactions, outbox: OutboxState, queries: Queries) -> None:
         self._client, self._outbox, self._queries = client, outbox, queries
         self._codes = client.settings.reaction_types
         self._lock = threading.Lock()

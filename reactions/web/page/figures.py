@@ -22,7 +22,7 @@ from reactions.postgres.database import Database
 from reactions.postgres.posts import Posts
 from reactions.postgres.queries import Queries
 from reactions.redis.connection import connect
-from reactions.redis.outbox import Outbox, ShardState
+from reactions.redis.outbox_state import OutboxState, ShardState
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ class Gauges:
     """Reads the stores when somebody asks; keeps the last readings for rates. Thread-safe."""
 
     def __init__(self, settings: Settings) -> None:
-        self.outbox = Outbox(connect(settings), settings)
+        self.outbox = OutboxState(connect(settings), settings)
         database = Database(settings, name="reactions-page")
         self.queries, self._posts = Queries(database), Posts(database)
         self._lock = threading.Lock()
@@ -124,7 +124,7 @@ def _named(tiers: Mapping[int, int] | None) -> dict[str, int] | None:
     return None if tiers is None else {tier.name.lower(): tiers.get(tier, 0) for tier in PostTier}
 
 
-def _sample(now: float, outbox: Outbox) -> Sample:
+def _sample(now: float, outbox: OutboxState) -> Sample:
     if TIMINGS is not None:
         TIMINGS.fold()  # this process's own are up to date; those of others to a second
     acknowledged, react, reads = 0.0, dict[float, float](), dict[str, float]()

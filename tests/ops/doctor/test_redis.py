@@ -72,7 +72,7 @@ def test_a_change_that_has_been_pending_for_long(engine: Engine) -> None:
     engine.reactions.react(1, 1042, "like")
     assert findings(engine.settings)["oldest pending"].state is State.OK
     for age_s, state in ((60, State.WARNING), (600, State.FAILURE)):
-        since = engine.outbox.now_us() - age_s * 1e6
+        since = engine.clock.now_us() - age_s * 1e6
         engine.client.zadd(keys.outbox_dirty(42), {"1042": since})
         assert findings(engine.settings)["oldest pending"].state is state
 

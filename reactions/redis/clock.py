@@ -1,0 +1,48 @@
+"""The clock of Redis, and the versions that its shards give out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from reactions.core.constants import SHARDS
+from reactions.core.settings import Settings
+from reactions.redis import keys
+from reactions.redis.claims import version_of
+from reactions.redis.connection import Client, translated
+from reactions.redis.pipeline import run_all
+from reactions.redis.scripts import markers
+
+
+class Clock:
+    """Reads the clock of Redis. A version is a time on this clock, in µs since 1970.
+
+    Every method raises ReactionsUnavailable when Redis cannot serve.
+    """
+
+    def __init__(self, client: Client, settings: Settings) -> None:
+        self._client = client
+        self._cluster = settings.redis_cluster
+
+    def now_us(self) -> float:
+        """Return the µs since 1970. One round trip.
+
+        The nodes of a cluster have several clocks; there, this process's clock answers.
+        """
+        with translated():
+            if self._cluster:
+                return time.time() * 1e6
+            seconds, micros = self._client.time()
+        return float(seconds * 1_000_000 + micros)
+
+    def newest_version(self) -> int:
+        """Return a version that no recorded change exceeds. One round trip for each node."""
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for shard in range(SHARDS):
+                pipe.get(keys.outbox_clock(shard))
+            # If the server's clock is set back, the versions are ahead of it.
+            return max(int(self.now_us()), *(version_of(clock) for clock in pipe.execute()))
+
+    def raise_clocks(self, shards: Iterable[int], version: int) -> None:
+        """Make these shards give out only versions above this one. One round trip for each node."""
+        run_all(self._client, [markers.raise_clock(shard, version) for shard in shards])

@@ -1,0 +1,81 @@
+"""The posts and users whose rows are still to be erased from PostgreSQL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from reactions.core.constants import SHARDS, shard_of
+from reactions.core.validate import is_id
+from reactions.redis import keys
+from reactions.redis.connection import Client, translated
+from reactions.redis.scripts import markers
+
+_STEP = re.compile(rb"[0-9|]{0,60}")
+"""The step of a user's erasure, as ``maintenance.erase`` writes it."""
+
+
+class ErasureRequests:
+    """Reads and advances the erasures that ``delete_post`` and ``forget_user`` requested.
+
+    Every method raises ReactionsUnavailable when Redis cannot serve.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def mark_deleted(self, posts: Mapping[int, bool]) -> None:
+        """Refuse reactions on these posts. One round trip for each node.
+
+        Args:
+            posts: post -> whether PostgreSQL has erased its rows. A post whose rows are still there
+                becomes a request as well.
+        """
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for post_id, erased in posts.items():
+                shard = shard_of(post_id)
+                pipe.sadd(keys.outbox_deleted(shard), str(post_id))
+                if not erased:
+                    pipe.sadd(keys.outbox_deletions(shard), str(post_id))
+            pipe.execute()
+
+    def unfinished(self) -> tuple[list[int], dict[int, str]]:
+        """Return the unfinished erasures. One round trip for each node.
+
+        Returns:
+            The posts whose rows are still there; and user -> the step that the erasure has reached,
+            "" before the first step.
+        """
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for shard in range(SHARDS):
+                pipe.smembers(keys.outbox_deletions(shard))
+                pipe.hgetall(keys.outbox_forgetting(shard))
+            replies = pipe.execute()
+        return (
+            [int(post) for posts in replies[::2] for post in posts if is_id(post)],
+            {
+                int(user): step.decode()
+                for users in replies[1::2]
+                for user, step in users.items()
+                if is_id(user) and _STEP.fullmatch(step)
+            },
+        )
+
+    def confirm_erased(self, post_id: int) -> None:
+        """Remove the request of a deleted post: its rows are erased. One round trip.
+
+        The post continues to refuse reactions.
+        """
+        with translated():
+            self._client.srem(keys.outbox_deletions(shard_of(post_id)), str(post_id))
+
+    def advance_erasure(self, user_id: int, step: str, following: str) -> bool:
+        """Move a user's erasure from ``step`` to ``following``. One round trip.
+
+        Args:
+            following: "" to finish the erasure and remove the request.
+
+        Returns:
+            False if the user was forgotten again in the meantime: the erasure starts over.
+        """
+        return bool(markers.advance_erasure(user_id, step, following).run(self._client))

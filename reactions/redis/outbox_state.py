@@ -1,0 +1,142 @@
+"""The state of the outbox: for the sweep, the duties, the metrics and the operators."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from reactions.core.constants import SHARDS, shard_of
+from reactions.core.settings import Settings
+from reactions.core.validate import is_id
+from reactions.redis import keys
+from reactions.redis.claims import version_of
+from reactions.redis.clock import Clock
+from reactions.redis.connection import Client, readable, translated
+
+
+@dataclass(frozen=True, slots=True)
+class ShardState:
+    """One shard of the outbox."""
+
+    shard: int
+    dirty_posts: int
+    oldest_age_s: float
+    """Age of the oldest change that is not durable; 0 if the shard is clean."""
+    leased: bool
+
+
+class OutboxState:
+    """Reads the state of the outbox, over all shards.
+
+    Every method raises ReactionsUnavailable when Redis cannot serve.
+    """
+
+    def __init__(self, client: Client, settings: Settings) -> None:
+        self._client = client
+        self._clock = Clock(client, settings)
+        self._longest_us = int(max(settings.lease_s, settings.retry_cap_s) * 1e6)
+
+    def states(self) -> list[ShardState]:
+        """Return the state of every shard. One round trip for each node, and one for the time."""
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for shard in range(SHARDS):
+                pipe.zcard(keys.outbox_dirty(shard))
+                pipe.zrange(keys.outbox_dirty(shard), 0, 0, withscores=True)
+                pipe.get(keys.outbox_lease(shard))
+            replies: list[Any] = pipe.execute(raise_on_error=False)
+        now = self._clock.now_us()
+        return [
+            _state(shard, replies[3 * shard : 3 * shard + 3], now, self._longest_us)
+            for shard in range(SHARDS)
+        ]
+
+    def overdue(self, age_s: float) -> list[int]:
+        """Return the shards without a drain that have a change at least ``age_s`` seconds old."""
+        return [
+            state.shard
+            for state in self.states()
+            if state.dirty_posts and state.oldest_age_s >= age_s and not state.leased
+        ]
+
+    def dirty_posts(self) -> list[int]:
+        """Return the posts with pending or claimed changes. One round trip for each node."""
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for shard in range(SHARDS):
+                pipe.zrange(keys.outbox_dirty(shard), 0, -1)
+            replies = pipe.execute()
+        return [int(post) for posts in replies for post in posts if is_id(post)]
+
+    def list_post(self, post_id: int) -> None:
+        """List a post as dirty, so that a drain claims it. A claim delists a clean post."""
+        key = keys.outbox_dirty(shard_of(post_id))
+        with translated():
+            self._client.zadd(key, {str(post_id): self._clock.now_us()}, nx=True)
+
+    def oldest(self, post_id: int) -> float | None:
+        """Return when the oldest change that is not durable came to a post. One round trip.
+
+        Returns:
+            µs by the clock of Redis; None if all changes of the post are durable.
+        """
+        with translated():
+            return self._client.zscore(keys.outbox_dirty(shard_of(post_id)), str(post_id))
+
+    def pending(self) -> int:
+        """Return how many changes are not durable yet. Two round trips for each node."""
+        posts = self.dirty_posts()
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for post_id in posts:
+                pipe.hlen(keys.post_pending(post_id))
+                pipe.hlen(keys.post_claimed(post_id))
+            return sum(pipe.execute())
+
+    def quiet_before(self, time_us: int) -> bool:
+        """Return whether every change before this time is durable. One round trip for each node."""
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for shard in range(SHARDS):
+                pipe.zrange(keys.outbox_dirty(shard), 0, 0, withscores=True)
+            return all(not oldest or oldest[0][1] > time_us for oldest in pipe.execute())
+
+    def lags(self) -> dict[int, int]:
+        """Return the histogram of the time until a reaction became durable.
+
+        One round trip for each node.
+
+        Returns:
+            upper bound in µs -> reactions since Redis was set up.
+        """
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for shard in range(SHARDS):
+                pipe.hgetall(keys.outbox_lags(shard))
+            replies = pipe.execute()
+        total: dict[int, int] = {}
+        for fields in replies:
+            with readable():
+                for bound, number in fields.items():
+                    total[int(bound)] = total.get(int(bound), 0) + int(number)
+        return total
+
+
+def _state(shard: int, replies: Sequence[Any], now: float, longest_us: int) -> ShardState:
+    """Read a shard's replies.
+
+    A shard with an unreadable key counts as overdue: the drain that the sweep then sends finds the
+    reason, and the quarantine isolates the key.
+    """
+    dirty, oldest, lease = replies
+    if isinstance(dirty, RedisError):
+        return ShardState(shard, 1, math.inf, leased=False)
+    # If the server's clock was set back, the time may be in the future, and the age is unknown.
+    age = abs(now - oldest[0][1]) / 1e6 if oldest else 0.0
+    leased = isinstance(lease, bytes) and _leased(lease, now, longest_us)
+    return ShardState(shard, dirty, age, leased)
+
+
+def _leased(lease: bytes, now_us: float, longest_us: int) -> bool:
+    """Decide as ``claim.lua`` does: ignore an expiry further away than any lease can reach."""
+    parts = lease.split(b"|")
+    return len(parts) == 3 and 0 < version_of(parts[1]) - now_us <= longest_us
