@@ -25,7 +25,7 @@ EVERY_S = {
     "refresh": 5,
     "virality": 5,
     "audit": 5,
-    "tidy": 30,
+    "cleanup": 30,
 }
 """The others are due every few seconds as they are."""
 

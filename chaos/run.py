@@ -18,7 +18,7 @@ from chaos.system import System, wait_for
 from reactions.api.client import Reactions
 from reactions.maintenance.compare import GAPS
 from reactions.maintenance.compare import Kind as Difference
-from reactions.maintenance.recovery import Recovery
+from reactions.maintenance.rebuild import Rebuild
 from reactions.maintenance.verify import Verifier
 from reactions.postgres.database import Database
 from reactions.postgres.duty_runs import DutyRuns
@@ -116,11 +116,13 @@ def _settle(system: System, database: Database) -> None:
     with connect(system.settings) as client:
         outbox = OutboxState(client, system.settings)
         erasures = ErasureRequests(client)
-        recovery = Recovery(client, database, system.settings)
+        rebuild = Rebuild(client, database, system.settings)
 
         def watched() -> int:
             system.supervise()
-            return next((total.runs for total in duties.totals() if total.duty == "watch"), 0)
+            return next(
+                (total.runs for total in duties.totals() if total.duty == "loss_detection"), 0
+            )
 
         def quiet() -> bool:
             return not outbox.pending() and not any(erasures.unfinished()) and watched() >= wanted
@@ -128,7 +130,7 @@ def _settle(system: System, database: Database) -> None:
         wait_for(lambda: watched() > 0, MAX_QUIET_S, "Redis is watched over")
         wanted = watched() + 2
         wait_for(quiet, MAX_QUIET_S, "nothing is on its way")
-        wait_for(lambda: not recovery.unfinished(), MAX_QUIET_S, "what was lost is loaded again")
+        wait_for(lambda: not rebuild.unfinished(), MAX_QUIET_S, "what was lost is loaded again")
 
 
 def _final(system: System, database: Database, history: list[Operation]) -> Final:

@@ -25,7 +25,7 @@ from reactions.core.constants import SHARDS
 from reactions.core.latency_histogram import percentile
 from reactions.maintenance.checker import PostChecker
 from reactions.maintenance.epochs import Epochs
-from reactions.maintenance.recovery import Recovery
+from reactions.maintenance.rebuild import Rebuild
 from reactions.postgres.database import Database
 from reactions.redis import keys
 from reactions.redis.connection import connect
@@ -141,16 +141,16 @@ def _pages(client: Reactions) -> Callable[[], object]:
 def _lose(arena: Arena, show: Show) -> dict[str, Any]:
     """FLUSHALL, with worker and beat at work."""
     client = connect(arena.settings)
-    recovery = Recovery(client, arena.database, arena.settings)
-    cache, marks = PostSnapshots(client), Epochs(client, arena.database)
-    wait(lambda: len(marks.in_database()) == SHARDS and not recovery.unfinished())
+    rebuild = Rebuild(client, arena.database, arena.settings)
+    cache, epochs = PostSnapshots(client), Epochs(client, arena.database)
+    wait(lambda: len(epochs.in_database()) == SHARDS and not rebuild.unfinished())
     show("lost", 0, 2)
     began = time.monotonic()
     arena.redis.flushall()
-    wait(recovery.unfinished)
+    wait(rebuild.unfinished)
     noticed = time.monotonic() - began
     show("lost", 1, 2)
-    wait(lambda: not recovery.unfinished())
+    wait(lambda: not rebuild.unfinished())
     rebuilt = time.monotonic() - began
     show("lost", 2, 2)
     return {

@@ -22,17 +22,17 @@ def rebuild(posts: tuple[int, ...], as_json: bool) -> None:
     themselves. Safe at any time: reads and writes go on, and a load never overwrites a newer
     change.
     """
-    from reactions.maintenance.recovery import Recovery
+    from reactions.maintenance.rebuild import Rebuild
 
     looked_at = cached = 0
     with open_stores() as stores, bars() as progress:
-        recovery = Recovery(*stores)
+        duty = Rebuild(*stores)
         if posts:
-            looked_at, cached = len(posts), recovery.load(posts)
+            looked_at, cached = len(posts), duty.load(posts)
         else:
-            recovery.ask_for_rebuild()
-            while recovery.unfinished():
-                run = recovery.rebuild(budget_s=1.0)
+            duty.request()
+            while duty.unfinished():
+                run = duty.run(budget_s=1.0)
                 if run is None:  # a worker is rebuilding: wait for its result
                     time.sleep(0.5)
                 else:

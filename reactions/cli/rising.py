@@ -19,10 +19,10 @@ def rising(as_json: bool) -> None:
 
     For each post, prints how long it will take to the threshold if it keeps growing at this rate.
     """
-    from reactions.maintenance.virality import Virality
+    from reactions.maintenance.virality import RisingPosts
 
     with open_stores() as stores:
-        found = Virality(*stores).rising()
+        found = RisingPosts(*stores).list()
     table = table_of("post", "reactions", "per second", "viral in", "listed since")
     for post in found:
         when = "-" if math.isinf(post.threshold_in_s) else duration(post.threshold_in_s)

@@ -32,6 +32,9 @@ from reactions.redis.scripts.loading import FenceReply
 from reactions.redis.user_cache import UserCache
 from reactions.redis.writes import RedisWrites
 
+SAMPLED = (PostTier.VIRAL, PostTier.RISING)
+"""Tiers whose posts have a sample."""
+
 MAX_CHECKED_USERS = 200
 """Users of a post whose own cache is looked at: the newest, as those are asked for."""
 

@@ -1,8 +1,9 @@
-"""Marks by which a loss of Redis is noticed: the same in Redis and in PostgreSQL, one a shard.
+"""Epochs, which show that Redis lost data: one for each shard, the same in both stores.
 
-A mark is an incarnation, random, and a tick that rises. Redis is marked first, so its tick is never
-behind, unless it lost something: an empty server has no mark, another one another incarnation, a
-restored snapshot (or an append-only file without its last second) an older tick.
+An epoch is a random incarnation and a tick that rises. It is written to Redis first and to
+PostgreSQL second, so the tick in Redis is never lower, unless Redis lost something. An empty server
+has no epoch. Another server has another incarnation. A restored snapshot, or an append-only file
+without its last second, has an older tick.
 """
 
 from __future__ import annotations
@@ -18,38 +19,44 @@ from sqlalchemy.dialects.postgresql import insert
 
 from reactions.core.constants import SHARDS
 from reactions.postgres.database import Database
-from reactions.postgres.tables import marks
+from reactions.postgres.tables import TOUCHED_EVERY_US, redis_epochs
 from reactions.redis import keys
 from reactions.redis.connection import Client, translated
 from reactions.redis.pipeline import run_all
 from reactions.redis.scripts import markers
 
-_mark = marks.c
+_epoch = redis_epochs.c
 
 _WRITTEN = re.compile(r"([^|]{1,40})\|([0-9]{1,18})\|([0-9]{1,18})")
 
 
 class Loss(enum.StrEnum):
-    """What became of a shard of Redis."""
+    """What a shard of Redis lost."""
 
     NONE = "none"
     EMPTY = "empty"
-    """It has no mark, or another's: all of it is gone."""
+    """All of it: the shard has no epoch, or the epoch of another server."""
     OLDER = "older"
-    """It is as it was some time ago."""
+    """Everything since some time ago: the shard was restored from an older state."""
 
 
 @dataclass(frozen=True, slots=True)
 class RedisEpoch:
-    """One shard's."""
+    """The epoch of one shard.
+
+    Attributes:
+        incarnation: random; a new one after each loss.
+        tick: rises by one with each run of the duty.
+        at_us: when the epoch was written to Redis (µs since 1970); PostgreSQL does not store it.
+    """
 
     incarnation: str
     tick: int
     at_us: int = 0
-    """When Redis was marked."""
 
     @classmethod
     def read(cls, written: str) -> RedisEpoch | None:
+        """Parse the value of the Redis key. None when it is not an epoch."""
         parts = _WRITTEN.fullmatch(written)
         return parts and cls(parts[1], int(parts[2]), int(parts[3]))
 
@@ -58,7 +65,7 @@ class RedisEpoch:
 
 
 def loss(in_redis: RedisEpoch | None, in_database: RedisEpoch | None) -> Loss:
-    """What the two say together. A database that has no mark yet has nothing to compare with."""
+    """Compare the epochs of a shard. Without one in PostgreSQL, no loss can be seen."""
     if in_database is None:
         return Loss.NONE
     if in_redis is None or in_redis.incarnation != in_database.incarnation:
@@ -66,25 +73,39 @@ def loss(in_redis: RedisEpoch | None, in_database: RedisEpoch | None) -> Loss:
     return Loss.OLDER if in_redis.tick < in_database.tick else Loss.NONE
 
 
-class Rebuild(NamedTuple):
-    """A pass over the posts of a shard, those touched last first; all µs."""
+class RebuildPass(NamedTuple):
+    """A walk over the posts of a shard, from the one that changed last to older ones.
+
+    All times are in µs since 1970.
+
+    Attributes:
+        before: the pass still has to load posts that changed before this time; 0 when it is done.
+        down_to: the pass ends at posts that changed before this time.
+        began: when the pass began.
+    """
 
     before: int
-    """Those touched before this are yet to be loaded; 0 when all are,"""
     down_to: int
-    """but for those touched before this."""
     began: int
+
+    @classmethod
+    def begin(cls, now_us: int, down_to: int) -> RebuildPass:
+        # A drain may have noted a change with a version ahead of the clock.
+        return cls(now_us + TOUCHED_EVERY_US, down_to, now_us)
+
+
+NO_PASS = RebuildPass(0, 0, 0)
 
 
 class Epochs:
-    """Reads and writes marks."""
+    """Reads and writes the epochs of all shards, and their rebuild passes."""
 
     def __init__(self, client: Client, database: Database) -> None:
         self._client = client
         self._database = database
 
     def in_redis(self) -> dict[int, str]:
-        """As they are written, "" for none. One round trip for each node."""
+        """The values of the keys, "" for a missing key. One round trip for each node."""
         with translated(), self._client.pipeline(transaction=False) as pipe:
             for shard in range(SHARDS):
                 pipe.get(keys.outbox_epoch(shard))
@@ -94,31 +115,32 @@ class Epochs:
             }
 
     def in_database(self) -> dict[int, RedisEpoch]:
-        """One query."""
+        """The epochs in PostgreSQL, by shard. One query."""
+        wanted = select(_epoch.shard, _epoch.incarnation, _epoch.tick)
         with self._database.transaction() as connection:
-            found = connection.execute(select(marks.c.shard, marks.c.incarnation, marks.c.tick))
+            found = connection.execute(wanted)
             return {shard: RedisEpoch(incarnation, tick) for shard, incarnation, tick in found}
 
     def replace(self, read: Mapping[int, str], written: Mapping[int, RedisEpoch]) -> list[int]:
-        """Mark these shards of Redis, but for those that lost the mark that was read.
+        """Write epochs to Redis, except on shards whose value is no longer the one in ``read``.
 
         Returns:
-            Those that were marked.
+            The shards whose epoch was written.
         """
         calls = [
-            markers.write_epoch(shard, read[shard], str(mark)) for shard, mark in written.items()
+            markers.write_epoch(shard, read[shard], str(epoch)) for shard, epoch in written.items()
         ]
         replies = run_all(self._client, calls)
         return [shard for shard, reply in zip(written, replies, strict=True) if reply]
 
     def note(self, found: Mapping[int, RedisEpoch]) -> None:
-        """To PostgreSQL, after Redis: so the tick there is never behind."""
+        """Write epochs to PostgreSQL. Call it after ``replace``, so Redis is never behind."""
         if not found:
             return
-        added = insert(marks).values(
+        added = insert(redis_epochs).values(
             [
-                {"shard": shard, "incarnation": mark.incarnation, "tick": mark.tick}
-                for shard, mark in sorted(found.items())
+                {"shard": shard, "incarnation": epoch.incarnation, "tick": epoch.tick}
+                for shard, epoch in sorted(found.items())
             ]
         )
         new = added.excluded
@@ -130,25 +152,26 @@ class Epochs:
                 )
             )
 
-    def to_rebuild(self) -> dict[int, Rebuild]:
-        """Shards with posts yet to be loaded. One query."""
-        wanted = select(_mark.shard, _mark.rebuild, _mark.rebuild_to, _mark.rebuild_began)
+    def to_rebuild(self) -> dict[int, RebuildPass]:
+        """The unfinished passes, by shard. One query."""
+        wanted = select(_epoch.shard, _epoch.rebuild, _epoch.rebuild_to, _epoch.rebuild_began)
         with self._database.transaction() as connection:
-            found = connection.execute(wanted.where(_mark.rebuild > 0))
-            return {shard: Rebuild(*rest) for shard, *rest in found}
+            found = connection.execute(wanted.where(_epoch.rebuild > 0))
+            return {shard: RebuildPass(*rest) for shard, *rest in found}
 
     def set_rebuild(
-        self, shards: Sequence[int], rebuild: Rebuild, expected: Rebuild | None = None
+        self, shards: Sequence[int], following: RebuildPass, expected: RebuildPass | None = None
     ) -> None:
-        """Note what these shards are to load; with ``expected``, only where that stands."""
-        wanted = marks.update().where(_mark.shard.in_(shards))
+        """Set the pass of these shards; with ``expected``, only where that is the current pass."""
+        wanted = redis_epochs.update().where(_epoch.shard.in_(shards))
         if expected is not None:
             wanted = wanted.where(
-                _mark.rebuild == expected.before, _mark.rebuild_began == expected.began
+                _epoch.rebuild == expected.before, _epoch.rebuild_began == expected.began
             )
+        values = {
+            "rebuild": following.before,
+            "rebuild_to": following.down_to,
+            "rebuild_began": following.began,
+        }
         with self._database.transaction() as connection:
-            connection.execute(
-                wanted.values(
-                    rebuild=rebuild.before, rebuild_to=rebuild.down_to, rebuild_began=rebuild.began
-                )
-            )
+            connection.execute(wanted.values(values))

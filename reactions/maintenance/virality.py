@@ -1,8 +1,8 @@
-"""Posts on their way to become viral: the list of them, and the end of false alarms.
+"""The duty `virality`: lists rising posts, and returns those that calmed down to their tier.
 
-``settle.lua`` sees a post grow at every batch, and treats it as viral as soon as it will be at the
-threshold within ``viral_horizon_s`` (decision 7). What it cannot see is a post that nobody reacts
-on any more; that is looked for here.
+With each batch, ``settle.lua`` sees how fast a post grows, and treats it as viral as soon as it
+would reach the threshold within ``viral_horizon_s`` (docs/decisions, 7). The script does not run
+for a post without new reactions, so this duty finds those.
 """
 
 from __future__ import annotations
@@ -24,21 +24,22 @@ from reactions.redis.post_snapshots import PostSnapshots
 from reactions.redis.replies import Growth
 
 MAX_RISING_POSTS = 1_000
-"""Posts on their way that are looked at in one run."""
+"""Rising posts that one run checks."""
 
-STAYS = 2
-"""A post stays on its way for up to this many horizons, as in ``settle.lua``."""
+MAX_HORIZONS = 2
+"""A post stays rising while it would reach the threshold within this many horizons, as in
+``settle.lua``."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rising:
-    """A post on its way.
+class RisingPost:
+    """A regular post that will soon be viral.
 
     Attributes:
-        reactions: how many it had when a batch of it was last settled.
-        per_s: how many it gets a second, by now.
-        threshold_in_s: when it will be at the threshold, if it goes on so; inf for never.
-        since_us: since when it is listed (µs).
+        reactions: how many it had when its last batch was settled.
+        per_s: reactions a second, estimated for now.
+        threshold_in_s: seconds until it reaches the threshold at this rate; inf for never.
+        since_us: when it was first listed (µs since 1970).
     """
 
     post_id: int
@@ -48,46 +49,64 @@ class Rising:
     since_us: int
 
 
-class Virality:
-    """Lists posts on their way, and lets those go that are not."""
+class RisingPosts:
+    """Lists rising posts."""
 
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
-        self._cache = CacheInstall(client, settings)
         self._snapshots = PostSnapshots(client)
         self._clock = Clock(client, settings)
         self._posts = Posts(database)
-        self._loader = CacheLoader(self._cache, Queries(database), settings)
-        self._duties = DutyRuns(database)
         self._settings = settings
 
-    def rising(self) -> list[Rising]:
-        """Posts on their way, those that will be there first, first. One query, one round trip."""
+    def list(self) -> list[RisingPost]:
+        """At most 1,000 rising posts, the next viral one first. One query, one round trip."""
         since = self._posts.rising(MAX_RISING_POSTS)
         growths = self._snapshots.growths(list(since))
         now = self._clock.now_us()
         found = [self._rising(post, since[post], growths.get(post), now) for post in since]
         return sorted(found, key=lambda post: post.threshold_in_s)
 
-    def _rising(self, post_id: int, since: int, growth: Growth | None, now: float) -> Rising:
+    def _rising(self, post_id: int, since: int, growth: Growth | None, now: float) -> RisingPost:
         if growth is None:
-            return Rising(post_id, 0, 0.0, math.inf, since)
+            return RisingPost(post_id, 0, 0.0, math.inf, since)
         faded = math.exp(-max(0.0, now - growth.at_us) / 1e6 / self._settings.viral_window_s)
         per_s = growth.per_s * faded
         missing = max(0, self._settings.viral_threshold - growth.total)
-        return Rising(post_id, growth.total, per_s, missing / per_s if per_s else math.inf, since)
+        in_s = missing / per_s if per_s else math.inf
+        return RisingPost(post_id, growth.total, per_s, in_s, since)
 
-    def watch(self) -> Run | None:
-        """Let go what is not on its way any more; None when another worker is at it."""
+
+class ReleaseCalmPosts:
+    """Ends the rising state of posts that will not reach the threshold soon."""
+
+    def __init__(self, client: Client, database: Database, settings: Settings) -> None:
+        self._rising = RisingPosts(client, database, settings)
+        self._cache = CacheInstall(client, settings)
+        self._clock = Clock(client, settings)
+        self._posts = Posts(database)
+        self._loader = CacheLoader(self._cache, Queries(database), settings)
+        self._duties = DutyRuns(database)
+        self._settings = settings
+
+    def run(self) -> Run | None:
+        """Check all rising posts once.
+
+        A calm post below ``viral_threshold * viral_hysteresis`` becomes regular. Above that it
+        stays viral, like a post that passed the threshold and lost reactions.
+
+        Returns:
+            The record of the run; None when another worker runs this duty.
+        """
         with self._duties.run("virality") as run:
             if run is None:
                 return None
-            posts = self.rising()
+            posts = self._rising.list()
             run.looked_at = len(posts)
-            longest = STAYS * self._settings.viral_horizon_s
+            longest = MAX_HORIZONS * self._settings.viral_horizon_s
             calm = [post for post in posts if post.threshold_in_s > longest]
             low = self._settings.viral_threshold * self._settings.viral_hysteresis
             for post in calm:
-                if post.reactions < low:  # above it a post stays viral, as one that came down does
+                if post.reactions < low:
                     self._cache.demote(post.post_id)
                     self._loader.load([post.post_id])
                     self._note(post, PostTier.REGULAR)
@@ -98,5 +117,5 @@ class Virality:
             run.detail += [f"post {post.post_id}: {post.reactions} reactions" for post in calm]
             return run
 
-    def _note(self, post: Rising, tier: PostTier) -> None:
+    def _note(self, post: RisingPost, tier: PostTier) -> None:
         self._posts.note_tiers({post.post_id: tier}, int(self._clock.now_us()))

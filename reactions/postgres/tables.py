@@ -186,15 +186,15 @@ findings = Table(
     Column("found", BigInteger, nullable=False),
 )
 
-# What each shard of Redis was last seen with: another incarnation, or an older tick, is a loss.
-marks = Table(
-    "marks",
+# The epoch of each Redis shard. When Redis has another incarnation or an older tick, it lost data.
+redis_epochs = Table(
+    "redis_epochs",
     metadata,
     Column("shard", SmallInteger, primary_key=True, autoincrement=False),
     Column("incarnation", Text, nullable=False),
     Column("tick", BigInteger, nullable=False),
-    # Its posts that were touched before this are yet to be loaded (µs; 0 when all are), down to
-    # those touched at `rebuild_to`, by a pass that began at `rebuild_began`.
+    # The current rebuild pass (all in µs since 1970): it still has to load the posts that changed
+    # before `rebuild` (0: none) and after `rebuild_to`, and it began at `rebuild_began`.
     Column("rebuild", BigInteger, nullable=False, server_default="0"),
     Column("rebuild_to", BigInteger, nullable=False, server_default="0"),
     Column("rebuild_began", BigInteger, nullable=False, server_default="0"),

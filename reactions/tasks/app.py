@@ -1,4 +1,4 @@
-"""The Celery application with its beat schedule, and what each worker process works with."""
+"""The Celery application, and the objects that the tasks of one worker process share."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ from reactions.core.logs import as_json
 from reactions.core.settings import Settings
 from reactions.drain.cache_loader import CacheLoader
 from reactions.drain.persister import Persister
+from reactions.maintenance.audit import CountAudit
+from reactions.maintenance.cleanup import Cleanup
 from reactions.maintenance.erase import Eraser
-from reactions.maintenance.reconcile import Patrol
-from reactions.maintenance.recovery import Recovery
-from reactions.maintenance.virality import Virality
+from reactions.maintenance.loss_detection import LossDetection
+from reactions.maintenance.rebuild import Rebuild
+from reactions.maintenance.reconcile import Reconcile
+from reactions.maintenance.refresh import RefreshSamples
+from reactions.maintenance.virality import ReleaseCalmPosts
 from reactions.postgres.database import Database
 from reactions.postgres.duty_runs import DutyRuns
 from reactions.postgres.queries import Queries
 from reactions.redis.cache_install import CacheInstall
-from reactions.redis.connection import Client, connect
+from reactions.redis.connection import connect
 from reactions.redis.outbox import Outbox
 from reactions.redis.outbox_state import OutboxState
 from reactions.redis.server_options import eviction_policies
@@ -37,91 +41,38 @@ TRANSPORT_ALIASES.update(
 )
 
 
-@cache
-def client() -> Client:
-    """One for each worker process: made on first use, so never shared across a fork."""
-    return connect(settings)
+class Worker:
+    """The objects that the tasks work with. None of them connects before its first use."""
+
+    def __init__(self) -> None:
+        self.client = client = connect(settings)
+        self.database = database = Database(settings, name="reactions-worker")
+        stores = client, database, settings
+        self.outbox = Outbox(client, settings)
+        self.outbox_state = OutboxState(client, settings)
+        self.duties = DutyRuns(database)
+        self.persister = Persister(*stores)
+        self.loader = CacheLoader(CacheInstall(client, settings), Queries(database), settings)
+        self.eraser = Eraser(*stores)
+        self.loss_detection = LossDetection(*stores)
+        self.rebuild = Rebuild(*stores)
+        self.reconcile = Reconcile(*stores)
+        self.audit = CountAudit(*stores)
+        self.refresh = RefreshSamples(*stores)
+        self.virality = ReleaseCalmPosts(*stores)
+        self.cleanup = Cleanup(*stores)
 
 
 @cache
-def database() -> Database:
-    """One for each worker process."""
-    return Database(settings, name="reactions-worker")
-
-
-@cache
-def outbox() -> Outbox:
-    """One for each worker process."""
-    return Outbox(client(), settings)
-
-
-@cache
-def outbox_state() -> OutboxState:
-    """One for each worker process."""
-    return OutboxState(client(), settings)
-
-
-@cache
-def persister() -> Persister:
-    """One for each worker process."""
-    return Persister(client(), database(), settings)
-
-
-@cache
-def loader() -> CacheLoader:
-    """One for each worker process."""
-    return CacheLoader(CacheInstall(client(), settings), Queries(database()), settings)
-
-
-@cache
-def eraser() -> Eraser:
-    """One for each worker process."""
-    return Eraser(client(), database(), settings)
-
-
-@cache
-def duties() -> DutyRuns:
-    """One for each worker process."""
-    return DutyRuns(database())
-
-
-@cache
-def patrol() -> Patrol:
-    """One for each worker process."""
-    return Patrol(client(), database(), settings)
-
-
-@cache
-def recovery() -> Recovery:
-    """One for each worker process."""
-    return Recovery(client(), database(), settings)
-
-
-@cache
-def virality() -> Virality:
-    """One for each worker process."""
-    return Virality(client(), database(), settings)
+def worker() -> Worker:
+    """The objects of this process, made at the first call."""
+    return Worker()
 
 
 @signals.worker_process_init.connect
-def _fresh(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
-    for made in _PER_PROCESS:
-        made.cache_clear()
-
-
-_PER_PROCESS = (
-    client,
-    database,
-    outbox,
-    outbox_state,
-    persister,
-    loader,
-    eraser,
-    duties,
-    patrol,
-    recovery,
-    virality,
-)
+def _after_fork(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
+    """Forget the objects of the parent: two processes must not share a connection."""
+    worker.cache_clear()
 
 
 @signals.after_setup_logger.connect
@@ -133,9 +84,9 @@ def _log_json(logger: logging.Logger, **_: Any) -> None:  # noqa: ANN401 - Celer
 
 @signals.worker_ready.connect
 def _check_eviction(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
-    """The outbox must never be evicted; say so loudly where it could be."""
+    """Log at level CRITICAL when Redis may evict the outbox."""
     try:
-        policies = eviction_policies(client(), settings)
+        policies = eviction_policies(worker().client, settings)
     except Exception as error:  # noqa: BLE001 - a worker starts whether or not Redis is there yet
         log.warning("eviction policy not checked: %s", error)
         return

@@ -1,10 +1,10 @@
-"""The audit: the counts table against the rows, a slice at a time, all the way round and again."""
+"""The task `audit`: compare the counts table with the rows, every two minutes."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from reactions.tasks.app import app, patrol
+from reactions.tasks.app import app, worker
 
 INTERVAL = timedelta(minutes=2)
 
@@ -17,5 +17,5 @@ app.conf.beat_schedule["audit"] = {
 
 @app.task(name="reactions.audit")
 def audit() -> None:
-    """Go on where the last run was."""
-    patrol().audit()
+    """Continue the audit where the last run stopped."""
+    worker().audit.run()

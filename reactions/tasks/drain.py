@@ -1,4 +1,4 @@
-"""The drain task: make what is pending in some shards durable."""
+"""The task `drain`: write the pending changes of some shards to PostgreSQL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reactions.core.instruments import RETRIES
 from reactions.core.logs import event
 from reactions.core.tracing import span
 from reactions.drain.batch import DrainFailed
-from reactions.tasks.app import app, outbox, persister, settings
+from reactions.tasks.app import app, settings, worker
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def drain(
     try:
         with span("reactions.drain", _carrier(self.request)) as at:
             at.note(wake=wake, shards=shards)
-            done = persister().drain(shards, held)
+            done = worker().persister.drain(shards, held)
             at.note(rows=done.rows, transactions=done.transactions)
     except DrainFailed as failure:
         delay = retry_delay(self.request.retries)
@@ -90,7 +90,9 @@ def retry_delay(retries: int) -> float:
 def _keep(tokens: dict[int, str], delay: float) -> None:
     """Hold the leases until the next try, so that nobody else runs into the same wall."""
     with contextlib.suppress(Exception):  # Redis may be the wall; then the leases just lapse
-        outbox().extend_leases({shard: token for shard, token in tokens.items() if token}, delay)
+        worker().outbox.extend_leases(
+            {shard: token for shard, token in tokens.items() if token}, delay
+        )
 
 
 def _check_shards(shards: object) -> list[int]:

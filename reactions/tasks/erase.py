@@ -1,16 +1,16 @@
-"""The erase task: take deleted posts and forgotten users out of PostgreSQL, a while at a time."""
+"""The task `erase`: delete the rows of deleted posts and forgotten users, every two seconds."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from reactions.tasks.app import app, duties, eraser
+from reactions.tasks.app import app, worker
 from reactions.tasks.drain import drain
 
 INTERVAL = timedelta(seconds=2)
 
 LEASE = timedelta(seconds=15)
-"""How long it is left to a worker that says nothing more."""
+"""The lease of a worker that stops reporting ends after this time."""
 
 app.conf.beat_schedule["erase"] = {
     "task": "reactions.erase",
@@ -21,11 +21,11 @@ app.conf.beat_schedule["erase"] = {
 
 @app.task(name="reactions.erase")
 def erase() -> None:
-    """Go on with what is asked for. Harmless twice: what is to be erased stands in the outbox."""
-    with duties().run("erase", LEASE, quiet=True) as run:
+    """Continue the requested erasures. Safe to run twice: each request stays in the outbox."""
+    with worker().duties.run("erase", LEASE, quiet=True) as run:
         if run is None:
             return
-        done = eraser().erase()
+        done = worker().eraser.erase()
         run.looked_at = done.rows + done.removed
         run.repaired = done.posts + done.users
         finished = {"deleted post": done.posts, "forgotten user": done.users}

@@ -1,4 +1,4 @@
-"""The load task: cache what the tier of some posts is to have, as reads ask for it."""
+"""The task `load`: fill the caches of posts that a read found missing."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from reactions.api.relay import MAX_WAITING_LOADS
 from reactions.core.celery_app import LOAD
 from reactions.core.constants import MAX_ID
 from reactions.core.errors import InvalidArgument
-from reactions.tasks.app import app, loader
+from reactions.tasks.app import app, worker
 
 
 @app.task(name=LOAD)
 def load(posts: list[int]) -> None:
-    """Cache these posts. Harmless twice, late or forged: the fence refuses what is not true."""
-    loader().load(_check_posts(posts))
+    """Load these posts. Safe when repeated, late or forged: it only caches what PostgreSQL has.
+
+    Raises:
+        InvalidArgument: ``posts`` is not a list of at most ``MAX_WAITING_LOADS`` post ids.
+    """
+    worker().loader.load(_check_posts(posts))
 
 
 def _check_posts(posts: object) -> list[int]:

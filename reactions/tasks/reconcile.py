@@ -1,4 +1,4 @@
-"""Reconciliation by tier: viral posts every minute, hot ones every five, the rest at night."""
+"""The task `reconcile`: viral posts every minute, hot ones every five, regular ones at night."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from celery.schedules import crontab
 
 from reactions.core.errors import InvalidArgument
 from reactions.core.model import PostTier
-from reactions.tasks.app import app, patrol
+from reactions.tasks.app import app, worker
 
 VIRAL_EVERY = timedelta(minutes=1)
 HOT_EVERY = timedelta(minutes=5)
 NIGHTLY = crontab(hour="3", minute="*/2")
-"""All through one hour, a slice at a time."""
+"""Every two minutes from 03:00 to 03:58 UTC; each run continues where the last one stopped."""
 
 app.conf.beat_schedule |= {
     "reconcile-viral": {
@@ -39,8 +39,12 @@ app.conf.beat_schedule |= {
 
 @app.task(name="reactions.reconcile")
 def reconcile(tier: str) -> None:
-    """Check the posts of a tier that were touched since they were last checked, and repair them."""
+    """Compare the posts of a tier that changed since their last check, and repair them.
+
+    Raises:
+        InvalidArgument: ``tier`` is not the name of a tier.
+    """
     tiers = {found.name.lower(): found for found in PostTier}
     if type(tier) is not str or tier not in tiers:
         raise InvalidArgument("tier", f"one of {', '.join(tiers)}", tier)
-    patrol().reconcile(tiers[tier])
+    worker().reconcile.run(tiers[tier])

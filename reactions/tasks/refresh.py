@@ -1,10 +1,10 @@
-"""The refresh of samples: viral posts keep their newest reactors cached, in order."""
+"""The task `refresh`: keep the newest reactors of viral posts in the cache, every minute."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from reactions.tasks.app import app, patrol
+from reactions.tasks.app import app, worker
 
 INTERVAL = timedelta(minutes=1)
 
@@ -17,5 +17,5 @@ app.conf.beat_schedule["refresh"] = {
 
 @app.task(name="reactions.refresh")
 def refresh() -> None:
-    """Check the samples of viral posts, and load those that are not what they should be."""
-    patrol().refresh()
+    """Check the samples of viral posts, and reload those that are incomplete or out of order."""
+    worker().refresh.run()

@@ -1,7 +1,7 @@
-"""The sweep: find shards whose wake-up was lost, and have them drained.
+"""The task `sweep`: find shards whose wake-up was lost, and enqueue a drain for them.
 
-A Redis broker loses messages when a worker is killed, acks late or not; a publisher may drop them.
-The outbox is the truth, and this reads it.
+A Redis broker loses messages when a worker is killed, even with late acks, and a publisher may drop
+messages. The outbox has the truth, and the sweep reads it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from cachetools import TTLCache
 
 from reactions.core.constants import SHARDS
 from reactions.core.errors import ReactionsUnavailable
-from reactions.tasks.app import app, duties, outbox_state, settings
+from reactions.tasks.app import app, settings, worker
 from reactions.tasks.drain import drain
 
 GROUP = 25
@@ -24,30 +24,30 @@ GROUP = 25
 INTERVAL = timedelta(seconds=settings.sweep_interval_s)
 
 LATE = 5 * INTERVAL
-"""How long a message of a sweep lives. What is overdue for longer did not get through the queue of
-durability: more is waiting there than is drained in that time."""
+"""How long a message of a sweep lives. A shard that is overdue for longer did not get through the
+queue `persistence`: more work waits there than the workers drain in this time."""
 
 RECORD_EVERY_S = 60.0
-"""How often a worker process records its sweeps: they are to go on without PostgreSQL."""
+"""How often a worker process records its sweeps. A sweep itself works without PostgreSQL."""
 
 _recorded: TTLCache[bool, bool] = TTLCache(1, RECORD_EVERY_S)
 _since: Counter[str] = Counter()
-"""Sweeps, and overdue shards that they found, since the last record."""
+"""Sweeps since the last record, and the overdue shards that they found."""
 
 app.conf.beat_schedule["sweep"] = {
     "task": "reactions.sweep",
     "schedule": INTERVAL,
-    # One that waited longer has younger ones behind it. Longer than a drain may hold a worker, or
-    # there would be no sweep where all of them are busy.
+    # A sweep that waited longer has newer ones behind it. The limit is above the time that a drain
+    # keeps a worker busy: otherwise sweeps would expire while all workers drain.
     "options": {"expires": settings.drain_budget_s + 2 * INTERVAL.total_seconds()},
 }
 
 
 @app.task(name="reactions.sweep")
 def sweep() -> None:
-    """Enqueue a drain for every shard with a change older than the interval that nobody drains."""
-    overdue = outbox_state().overdue(INTERVAL.total_seconds())
-    late = outbox_state().overdue(LATE.total_seconds()) if overdue else []
+    """Enqueue a drain for each shard with a change older than the interval, unless one runs."""
+    overdue = worker().outbox_state.overdue(INTERVAL.total_seconds())
+    late = worker().outbox_state.overdue(LATE.total_seconds()) if overdue else []
     _send([shard for shard in overdue if shard not in late], "persistence")
     _send(late, "maintenance")
     _since.update(sweeps=1, overdue=len(overdue))
@@ -67,7 +67,7 @@ def _send(shards: Sequence[int], queue: str) -> None:
 
 
 def _record() -> None:
-    with duties().run("sweep", quiet=True) as run:
+    with worker().duties.run("sweep", quiet=True) as run:
         if run is not None:
             run.looked_at = SHARDS * _since["sweeps"]
             run.repaired = _since["overdue"]

@@ -1,11 +1,10 @@
-"""Virality: posts that were on their way to become viral and no longer are fall back."""
+"""The task `virality`: release rising posts that calmed down, every minute."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from reactions.tasks.app import app
-from reactions.tasks.app import virality as watcher
+from reactions.tasks.app import app, worker
 
 INTERVAL = timedelta(minutes=1)
 
@@ -18,5 +17,5 @@ app.conf.beat_schedule["virality"] = {
 
 @app.task(name="reactions.virality")
 def virality() -> None:
-    """Check rising posts, and let go those that are not any more."""
-    watcher().watch()
+    """Check the rising posts, and release those that will not become viral soon."""
+    worker().virality.run()

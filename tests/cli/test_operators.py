@@ -132,11 +132,11 @@ def test_duties_say_when_they_last_succeeded(small: Engine, run: Run) -> None:
         assert audit is not None
         audit.found["ledger"] = 2
         audit.detail.append("post 7: 3 rows")
-    with pytest.raises(RuntimeError), DutyRuns(small.database).run("tidy"):
+    with pytest.raises(RuntimeError), DutyRuns(small.database).run("cleanup"):
         raise RuntimeError("no")
     result = run("duties", "--json")
     assert re.search(r"audit +\d\.\d s ago", result.stdout)
-    assert re.search(r"tidy +never +0 +1", result.stdout)
+    assert re.search(r"cleanup +never +0 +1", result.stdout)
     audited, tidied = figures(result)["duties"]
     assert (audited["runs"], audited["kinds"]) == (1, {"ledger": 2})
     assert (tidied["failures"], tidied["succeeded_at"]) == (1, None)

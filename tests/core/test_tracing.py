@@ -29,7 +29,7 @@ trace.set_tracer_provider(provider)
 import reactions
 from reactions.api.default import default_client
 from reactions.tasks import drain, virality
-from reactions.tasks.app import database
+from reactions.tasks.app import worker
 from sqlalchemy import text
 
 reactions.react(1, 1042, "like")
@@ -44,7 +44,7 @@ parent = f"00-{wake.context.trace_id:032x}-{wake.context.span_id:016x}-01"
 for headers in ({"traceparent": parent}, {"traceparent": ["forged"]}, {"traceparent": "x" * 999}):
     drain.apply(kwargs={"shards": [42]}, headers=headers).get()
 virality.apply().get()
-with database().transaction() as connection:
+with worker().database.transaction() as connection:
     connection.execute(text("DROP TABLE posts CASCADE"))
 virality.apply()
 print(json.dumps([

@@ -17,8 +17,8 @@ from reactions.core.model import Row
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Postgres, Valkey
 from reactions.drain.batch import DrainFailed
-from reactions.maintenance.reconcile import Patrol
-from reactions.maintenance.recovery import Recovery
+from reactions.maintenance.checker import PostChecker
+from reactions.maintenance.loss_detection import LossDetection
 from reactions.redis import keys
 from reactions.redis.cache_install import CacheInstall
 from reactions.redis.claims import BadEntry
@@ -173,7 +173,7 @@ def test_a_spoilt_key_stops_nothing_else(
                 call()
             assert time.monotonic() - began < SLOW_S
         if name in OF_SHARD:  # every few seconds
-            Recovery(spoilt.client, spoilt.database, spoilt.settings).watch()
+            LossDetection(spoilt.client, spoilt.database, spoilt.settings).run()
         if name is keys.outbox_dirty:  # then nobody knows what is pending, until it is touched
             spoilt.outbox_state.list_post(scene.other)
         scene.drain()
@@ -192,7 +192,7 @@ def test_the_watch_mends_a_shard_that_nobody_drains(
     spoilt.client.delete(name(SHARD))
     spoilt.client.xadd(name(SHARD), {"a": "b"})
     assert spoilt.outbox_state.states()  # the sweep, for one, goes on
-    Recovery(spoilt.client, spoilt.database, spoilt.settings).watch()
+    LossDetection(spoilt.client, spoilt.database, spoilt.settings).run()
     assert not isinstance(spoilt.client.type(name(SHARD)), Exception)
     assert spoilt.client.type(name(SHARD)) != b"stream"
     assert spoilt.client.type(name(SHARD) + ASIDE) == b"stream"  # somebody may want it back
@@ -207,10 +207,10 @@ def test_a_duty_puts_away_what_it_cannot_read(spoilt: Engine, plant: Plant) -> N
     key = keys.post_reaction_counts(scene.post)
     spoilt.client.delete(key)
     plant(spoilt.client, key)  # type: ignore[arg-type]
-    reconciler = Patrol(spoilt.client, spoilt.database, spoilt.settings)._checker
+    checker = PostChecker(spoilt.client, spoilt.database, spoilt.settings)
     with pytest.raises(ScriptError):
-        reconciler.check([scene.post, scene.other], yields=True)
-    assert set(reconciler.check([scene.post, scene.other], yields=True).decided) == {
+        checker.check([scene.post, scene.other], yields=True)
+    assert set(checker.check([scene.post, scene.other], yields=True).decided) == {
         scene.post,
         scene.other,
     }

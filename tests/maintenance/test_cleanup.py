@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from reactions.maintenance.reconcile import Patrol
+from reactions.maintenance.cleanup import Cleanup
 from reactions.postgres.duty_runs import LEASE, DutyRuns
 from reactions.postgres.row_counts import RowCounts
 from reactions.redis import keys
@@ -16,8 +16,8 @@ DAY_US = 86_400_000_000
 
 
 @pytest.fixture
-def patrol(engine: Engine) -> Patrol:
-    return Patrol(engine.client, engine.database, engine.settings)
+def cleanup(engine: Engine) -> Cleanup:
+    return Cleanup(engine.client, engine.database, engine.settings)
 
 
 def sql(engine: Engine, statement: str) -> None:
@@ -60,55 +60,55 @@ def old(engine: Engine) -> Engine:
     return engine
 
 
-def test_old_tombstones_go_and_their_counts_with_them(old: Engine, patrol: Patrol) -> None:
+def test_old_tombstones_go_and_their_counts_with_them(old: Engine, cleanup: Cleanup) -> None:
     assert removed(old).keys() == {1, 2, 3, 4}
-    run = patrol.tidy()
+    run = cleanup.run()
     assert run is not None
     assert run.repaired == 6
     assert removed(old).keys() == removed(old, OTHER).keys() == {4}
     assert old.queries.counts([POST]) == {POST: {1: 2}}
     assert old.queries.count_ever(POST) == 3
     assert old.verify().holds
-    assert "6 tombstones" in DutyRuns(old.database).last()["tidy"].detail
+    assert "6 tombstones" in DutyRuns(old.database).last()["cleanup"].detail
 
 
 def test_in_batches_and_only_as_long_as_told(old: Engine) -> None:
     settings = old.settings.model_copy(update={"batch_rows": 2})
-    patrol = Patrol(old.client, old.database, settings)
+    cleanup = Cleanup(old.client, old.database, settings)
     gone = []
-    while (run := patrol.tidy(0.0)) and run.repaired:
+    while (run := cleanup.run(0.0)) and run.repaired:
         gone.append(run.repaired)
     assert gone == [2, 2, 2]
     assert old.verify().holds
 
 
-def test_none_goes_while_something_as_old_is_pending(old: Engine, patrol: Patrol) -> None:
+def test_none_goes_while_something_as_old_is_pending(old: Engine, cleanup: Cleanup) -> None:
     """It may be older than a tombstone, and would win where that is gone."""
     old.reactions.react(1, 7042, "like")
     long_ago = old.clock.now_us() - 35 * DAY_US
     old.client.zadd(keys.outbox_dirty(42), {"7042": long_ago})
-    run = patrol.tidy()
+    run = cleanup.run()
     assert run is not None
     assert run.repaired == 0
     old.drain()
-    run = patrol.tidy()
+    run = cleanup.run()
     assert run is not None
     assert run.repaired == 6
 
 
-def test_a_row_that_came_back_meanwhile_stays(old: Engine, patrol: Patrol) -> None:
+def test_a_row_that_came_back_meanwhile_stays(old: Engine, cleanup: Cleanup) -> None:
     old.reactions.react(1, POST, "love")
     old.drain()
-    assert patrol.tidy() is not None
+    assert cleanup.run() is not None
     assert old.reactions.reaction_of(1, POST) == "love"
     assert old.queries.reactions([POST])[POST] == {1: 2, 5: 1, 6: 1}
     assert old.verify().holds
 
 
-def test_an_audit_under_way_moves_along(old: Engine, patrol: Patrol) -> None:
+def test_an_audit_under_way_moves_along(old: Engine, cleanup: Cleanup) -> None:
     audits = RowCounts(old.database)
     assert not audits.slice(POST, 5, repair=False).finished  # of six
-    patrol.tidy()
+    cleanup.run()
     found = audits.slice(POST, 5, repair=False)
     assert found.finished
     assert found.differences == {}
@@ -147,7 +147,7 @@ def test_the_index_finds_the_oldest_tombstones(old: Engine) -> None:
 # -- records ---------------------------------------------------------------------------------------
 
 
-def test_old_records_go_and_totals_stay(engine: Engine, patrol: Patrol) -> None:
+def test_old_records_go_and_totals_stay(engine: Engine, cleanup: Cleanup) -> None:
     duties = DutyRuns(engine.database)
     for _ in range(3):
         with duties.run("audit") as run:
@@ -155,10 +155,10 @@ def test_old_records_go_and_totals_stay(engine: Engine, patrol: Patrol) -> None:
             run.found["ledger"] += 2
             run.looked_at, run.repaired = 10, 2
     sql(engine, "UPDATE runs SET started_at = started_at - interval '31 days' WHERE id <= 2")
-    done = patrol.tidy()
+    done = cleanup.run()
     assert done is not None
     assert done.repaired == 2
-    (total, _tidy) = duties.totals()
+    (total, _cleanup) = duties.totals()
     assert (total.runs, total.looked_at, total.repaired) == (3, 30, 6)
     assert total.kinds == {"ledger": 6}
 
@@ -195,17 +195,17 @@ def test_one_that_outlived_its_lease_does_not_give_anothers_back(engine: Engine)
 
 def test_a_quiet_duty_leaves_a_record_only_when_there_is_something(engine: Engine) -> None:
     duties = DutyRuns(engine.database)
-    with duties.run("watch", quiet=True) as run:
+    with duties.run("loss_detection", quiet=True) as run:
         assert run is not None
     assert duties.last() == {}
-    with duties.run("watch", quiet=True) as run:
+    with duties.run("loss_detection", quiet=True) as run:
         assert run is not None
         run.found["empty"] = 3
-    with pytest.raises(RuntimeError), duties.run("watch", quiet=True):
+    with pytest.raises(RuntimeError), duties.run("loss_detection", quiet=True):
         raise RuntimeError("no")
     (total,) = duties.totals()
     assert (total.runs, total.failures, total.kinds) == (2, 1, {"empty": 3})
-    assert duties.last()["watch"].found == 3
+    assert duties.last()["loss_detection"].found == 3
 
 
 def test_settings_reach_the_duty(engine: Engine) -> None:
@@ -215,7 +215,7 @@ def test_settings_reach_the_duty(engine: Engine) -> None:
     made.reactions.unreact(1, POST)
     made.drain()
     age(made, 2)
-    run = Patrol(made.client, made.database, settings).tidy()
+    run = Cleanup(made.client, made.database, settings).run()
     assert run is not None
     assert run.repaired == 1
     made.close()

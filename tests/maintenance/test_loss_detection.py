@@ -11,7 +11,8 @@ from reactions import PostDeleted
 from reactions.core.constants import shard_of
 from reactions.drain.batch import Drained
 from reactions.maintenance.epochs import Epochs, Loss, RedisEpoch, loss
-from reactions.maintenance.recovery import Recovery
+from reactions.maintenance.loss_detection import LossDetection
+from reactions.maintenance.rebuild import Rebuild
 from reactions.postgres.duty_runs import DutyRuns
 from reactions.redis import keys
 from reactions.redis.erasure_requests import ErasureRequests
@@ -29,8 +30,13 @@ def small(engine: Engine) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def recovery(small: Engine) -> Recovery:
-    return Recovery(small.client, small.database, small.settings)
+def loss_detection(small: Engine) -> LossDetection:
+    return LossDetection(small.client, small.database, small.settings)
+
+
+@pytest.fixture
+def rebuild(small: Engine) -> Rebuild:
+    return Rebuild(small.client, small.database, small.settings)
 
 
 def fill(engine: Engine) -> None:
@@ -64,84 +70,83 @@ def restore(engine: Engine, snapshot: dict[bytes, bytes]) -> None:
         (RedisEpoch("b", 9), RedisEpoch("a", 5), Loss.EMPTY),
         (RedisEpoch("a", 4), RedisEpoch("a", 5), Loss.OLDER),
         (RedisEpoch("a", 5), RedisEpoch("a", 5), Loss.NONE),
-        (
-            RedisEpoch("a", 6),
-            RedisEpoch("a", 5),
-            Loss.NONE,
-        ),  # the second half of a mark was not written
+        # A worker died after it wrote Redis and before it wrote PostgreSQL.
+        (RedisEpoch("a", 6), RedisEpoch("a", 5), Loss.NONE),
     ],
 )
-def test_what_the_marks_say(
+def test_what_two_epochs_say(
     in_redis: RedisEpoch | None, in_database: RedisEpoch | None, what: Loss
 ) -> None:
     assert loss(in_redis, in_database) is what
 
 
 @pytest.mark.parametrize("written", ["", "x", "a|b|c", "a|1", "\ufffd|1|2|3"])
-def test_a_mark_that_is_none_is_a_loss(written: str) -> None:
+def test_another_value_is_no_epoch(written: str) -> None:
     assert RedisEpoch.read(written) is None
 
 
-def test_nothing_lost_is_nothing_done(small: Engine, recovery: Recovery) -> None:
+def test_nothing_lost_is_nothing_done(small: Engine, loss_detection: LossDetection) -> None:
     fill(small)
     for _ in range(3):
-        assert recovery.watch() is None
-    assert "watch" not in DutyRuns(small.database).last()
+        assert loss_detection.run() is None
+    assert "loss_detection" not in DutyRuns(small.database).last()
 
 
-def test_an_empty_server_is_noticed_and_rebuilt(small: Engine, recovery: Recovery) -> None:
+def test_an_empty_server_is_noticed_and_rebuilt(
+    small: Engine, loss_detection: LossDetection, rebuild: Rebuild
+) -> None:
     fill(small)
-    recovery.watch()
+    loss_detection.run()
     small.client.flushall()
     small.reactions.react(77, REGULAR, "love")  # before anybody noticed
-    run = recovery.watch()
+    run = loss_detection.run()
     assert run is not None
     assert dict(run.found) == {Loss.EMPTY: 100}
-    assert recovery.rebuild() is not None
+    assert rebuild.run() is not None
     regular, viral = small.post_snapshots.snapshots([REGULAR, VIRAL])
     assert len(viral.recent) == 15
     assert regular.complete or regular.pending
     with pytest.raises(PostDeleted):
         small.reactions.react(1, DELETED, "like")
-    assert recovery.watch() is None
+    assert loss_detection.run() is None
     small.drain()
     assert small.verify().holds
     assert small.reactions.counts(REGULAR)["love"] == 1
     last = DutyRuns(small.database).last()
-    assert last["watch"].found == 100
+    assert last["loss_detection"].found == 100
     assert last["rebuild"].looked_at >= 2
 
 
-def test_no_version_comes_twice_after_a_loss(small: Engine, recovery: Recovery) -> None:
+def test_no_version_comes_twice_after_a_loss(small: Engine, loss_detection: LossDetection) -> None:
     """Versions were ahead of the clock; the new server starts at its own time."""
     ahead = small.client.time()[0] * 1_000_000 + 3_600_000_000
     small.client.set(keys.outbox_clock(shard_of(REGULAR)), ahead)
     small.reactions.react(1, REGULAR, "like")
     small.drain()
-    recovery.watch()
+    loss_detection.run()
     small.client.flushall()
-    recovery.watch()
+    loss_detection.run()
     small.reactions.react(1, REGULAR, "love")
     small.drain()
     assert small.queries.reactions([REGULAR]) == {REGULAR: {1: 2}}
 
 
 def test_after_an_older_snapshot_nothing_that_is_durable_goes_back(
-    small: Engine, recovery: Recovery
+    small: Engine, loss_detection: LossDetection
 ) -> None:
     client = small.reactions
     fill(small)
     client.react_many((user, REGULAR, "wow") for user in (1, 2, 50))  # pending in the snapshot
-    recovery.watch()
+    loss_detection.run()
     snapshot = dump(small)
     small.drain()
     client.react_many((user, post, "love") for user in (1, 2, 3) for post in (REGULAR, VIRAL))
     client.unreact(4, VIRAL)
     small.drain()
     client.summaries([REGULAR, VIRAL], 3)
-    recovery.watch()
+    loss_detection.run()
     restore(small, snapshot)
-    run = recovery.watch()
+    run = loss_detection.run()
     assert run is not None
     assert dict(run.found) == {Loss.OLDER: 100}
     small.drain()
@@ -162,10 +167,10 @@ def test_after_an_older_snapshot_nothing_that_is_durable_goes_back(
 
 
 def test_a_recovery_that_died_is_done_again(
-    small: Engine, recovery: Recovery, monkeypatch: pytest.MonkeyPatch
+    small: Engine, loss_detection: LossDetection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(small)
-    recovery.watch()
+    loss_detection.run()
     small.client.flushall()
 
     def die(*_: object) -> None:
@@ -174,14 +179,14 @@ def test_a_recovery_that_died_is_done_again(
     with monkeypatch.context() as patch:
         patch.setattr(ErasureRequests, "mark_deleted", die)
         with pytest.raises(RuntimeError):
-            recovery.watch()
-    assert recovery.watch() is not None
+            loss_detection.run()
+    assert loss_detection.run() is not None
     with pytest.raises(PostDeleted):
         small.reactions.react(1, DELETED, "like")
 
 
 def test_a_rebuild_goes_on_where_it_was_the_newest_first(
-    small: Engine, recovery: Recovery, monkeypatch: pytest.MonkeyPatch
+    small: Engine, loss_detection: LossDetection, rebuild: Rebuild, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each call a chunk at least; one that dies is gone on with."""
     posts = list(range(1, 12))
@@ -190,21 +195,21 @@ def test_a_rebuild_goes_on_where_it_was_the_newest_first(
     small.drain()
     with small.database.engine.begin() as connection:  # touched one after the other
         connection.execute(text("UPDATE posts SET touched = touched - 60000000 * post_id"))
-    recovery.watch()
+    loss_detection.run()
     small.client.flushall()
-    assert recovery.watch() is not None
-    monkeypatch.setattr("reactions.maintenance.recovery.CHUNK", 3)
+    assert loss_detection.run() is not None
+    monkeypatch.setattr("reactions.maintenance.rebuild.CHUNK", 3)
     cached = []
-    while recovery.unfinished():
-        recovery.rebuild(0.0)
+    while rebuild.unfinished():
+        rebuild.run(0.0)
         cached.append([p for p in posts if small.post_snapshots.snapshots([p])[0].complete])
     assert cached == [posts[:3], posts[:6], posts[:9], posts, posts]
-    assert recovery.rebuild() is None
+    assert rebuild.run() is None
     assert small.verify().holds
 
 
 def test_posts_that_were_touched_together_are_loaded_together(
-    small: Engine, recovery: Recovery, monkeypatch: pytest.MonkeyPatch
+    small: Engine, rebuild: Rebuild, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     posts = list(range(1, 12))
     for post in posts:
@@ -212,43 +217,47 @@ def test_posts_that_were_touched_together_are_loaded_together(
     small.drain()
     with small.database.engine.begin() as connection:
         connection.execute(text("UPDATE posts SET touched = (SELECT max(touched) FROM posts)"))
-    monkeypatch.setattr("reactions.maintenance.recovery.CHUNK", 3)
-    recovery.ask_for_rebuild()
-    recovery.rebuild()
+    monkeypatch.setattr("reactions.maintenance.rebuild.CHUNK", 3)
+    rebuild.request()
+    rebuild.run()
     assert all(found.complete for found in small.post_snapshots.snapshots(posts))
 
 
-def test_what_nobody_touched_within_a_day_is_left_out(small: Engine, recovery: Recovery) -> None:
+def test_what_nobody_touched_within_a_day_is_left_out(
+    small: Engine, loss_detection: LossDetection, rebuild: Rebuild
+) -> None:
     fill(small)
     with small.database.engine.begin() as connection:
         connection.execute(
             text("UPDATE posts SET touched = touched - 90000000000 WHERE post_id = :post"),
             {"post": VIRAL},
         )
-    recovery.watch()
+    loss_detection.run()
     small.client.flushall()
-    recovery.watch()
-    run = recovery.rebuild()
+    loss_detection.run()
+    run = rebuild.run()
     assert run is not None
-    assert not recovery.unfinished()
+    assert not rebuild.unfinished()
     regular, viral = small.post_snapshots.snapshots([REGULAR, VIRAL])
     assert regular.complete
     assert not viral.sampled
     assert small.reactions.counts(VIRAL)["like"] == 15  # the first read brings it back
 
 
-def test_only_the_shards_that_were_lost_are_recovered(small: Engine, recovery: Recovery) -> None:
+def test_only_the_shards_that_were_lost_are_recovered(
+    small: Engine, loss_detection: LossDetection, rebuild: Rebuild
+) -> None:
     """As when one node of a cluster is replaced."""
     fill(small)
     for post in (REGULAR, VIRAL):
         small.loader.load([post])
-    recovery.watch()
+    loss_detection.run()
     small.client.delete(*small.client.keys("*{43}*"))
     before = {key: small.client.dump(key) for key in small.client.keys("post:{42}:*")}
-    run = recovery.watch()
+    run = loss_detection.run()
     assert run is not None
     assert dict(run.found) == {Loss.EMPTY: 1}
-    run = recovery.rebuild()
+    run = rebuild.run()
     assert run is not None
     assert run.looked_at == 1
     assert small.post_snapshots.snapshots([VIRAL])[0].sampled
@@ -256,22 +265,22 @@ def test_only_the_shards_that_were_lost_are_recovered(small: Engine, recovery: R
 
 
 def test_two_that_watch_do_not_take_each_other_for_a_loss(
-    small: Engine, recovery: Recovery
+    small: Engine, loss_detection: LossDetection
 ) -> None:
     fill(small)
-    with DutyRuns(small.database).run("watch", quiet=True) as run:
+    with DutyRuns(small.database).run("loss_detection", quiet=True) as run:
         assert run is not None
-        assert recovery.watch() is None
-    ticks = [mark.tick for mark in small_marks(small)]
+        assert loss_detection.run() is None
+    ticks = [epoch.tick for epoch in epochs_of(small)]
     assert len(set(ticks)) <= 1
-    recovery.watch()
-    recovery.watch()
-    assert {mark.tick for mark in small_marks(small)} == {2}
+    loss_detection.run()
+    loss_detection.run()
+    assert {epoch.tick for epoch in epochs_of(small)} == {2}
 
 
-def small_marks(engine: Engine) -> list[RedisEpoch]:
+def epochs_of(engine: Engine) -> list[RedisEpoch]:
     found = Epochs(engine.client, engine.database).in_redis().values()
-    return [mark for written in found if (mark := RedisEpoch.read(written))]
+    return [epoch for written in found if (epoch := RedisEpoch.read(written))]
 
 
 @pytest.mark.parametrize(
@@ -283,44 +292,49 @@ def small_marks(engine: Engine) -> list[RedisEpoch]:
     ],
 )
 def test_a_loss_while_it_looks_is_seen_by_the_next_look(
-    small: Engine, recovery: Recovery, monkeypatch: pytest.MonkeyPatch, when: str, before: str
+    small: Engine,
+    loss_detection: LossDetection,
+    rebuild: Rebuild,
+    monkeypatch: pytest.MonkeyPatch,
+    when: str,
+    before: str,
 ) -> None:
     fill(small)
-    recovery.watch()
+    loss_detection.run()
     if before == "empty":
         small.client.flushall()
     elif before == "older":
         snapshot = dump(small)
-        recovery.watch()
+        loss_detection.run()
         restore(small, snapshot)
     method = getattr(Epochs, when)
 
-    def then_lose(marks: Epochs, *arguments: object) -> object:
-        done = method(marks, *arguments)
+    def then_lose(epochs: Epochs, *arguments: object) -> object:
+        done = method(epochs, *arguments)
         small.client.flushall()
         return done
 
     with monkeypatch.context() as patch:
         patch.setattr(Epochs, when, then_lose)
-        first = recovery.watch()
-    found = [run.found for run in (first, recovery.watch()) if run]
+        first = loss_detection.run()
+    found = [run.found for run in (first, loss_detection.run()) if run]
     assert found[-1] == {Loss.EMPTY: 100}
     with pytest.raises(PostDeleted):
         small.reactions.react(1, DELETED, "like")
-    assert recovery.watch() is None
-    while recovery.unfinished():
-        recovery.rebuild()
+    assert loss_detection.run() is None
+    while rebuild.unfinished():
+        rebuild.run()
     assert small.post_snapshots.lacking([REGULAR, VIRAL]) == []
 
 
 def test_a_read_while_a_batch_is_under_way_does_not_keep_what_was_before(
-    small: Engine, recovery: Recovery
+    small: Engine, loss_detection: LossDetection, rebuild: Rebuild
 ) -> None:
     """The claim was lost with all of Redis, so no fence stops the read, and nobody will settle."""
     client = small.reactions
     client.react(1, REGULAR, "like")
     small.drain()
-    recovery.watch()
+    loss_detection.run()
     client.react(2, REGULAR, "like")
     claims, _ = small.outbox.claim({shard_of(REGULAR): ""})
     small.client.flushall()
@@ -331,13 +345,13 @@ def test_a_read_while_a_batch_is_under_way_does_not_keep_what_was_before(
     assert done.lost == 1
     assert not small.cache_install.install_counts(REGULAR, "slow", {1: 1})[0]
     assert client.counts(REGULAR)["like"] == 2
-    recovery.watch()
-    recovery.rebuild()
+    loss_detection.run()
+    rebuild.run()
     assert small.verify().found == {}
 
 
 def test_what_is_touched_during_a_pass_is_loaded_by_the_next(
-    small: Engine, recovery: Recovery, monkeypatch: pytest.MonkeyPatch
+    small: Engine, loss_detection: LossDetection, rebuild: Rebuild, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     posts = list(range(1, 10))
     for post in posts:
@@ -345,34 +359,36 @@ def test_what_is_touched_during_a_pass_is_loaded_by_the_next(
     small.drain()
     with small.database.engine.begin() as connection:
         connection.execute(text("UPDATE posts SET touched = touched - 60000000 * post_id"))
-    recovery.watch()
+    loss_detection.run()
     small.client.flushall()
-    recovery.watch()
-    monkeypatch.setattr("reactions.maintenance.recovery.CHUNK", 3)
-    recovery.rebuild(0.0)
+    loss_detection.run()
+    monkeypatch.setattr("reactions.maintenance.rebuild.CHUNK", 3)
+    rebuild.run(0.0)
     small.reactions.react(2, posts[-1], "love")  # and out of the way of the pass
     small.drain()
     small.client.delete(*small.client.keys(f"post:*:{posts[-1]}:*"))
-    monkeypatch.setattr("reactions.maintenance.recovery.AGAIN_US", 0)
+    monkeypatch.setattr("reactions.maintenance.rebuild.AGAIN_US", 0)
     for _ in range(3):
-        recovery.rebuild(0.0)
+        rebuild.run(0.0)
     assert not small.post_snapshots.snapshots(posts[-1:])[0].complete
     monkeypatch.undo()
-    while recovery.unfinished():
-        recovery.rebuild()
+    while rebuild.unfinished():
+        rebuild.run()
     assert small.post_snapshots.lacking(posts) == []
     assert small.verify().found == {}
 
 
-def test_after_a_rebuild_a_feed_is_warm(small: Engine, recovery: Recovery) -> None:
+def test_after_a_rebuild_a_feed_is_warm(
+    small: Engine, loss_detection: LossDetection, rebuild: Rebuild
+) -> None:
     """Counts too, with what is pending by then."""
     fill(small)
-    recovery.watch()
+    loss_detection.run()
     small.client.flushall()
     small.reactions.react(50, REGULAR, "wow")
-    recovery.watch()
+    loss_detection.run()
     small.persister.drain([])
-    recovery.rebuild()
+    rebuild.run()
     with traffic(small.reactions) as seen:
         regular, viral = small.reactions.summaries([REGULAR, VIRAL])
     assert (seen.trips, seen.queries) == (1, [])

@@ -9,9 +9,11 @@ from sqlalchemy import event, text
 
 from reactions.core.constants import MAX_ID, shard_of
 from reactions.core.model import PostTier
+from reactions.maintenance.audit import CountAudit
 from reactions.maintenance.checker import SLICE, PostChecker
 from reactions.maintenance.compare import Difference, Kind
-from reactions.maintenance.reconcile import Patrol
+from reactions.maintenance.reconcile import Reconcile
+from reactions.maintenance.refresh import RefreshSamples
 from reactions.postgres.duty_runs import DutyRuns
 from reactions.postgres.row_counts import RowCounts
 from reactions.redis import keys
@@ -273,20 +275,30 @@ def test_an_audit_over_many_slices_is_exact_under_live_drains(sound: Engine) -> 
 
 
 @pytest.fixture
-def patrol(sound: Engine) -> Patrol:
-    return Patrol(sound.client, sound.database, sound.settings)
+def audit(sound: Engine) -> CountAudit:
+    return CountAudit(sound.client, sound.database, sound.settings)
+
+
+@pytest.fixture
+def reconcile(sound: Engine) -> Reconcile:
+    return Reconcile(sound.client, sound.database, sound.settings)
+
+
+@pytest.fixture
+def refresh(sound: Engine) -> RefreshSamples:
+    return RefreshSamples(sound.client, sound.database, sound.settings)
 
 
 def test_touched_posts_of_a_tier_are_found_repaired_and_recorded(
-    sound: Engine, patrol: Patrol
+    sound: Engine, reconcile: Reconcile
 ) -> None:
     """From what drains noted, each tier on its own round; then there is nothing to do."""
     DAMAGE["a count too high"][2](sound)
     DAMAGE["a sample out of order"][2](sound)
-    run = patrol.reconcile(PostTier.VIRAL)
+    run = reconcile.run(PostTier.VIRAL)
     assert run is not None
     assert (run.looked_at, dict(run.found), run.repaired) == (1, {Kind.SAMPLE: 1}, 1)
-    run = patrol.reconcile(PostTier.HOT)  # six reactions in a batch
+    run = reconcile.run(PostTier.HOT)  # six reactions in a batch
     assert run is not None
     assert (dict(run.found), run.repaired) == ({Kind.COUNTS: 1}, 1)
     assert sound.verify().holds
@@ -303,10 +315,12 @@ def to_check(engine: Engine) -> set[int]:
     return {post.post_id for post in engine.posts.to_check(PostTier, now, MAX_ID, 10)}
 
 
-def test_a_post_is_looked_at_again_only_when_it_was_touched(sound: Engine, patrol: Patrol) -> None:
+def test_a_post_is_looked_at_again_only_when_it_was_touched(
+    sound: Engine, reconcile: Reconcile
+) -> None:
     _sql(sound, "UPDATE posts SET touched = touched - 3600000000")  # an hour ago
     assert to_check(sound) == {REGULAR, VIRAL, COLD, DELETED}
-    patrol.reconcile(PostTier.VIRAL)
+    reconcile.run(PostTier.VIRAL)
     assert VIRAL not in to_check(sound)
     sound.reactions.react(1, VIRAL, "wow")
     sound.drain()
@@ -314,36 +328,36 @@ def test_a_post_is_looked_at_again_only_when_it_was_touched(sound: Engine, patro
 
 
 def test_a_reconciliation_goes_on_where_time_was_up(
-    sound: Engine, patrol: Patrol, monkeypatch: pytest.MonkeyPatch
+    sound: Engine, reconcile: Reconcile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("reactions.maintenance.reconcile.CHUNK", 1)
     _sql(sound, "UPDATE posts SET tier = 0, touched = touched - post_id * 60000000")
     looked_at: list[int] = []
     while not looked_at or DutyRuns(sound.database).position("reconcile-regular"):
-        run = patrol.reconcile(PostTier.REGULAR, 0.0)
+        run = reconcile.run(PostTier.REGULAR, 0.0)
         assert run is not None
         looked_at.append(run.looked_at)
     assert looked_at == [1, 1, 1, 1, 0]  # the deleted one too
 
 
-def test_a_tier_that_a_drain_could_not_note_is_noted(sound: Engine, patrol: Patrol) -> None:
+def test_a_tier_that_a_drain_could_not_note_is_noted(sound: Engine, reconcile: Reconcile) -> None:
     _sql(sound, "UPDATE posts SET tier = 0, checked = 0")
-    patrol.reconcile(PostTier.REGULAR)
+    reconcile.run(PostTier.REGULAR)
     assert tiers(sound) == {VIRAL: 2, REGULAR: 0, COLD: 0, DELETED: 0}
     _sql(sound, "UPDATE posts SET tier = 2, checked = 0")
-    patrol.reconcile(PostTier.VIRAL)
+    reconcile.run(PostTier.VIRAL)
     assert tiers(sound) == {VIRAL: 2, REGULAR: 0, COLD: 0, DELETED: 0}
 
 
 def test_what_was_hot_is_regular_when_it_has_been_quiet(
-    sound: Engine, patrol: Patrol, monkeypatch: pytest.MonkeyPatch
+    sound: Engine, reconcile: Reconcile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reactions.maintenance.reconcile.COOLED", 1)
+    monkeypatch.setattr("reactions.maintenance.reconcile.MAX_COOLED", 1)
     _sql(sound, "UPDATE posts SET tier = 1 WHERE post_id <> 1142")
-    patrol.reconcile(PostTier.HOT)
+    reconcile.run(PostTier.HOT)
     assert set(tiers(sound).values()) == {1, 2}
     _sql(sound, "UPDATE posts SET touched = touched - 660000000")
-    patrol.reconcile(PostTier.HOT)
+    reconcile.run(PostTier.HOT)
     assert set(tiers(sound).values()) == {0, 2}
 
 
@@ -383,12 +397,14 @@ def test_verify_counts_a_large_post_in_slices(
     assert sound.verify().found == {}
 
 
-def test_a_duty_is_done_by_one_worker_at_a_time(sound: Engine, patrol: Patrol) -> None:
+def test_a_duty_is_done_by_one_worker_at_a_time(
+    sound: Engine, audit: CountAudit, reconcile: Reconcile
+) -> None:
     with DutyRuns(sound.database).run("audit") as run:
         assert run is not None
-        assert patrol.audit() is None
-        assert patrol.reconcile(PostTier.VIRAL) is not None
-    assert patrol.audit() is not None
+        assert audit.run() is None
+        assert reconcile.run(PostTier.VIRAL) is not None
+    assert audit.run() is not None
 
 
 def test_a_run_that_failed_says_so_and_is_no_success(sound: Engine) -> None:
@@ -401,21 +417,21 @@ def test_a_run_that_failed_says_so_and_is_no_success(sound: Engine) -> None:
 
 
 def test_an_audit_goes_all_the_way_round_in_slices(
-    sound: Engine, patrol: Patrol, monkeypatch: pytest.MonkeyPatch
+    sound: Engine, audit: CountAudit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where time is up, the next run goes on; large posts are walked in pieces."""
-    monkeypatch.setattr("reactions.maintenance.reconcile.SLICE", 4)
+    monkeypatch.setattr("reactions.maintenance.audit.SLICE", 4)
     _sql(sound, "UPDATE reaction_counts SET count = count + 2 WHERE post_id IN (1042, 1142)")
     found = 0
     for _ in range(100):
-        run = patrol.audit(0.0)
+        run = audit.run(0.0)
         assert run is not None
         found += run.found[Kind.LEDGER]
         if DutyRuns(sound.database).position("audit") == 0 and found:
             break
         sound.reactions.react(50 + found, VIRAL, "love")
         sound.drain()
-    run = patrol.audit()
+    run = audit.run()
     assert run is not None
     assert run.found.total() == 0
     assert sound.verify().holds
@@ -439,14 +455,14 @@ def test_a_look_leaves_no_load_announced(sound: Engine) -> None:
     ],
 )
 def test_a_refresh_loads_what_is_not_the_newest(
-    sound: Engine, patrol: Patrol, damage: str, kind: Kind
+    sound: Engine, refresh: RefreshSamples, damage: str, kind: Kind
 ) -> None:
     """Of viral posts that nobody touched since they were last compared."""
-    run = patrol.refresh()
+    run = refresh.run()
     assert run is not None
     assert (run.looked_at, dict(run.found)) == (1, {})
     DAMAGE[damage][2](sound)
-    run = patrol.refresh()
+    run = refresh.run()
     assert run is not None
     assert (dict(run.found), run.repaired) == ({kind: 1}, 1)
     assert sound.post_snapshots.snapshots([VIRAL])[0].sampled
@@ -454,12 +470,14 @@ def test_a_refresh_loads_what_is_not_the_newest(
 
 
 @pytest.mark.parametrize("lost", ["reactions", "recent", "everything"])
-def test_a_refresh_loads_a_sample_that_is_lost(sound: Engine, patrol: Patrol, lost: str) -> None:
+def test_a_refresh_loads_a_sample_that_is_lost(
+    sound: Engine, refresh: RefreshSamples, lost: str
+) -> None:
     if lost == "everything":
         sound.client.delete(*sound.client.keys(f"post:*:{VIRAL}:*"))
     else:
         sound.client.delete(f"post:{{42}}:{VIRAL}:{lost}")
-    run = patrol.refresh()
+    run = refresh.run()
     assert run is not None
     assert dict(run.found) == {Kind.MISSING: 1}
     assert sound.post_snapshots.snapshots([VIRAL])[0].sampled
@@ -467,15 +485,15 @@ def test_a_refresh_loads_a_sample_that_is_lost(sound: Engine, patrol: Patrol, lo
 
 
 def test_a_refresh_goes_on_where_it_was(
-    sound: Engine, patrol: Patrol, monkeypatch: pytest.MonkeyPatch
+    sound: Engine, refresh: RefreshSamples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for post in range(3, 8):
         sound.reactions.react_many((user, post, "like") for user in range(1, 12))
     sound.drain()
-    monkeypatch.setattr("reactions.maintenance.reconcile.CHUNK", 2)
+    monkeypatch.setattr("reactions.maintenance.refresh.CHUNK", 2)
     positions = []
     for _ in range(4):
-        run = patrol.refresh(0.0)  # each does a chunk, whatever the time
+        run = refresh.run(0.0)  # each does a chunk, whatever the time
         assert run is not None
         positions.append((run.looked_at, DutyRuns(sound.database).position("refresh")))
     assert positions == [(2, 4), (2, 6), (2, VIRAL), (0, 0)]
@@ -496,13 +514,13 @@ def test_a_read_under_way_does_not_undo_a_repair(sound: Engine) -> None:
 
 
 def test_an_audit_never_counts_a_large_post_at_once(
-    sound: Engine, patrol: Patrol, monkeypatch: pytest.MonkeyPatch
+    sound: Engine, audit: CountAudit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Though the counts table, which lost its counts, says that it is a small one."""
-    monkeypatch.setattr("reactions.maintenance.reconcile.SLICE", 6)
+    monkeypatch.setattr("reactions.maintenance.audit.SLICE", 6)
     _sql(sound, "DELETE FROM reaction_counts WHERE post_id = 1142")
     assert RowCounts(sound.database).suspects([REGULAR, VIRAL, COLD], 6) == [VIRAL]
-    run = patrol.audit()
+    run = audit.run()
     assert run is not None
     assert run.found[Kind.LEDGER] == 2
     assert sound.queries.counts([VIRAL]) == {VIRAL: {1: 6, 2: 6}}

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import text
 
 from reactions.core.model import PostTier, Tier
-from reactions.maintenance.reconcile import Patrol
-from reactions.maintenance.virality import Virality
+from reactions.maintenance.refresh import RefreshSamples
+from reactions.maintenance.virality import ReleaseCalmPosts, RisingPosts
 from reactions.postgres.duty_runs import DutyRuns
 from reactions.redis import keys
 from tests.support.engine import Engine, make_engine
@@ -35,8 +35,13 @@ def early(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def virality(early: Engine) -> Virality:
-    return Virality(early.client, early.database, early.settings)
+def rising(early: Engine) -> RisingPosts:
+    return RisingPosts(early.client, early.database, early.settings)
+
+
+@pytest.fixture
+def virality(early: Engine) -> ReleaseCalmPosts:
+    return ReleaseCalmPosts(early.client, early.database, early.settings)
 
 
 def rise(engine: Engine, post: int = POST, users: int = 40) -> None:
@@ -62,11 +67,11 @@ def calm(engine: Engine, post: int = POST) -> None:
     engine.client.set(keys.post_rate(post), f"{rate}|{long_ago}|{total}", px=60_000)
 
 
-def test_a_post_on_its_way_is_listed_and_has_a_sample(early: Engine, virality: Virality) -> None:
+def test_a_post_on_its_way_is_listed_and_has_a_sample(early: Engine, rising: RisingPosts) -> None:
     rise(early)
     react(early, OTHER, range(1, 41))  # all at once: how fast, nobody knows
     early.drain()
-    (found,) = virality.rising()
+    (found,) = rising.list()
     assert (found.post_id, found.reactions) == (POST, 40)
     assert found.per_s == pytest.approx(20 / 60, rel=0.2)
     assert found.threshold_in_s == pytest.approx(60 * 3, rel=0.3)
@@ -80,25 +85,27 @@ def test_a_post_on_its_way_is_listed_and_has_a_sample(early: Engine, virality: V
 
 
 def test_at_the_threshold_it_is_viral_and_no_longer_listed(
-    early: Engine, virality: Virality
+    early: Engine, rising: RisingPosts
 ) -> None:
     rise(early)
     react(early, POST, range(41, 101))
     early.drain()
-    assert virality.rising() == []
+    assert rising.list() == []
     assert noted(early) is PostTier.VIRAL
     assert early.client.get(keys.post_viral(POST)) == b"1"
     assert early.verify().found == {}
 
 
-def test_a_false_alarm_is_let_go_though_nobody_reacts(early: Engine, virality: Virality) -> None:
+def test_a_false_alarm_is_let_go_though_nobody_reacts(
+    early: Engine, rising: RisingPosts, virality: ReleaseCalmPosts
+) -> None:
     rise(early)
-    run = virality.watch()
+    run = virality.run()
     assert run is not None
     assert (run.looked_at, run.repaired) == (1, 0)
     calm(early)
-    assert virality.rising()[0].threshold_in_s > 2 * 3_600
-    run = virality.watch()
+    assert rising.list()[0].threshold_in_s > 2 * 3_600
+    run = virality.run()
     assert run is not None
     assert (run.looked_at, run.repaired, dict(run.found)) == (1, 1, {"calm": 1})
     assert noted(early) is PostTier.REGULAR
@@ -107,42 +114,46 @@ def test_a_false_alarm_is_let_go_though_nobody_reacts(early: Engine, virality: V
     assert not snapshot.viral
     assert early.cache.uniques(POST) is None
     assert early.verify().found == {}
-    assert virality.rising() == []
+    assert rising.list() == []
 
 
-def test_above_the_low_mark_it_stays_viral(early: Engine, virality: Virality) -> None:
+def test_above_the_low_mark_it_stays_viral(early: Engine, virality: ReleaseCalmPosts) -> None:
     rise(early, users=90)
     calm(early)
-    assert virality.watch() is not None
+    assert virality.run() is not None
     assert noted(early) is PostTier.VIRAL
     assert early.post_snapshots.snapshots([POST])[0].sampled
     assert early.verify().found == {}
 
 
-def test_one_whose_rate_was_lost_is_let_go(early: Engine, virality: Virality) -> None:
+def test_one_whose_rate_was_lost_is_let_go(
+    early: Engine, rising: RisingPosts, virality: ReleaseCalmPosts
+) -> None:
     rise(early)
     early.client.delete(keys.post_rate(POST))
-    assert math.isinf(virality.rising()[0].threshold_in_s)
-    assert virality.watch() is not None
-    assert virality.rising() == []
+    assert math.isinf(rising.list()[0].threshold_in_s)
+    assert virality.run() is not None
+    assert rising.list() == []
     assert early.verify().found == {}
 
 
-def test_a_deleted_post_is_on_its_way_no_more(early: Engine, virality: Virality) -> None:
+def test_a_deleted_post_is_on_its_way_no_more(
+    early: Engine, rising: RisingPosts, virality: ReleaseCalmPosts
+) -> None:
     rise(early)
     early.reactions.delete_post(POST)
     assert not early.client.exists(keys.post_rate(POST))
     while any(early.erasure_requests.unfinished()):
         early.eraser.erase()
-    assert virality.watch() is not None
-    assert virality.rising() == []
+    assert virality.run() is not None
+    assert rising.list() == []
     assert early.verify().holds
 
 
-def test_it_is_recorded(early: Engine, virality: Virality) -> None:
+def test_it_is_recorded(early: Engine, virality: ReleaseCalmPosts) -> None:
     rise(early)
     calm(early)
-    virality.watch()
+    virality.run()
     (total,) = DutyRuns(early.database).totals()
     assert (total.duty, total.runs, total.kinds) == ("virality", 1, {"calm": 1})
     assert total.succeeded_at is not None
@@ -150,12 +161,12 @@ def test_it_is_recorded(early: Engine, virality: Virality) -> None:
 
 
 def test_a_load_under_way_does_not_flag_one_that_was_let_go(
-    early: Engine, virality: Virality
+    early: Engine, virality: ReleaseCalmPosts
 ) -> None:
     rise(early)
     calm(early)
     assert early.cache_install.fence(POST, "slow")
-    virality.watch()
+    virality.run()
     newest = [(user, 1) for user in (40, 39, 38, 37, 36)]
     assert not early.cache_install.install_sample(POST, "slow", total=40, newest=newest)
     assert early.post_snapshots.snapshots([POST])[0].complete
@@ -166,7 +177,7 @@ def test_a_load_under_way_does_not_flag_one_that_was_let_go(
 def test_a_refresh_leaves_it_on_its_way(early: Engine, lost: str) -> None:
     rise(early)
     early.client.delete(f"post:{{42}}:{POST}:{lost}")
-    run = Patrol(early.client, early.database, early.settings).refresh()
+    run = RefreshSamples(early.client, early.database, early.settings).run()
     assert run is not None
     assert run.repaired == 1
     (snapshot,) = early.post_snapshots.snapshots([POST])

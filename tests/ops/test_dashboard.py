@@ -22,7 +22,8 @@ from reactions.demo.stack import Stack
 from reactions.demo.state_folder import remove
 from reactions.demo.synthetic_trace import trace_file
 from reactions.demo.trace import Trace
-from reactions.maintenance.reconcile import Patrol
+from reactions.maintenance.cleanup import Cleanup
+from reactions.maintenance.reconcile import Reconcile
 from reactions.postgres.database import Database
 from reactions.redis.connection import connect
 from reactions.web.page.ids import GUESTS, POSTS
@@ -86,9 +87,8 @@ def do_daily_duties(stack: Stack) -> None:
     """What Beat sends at night."""
     database = Database(stack.settings)
     with connect(stack.settings) as client:
-        patrol = Patrol(client, database, stack.settings)
-        patrol.tidy()
-        patrol.reconcile(PostTier.REGULAR)
+        Cleanup(client, database, stack.settings).run()
+        Reconcile(client, database, stack.settings).run(PostTier.REGULAR)
     database.close()
 
 

@@ -151,7 +151,7 @@ def run_everything(tally: Tally, admin: Redis, settings_of: Callable[[str], Sett
         workload.change(web)
         workload.erase(web)
     with tally.of(WORKER):
-        workload.patrol(engine)
+        workload.run_duties(engine)
         workload.operate(settings_of(WORKER))
     workload.evict(admin)
     with tally.of(WEB):

@@ -51,7 +51,7 @@ def settings_of(roles: Roles, redis_url: str) -> SettingsOf:
 
 @pytest.fixture
 def writer(roles: Roles, settings_of: SettingsOf) -> Iterator[Engine]:
-    tables = "reactions, reaction_counts, posts, marks, deleted_posts, forgotten_users"
+    tables = "reactions, reaction_counts, posts, redis_epochs, deleted_posts, forgotten_users"
     roles.execute(f"TRUNCATE {tables}, dead_letters, duties, runs, audits, findings")
     engine = make_engine(settings_of("writer"))
     yield engine
@@ -75,7 +75,7 @@ def test_each_role_does_its_work(writer: Engine, settings_of: SettingsOf) -> Non
         writer.drain()
         for step in (workload.read, workload.change, workload.erase):
             step(web)
-        workload.patrol(writer)
+        workload.run_duties(writer)
         writer.dead_letters.add(str(workload.REGULAR), "70", "2:8", "it was full")
         workload.operate(settings_of("writer"))
         workload.recover(writer)

@@ -15,9 +15,13 @@ from reactions.core.constants import SHARDS
 from reactions.core.errors import NotReplicated, PostDeleted
 from reactions.core.model import PostTier
 from reactions.core.settings import Settings
-from reactions.maintenance.reconcile import Patrol
-from reactions.maintenance.recovery import Recovery
-from reactions.maintenance.virality import Virality
+from reactions.maintenance.audit import CountAudit
+from reactions.maintenance.cleanup import Cleanup
+from reactions.maintenance.loss_detection import LossDetection
+from reactions.maintenance.rebuild import Rebuild
+from reactions.maintenance.reconcile import Reconcile
+from reactions.maintenance.refresh import RefreshSamples
+from reactions.maintenance.virality import ReleaseCalmPosts
 from reactions.redis import keys
 from reactions.redis.server_options import eviction_policies
 from reactions.web.rate_limit import RateLimiter
@@ -119,16 +123,16 @@ def erase(web: Called) -> None:
         web.forget_user(user)
 
 
-def patrol(engine: Engine) -> None:
-    """What Beat's duties do, each once."""
+def run_duties(engine: Engine) -> None:
+    """Run each of Beat's duties once."""
     at = engine.client, engine.database, engine.settings
-    round_ = Patrol(*at)
+    reconcile = Reconcile(*at)
     for tier in (PostTier.VIRAL, PostTier.HOT, PostTier.REGULAR):
-        round_.reconcile(tier)
-    round_.refresh()
-    round_.audit()
-    round_.tidy()
-    Virality(*at).watch()
+        reconcile.run(tier)
+    RefreshSamples(*at).run()
+    CountAudit(*at).run()
+    Cleanup(*at).run()
+    ReleaseCalmPosts(*at).run()
     engine.outbox_state.overdue(0)
     eviction_policies(engine.client, engine.settings)
     while any(engine.erasure_requests.unfinished()):
@@ -139,16 +143,16 @@ def patrol(engine: Engine) -> None:
 def step_back(admin: Redis) -> None:
     """Redis is as if restored from an older snapshot."""
     for shard in range(SHARDS):
-        mark: Any = admin.get(keys.outbox_epoch(shard))
-        incarnation, tick, at = mark.decode().split("|")
+        epoch: Any = admin.get(keys.outbox_epoch(shard))
+        incarnation, tick, at = epoch.decode().split("|")
         admin.set(keys.outbox_epoch(shard), f"{incarnation}|{int(tick) - 1}|{at}")
 
 
 def recover(engine: Engine) -> None:
     """What workers do every few seconds, and after a loss."""
-    recovery = Recovery(engine.client, engine.database, engine.settings)
-    recovery.watch()
-    recovery.rebuild()
+    at = engine.client, engine.database, engine.settings
+    LossDetection(*at).run()
+    Rebuild(*at).run()
     engine.drain()
 
 

@@ -43,7 +43,7 @@ REFUSED, INSIDE, TOGETHER = "hasty:refused", "hasty:inside", "hasty:together"
 
 DUTIES = {
     *("audit", "reconcile-hot", "reconcile-regular", "reconcile-viral"),
-    *("refresh", "tidy", "virality", "watch"),
+    *("refresh", "cleanup", "virality", "loss_detection"),
 }
 ENTRIES = DUTIES - {"reconcile-regular"} | {"reconcile-rest", "erase", "sweep"}
 """Names in the schedule of Beat."""
@@ -295,7 +295,7 @@ def lose_a_mark(engine: Engine, before: Found) -> None:
     mark = keys.outbox_epoch(shard_of(VIRAL))
 
     def noticed() -> bool:
-        if found_since(engine, before, Loss.EMPTY, ("watch",)):
+        if found_since(engine, before, Loss.EMPTY, ("loss_detection",)):
             return True
         # Again and again: a watch that has looked already writes the mark anew, and sees nothing.
         engine.client.delete(mark)
@@ -303,7 +303,7 @@ def lose_a_mark(engine: Engine, before: Found) -> None:
 
     wait_until(noticed, PATIENCE_S, "the loss is noticed")
     wait_until(lambda: engine.client.exists(mark), PATIENCE_S, "the shard is marked anew")
-    rest = "SELECT 1 FROM marks WHERE rebuild > 0"
+    rest = "SELECT 1 FROM redis_epochs WHERE rebuild > 0"
     wait_until(lambda: not sql(engine, rest), PATIENCE_S, "the working set is loaded")
 
 
@@ -368,7 +368,11 @@ def assert_well_recorded(engine: Engine) -> None:
     assert {duty: total.failures for duty, total in totals.items() if total.failures} == {}
     assert sql(engine, "SELECT duty, error FROM runs WHERE error <> '' OR ended_at IS NULL") == []
     recorded = dict(sql(engine, "SELECT duty, count(*) FROM runs GROUP BY duty"))
-    for quiet in ("watch", "sweep", "erase"):  # they leave a record only of what they found
+    for quiet in (
+        "loss_detection",
+        "sweep",
+        "erase",
+    ):  # recorded only with findings
         recorded.pop(quiet, None)
     assert recorded == {duty: totals[duty].runs for duty in recorded}
 

@@ -25,7 +25,7 @@ from reactions.core.errors import ReactionsError
 from reactions.core.settings import Settings
 from reactions.demo.stack import Stack
 from reactions.maintenance.epochs import Epochs
-from reactions.maintenance.recovery import Recovery
+from reactions.maintenance.rebuild import Rebuild
 from reactions.maintenance.verify import Verifier
 from reactions.postgres.database import Database, array
 from reactions.redis.connection import Client, connect
@@ -166,19 +166,19 @@ class _Loss:
 def _run(plan: Plan, stack: Stack, show: Show) -> dict[str, Any]:
     settings = stack.settings
     client, database = connect(settings), Database(settings, name="reactions-bench", timeout_s=600)
-    recovery = Recovery(client, database, settings)
+    duty = Rebuild(client, database, settings)
     world = sizes(plan.posts, plan.rows)
     viral = {FIRST_VIRAL + number: VIRAL_ROWS for number in range(plan.viral)}
     everything = {**viral, **world}
     shape = filling.Shape(USERS, settings.viral_threshold, 20 * 3_600, 1_000)
     filling.fill(database, everything, shape, show)
-    recovery.load(list(everything))
+    duty.load(list(everything))
     cached_before = _cached(client, everything)
-    marks = Epochs(client, database)
-    _until(lambda: len(marks.in_database()) == SHARDS and not recovery.unfinished(), stack)
+    epochs = Epochs(client, database)
+    _until(lambda: len(epochs.in_database()) == SHARDS and not duty.unfinished(), stack)
     start_us = _now_us(client)
     with Writer(settings, everything, plan.rate) as writer:
-        loss = _lose(client, database, recovery, stack, show)
+        loss = _lose(client, database, duty, stack, show)
         cached = _cached(client, everything)
         since = {each.pair[0] for each in writer.written if (each.version or 0) >= loss.at_us}
         _sleep(LEAD_OUT_S, stack, "after the rebuild", show)
@@ -217,9 +217,7 @@ def _run(plan: Plan, stack: Stack, show: Show) -> dict[str, Any]:
     return figures
 
 
-def _lose(
-    client: Client, database: Database, recovery: Recovery, stack: Stack, show: Show
-) -> _Loss:
+def _lose(client: Client, database: Database, duty: Rebuild, stack: Stack, show: Show) -> _Loss:
     marks = [_active_ms(database)]
     _sleep(LEAD_IN_S, stack, "only the writer", show)
     marks.append(_active_ms(database))
@@ -229,10 +227,10 @@ def _lose(
         (seconds, micros), _ = pipe.execute()
     loss = _Loss(seconds * 1_000_000 + micros)
     began = time.monotonic()
-    _until(recovery.unfinished, stack)
+    _until(duty.unfinished, stack)
     loss.noticed_s = time.monotonic() - began
     marks.append(_active_ms(database))
-    _until(lambda: not recovery.unfinished(), stack)
+    _until(lambda: not duty.unfinished(), stack)
     loss.rebuilt_s = time.monotonic() - began
     marks.append(_active_ms(database))
     for phase, (before, after) in zip(

@@ -1,0 +1,21 @@
+"""The task `cleanup`: delete old records and tombstones, once a day."""
+
+from __future__ import annotations
+
+from celery.schedules import crontab
+
+from reactions.tasks.app import app, worker
+
+DAILY = crontab(hour="4", minute="10")
+
+app.conf.beat_schedule["cleanup"] = {
+    "task": "reactions.cleanup",
+    "schedule": DAILY,
+    "options": {"expires": 3600},
+}
+
+
+@app.task(name="reactions.cleanup")
+def cleanup() -> None:
+    """Delete what nobody needs any more."""
+    worker().cleanup.run()
