@@ -9,6 +9,10 @@ from redis import Redis
 
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Valkey
+from reactions.redis import buckets
+from reactions.redis.post_cache import PostCache
+from reactions.redis.scripts import drain, loading, writes
+from tests.support.loads import SingleLoads
 from tests.support.servers import running_redis
 
 
@@ -32,3 +36,22 @@ def redis(server: Valkey) -> Iterator[Redis]:
 @pytest.fixture
 def redis_settings(server: Valkey) -> Settings:
     return Settings(redis_url=server.url, redis_cluster=server.name == "cluster")
+
+
+@pytest.fixture
+def store(redis: Redis, redis_settings: Settings) -> SingleLoads:
+    return SingleLoads(redis, redis_settings)
+
+
+@pytest.fixture
+def posts(redis: Redis, redis_settings: Settings) -> PostCache:
+    return PostCache(redis, redis_settings)
+
+
+@pytest.fixture
+def small(store: SingleLoads, monkeypatch: pytest.MonkeyPatch) -> SingleLoads:
+    """Samples of four users in two buckets."""
+    for module in (drain, loading, writes):
+        monkeypatch.setattr(module, "SAMPLE_SIZE", 4)
+    monkeypatch.setattr(buckets, "FILL", 2)
+    return store

@@ -71,3 +71,11 @@ def test_the_header_names_the_keys_that_the_typed_function_sends(call: Call) -> 
     assert sent[: len(stated)] == stated
     further = MORE.search(resources.lua(call.script.name))
     assert set(sent[len(stated) :]) == ({further[1]} if further else set())
+
+
+@pytest.mark.parametrize("script", scripts.ALL, ids=lambda script: script.name)
+def test_the_header_states_as_many_keys_as_the_binding_sends(script: Script) -> None:
+    header = resources.lua(script.name).split("\n\n", 1)[0]
+    stated = re.search(r"-- KEYS(.*?)-- ARGV", header, re.DOTALL)
+    assert stated is not None
+    assert len(set(re.findall(r"\b(\d+) (?:post|user|outbox|the)", stated[1]))) == script.keys

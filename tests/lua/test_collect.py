@@ -1,0 +1,22 @@
+"""collect.lua: the HyperLogLog of a load."""
+
+from __future__ import annotations
+
+import pytest
+from redis import Redis
+
+from reactions.redis import keys
+from reactions.redis.scripts import loading
+from tests.lua.support import (
+    POST,
+)
+
+
+@pytest.mark.parametrize("after", [1, 2, 9])
+def test_a_hyperloglog_that_lost_a_part_is_not_collected_further(redis: Redis, after: int) -> None:
+    """It would be too small for ever; the load is given up, and tried again later."""
+    parts = [loading.collect(POST, "t", n == 0, 1000, [n, n + 100]) for n in range(10)]
+    assert [call.run(redis) for call in parts[:after]] == [1] * after
+    redis.delete(keys.post_loaded(POST, "t"))
+    assert [call.run(redis) for call in parts[after:]] == [0] * (10 - after)
+    assert not redis.exists(keys.post_loaded(POST, "t"))

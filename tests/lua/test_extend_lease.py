@@ -1,0 +1,23 @@
+"""extend_lease.lua: a lease that lasts longer."""
+
+from __future__ import annotations
+
+from redis import Redis
+
+from reactions.redis.scripts import drain
+from tests.lua.support import (
+    LEASE,
+    POST,
+    SHARD,
+    claim,
+    react,
+    rows,
+)
+
+
+def test_a_held_shard_waits_for_the_one_that_holds_it(redis: Redis) -> None:
+    react(redis, 1, 1)
+    claim(redis, "a", lease_us=1)
+    assert drain.extend_lease(SHARD, "a", LEASE).run(redis) == 1
+    assert claim(redis, "b") == [0]
+    assert rows(claim(redis, "c", previous="a")) == {POST: {1: 1}}

@@ -1,0 +1,33 @@
+"""fence.lua: which loads may begin."""
+
+from __future__ import annotations
+
+from redis import Redis
+
+from reactions.redis.scripts import writes
+from reactions.redis.scripts.loading import FenceReply
+from tests.lua.support import (
+    OTHER,
+    POST,
+    names,
+)
+from tests.support.loads import SingleLoads
+
+
+def test_a_deleted_post_is_fenced_for_nobody(redis: Redis, store: SingleLoads) -> None:
+    assert store.fence(POST, "t")
+    writes.delete(POST).run(redis)
+    assert not store.install_counts(POST, "t", {1: 5})[0]
+    assert not store.install_reactions(POST, "t", {1: 1})
+    assert not store.install_sample(POST, "t", total=1, newest=[(1, 1)], ever=[1])
+    assert store.fence_many([POST], "t") == {POST: FenceReply.DELETED}
+    assert not store.fence(POST, "t")
+    assert names(redis) == set()
+
+
+def test_a_load_gives_way_to_one_under_way_if_it_is_to(store: SingleLoads) -> None:
+    assert store.fence_many([POST, OTHER], "a", give_way=True).keys() == {POST, OTHER}
+    assert store.fence_many([POST, OTHER], "b", give_way=True) == {}
+    assert store.fence_many([POST], "c") == {POST: FenceReply.REGULAR}
+    assert not store.install_counts(POST, "a", {1: 1})[0]
+    assert store.install_counts(OTHER, "a", {1: 1})[0]
