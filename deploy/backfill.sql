@@ -1,8 +1,8 @@
--- What an older table has, for `reactions backfill` (docs/adoption.md). Changes nothing.
+-- Exports an older table for `reactions backfill` (docs/adoption.md). Changes nothing.
 --
 --   psql -q "$OLD_DATABASE" -f deploy/backfill.sql | reactions backfill --before 2026-01-31T12:00:00Z
 --
--- Put your names for likes, its columns, and the type. The order is asked for, and checked.
+-- Replace likes, its columns and the type by yours. Keep the order: the backfill checks it.
 
 COPY (
   SELECT

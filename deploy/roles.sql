@@ -1,11 +1,11 @@
--- Roles of the database: who owns the schema, who writes, who reads. Safe to run again.
+-- The roles of the database: who owns the schema, who writes, who reads. Safe to run again.
 --
---   psql -v ON_ERROR_STOP=1 -d reactions -f deploy/roles.sql      as a superuser, once, then
---   psql -d reactions -c '\password reactions_writer'             and so for the others
+--   psql -v ON_ERROR_STOP=1 -d reactions -f deploy/roles.sql      once, as a superuser
+--   psql -d reactions -c '\password reactions_writer'             then this for each role
 --
--- The database is to hold nothing but reactions. What is in its schema `public` already becomes the
--- owner's, so this also brings an existing database under these roles. Let one role do all
--- migrations (REACTIONS_DATABASE_URL of `reactions migrate`): default privileges go by it.
+-- The database must hold nothing but reactions: the owner gets every table that is already in its
+-- schema `public`. So the file also works on an existing database. Run all migrations as the owner
+-- (REACTIONS_DATABASE_URL of `reactions migrate`), because the default privileges depend on that.
 
 BEGIN;
 
@@ -25,7 +25,7 @@ BEGIN
   EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
 END $$;
 
--- The owner: the schema, its tables, and DDL.
+-- The owner has the schema and its tables, and may run DDL.
 ALTER SCHEMA public OWNER TO reactions_owner;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO reactions_writer, reactions_reader;
@@ -43,7 +43,7 @@ BEGIN
   END LOOP;
 END $$;
 
--- Tables that are here, and those that later migrations make.
+-- Rights on the present tables, and on those that later migrations create.
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC, reactions_writer, reactions_reader;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO reactions_writer;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO reactions_reader;
@@ -52,8 +52,8 @@ ALTER DEFAULT PRIVILEGES FOR ROLE reactions_owner IN SCHEMA public
 ALTER DEFAULT PRIVILEGES FOR ROLE reactions_owner IN SCHEMA public
   GRANT SELECT ON TABLES TO reactions_reader;
 
--- Not for workers: the version of the schema, and the meaning of a code. They may add a code, as a
--- worker does with the types that it is configured with.
+-- Workers may not change the version of the schema or the meaning of a code. They may add a code,
+-- because a worker registers the types of its configuration.
 DO $$
 BEGIN
   IF to_regclass('public.alembic_version') IS NOT NULL THEN
