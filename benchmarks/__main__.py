@@ -10,20 +10,26 @@ COMMANDS = {
     "suite": ("benchmarks.compare.suite", "This system beside what a user would build instead."),
     "forty": ("benchmarks.scenarios.forty", "Forty million rows on one post."),
     "growth": ("benchmarks.scenarios.growth", "What grows with a post and with the table."),
-    "memory": ("benchmarks.scenarios.memory", "Bytes in Redis, beside a plain hash."),
+    "memory": ("benchmarks.scenarios.memory.command", "Bytes in Redis, beside a plain hash."),
     "viral": (
-        "benchmarks.scenarios.viral",
+        "benchmarks.scenarios.viral.command",
         "One post goes viral: latencies, and is anything lost?",
     ),
     "virality": (
-        "benchmarks.scenarios.virality",
+        "benchmarks.scenarios.virality.command",
         "How early a rising post is noticed, by a trace.",
     ),
-    "reads": ("benchmarks.scenarios.reads", "How often reads reach PostgreSQL, and their times."),
+    "reads": (
+        "benchmarks.scenarios.reads.command",
+        "How often reads reach PostgreSQL, and their times.",
+    ),
     "web": ("benchmarks.scenarios.web", "The HTTP service beside the library's own calls."),
-    "overload": ("benchmarks.scenarios.overload", "More reactions than the workers can drain."),
+    "overload": (
+        "benchmarks.scenarios.overload.command",
+        "More reactions than the workers can drain.",
+    ),
     "durability": (
-        "benchmarks.scenarios.durability",
+        "benchmarks.scenarios.durability.command",
         "What a Redis that dies may lose, and fsync.",
     ),
     "duties": ("benchmarks.scenarios.duties", "Checks, repairs and audits; a rebuild of Redis."),

@@ -13,7 +13,7 @@ from benchmarks.compare.play import Result, play
 from benchmarks.compare.workloads import Workload
 from benchmarks.support import feed, filling
 from benchmarks.support.arena import Arena
-from benchmarks.support.common import Show
+from benchmarks.support.output import Show
 from reactions.core.latency_histogram import percentile
 from reactions.redis.outbox_state import OutboxState
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from benchmarks.compare import full_load, hot_path, persister
 from benchmarks.compare.side_by_side import Results, ratio
-from benchmarks.support import common
+from benchmarks.support import output
 from benchmarks.support.arena import Arena
-from benchmarks.support.common import Show
+from benchmarks.support.output import Show
 
 
 class Figure(NamedTuple):
@@ -99,7 +99,7 @@ def _compared(results: Results) -> Iterator[Figure]:
 
 def print_table(figures: list[Figure], markdown: bool) -> None:
     """For people."""
-    common.print_table(
+    output.print_table(
         "Figures to reach",
         ["figure", "goal", "measured", "reached"],
         [

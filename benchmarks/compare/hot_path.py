@@ -16,7 +16,8 @@ from benchmarks.compare.side_by_side import spread
 from benchmarks.compare.workloads import BESIDE_POST, HOT_POST, TYPES, Workload
 from benchmarks.support import filling
 from benchmarks.support.arena import Arena
-from benchmarks.support.common import Show, quantiles
+from benchmarks.support.output import Show
+from benchmarks.support.statistics import quantiles
 from reactions.core.settings import Settings
 from reactions.drain.cache_loader import CacheLoader
 from reactions.postgres.queries import Queries

@@ -16,7 +16,7 @@ import psycopg2
 from benchmarks.compare.side_by_side import spread
 from benchmarks.compare.workloads import Workload
 from benchmarks.support.arena import Arena
-from benchmarks.support.common import Show
+from benchmarks.support.output import Show
 from reactions.api.client import Reactions
 from reactions.core.constants import SHARDS
 from reactions.core.model import Row

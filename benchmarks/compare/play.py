@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from benchmarks.compare.contenders.base import Client, Contender
 from benchmarks.compare.workloads import FEED, Operation, Workload, outcome
-from benchmarks.support import common
+from benchmarks.support import processes
 from benchmarks.support.arena import PATIENCE_S, Arena, wait
 from reactions.core.settings import Settings
 from reactions.demo.replay import quantile
@@ -186,12 +186,12 @@ class Web:
 
     def go(self) -> None:
         """Returns when all of them have stopped."""
-        common.meet(self._barrier, self._results)
+        processes.meet(self._barrier, self._results)
         self._gather()
 
     def made(self) -> Made:
         """What they did together."""
-        common.meet(self._barrier, self._results)
+        processes.meet(self._barrier, self._results)
         total = Made()
         for each in self._gather():
             total.add(each)

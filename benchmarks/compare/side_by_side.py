@@ -10,9 +10,9 @@ from typing import Any
 from benchmarks.compare.contenders import ALL
 from benchmarks.compare.play import Result, play
 from benchmarks.compare.workloads import Workload
-from benchmarks.support import common
+from benchmarks.support import output
 from benchmarks.support.arena import Arena
-from benchmarks.support.common import Show
+from benchmarks.support.output import Show
 
 Results = Mapping[str, Mapping[str, Sequence[Result]]]
 """Workload -> contender -> its runs, in order of the rounds."""
@@ -95,7 +95,7 @@ _SPREAD = ("accepted", "durable", "feeds", "react_p50", "react_p99", "feed_p50",
 def print_tables(results: Results, markdown: bool) -> None:
     """For people: rates, then processor time."""
     for workload, of in results.items():
-        common.print_table(
+        output.print_table(
             f"{workload}: medians of {len(next(iter(of.values())))} runs; ratios round by round",
             [
                 *("contender", "accepted/s", "durable/s", "least-most", "ours to it"),
@@ -105,7 +105,7 @@ def print_tables(results: Results, markdown: bool) -> None:
             markdown,
         )
         parts = list(next(iter(of.values()))[0].cpu_ms)
-        common.print_table(
+        output.print_table(
             f"{workload}: processor ms for 1,000 operations",
             ["contender", *parts, "together"],
             [

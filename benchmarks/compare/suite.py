@@ -10,7 +10,7 @@ import click
 from benchmarks.compare import goals, side_by_side
 from benchmarks.compare.contenders import ALL
 from benchmarks.compare.workloads import Workload
-from benchmarks.support import common, machine
+from benchmarks.support import machine, output
 from benchmarks.support.arena import arena
 from reactions.cli.console import bars
 
@@ -18,7 +18,7 @@ PARTS = ("compare", "figures")
 WORKLOADS = ("hot", "zipf", "mix")
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(context_settings=output.HELP)
 @click.option("--seconds", type=click.FloatRange(0.5, 600), default=5.0, show_default=True)
 @click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True)
 @click.option("--writers", type=click.IntRange(1, 16), default=2, show_default=True)
@@ -45,8 +45,8 @@ WORKLOADS = ("hot", "zipf", "mix")
     show_default=True,
     help="Events of each run of the persister.",
 )
-@common.as_markdown
-@common.as_json
+@output.as_markdown
+@output.as_json
 def main(
     seconds: float,
     rounds: int,
@@ -62,7 +62,7 @@ def main(
     as_json: bool,
 ) -> None:
     """Run this system beside what a user would build instead."""
-    common.quiet_logs()
+    output.quiet_logs()
     workloads = [Workload(name) for name in workload or WORKLOADS]
     if trace is not None:
         workloads.append(Workload("trace", trace))
@@ -83,4 +83,4 @@ def main(
         reached = goals.table(found["figures"], results)
         goals.print_table(reached, as_markdown)
         found["reached"] = [{**each._asdict(), "reached": each.reached} for each in reached]
-    common.finish(found, as_json)
+    output.finish(found, as_json)

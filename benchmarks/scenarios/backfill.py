@@ -14,9 +14,10 @@ from typing import Any
 import click
 from sqlalchemy import text
 
-from benchmarks.scenarios.rebuild import sizes
-from benchmarks.support import common
-from benchmarks.support.common import Show, spread_id
+from benchmarks.scenarios.rebuild.writer import sizes
+from benchmarks.support import machine, output, servers
+from benchmarks.support.ids import spread_id
+from benchmarks.support.output import Show
 from reactions.cli.console import bars, print_report
 from reactions.core.settings import Settings
 from reactions.maintenance.backfill import HEADER, Backfill
@@ -74,19 +75,19 @@ def run(settings: Settings, rows: int, show: Show) -> dict[str, Any]:
     }
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(context_settings=output.HELP)
 @click.option("--rows", type=click.IntRange(1, 10_000_000), default=200_000, show_default=True)
-@common.as_json
+@output.as_json
 def main(rows: int, as_json: bool) -> None:
     """Time the backfill of an older table, on servers of its own."""
-    common.quiet_logs()
+    output.quiet_logs()
     with (
-        common.folder("backfill") as where,
-        common.running_redis(where, "valkey") as valkey,
-        common.running_postgres(where) as postgres,
+        servers.temporary_folder("backfill") as where,
+        servers.running_redis(where, "valkey") as valkey,
+        servers.running_postgres(where) as postgres,
         bars() as show,
     ):
-        settings = common.settings_with(redis_url=valkey.url, database_url=postgres.url)
-        figures = common.machine() | run(settings, rows, show)
+        settings = servers.settings_with(redis_url=valkey.url, database_url=postgres.url)
+        figures = machine.summary() | run(settings, rows, show)
     print_report(figures, None)
-    common.finish(figures, as_json)
+    output.finish(figures, as_json)

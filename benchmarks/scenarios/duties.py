@@ -1,11 +1,11 @@
-"""What the periodic duties cost, and how soon Redis is whole again after it lost everything.
+"""What the periodic duties cost, and how soon a lost Redis is rebuilt.
 
-``python -m benchmarks duties`` starts the whole system twice. First with one viral post of millions
-of rows: to load, check, repair and audit it, on quiet servers; and its first read after a loss of
-Redis, with a real worker. Then with a working set that is rebuilt after FLUSHALL, by beat and the
-workers, while somebody writes.
+``python -m benchmarks duties`` starts the whole system twice. The first has one viral post with
+millions of rows: the benchmark loads, checks, repairs and audits it on quiet servers, and times its
+first read after a loss of Redis, with a real worker. The second system has a working set, which
+beat and the workers rebuild after a FLUSHALL while a writer reacts.
 
-Times are in ms where nothing else is said.
+Times are in ms, unless a name says otherwise.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from typing import Any
 
 import click
 
-from benchmarks.scenarios import large_post, rebuild
-from benchmarks.support import common
+from benchmarks.scenarios.large_post import run as large_post
+from benchmarks.scenarios.rebuild import run as rebuild
+from benchmarks.scenarios.rebuild.writer import Plan
+from benchmarks.support import machine, output
 from reactions.cli.console import bars
 
 GOAL_MS = 50.0
@@ -25,7 +27,7 @@ PARTS = ("large", "rebuild")
 
 
 def print_large(figures: Mapping[str, Any], markdown: bool) -> None:
-    """For people: the large post."""
+    """Print the tables of the large post."""
     load, check, repair = figures["load"], figures["check"], figures["repair"]
     audit, first = figures["audit"], figures["first_read"]
     quantiles = {
@@ -36,16 +38,16 @@ def print_large(figures: Mapping[str, Any], markdown: bool) -> None:
         "load, nothing in Redis": load["ms"],
         **{f"of it: {name}": took for name, took in load["queries_ms"].items()},
         "first summaries() after FLUSHALL (goal: 50)": first["first_read_ms"],
-        f"read {first['read_that_asked']} until the sample is cached": first["until_sampled_ms"],
+        f"read {first['requesting_read']} until the sample is cached": first["until_sampled_ms"],
         **{f"of it: {name}": took for name, took in first["split_ms"].items()},
     }
-    common.print_table(
+    output.print_table(
         f"One viral post with {figures['rows']:,} rows, in ms",
         ["what", "n", "p50", "p99", "max"],
         [[name, *took.values()] for name, took in quantiles.items()],
         markdown,
     )
-    common.print_table(
+    output.print_table(
         "And",
         ["figure", "value"],
         [
@@ -64,12 +66,8 @@ def print_large(figures: Mapping[str, Any], markdown: bool) -> None:
 
 
 def print_rebuild(figures: Mapping[str, Any], markdown: bool) -> None:
-    """For people: the working set."""
-    plain = [
-        (name.replace("_", " "), value)
-        for name, value in figures.items()
-        if isinstance(value, int | float | str | bool)
-    ]
+    """Print the table of the working set."""
+    plain = [(name.replace("_", " "), value) for name, value in output.plain_rows(figures)]
     plain += [
         (f"connections at work in PostgreSQL: {phase}", busy)
         for phase, busy in figures["busy_connections"].items()
@@ -79,12 +77,12 @@ def print_rebuild(figures: Mapping[str, Any], markdown: bool) -> None:
     plain += [(f"found: {kind}", number) for kind, number in figures["found"].items()]
     if figures["lost_ages_ms"]:
         plain.append(("oldest of the lost, ms before", figures["lost_ages_ms"]["max"]))
-    common.print_table(
+    output.print_table(
         "FLUSHALL of a working set, under live writes", ["figure", "value"], plain, markdown
     )
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(context_settings=output.HELP)
 @click.option("--rows", type=click.IntRange(20_000, 50_000_000), default=5_000_000)
 @click.option("--posts", type=click.IntRange(10, 100_000), default=5_000, show_default=True)
 @click.option("--viral", type=click.IntRange(0, 1_000), default=20, show_default=True)
@@ -93,15 +91,15 @@ def print_rebuild(figures: Mapping[str, Any], markdown: bool) -> None:
     type=click.IntRange(10),
     default=150_000,
     show_default=True,
-    help="On all regular posts together.",
+    help="Reactions on all regular posts together.",
 )
 @click.option("--rate", type=click.FloatRange(1, 5_000), default=200.0, show_default=True)
 @click.option("--workers", type=click.IntRange(1, 16), default=2, show_default=True)
 @click.option(
     "--only", type=click.Choice(PARTS), help="One part: the large post, or the working set."
 )
-@common.as_markdown
-@common.as_json
+@output.as_markdown
+@output.as_json
 def main(
     rows: int,
     posts: int,
@@ -113,18 +111,18 @@ def main(
     as_markdown: bool,
     as_json: bool,
 ) -> None:
-    """Measure the duties of beat and the workers, on systems of their own."""
-    common.quiet_logs()
+    """Measure checks, repairs and audits of a large post, and the rebuild of Redis."""
+    output.quiet_logs()
     parts: Sequence[str] = [only] if only else PARTS
-    figures: dict[str, Any] = {"machine": common.machine()}
+    figures: dict[str, Any] = {"machine": machine.summary()}
     with bars(36) as show:
         if "large" in parts:
             figures["large"] = large_post.run(rows, workers, show)
         if "rebuild" in parts:
-            plan = rebuild.Plan(posts, viral, reactions, rate, workers)
+            plan = Plan(posts, viral, reactions, rate, workers)
             figures["rebuild"] = rebuild.run(plan, show)
     if "large" in figures:
         print_large(figures["large"], as_markdown)
     if "rebuild" in figures:
         print_rebuild(figures["rebuild"], as_markdown)
-    common.finish(figures, as_json)
+    output.finish(figures, as_json)

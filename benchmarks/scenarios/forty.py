@@ -15,10 +15,13 @@ import click
 
 from benchmarks.compare.full_load import logged
 from benchmarks.scenarios.growth import memory_of
-from benchmarks.scenarios.large_post import POST, FirstReads, Quiet, timed
-from benchmarks.support import common, filling, machine
+from benchmarks.scenarios.large_post.first_reads import FirstReads
+from benchmarks.scenarios.large_post.quiet import POST, Quiet
+from benchmarks.support import filling, machine, output
 from benchmarks.support.arena import Arena, arena, wait
-from benchmarks.support.common import Show, quantiles, spread_id
+from benchmarks.support.ids import spread_id
+from benchmarks.support.output import Show
+from benchmarks.support.statistics import quantiles, timed
 from reactions.api.client import Reactions
 from reactions.cli.console import bars
 from reactions.core.constants import SHARDS
@@ -192,7 +195,7 @@ def print_tables(found: Mapping[str, Any], markdown: bool) -> None:
         "first summaries() after FLUSHALL": first["first_read_ms"],
         "until the sample is cached then": first["until_sampled_ms"],
     }
-    common.print_table(
+    output.print_table(
         f"One post with {found['rows']:,} rows, in ms",
         ["what", "n", "p50", "p99", "max"],
         [[name, *took.values()] for name, took in times.items()],
@@ -216,20 +219,20 @@ def print_tables(found: Mapping[str, Any], markdown: bool) -> None:
         **{f"loss: {what}": value for what, value in found["loss"].items()},
         **{f"in the end: {what}": str(value) for what, value in found["verified"].items()},
     }
-    common.print_table("And", ["figure", "value"], [list(each) for each in plain.items()], markdown)
+    output.print_table("And", ["figure", "value"], [list(each) for each in plain.items()], markdown)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(context_settings=output.HELP)
 @click.option(
     "--rows", type=click.IntRange(20_000, 100_000_000), default=40_000_000, show_default=True
 )
 @click.option("--workers", type=click.IntRange(1, 16), default=2, show_default=True)
-@common.as_markdown
-@common.as_json
+@output.as_markdown
+@output.as_json
 def main(rows: int, workers: int, as_markdown: bool, as_json: bool) -> None:
     """Do everything there is to do to one very large post."""
-    common.quiet_logs()
+    output.quiet_logs()
     with bars(36) as show, arena(workers) as servers:
         found = {"machine": machine.describe(servers), **run(servers, rows, show)}
     print_tables(found, as_markdown)
-    common.finish(found, as_json)
+    output.finish(found, as_json)

@@ -16,10 +16,10 @@ from benchmarks.compare import persister
 from benchmarks.compare.contenders.ours import Ours
 from benchmarks.compare.workloads import FIRST_POST, TYPES
 from benchmarks.scenarios import growth_plots as plots
-from benchmarks.scenarios.large_post import timed
-from benchmarks.support import common, filling, machine
+from benchmarks.support import filling, machine, output
 from benchmarks.support.arena import Arena, arena
-from benchmarks.support.common import Show, quantiles
+from benchmarks.support.output import Show
+from benchmarks.support.statistics import quantiles, timed
 from reactions.cli.console import bars
 from reactions.core.constants import shard_of
 from reactions.drain.cache_loader import CacheLoader
@@ -132,13 +132,13 @@ def _spread(changes: Mapping[tuple[int, int], int], posts: int) -> Mapping[tuple
 def print_tables(
     sizes: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]], markdown: bool
 ) -> None:
-    common.print_table(
+    output.print_table(
         "One post, by its reactions: p50 in ms",
         ["reactions", *plots.PARTS, "bytes in Redis"],
         [[f"{s['reactions']:,}", *(s[p]["p50"] for p in plots.PARTS), s["memory"]] for s in sizes],
         markdown,
     )
-    common.print_table(
+    output.print_table(
         "The persister, by the rows of the table",
         ["rows", "rows/s"],
         [[f"{each['rows']:,}", each["rows_per_s"]] for each in rows],
@@ -146,7 +146,7 @@ def print_tables(
     )
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(context_settings=output.HELP)
 @click.option(
     "--most",
     type=click.IntRange(1_000, 100_000_000),
@@ -165,8 +165,8 @@ def print_tables(
 @click.option("--steps", type=click.IntRange(1, 100), default=10, show_default=True)
 @click.option("--batch", type=click.IntRange(1_000, 1_000_000), default=20_000, show_default=True)
 @click.option("--plots", "target", type=click.Path(file_okay=False, path_type=Path))
-@common.as_markdown
-@common.as_json
+@output.as_markdown
+@output.as_json
 def main(
     most: int,
     most_rows: int,
@@ -177,7 +177,7 @@ def main(
     as_json: bool,
 ) -> None:
     """Measure what is promised to stay flat."""
-    common.quiet_logs()
+    output.quiet_logs()
     with bars(36) as show, arena(1) as servers:
         found: dict[str, Any] = {"machine": machine.describe(servers)}
         found["posts"] = posts(servers, most, show)
@@ -185,4 +185,4 @@ def main(
     print_tables(found["posts"], found["table"], as_markdown)
     if target is not None:
         plots.draw(found["posts"], found["table"], target)
-    common.finish(found, as_json)
+    output.finish(found, as_json)

@@ -1,11 +1,10 @@
-"""Requests a second and their times, of the HTTP service beside the library's own calls.
+"""The HTTP service beside the library's own calls: requests a second, times, and CPU time.
 
-python -m benchmarks web --markdown
+``python -m benchmarks web --markdown``: on one stack, the same number of writers make the same
+calls, in turns: with ``Reactions`` in processes of their own, and over HTTP to ``reactions web``.
+The load comes from the same machine.
 
-CPU time is that of one call in the process that calls, or of one request in the service.
-
-On one stack, in turns: the same calls, by as many writers, once by ``Reactions`` in processes of
-their own, once over HTTP to ``reactions web``. The load comes from the same machine.
+CPU time is the time of one call in the calling process, or of one request in the service.
 """
 
 from __future__ import annotations
@@ -25,17 +24,7 @@ import click
 import httpx
 import psutil
 
-from benchmarks.support.common import (
-    as_json,
-    as_markdown,
-    err,
-    finish,
-    machine,
-    meet,
-    print_table,
-    quiet_logs,
-)
-from benchmarks.support.common import folder as scratch
+from benchmarks.support import machine, output, processes, servers
 from reactions.api.client import Reactions
 from reactions.core.settings import Settings
 from reactions.demo.process import Process, free_port
@@ -50,7 +39,7 @@ WARM_S = 1.0
 KINDS = ("like", "love", "wow")
 
 Call = Callable[[int, random.Random], object]
-"""By this user."""
+"""One call by this user, with random arguments from this generator."""
 
 
 def by_library(settings: Settings, what: str) -> Call:
@@ -61,7 +50,7 @@ def by_library(settings: Settings, what: str) -> Call:
 
 
 def over_http(port: int, what: str) -> Call:
-    """By the standard library's client, which takes a fraction of httpx's time."""
+    """Calls with the standard library's client: it needs a fraction of httpx's time."""
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
 
     def send(user: int, method: str, path: str, body: str | None = None) -> bytes:
@@ -85,7 +74,7 @@ def over_http(port: int, what: str) -> Call:
 
 
 def write(number: int, call: Call, seconds: float, barrier: Any, results: Any) -> None:  # noqa: ANN401
-    """One writer: a process of its own, one call after the other."""
+    """One writer, in a process of its own: it makes one call after the other."""
     seed = random.Random(number)
     try:
         end = time.perf_counter() + WARM_S
@@ -108,19 +97,23 @@ def write(number: int, call: Call, seconds: float, barrier: Any, results: Any) -
 def measure(
     make: Callable[[], Call], writers: int, seconds: float, cpu_of: Callable[[], float] | None
 ) -> dict[str, float]:
-    """All writers together; the CPU time is that of the service, or else of the writers."""
+    """Figures of all writers together.
+
+    Args:
+        cpu_of: reads the CPU time of the service; without it, the writers' CPU time counts.
+    """
     context = multiprocessing.get_context("fork")
     barrier, results = context.Barrier(writers + 1), context.Queue()
-    processes = [
+    made = [
         context.Process(target=lambda n=n: write(n, make(), seconds, barrier, results))
         for n in range(writers)
     ]
-    for process in processes:
+    for process in made:
         process.start()
-    meet(barrier, results)
+    processes.meet(barrier, results)
     before = cpu_of() if cpu_of else 0.0
-    found = [results.get() for _ in processes]
-    for process in processes:
+    found = [results.get() for _ in made]
+    for process in made:
         process.join()
     cpu = cpu_of() - before if cpu_of else sum(used for *_, used in found)
     times = sorted(one for times, *_ in found for one in times)
@@ -133,7 +126,7 @@ def measure(
 
 
 def cpu_s(service: Process) -> float:
-    """CPU time of the service so far, all its processes together."""
+    """CPU time of all processes of the service until now, in s."""
     root = psutil.Process(service.pid)
     times = [one.cpu_times() for one in [root, *root.children(recursive=True)]]
     return sum(one.user + one.system for one in times)
@@ -166,7 +159,7 @@ def start_service(stack: Stack, workers: int) -> tuple[Process, int]:
 def rounds(
     stack: Stack, workers: int, clients: Sequence[int], seconds: float
 ) -> list[dict[str, Any]]:
-    """A row for each call, way and number of writers."""
+    """One row for each call, way, and number of writers."""
     with Reactions(stack.settings) as client:
         client.react_many([(1, post, "like") for post in range(1, POSTS + 1)])
     service, port = start_service(stack, workers)
@@ -179,7 +172,7 @@ def rounds(
                     "http": lambda what=what: over_http(port, what),  # type: ignore[misc]
                 }
                 for way, make in ways.items():
-                    err.print(f"{what}, {way}, {writers} writers")
+                    output.err.print(f"{what}, {way}, {writers} writers")
                     cpu_of = partial(cpu_s, service) if way == "http" else None
                     found = measure(make, writers, seconds, cpu_of)
                     rows.append({"call": what, "way": way, "writers": writers, **found})
@@ -188,20 +181,25 @@ def rounds(
     return rows
 
 
-@click.command()
-@click.option("--seconds", type=float, default=10.0, show_default=True, help="Of each round.")
+@click.command(context_settings=output.HELP)
+@click.option(
+    "--seconds", type=float, default=10.0, show_default=True, help="Duration of each round."
+)
 @click.option("--workers", type=int, default=2, show_default=True, help="Processes of the service.")
 @click.option("--writers", type=int, multiple=True, default=(1, 8), show_default=True)
-@as_markdown
-@as_json
+@output.as_markdown
+@output.as_json
 def main(
     seconds: float, workers: int, writers: tuple[int, ...], as_markdown: bool, as_json: bool
 ) -> None:
     """Time the HTTP service beside the library's own calls."""
-    quiet_logs()
-    with scratch("web") as where, Stack(where, flower=False, say=err.print) as stack:
+    output.quiet_logs()
+    with (
+        servers.temporary_folder("web") as where,
+        Stack(where, flower=False, say=output.err.print) as stack,
+    ):
         rows = rounds(stack, workers, writers, seconds)
     title = f"{workers} processes of the service; a feed has {FEED} posts"
     header = ("call", "way", "writers", "requests/s", "CPU ms", "p50 ms", "p99 ms")
-    print_table(title, header, [list(row.values()) for row in rows], as_markdown)
-    finish({**machine(), "workers": workers, "rows": rows}, as_json)
+    output.print_table(title, header, [list(row.values()) for row in rows], as_markdown)
+    output.finish({**machine.summary(), "workers": workers, "rows": rows}, as_json)

@@ -14,7 +14,7 @@ from celery import Celery
 from redis import Redis
 from sqlalchemy import text
 
-from benchmarks.support import common
+from benchmarks.support import output, servers
 from reactions.core.celery_app import make_app
 from reactions.core.settings import Settings
 from reactions.demo.process import Process
@@ -122,13 +122,13 @@ class Arena:
 def arena(workers: int) -> Iterator[Arena]:
     """Started, with nobody's workers at work."""
     with (
-        common.folder("suite") as where,
+        servers.temporary_folder("suite") as where,
         Stack(
             where,
-            common.settings_with(),
+            servers.settings_with(),
             concurrency=workers,
             flower=False,
-            say=common.err.print,
+            say=output.err.print,
         ) as stack,
     ):
         stack.beat.stop()

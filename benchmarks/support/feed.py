@@ -10,7 +10,8 @@ from redis import Redis
 from redis.connection import AbstractConnection
 from sqlalchemy import event
 
-from benchmarks.support.common import Show, quantiles
+from benchmarks.support.output import Show
+from benchmarks.support.statistics import quantiles
 from reactions.api.client import Reactions
 from reactions.core.settings import Settings
 from reactions.redis import buckets, keys

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-from benchmarks.support.common import Show
+from benchmarks.support.output import Show
 from reactions.core.model import PostTier
 from reactions.postgres.database import Database, array
 
