@@ -1,4 +1,4 @@
-"""The web tier: a small HTTP service over the library. Needs the extra ``web``."""
+"""The web tier: a small HTTP service over the library. It needs the extra ``web``."""
 
 from reactions.web.app import create_app
 

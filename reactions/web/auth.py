@@ -1,4 +1,4 @@
-"""Who asks: a FastAPI dependency that the deployment brings, and nobody without one."""
+"""Authentication: the deployment provides a FastAPI dependency that returns the user's id."""
 
 from __future__ import annotations
 
@@ -15,37 +15,39 @@ from reactions.core.settings import Settings
 from reactions.web.problems import unauthenticated
 
 Authenticator = Callable[..., Any]
-"""A dependency: ``def user_of(request: Request) -> int | None``, None for nobody. ``async`` or not,
-with parameters as any endpoint of FastAPI: a security scheme among them shows in OpenAPI."""
+"""A dependency such as ``def user_of(request: Request) -> int | None``. None means that nobody is
+signed in. It may be ``async``, and take the parameters that any endpoint of FastAPI may take;
+OpenAPI lists a security scheme among them."""
 
 
 def load(settings: Settings) -> Authenticator:
-    """The one that is configured.
+    """Import the configured authenticator.
 
     Raises:
-        InvalidSettings: there is none, or it cannot be imported.
+        InvalidSettings: none is configured, or it cannot be imported, or it is not a function.
     """
     name = settings.web_authenticator
     if name is None:
         raise InvalidSettings(
-            "web_authenticator: the service does not start without one: set"
+            "web_authenticator: the service needs an authenticator: set"
             " REACTIONS_WEB_AUTHENTICATOR=module:function, a function that takes the request"
-            " and returns the user's id, or None for nobody"
+            " and returns the user's id, or None if nobody is signed in"
         )
     try:
         found = resolve_name(name)
     except (ImportError, AttributeError) as error:
         raise InvalidSettings(f"web_authenticator: {name} cannot be imported: {error}") from error
     if not callable(found):
-        raise InvalidSettings(f"web_authenticator: {name} is no function")
-    return found  # type: ignore[no-any-return] # callable, as far as one can see
+        raise InvalidSettings(f"web_authenticator: {name} is not a function")
+    return found  # type: ignore[no-any-return] # its signature is unknown
 
 
 def signed_in(authenticate: Authenticator) -> list[Any]:
-    """The dependencies of all routes: note the user, or refuse the request.
+    """Return the dependencies of all routes. They store the user's id, or refuse the request.
 
     Raises:
-        InvalidSettings: FastAPI would look for a parameter of it in the query.
+        InvalidSettings: a parameter of the authenticator has no type; FastAPI would read it from
+            the query.
     """
     for name, parameter in inspect.signature(authenticate).parameters.items():
         if parameter.annotation is parameter.empty:
@@ -61,20 +63,22 @@ def signed_in(authenticate: Authenticator) -> list[Any]:
         if found is None:
             raise unauthenticated()
         if type(found) is not int or not 1 <= found <= MAX_ID:
-            raise TypeError(f"the authenticator returned no user id, but a {type(found).__name__}")
+            raise TypeError(
+                f"the authenticator must return a user id or None, not a {type(found).__name__}"
+            )
         request.state.user_id = found
-        response.headers["Cache-Control"] = "no-store"  # it is for this user alone
+        response.headers["Cache-Control"] = "no-store"  # the answer is for this user alone
 
-    return [Depends(check), Depends(_noted)]
+    return [Depends(check), Depends(_stored_user)]
 
 
-async def _noted(request: Request) -> int:
-    # FastAPI does not call a dependency whose own parameters are refused, but goes on to others.
+async def _stored_user(request: Request) -> int:
+    # If FastAPI rejects the parameters of the authenticator, it skips `check` but runs the others.
     found = getattr(request.state, "user_id", None)
     if found is None:
         raise unauthenticated()
     return int(found)
 
 
-User = Annotated[int, Depends(_noted)]
-"""The id of the user who asks."""
+User = Annotated[int, Depends(_stored_user)]
+"""The id of the signed-in user."""

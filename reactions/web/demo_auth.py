@@ -1,4 +1,4 @@
-"""The authenticator of the demo: everyone is who they say they are. For nothing else."""
+"""The authenticator of the demo: it believes whatever user id a request names. Never deploy it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ async def chosen_user(
     header: Annotated[str | None, Security(_header)],
     cookie: Annotated[str | None, Security(_cookie)],
 ) -> int | None:
-    """The user that the header names, else the cookie; None where neither names an id."""
-    for said in (header, cookie):
-        if said is not None:
-            return int(said) if is_id(said.encode()) else None
+    """Return the user id in the header, or else in the cookie; None if it is not an id."""
+    for text in (header, cookie):
+        if text is not None:
+            return int(text) if is_id(text.encode()) else None
     return None

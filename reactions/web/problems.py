@@ -1,4 +1,4 @@
-"""Every error of the service as RFC 9457 problem+json: what happened, and what to do."""
+"""Answers every error as RFC 9457 problem+json, which says what happened and what to do."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_S = 1
-"""After which a store that failed is worth another try; the library's own reads wait as long."""
+"""How long a client should wait for a store; the library's own reads wait as long."""
 
-NO_JSON = "the body is no JSON; send JSON, with the header Content-Type: application/json"
+NO_JSON = "the body is not JSON; send JSON with the header Content-Type: application/json"
 
 MAX_FIELDS = 10
-"""Refused fields that an answer names."""
+"""An answer names at most this many invalid fields."""
 
 
 class Problem(BaseModel):
-    """RFC 9457."""
+    """A problem of RFC 9457."""
 
-    type: str = Field(description="Names the kind of problem; it does not change.")
+    type: str = Field(description="The kind of problem. It never changes.")
     title: str
     status: int
     detail: str = Field(description="What happened in this case, and what to do.")
 
 
 class Refusal(HTTPException):
-    """A request that the service itself refuses."""
+    """The service itself refuses a request. `kind` is the end of the problem's type."""
 
     def __init__(
         self, status: int, kind: str, detail: str, headers: Mapping[str, str] | None = None
@@ -47,13 +47,13 @@ class Refusal(HTTPException):
 
 
 def unauthenticated() -> Refusal:
-    """Of a request by nobody."""
-    detail = "nobody is signed in with this request; sign in and send it again"
+    """Return the refusal of a request without a signed-in user."""
+    detail = "the request has no signed-in user; sign in and send it again"
     return Refusal(401, "unauthenticated", detail, {"WWW-Authenticate": "Session"})
 
 
-def too_many(status: int, kind: str, detail: str, retry_s: int) -> Refusal:
-    """Of what may be tried again after some seconds, at least one."""
+def retry_later(status: int, kind: str, detail: str, retry_s: int) -> Refusal:
+    """Return a refusal that asks the client to try again after `retry_s` seconds, 1 or more."""
     detail = f"{detail}; try again in {retry_s} s"
     return Refusal(status, kind, detail, {"Retry-After": str(retry_s)})
 
@@ -61,7 +61,7 @@ def too_many(status: int, kind: str, detail: str, retry_s: int) -> Refusal:
 def problem(
     status: int, kind: str, detail: str, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """``kind`` is the end of its type."""
+    """Return a problem as a response. `kind` is the end of its type."""
     body = Problem(
         type=f"urn:problem-type:reactions:{kind}",
         title=HTTPStatus(status).phrase,
@@ -72,7 +72,7 @@ def problem(
 
 
 def install(app: FastAPI) -> None:
-    """Answer all errors of an application this way."""
+    """Make an application answer all its errors as problems."""
     handlers: Mapping[type[Exception], Any] = {
         Refusal: _refusal,
         InvalidArgument: _invalid,
@@ -95,26 +95,26 @@ async def _invalid(_: Request, error: InvalidArgument) -> Response:
 
 
 async def _deleted(_: Request, error: PostDeleted) -> Response:
-    return problem(410, "post-deleted", f"{error}; show the post no more")
+    return problem(410, "post-deleted", f"{error}; stop showing the post")
 
 
 async def _unavailable(_: Request, error: ReactionsUnavailable) -> Response:
-    # Its message may name servers: that is for the log, not for everyone.
+    # The message may name servers, which clients must not learn.
     log.warning("%s", error)
-    detail = f"{error.store} does not answer; nothing is half-written, try again in {RETRY_S} s"
+    detail = f"{error.store} does not answer; it is safe to try again in {RETRY_S} s"
     return problem(503, "unavailable", detail, {"Retry-After": str(RETRY_S)})
 
 
 async def _malformed(_: Request, error: RequestValidationError) -> Response:
     if any(map(_is_unread, error.errors())):
         return problem(400, "bad-request", NO_JSON)
-    refused = [f"{_place(one['loc'])}: {short(one['msg'], 200)}" for one in error.errors()]
-    more = "; ..." if len(refused) > MAX_FIELDS else ""
-    return problem(422, "invalid-argument", "; ".join(refused[:MAX_FIELDS]) + more)
+    invalid = [f"{_place(one['loc'])}: {short(one['msg'], 200)}" for one in error.errors()]
+    more = "; ..." if len(invalid) > MAX_FIELDS else ""
+    return problem(422, "invalid-argument", "; ".join(invalid[:MAX_FIELDS]) + more)
 
 
 def _is_unread(one: Mapping[str, Any]) -> bool:
-    """Whether the body as a whole is at fault: it is empty, broken, or not said to be JSON."""
+    """Whether the whole body is at fault: empty, broken, or without the JSON content type."""
     if one["loc"] != ("body",):
         return bool(one["type"] == "json_invalid")
     return one["type"] == "missing" or isinstance(one["input"], bytes)
@@ -126,33 +126,33 @@ def _place(parts: tuple[int | str, ...]) -> str:
 
 async def _http(_: Request, error: HTTPException) -> Response:
     kind = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
-    detail = f"{short(str(error.detail), 200)}; /openapi.json describes what there is"
+    detail = f"{short(str(error.detail), 200)}; /openapi.json lists the endpoints"
     return problem(error.status_code, kind, detail, error.headers)
 
 
 async def _defect(_: Request, _error: Exception) -> Response:  # the server logs it
-    return problem(500, "defect", "a defect of the service; its log has the cause")
+    return problem(500, "defect", "the service has a defect; its log has the cause")
 
 
-SAID: Mapping[int, str] = {
+DESCRIPTIONS: Mapping[int, str] = {
     400: "The body cannot be read.",
     401: "Nobody is signed in.",
     410: "The post was deleted.",
     413: "The body is too large.",
-    422: "An argument is refused; nothing was done.",
-    429: "Too often; `Retry-After` says how many seconds to wait.",
-    500: "A defect of the service.",
+    422: "An argument is invalid; the request changed nothing.",
+    429: "Too many requests; `Retry-After` says how many seconds to wait.",
+    500: "The service has a defect.",
     503: "A store does not answer; `Retry-After` says how many seconds to wait.",
 }
 WITH_RETRY = (429, 503)
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For OpenAPI: these errors of an operation."""
+    """Return the errors of an operation for OpenAPI."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     retry = {"Retry-After": {"description": "Seconds.", "schema": {"type": "string"}}}
     return {
-        status: {"description": SAID[status], "content": content}
+        status: {"description": DESCRIPTIONS[status], "content": content}
         | ({"headers": retry} if status in WITH_RETRY else {})
         for status in sorted(statuses)
     }

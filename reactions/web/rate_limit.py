@@ -1,4 +1,4 @@
-"""How often a user may write: counted in Redis, so it holds for all processes together."""
+"""Limits how often a user may write. Redis counts, so the limit holds across all processes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import math
 from reactions.core.settings import Settings
 from reactions.redis.connection import connect, readable, translated
 from reactions.redis.scripts import writes
-from reactions.web.problems import too_many
+from reactions.web.problems import retry_later
 
 
 class RateLimiter:
-    """Lets writes pass: ``web_burst`` at once, and ``web_writes_per_s`` in the long run."""
+    """Allows each user ``web_burst`` writes at once and ``web_writes_per_s`` in the long run."""
 
     def __init__(self, settings: Settings) -> None:
         self._client = connect(settings)
@@ -19,21 +19,21 @@ class RateLimiter:
         self._ahead_us = self._each_us * settings.web_burst
 
     def pass_or_refuse(self, user_id: int) -> None:
-        """One round trip.
+        """Count a write. Cost: one round trip to Redis.
 
         Raises:
-            Refusal: too often; it says when to come again.
-            ReactionsUnavailable: Redis.
+            Refusal: the user writes too often. It says how many seconds to wait.
+            ReactionsUnavailable: Redis does not answer.
         """
         reply = writes.limit(user_id, self._each_us, self._ahead_us).run(self._client)
         with readable():
             wait_us = int(reply)
         if wait_us:
             seconds = math.ceil(wait_us / 1e6)
-            raise too_many(429, "too-many-writes", "you react faster than is let pass", seconds)
+            raise retry_later(429, "too-many-writes", "you react too fast", seconds)
 
     def check_ready(self) -> None:
-        """Whether Redis answers.
+        """Check that Redis answers. Cost: one round trip.
 
         Raises:
             ReactionsUnavailable: it does not.

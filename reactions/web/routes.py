@@ -1,4 +1,7 @@
-"""The endpoints. Plain functions: the library is synchronous, they run in the thread pool."""
+"""The endpoints.
+
+Most are plain functions, which FastAPI runs in its thread pool: the library is synchronous.
+"""
 
 from __future__ import annotations
 
@@ -26,15 +29,15 @@ health = APIRouter(tags=["health"])
 
 
 async def _client(request: Request) -> Reactions:
-    return request.app.state.client  # type: ignore[no-any-return] # a bag of anything
+    return request.app.state.client  # type: ignore[no-any-return] # `state` holds any type
 
 
 async def _limiter(request: Request) -> RateLimiter:
-    return request.app.state.limiter  # type: ignore[no-any-return] # a bag of anything
+    return request.app.state.limiter  # type: ignore[no-any-return] # `state` holds any type
 
 
 async def _hub(request: Request) -> Hub:
-    return request.app.state.hub  # type: ignore[no-any-return] # a bag of anything
+    return request.app.state.hub  # type: ignore[no-any-return] # `state` holds any type
 
 
 Streams = Annotated[Hub, Depends(_hub)]
@@ -44,7 +47,7 @@ Cursor = Annotated[
     str | None,
     Query(
         max_length=LONGEST,
-        description="Of the page before.",
+        description="The cursor that the previous page returned.",
         json_schema_extra={"format": "cursor"},
     ),
 ]
@@ -55,14 +58,14 @@ PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 def react(
     post_id: IdIn, wanted: schemas.Wanted, user: User, client: Client, limit: Limit
 ) -> schemas.Outcome:
-    """Give a post the user's reaction, in place of an earlier one."""
+    """Set the user's reaction to a post. It replaces an earlier one."""
     limit.pass_or_refuse(user)
     return schemas.Outcome.model_validate(client.react(user, post_id, wanted.reaction))
 
 
 @router.delete("/posts/{post_id}/reaction", responses=WRITE)
 def unreact(post_id: IdIn, user: User, client: Client, limit: Limit) -> schemas.Outcome:
-    """Take the user's reaction off a post. Calling again is safe."""
+    """Remove the user's reaction from a post. It is safe to repeat the call."""
     limit.pass_or_refuse(user)
     return schemas.Outcome.model_validate(client.unreact(user, post_id))
 
@@ -73,7 +76,7 @@ def summaries(
     user: User,
     client: Client,
 ) -> schemas.Feed:
-    """What a feed shows: counts, total, tier and the user's own reaction of each post."""
+    """Return what a feed shows of each post: counts, total, tier and the user's own reaction."""
     return schemas.Feed.model_validate({"items": client.summaries(post_id, user)})
 
 
@@ -85,7 +88,7 @@ def reactors(
     limit: PageSize = 50,
     cursor: Cursor = None,
 ) -> schemas.Reactors:
-    """Who reacted on a post, newest first; with `reaction`, who with this type."""
+    """List who reacted to a post, newest first. With `reaction`, list only this type."""
     return schemas.Reactors.model_validate(client.reactors(post_id, reaction, limit, cursor))
 
 
@@ -93,13 +96,13 @@ def reactors(
 def recent(
     post_id: IdIn, client: Client, limit: Annotated[int, Query(ge=1, le=SAMPLE_SIZE)] = 20
 ) -> schemas.Recent:
-    """The newest who reacted on a post: one round trip on a viral one."""
+    """List the newest who reacted to a post. On a viral post this costs one round trip."""
     return schemas.Recent.model_validate({"items": client.recent(post_id, limit)})
 
 
 @router.get("/posts/{post_id}/uniques", responses=READ)
 def uniques(post_id: IdIn, client: Client) -> schemas.Uniques:
-    """How many users ever reacted on a post; of a viral one an estimate, to about 0.8 %."""
+    """Count the users who ever reacted to a post. On a viral post, estimate it to about 0.8 %."""
     return schemas.Uniques(uniques=client.uniques(post_id))
 
 
@@ -107,7 +110,7 @@ def uniques(post_id: IdIn, client: Client) -> schemas.Uniques:
 def history(
     user: User, client: Client, limit: PageSize = 50, cursor: Cursor = None
 ) -> schemas.History:
-    """What the user reacted on, newest first; at most a batch behind."""
+    """List the user's reactions, newest first. The list may lack what is not in PostgreSQL yet."""
     return schemas.History.model_validate(client.history(user, limit, cursor))
 
 
@@ -116,7 +119,7 @@ async def _joined(
     user: User,
     hub: Streams,
 ) -> AsyncIterator[Listener]:
-    """Ahead of the answer, so that what is refused is a problem, not a broken stream."""
+    """Join before the response starts, so that a refusal is a problem and not a broken stream."""
     listener = await hub.join(user, post_id)
     try:
         yield listener
@@ -130,10 +133,11 @@ async def stream(
     hub: Streams,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> AsyncIterator[ServerSentEvent]:
-    """Server-sent events: first the values of all posts, then of those that change, in full.
+    """Send server-sent events: first the values of all posts, then those of each changed post.
 
-    At most four a second. With the `Last-Event-ID` of the present values, the first is left out.
-    A comment comes where nothing else does for 15 s. It ends after 15 minutes: come again.
+    There are at most four events a second. A client that sends the current `Last-Event-ID` gets no
+    first event. After 15 s without an event, a comment keeps the connection open. The stream ends
+    after 15 minutes; then the client connects again.
     """
     async for event_id, fresh in hub.listen(listener, last_event_id):
         yield ServerSentEvent(data=Change.model_validate({"items": fresh}), id=event_id)
@@ -141,12 +145,12 @@ async def stream(
 
 @health.get("/healthz")
 async def healthz() -> schemas.Health:
-    """The process serves."""
+    """Answer that the process serves."""
     return schemas.Health()
 
 
 @health.get("/readyz", responses=responses(500, 503))
 def readyz(limit: Limit) -> schemas.Health:
-    """Redis answers. Without PostgreSQL the service is ready still: reactions are taken."""
+    """Check that Redis answers. Without PostgreSQL the service still accepts reactions."""
     limit.check_ready()
     return schemas.Health()

@@ -10,17 +10,17 @@ from reactions.core.settings import Settings
 from reactions.web import auth
 
 END_S = 5
-"""How long requests under way may take when the server is to end; then streams are cut."""
+"""How long a shutdown waits for open requests, in seconds; then it cuts them."""
 
 
 def serve(host: str, port: int, workers: int) -> None:
-    """Until it is interrupted.
+    """Serve until a signal ends the process.
 
     Raises:
-        InvalidSettings: the configuration cannot be used, or names no authenticator.
+        InvalidSettings: a setting is invalid, or there is no authenticator.
     """
-    sys.path.insert(0, "")  # an authenticator may be in the current folder
-    auth.load(Settings.from_env())  # here, as a worker that fails would be started again and again
+    sys.path.insert(0, "")  # the authenticator may be a module in the current folder
+    auth.load(Settings.from_env())  # fail here: uvicorn restarts a failed worker forever
     uvicorn.run(
         "reactions.web.app:from_environment",
         factory=True,

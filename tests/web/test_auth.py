@@ -118,10 +118,10 @@ def web(cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("env", "said"),
     [
-        ({}, "web_authenticator: the service does not start without one: set REACTIONS_WEB_AUTH"),
+        ({}, "web_authenticator: the service needs an authenticator: set REACTIONS_WEB_AUTH"),
         ({"REACTIONS_WEB_AUTHENTICATOR": "mine:user"}, "mine:user cannot be imported"),
         ({"REACTIONS_WEB_AUTHENTICATOR": "os:nothing"}, "os:nothing cannot be imported"),
-        ({"REACTIONS_WEB_AUTHENTICATOR": "os:sep"}, "os:sep is no function"),
+        ({"REACTIONS_WEB_AUTHENTICATOR": "os:sep"}, "os:sep is not a function"),
         ({"REACTIONS_WEB_AUTHENTICATOR": "mine"}, "web_authenticator: String should match"),
     ],
 )
@@ -145,5 +145,5 @@ def test_a_factory_refuses_too(monkeypatch: pytest.MonkeyPatch) -> None:
     from reactions.web.app import from_environment
 
     monkeypatch.delenv("REACTIONS_WEB_AUTHENTICATOR", raising=False)
-    with pytest.raises(InvalidSettings, match="does not start without one"):
+    with pytest.raises(InvalidSettings, match="needs an authenticator"):
         from_environment()

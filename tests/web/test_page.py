@@ -163,7 +163,7 @@ def test_what_is_refused_is_said_and_shown_as_it_is(visit: Visiting, stack: Stac
     button = there.post(8).locator(".react")
     for _ in range(stack.settings.web_burst + 3):
         button.click()
-    expect(there.page.get_by_role("alert")).to_contain_text("faster than is let pass")
+    expect(there.page.get_by_role("alert")).to_contain_text("you react too fast")
     with user(stack.page_url, FATOU) as fatou:
         own = fatou.get("/v1/summaries", params={"post_id": 8}).json()["items"][0]["reaction"]
     expect(button).to_have_text("Like" if own else "React")

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 
 from reactions.api.client import Reactions
 from reactions.core.settings import Settings
-from reactions.web import create_app, stream
+from reactions.web import create_app, poller, stream
 from reactions.web.demo_auth import HEADER, chosen_user
 from tests.support.engine import Engine
 from tests.support.servers import running_redis
@@ -141,12 +141,13 @@ def test_many_listeners_cost_one_poller_which_takes_its_time(
     polls = watched.looks[1:]  # the first stream looked by itself
     assert {posts for _, posts in polls} == {(POST,)}
     gaps = [later[0] - one[0] for one, later in pairwise(polls)]
-    assert min(gaps) > 0.9 * stream.POLL_S  # a slow machine makes them longer
+    assert min(gaps) > 0.9 * poller.POLL_S  # a slow machine makes them longer
 
 
 def is_busy(app: FastAPI) -> bool:
     hub = app.state.hub
-    return bool(hub._values or hub._posts or hub._streams or not hub._poller.done())
+    polling = hub._poller
+    return bool(polling.values or polling._followers or hub._streams or not polling._task.done())
 
 
 def test_a_burst_is_one_event_a_look(watched: Watched, engine: Engine) -> None:
@@ -236,7 +237,7 @@ def test_a_process_has_room_for_so_many_streams(settings: Settings) -> None:
 
 def test_a_user_has_room_for_fewer(address: str) -> None:
     with ExitStack() as all_, user(address, 7) as alice:
-        opened(address, all_, [7] * (stream.STREAMS_OF_USER - 1))
+        opened(address, all_, [7] * (stream.MAX_USER_STREAMS - 1))
         with listening(address, POST):
             answer = alice.get(f"/v1/stream?post_id={POST}")
             check_problem(answer, 429, "too-many-streams")

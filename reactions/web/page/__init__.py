@@ -1,1 +1,1 @@
-"""The live page of the demo: a feed, and the engine room beside it. For nothing but the demo."""
+"""The live page of the demo: a feed, and the engine room beside it. Only the demo serves it."""

@@ -1,4 +1,4 @@
-"""``python -m reactions.web.page PORT FOLDER``: how the stack starts it."""
+"""``python -m reactions.web.page PORT FOLDER`` serves the page. The stack starts it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from reactions.core.settings import Settings
 from reactions.web.page.app import create_page
 
 END_S = 1
-"""How long requests under way may take at the end."""
+"""How long a shutdown waits for open requests, in seconds."""
 
 
 def main(port: int, folder: Path) -> None:
-    """Serve on the loopback until told to end."""
+    """Serve on the loopback interface until a signal ends the process."""
     uvicorn.run(
         create_page(Settings.from_env(), folder),
         host="127.0.0.1",

@@ -1,4 +1,4 @@
-"""Puts the service of the demo together: the API, the page and the engine room."""
+"""Assembles the service of the demo: the API, the page and the engine room."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-cache",  # asked for again each time, answered 304 where it is the same
+    "Cache-Control": "no-cache",  # the browser revalidates each time, and gets 304 if unchanged
 }
 
 
 class _Files(StaticFiles):
-    """Each with the headers that keep strangers out."""
+    """Serves the files with security headers."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
@@ -42,7 +42,7 @@ class _Files(StaticFiles):
 
 
 def create_page(settings: Settings, folder: Path) -> FastAPI:
-    """The service of a stack on this machine.
+    """Return the service of a stack on this machine.
 
     Args:
         folder: the state folder of the stack.
@@ -51,8 +51,8 @@ def create_page(settings: Settings, folder: Path) -> FastAPI:
     app = create_app(client, chosen_user)
     app.state.gauges = Gauges(settings)
     app.state.burst = Burst(client, app.state.gauges.outbox, app.state.gauges.queries)
-    app.state.workers = WorkerKiller(settings, folder)
-    # A name of another's that points here would be its own origin, and let its page do all.
+    app.state.killer = WorkerKiller(settings, folder)
+    # DNS rebinding: a foreign name that resolves to this machine would share its page's origin.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
     app.include_router(routes.router)
     app.mount("/", _Files(directory=STATIC, html=True))

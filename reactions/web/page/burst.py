@@ -1,4 +1,4 @@
-"""A burst of made-up reactions, held against PostgreSQL one by one."""
+"""A burst of generated reactions, each of which is then looked up in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from reactions.web.page.ids import CROWD, ELSEWHERE, POSTS
 log = logging.getLogger(__name__)
 
 SIZE = 5_000
-"""Reactions, each of a user of its own."""
+"""The number of reactions, each by a different user."""
 
-LOOK_S = 0.1
-"""Between two looks whether all is durable; and between two tries of a reaction."""
+RETRY_S = 0.1
+"""The time between two checks whether all is durable, and between two tries of a reaction."""
 
-SHOWN = 0.7
-"""Share of them that go to posts of the page; the others to as many shards as there are."""
+SHOWN_SHARE = 0.7
+"""This share of the reactions goes to the posts of the page; the others reach every shard."""
 
 T = TypeVar("T")
 State = Literal["none", "running", "settling", "verified", "lost", "failed"]
 
 
 class Burst:
-    """One at a time. Thread-safe."""
+    """Runs one burst at a time. Thread-safe."""
 
     def __init__(self, client: Reactions, outbox: OutboxState, queries: Queries) -> None:
         self._client, self._outbox, self._queries = client, outbox, queries
@@ -43,20 +43,20 @@ class Burst:
 
     @property
     def under_way(self) -> bool:
-        """Whether it is not settled yet."""
+        """Whether the burst has no result yet."""
         return self.state in ("running", "settling")
 
     @property
     def acknowledged(self) -> int:
-        """Reactions that react() returned from."""
+        """The number of reactions for which react() returned."""
         return len(self._acknowledged)
 
     def start(self) -> bool:
-        """Start one; False where one is under way."""
+        """Start a burst; return False if one is under way."""
         with self._lock:
             if self.under_way:
                 return False
-            # Ids of no burst before, also none before a restart: it lasts longer than SIZE µs.
+            # Ids are new even after a restart: a burst takes more µs than it has users.
             self._first = CROWD + time.time_ns() // 1_000
             self._acknowledged = {}
             self.state = "running"
@@ -64,20 +64,20 @@ class Burst:
         return True
 
     def durable(self) -> int:
-        """How many of those that are acknowledged PostgreSQL has, each with its very type.
+        """Count the acknowledged reactions that PostgreSQL has, each with the same type.
 
         Raises:
-            ReactionsUnavailable: PostgreSQL.
+            ReactionsUnavailable: PostgreSQL does not answer.
         """
         if self.state in ("none", "verified"):
             return self.acknowledged
         stored = self._queries.reactions_of_users(self._first, self._first + SIZE)
-        acknowledged = list(self._acknowledged.items())  # it grows meanwhile
+        acknowledged = list(self._acknowledged.items())  # a copy: another thread adds to it
         return sum(stored.get(where) == code for where, code in acknowledged)
 
     def _run(self) -> None:
         try:
-            for user_id, post_id, name in _made_up(self._first, list(self._codes)):
+            for user_id, post_id, name in _generate(self._first, list(self._codes)):
                 self._react(user_id, post_id, name)
             self.state = "settling"
             self._settle()
@@ -86,43 +86,44 @@ class Burst:
             self.state = "failed"
 
     def _react(self, user_id: int, post_id: int, name: str) -> None:
-        """Until it is acknowledged: again is safe."""
+        """Repeat a reaction until it is acknowledged: a repetition changes nothing."""
         while True:
             try:
                 self._client.react(user_id, post_id, name)
             except ReactionsUnavailable:
-                time.sleep(LOOK_S)
-            except PostDeleted:  # by somebody who tries the library on this stack
+                time.sleep(RETRY_S)
+            except PostDeleted:  # somebody tried delete_post() on this stack
                 return
             else:
                 self._acknowledged[post_id, user_id] = self._codes[name]
                 return
 
     def _settle(self) -> None:
-        """Wait until PostgreSQL has all; what it lacks when nothing is pending any more is lost."""
+        """Wait until PostgreSQL has all. What it lacks when nothing is pending is lost."""
         while True:
             try:
-                quiet = self._outbox.pending() == 0
+                drained = self._outbox.pending() == 0  # read before durable()
                 if self.durable() == self.acknowledged:
                     self.state = "verified"
                     return
-                if quiet:
+                if drained:
                     log.error("PostgreSQL lacks acknowledged reactions, and nothing is pending")
                     self.state = "lost"
                     return
             except ReactionsUnavailable as error:
-                log.warning("the burst waits: %s", error)
-            time.sleep(LOOK_S)
+                log.warning("cannot check the burst, and try again: %s", error)
+            time.sleep(RETRY_S)
 
 
-def _made_up(first: int, kinds: Sequence[str]) -> Iterator[tuple[int, int, str]]:
-    """User, post, type: most of them on the posts of the page, and of these on the first."""
+def _generate(first: int, kinds: Sequence[str]) -> Iterator[tuple[int, int, str]]:
+    """Yield user, post and type. Most go to the posts of the page, and of those to the first."""
     chance = random.Random(first)  # noqa: S311 - a workload, not a secret
     for user_id in range(first, first + SIZE):
-        shown = chance.random() < SHOWN
+        shown = chance.random() < SHOWN_SHARE
         post_id = _ranked(chance, POSTS, 1.5) if shown else chance.choice(ELSEWHERE)
         yield user_id, post_id, _ranked(chance, kinds, 1)
 
 
 def _ranked(chance: random.Random, among: Sequence[T], steep: float) -> T:
+    """Choose an item, with the probability of rank r proportional to r^-steep."""
     return chance.choices(among, [rank**-steep for rank in range(1, len(among) + 1)])[0]

@@ -1,4 +1,4 @@
-"""What the page shows: its posts, and the users who are nobody's."""
+"""The ids of the page's posts and of its users."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 
 STATIC = Path(__file__).parent.parent / "static"
 
-_written = json.loads((STATIC / "posts.json").read_text())
+_posts = json.loads((STATIC / "posts.json").read_text())
 
-POSTS: tuple[int, ...] = tuple(post["id"] for post in _written)
-"""Their ids."""
+POSTS: tuple[int, ...] = tuple(post["id"] for post in _posts)
+"""The posts that the page shows."""
 
 ELSEWHERE = range(2**62 + 1, 2**62 + 401)
-"""Posts of the same site that nobody looks at here, nor tries the library on."""
+"""More posts for bursts. The page does not show them, and nobody tries the library on them."""
 
 GUESTS = 2**62
-"""The users of the page have ids from here on: no trace has, so that a demo tells them apart."""
+"""The first id of the page's users. No trace has such ids, so the demo can tell them apart."""
 
 CROWD = GUESTS + 1_000
-"""Those of bursts from here on; before it, those that a visitor may be."""
+"""The first id of the users of bursts. The ids from `GUESTS` up to here are for visitors."""

@@ -1,4 +1,4 @@
-"""The engine room's endpoints. They are of the demo alone: no part of the API, not in OpenAPI."""
+"""The engine room's endpoints. They belong to the demo, not to the API, so OpenAPI omits them."""
 
 from __future__ import annotations
 
@@ -14,64 +14,64 @@ from reactions.web.page.worker_killer import WorkerKiller
 from reactions.web.problems import Refusal
 
 
-def _of_this_page(request: Request) -> None:
-    """Refuse what another site's page sends. Browsers say where it comes from; others may lie."""
+def _same_origin(request: Request) -> None:
+    """Refuse requests from pages of other sites. This only guards browsers, which name the site."""
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
     here = f"{request.url.scheme}://{request.headers.get('Host')}"
     if site != "same-origin" or request.headers.get("Origin", here) != here:
-        raise Refusal(403, "foreign-page", "this is for the page itself: use its buttons")
+        raise Refusal(403, "foreign-page", "only the page itself may send this; use its buttons")
 
 
 class BurstState(BaseModel):
-    """How far the last burst is."""
+    """The progress of the last burst."""
 
     state: State
     size: int = SIZE
-    acknowledged: int = Field(description="react() returned from them.")
-    durable: int | None = Field(description="Of these, in PostgreSQL; null: it does not answer.")
+    acknowledged: int = Field(description="Reactions for which react() returned.")
+    durable: int | None = Field(description="Those in PostgreSQL; null if it does not answer.")
 
 
 class Room(BaseModel):
-    """All that the engine room shows."""
+    """Everything that the engine room shows."""
 
     figures: Figures
     burst: BurstState
 
 
 class Killed(BaseModel):
-    """What became of the wish to kill a worker process."""
+    """The worker process that was killed."""
 
-    pid: int = Field(description="Of the process that is dead now.")
-    drained: bool = Field(description="Whether it was in the middle of a drain.")
+    pid: int = Field(description="Its process id.")
+    drained: bool = Field(description="Whether it was draining.")
 
 
 class Started(BaseModel):
-    """Whether a burst began: none does while another is under way."""
+    """Whether a burst started. None starts while another is under way."""
 
     started: bool
 
 
 async def _burst(request: Request) -> Burst:
-    return request.app.state.burst  # type: ignore[no-any-return] # a bag of anything
+    return request.app.state.burst  # type: ignore[no-any-return] # `state` holds any type
 
 
 async def _gauges(request: Request) -> Gauges:
-    return request.app.state.gauges  # type: ignore[no-any-return] # a bag of anything
+    return request.app.state.gauges  # type: ignore[no-any-return] # `state` holds any type
 
 
-async def _workers(request: Request) -> WorkerKiller:
-    return request.app.state.workers  # type: ignore[no-any-return] # a bag of anything
+async def _killer(request: Request) -> WorkerKiller:
+    return request.app.state.killer  # type: ignore[no-any-return] # `state` holds any type
 
 
 Bursts = Annotated[Burst, Depends(_burst)]
-ours: list[Any] = [Depends(_of_this_page)]
+same_origin: list[Any] = [Depends(_same_origin)]
 router = APIRouter(prefix="/room", include_in_schema=False)
 
 
 @router.get("")
 def room(burst: Bursts, gauges: Annotated[Gauges, Depends(_gauges)]) -> Room:
-    """The figures of now."""
-    state = burst.state  # before the numbers, so that those of a settled burst are its last
+    """Return the current figures and the progress of the burst."""
+    state = burst.state  # read before the numbers, so that a finished burst has its final ones
     return Room(
         figures=gauges.read(),
         burst=BurstState(state=state, acknowledged=burst.acknowledged, durable=_durable(burst)),
@@ -85,16 +85,16 @@ def _durable(burst: Burst) -> int | None:
         return None
 
 
-@router.post("/burst", dependencies=ours)
+@router.post("/burst", dependencies=same_origin)
 def begin(burst: Bursts) -> Started:
-    """Send one."""
+    """Start a burst."""
     return Started(started=burst.start())
 
 
-@router.post("/kill", dependencies=ours)
-def kill(workers: Annotated[WorkerKiller, Depends(_workers)]) -> Killed:
-    """Kill a process of the worker, at once and without a warning."""
-    found = workers.kill_one()
+@router.post("/kill", dependencies=same_origin)
+def kill(killer: Annotated[WorkerKiller, Depends(_killer)]) -> Killed:
+    """Kill a worker process with SIGKILL."""
+    found = killer.kill_one()
     if found is None:
-        raise Refusal(503, "no-worker", "no worker answers; its supervisor starts it again")
+        raise Refusal(503, "no-worker", "no worker answers; the stack is starting it again")
     return Killed(pid=found[0], drained=found[1])

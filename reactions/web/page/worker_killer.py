@@ -12,24 +12,28 @@ from reactions.core.celery_app import DRAIN, make_app
 from reactions.core.settings import Settings
 
 PATIENCE_S = 3.0
-"""For the answer of the worker."""
+"""How long to wait for the worker's answer."""
 
 
 class WorkerKiller:
-    """The worker of the stack whose folder this is."""
+    """Kills processes of the worker of one stack.
+
+    Args:
+        folder: the state folder of the stack, with the worker's process id.
+    """
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         self._app = make_app(settings)
         self._pid_file = folder / "worker.pid"
 
     def kill_one(self) -> tuple[int, bool] | None:
-        """kill -9 of one process of the pool, one that drains if there is one.
+        """Send SIGKILL to one process of the pool: one that drains, if there is one.
 
         Returns:
-            Its pid, and whether it drained; None where no worker answers.
+            Its process id and whether it drained, or None if no worker answers.
         """
-        draining = [task["worker_pid"] for task in self._ask("active") if task["name"] == DRAIN]
-        others = self._ask("stats").get("pool", {}).get("processes", [])
+        draining = [task["worker_pid"] for task in self._inspect("active") if task["name"] == DRAIN]
+        others = self._inspect("stats").get("pool", {}).get("processes", [])
         for pid in [*draining, *others]:
             if self._is_ours(pid):
                 with suppress(ProcessLookupError):  # it ended in between
@@ -38,7 +42,7 @@ class WorkerKiller:
         return None
 
     def _is_ours(self, pid: object) -> bool:
-        """Whether the stack's worker started it: the answer came over the broker, from anyone."""
+        """Whether the stack's worker started the process. Anyone may answer over the broker."""
         if type(pid) is not int:
             return False
         worker = int(self._pid_file.read_text())
@@ -46,7 +50,7 @@ class WorkerKiller:
             return pid != worker and os.getpgid(pid) == worker
         return False
 
-    def _ask(self, what: str) -> Any:  # noqa: ANN401 - whatever Celery answers
+    def _inspect(self, method: str) -> Any:  # noqa: ANN401 - any answer of Celery
         inspect = self._app.control.inspect(timeout=PATIENCE_S, limit=1)
-        answers = getattr(inspect, what)() or {"": {}}
+        answers = getattr(inspect, method)() or {"": {}}
         return next(iter(answers.values()))

@@ -1,0 +1,117 @@
+"""Reads the posts of all streams of a process, a few times a second, in one task.
+
+Values are complete, so a slow stream may skip some: it sends the newest value when it can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence, Set
+from typing import NamedTuple
+
+from starlette.concurrency import run_in_threadpool
+
+from reactions.api.client import MAX_SUMMARIES, Reactions
+from reactions.core.errors import ReactionsError, ReadInterrupted
+from reactions.core.model import Summary
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.25
+"""The time between two reads of a post, and so at most four events a second."""
+
+
+class Value(NamedTuple):
+    """What a stream shows of a post, and a digest of it."""
+
+    summary: Summary
+    version: bytes
+
+
+class Poller:
+    """The current values of the followed posts. Only the reads leave the event loop.
+
+    Args:
+        on_change: called in the event loop with the ids of the posts that changed.
+    """
+
+    def __init__(self, client: Reactions, on_change: Callable[[Set[int]], None]) -> None:
+        self._client = client
+        self._on_change = on_change
+        self._followers: Counter[int] = Counter()  # post -> number of streams
+        self._task: asyncio.Task[None] | None = None
+        self.values: dict[int, Value] = {}
+        """The followed posts that were read at least once."""
+
+    async def follow(self, post_ids: Sequence[int]) -> None:
+        """Follow the posts for one stream, and return when `values` has all of them.
+
+        Raises:
+            ReactionsUnavailable: a store does not answer. The posts are not followed.
+        """
+        self._followers.update(post_ids)
+        try:
+            unknown = [post_id for post_id in post_ids if post_id not in self.values]
+            if unknown:
+                self._store(await run_in_threadpool(self._client.summaries, unknown))
+        except BaseException:
+            self.unfollow(post_ids)
+            raise
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._poll())
+
+    def unfollow(self, post_ids: Sequence[int]) -> None:
+        """Stop following the posts for one stream."""
+        for post_id in count_down(self._followers, post_ids):
+            self.values.pop(post_id, None)
+
+    async def _poll(self) -> None:
+        """Read the posts until no stream follows any."""
+        while self._followers:
+            began = time.monotonic()
+            posts = tuple(self._followers)
+            for first in range(0, len(posts), MAX_SUMMARIES):
+                self._store(await self._read(posts[first : first + MAX_SUMMARIES]))
+            await asyncio.sleep(max(0, began + POLL_S - time.monotonic()))
+
+    async def _read(self, post_ids: Sequence[int]) -> Sequence[Summary | None]:
+        """Read what the stores answer now; the next poll repeats what fails."""
+        try:
+            return await run_in_threadpool(self._client.summaries, post_ids)
+        except ReadInterrupted as error:
+            return error.summaries
+        except ReactionsError as error:
+            log.warning("the streams cannot read their posts, and try again: %s", error)
+            return ()
+
+    def _store(self, summaries: Sequence[Summary | None]) -> None:
+        """Keep the values that changed, of posts that are still followed, and report them."""
+        changed: set[int] = set()
+        for summary in summaries:
+            if summary is None or summary.post_id not in self._followers:
+                continue
+            version = _digest(summary)
+            known = self.values.get(summary.post_id)
+            if known is None or known.version != version:
+                self.values[summary.post_id] = Value(summary, version)
+                changed.add(summary.post_id)
+        if changed:
+            self._on_change(changed)
+
+
+def count_down(counter: Counter[int], keys: Sequence[int]) -> list[int]:
+    """Subtract 1 from each key; delete the keys that reach 0, and return them."""
+    counter.subtract(keys)
+    gone = [key for key in keys if counter[key] <= 0]
+    for key in gone:
+        del counter[key]
+    return gone
+
+
+def _digest(summary: Summary) -> bytes:
+    shown = f"{summary.tier}{sorted(summary.counts.items())}"
+    return hashlib.blake2b(shown.encode(), digest_size=12).digest()
