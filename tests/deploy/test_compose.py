@@ -1,4 +1,4 @@
-"""``compose.yaml``, ``Dockerfile`` and ``.env.example``, as far as it goes without an engine."""
+"""Checks ``compose.yaml``, ``Dockerfile`` and ``.env.example`` without a Docker engine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from reactions.core.settings import Settings
 from reactions.redis.server_options import BROKER_OPTIONS, VALKEY_OPTIONS
 from tests.support.servers import missing
 
-NO_HEALTH = {"migrate": "runs once: its exit code is its health"}
+NO_HEALTH = {"migrate": "runs once, so its exit code says whether it is healthy"}
 VARIABLE = re.compile(r"(?<!\$)\$(?:\{(?P<braced>[^}]*)\}|(?P<bare>\w+))")
 PINNED = re.compile(r"[a-z/]+:\d+\.\d+(-[a-z]+)*")
 
@@ -52,12 +52,12 @@ def example() -> dict[str, str]:
 
 
 def filled(text: str) -> str:
-    """A string with every variable replaced by its name."""
+    """The text with each variable replaced by its name."""
     return VARIABLE.sub(lambda found: found["braced"].partition(":")[0], text)
 
 
 def environment(name: str) -> dict[str, str]:
-    """What a service is given; without what is only passed on."""
+    """The variables that the file sets for a service, without those that it only passes on."""
     given = SERVICES[name].get("environment", {})
     return {key: filled(value) for key, value in given.items() if value is not None}
 
@@ -78,7 +78,7 @@ def seconds(duration: str) -> int:
 
 
 def test_the_specification_allows_it() -> None:
-    """Against the schema of the Compose specification, as the linter check-jsonschema has it."""
+    """check-jsonschema has the schema of the Compose specification."""
     if importlib.util.find_spec("check_jsonschema") is None:
         missing("check-jsonschema, which has the Compose specification's schema, is not installed")
     command = [sys.executable, "-m", "check_jsonschema", "--color", "never"]
@@ -88,7 +88,7 @@ def test_the_specification_allows_it() -> None:
 
 
 def docker_compose(env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """``docker compose config``, which needs no engine; only these variables are set."""
+    """Run ``docker compose config``, which needs no engine, with only these variables."""
     keep = {
         name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_CONFIG") if name in os.environ
     }
@@ -178,7 +178,7 @@ def test_no_port_is_published_twice() -> None:
 
 @every_service
 def test_restarts(name: str) -> None:
-    """All but the one that runs once; a beat that lost its lock exits, and has to come back."""
+    """All but ``migrate`` restart: a beat that lost its lock exits, and must start again."""
     assert SERVICES[name]["restart"] == ("no" if name == "migrate" else "unless-stopped")
 
 
@@ -320,7 +320,7 @@ def test_the_image_is_pinned_and_not_root() -> None:
 
 
 def test_the_image_installs_extras_that_exist() -> None:
-    """pip only warns about one that does not, and the image would lack Flower."""
+    """pip only warns about an unknown extra, and the image would then lack Flower."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     (extras,) = re.findall(r'pip install .*"\.\[(.*)\]"', (ROOT / "Dockerfile").read_text("utf-8"))
     assert set(extras.split(",")) <= set(project["optional-dependencies"])

@@ -1,4 +1,7 @@
-"""``python -m tests.docs.configuration > docs/configuration.md``: the reference of all settings."""
+"""Prints the reference of all settings, ``docs/configuration.md``.
+
+To renew the page: ``python -m tests.docs.configuration > docs/configuration.md``.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,15 @@ from reactions.core.settings import Settings
 INTRODUCTION = """\
 # Configuration
 
-Every setting is a variable of the environment, or a keyword of `reactions.Settings`: the same name
-in lower case, without `REACTIONS_`. All processes of a system share them. What cannot be used is
-refused at the start, with all that is wrong in one message; secrets are in no message. Names that
-end in `_s` are seconds. Celery's own configuration is [celeryconfig.py](../celeryconfig.py).
+Every setting is an environment variable, or a keyword of `reactions.Settings`: the same name in
+lower case, without `REACTIONS_`. All processes of a system need the same values. A process refuses
+to start with an invalid value, and names everything that is wrong in one message, without secrets.
+Settings whose names end in `_s` are in seconds. Celery's own configuration is
+[celeryconfig.py](../celeryconfig.py).
 
-Generated from [reactions/core/settings.py](../reactions/core/settings.py); a test fails when it
-is out of date. To renew it: `python -m tests.docs.configuration > docs/configuration.md`."""
+A program generates this page from [reactions/core/settings.py](../reactions/core/settings.py), and
+a test fails when it is out of date. To renew it:
+`python -m tests.docs.configuration > docs/configuration.md`."""
 
 TABLE = "| variable | default | takes | what it is |\n|---|---|---|---|"
 
@@ -35,7 +40,7 @@ GROUPS = {
     "Web service": r"web_",
     "Others": "",
 }
-"""Heading -> what names of its fields begin with; a field is in the first one that fits."""
+"""Heading -> how the names of its fields begin. A field is in the first group that matches."""
 
 BOUNDS: Mapping[type, tuple[str, str]] = {
     annotated_types.Ge: ("ge", "≥ {}"),
@@ -47,7 +52,7 @@ BOUNDS: Mapping[type, tuple[str, str]] = {
 
 
 def lines() -> Iterator[str]:
-    """The page."""
+    """The parts of the page."""
     yield INTRODUCTION
     grouped: dict[str, list[str]] = {heading: [] for heading in GROUPS}
     for name in Settings.model_fields:
@@ -67,7 +72,7 @@ def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True, validated_data={})
     if value is None:
         return "-"
-    if isinstance(value, SecretStr):  # a default is no secret
+    if isinstance(value, SecretStr):  # a default is not secret
         value = value.get_secret_value()
     if isinstance(value, Mapping):
         value = ",".join(value)
@@ -89,7 +94,7 @@ def _bounds(metadata: Iterable[object]) -> Iterator[str]:
 
 
 def _number(value: object) -> str:
-    """A variable takes no thousands separator, so a default has none."""
+    """A number without thousands separators, because a variable accepts none."""
     return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 

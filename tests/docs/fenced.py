@@ -1,4 +1,4 @@
-"""What stands in the fenced blocks of a page."""
+"""Reads the fenced code blocks of a page."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """The blocks of this language, in order."""
+    """The texts of the blocks of this language, in order."""
     return [text for found, text in BLOCK.findall(page.read_text()) if found == language]

@@ -1,4 +1,4 @@
-"""The way of docs/adoption.md, walked with its own SQL and Python while writers write."""
+"""Follows docs/adoption.md with its own SQL and Python, while writers write."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ Like = Callable[[Any, int, int], None]
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """Small batches, and posts that become viral."""
+    """Small batches, and a threshold that some posts reach."""
     return settings.model_copy(update={"viral_threshold": 150, "batch_rows": 300})
 
 
 @pytest.fixture
 def url(settings: Settings) -> str:
-    """For libpq."""
+    """The database URL in the form of libpq."""
     made = make_url(settings.database_url.get_secret_value())
     return made.set(drivername="postgresql").render_as_string(hide_password=False)
 
@@ -49,17 +49,17 @@ def page(project: Path) -> Path:
 
 @pytest.fixture
 def both(page: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> tuple[Like, Like]:
-    """``like`` and ``unlike`` of the page, that write to both."""
+    """``like`` and ``unlike`` of the page, which write to both systems."""
     monkeypatch.setattr(default, "_client", engine.reactions)
     names: dict[str, Any] = {"__name__": "page"}
     (code,) = blocks(page, "python")
-    exec(code, names)  # noqa: S102 - the page's own
+    exec(code, names)  # noqa: S102 - code of the page
     return names["like"], names["unlike"]
 
 
 @pytest.fixture
 def likes(url: str) -> set[tuple[int, int]]:
-    """The old table: times of whole seconds, so that many are the same. What is in it."""
+    """Fill the old table, and return its rows. Times are whole seconds, so many are equal."""
     chance = random.Random(7)  # noqa: S311
     rows = [
         (user, post, chance.randrange(1_700_000_000, 1_700_000_050))
@@ -83,13 +83,13 @@ def in_table(url: str) -> set[tuple[int, int]]:
 
 
 def now(engine: Engine) -> str:
-    """As the page asks Redis."""
+    """The time by the clock of Redis, which the page requires."""
     seconds, _ = engine.client.time()
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def run_backfill(project: Path, engine: Engine, url: str, before: str) -> Any:
-    """The line of the page, with the programs themselves."""
+    """Run the command line of the page, with the real programs."""
     psql = wheel_postgres(18) / "psql"
     export = subprocess.run(
         [psql, "-q", url, "-f", project / "deploy/backfill.sql"], capture_output=True, check=True
@@ -107,7 +107,7 @@ def run_backfill(project: Path, engine: Engine, url: str, before: str) -> Any:
 
 @contextmanager
 def at_work(engine: Engine, url: str, both: tuple[Like, Like]) -> Iterator[None]:
-    """Writers that write to both, drains, loads and reads, until the block ends."""
+    """Run writers to both systems, drains, loads and reads until the block ends."""
     stop = threading.Event()
     like, unlike = both
 
@@ -115,7 +115,9 @@ def at_work(engine: Engine, url: str, both: tuple[Like, Like]) -> Iterator[None]
         chance = random.Random(number)  # noqa: S311
         with closing(psycopg2.connect(url)) as connection:
             while not stop.is_set():
-                user = chance.choice(USERS[number::WRITERS])  # each has one writer: an order
+                user = chance.choice(
+                    USERS[number::WRITERS]
+                )  # one writer a user: an order
                 post = chance.choice(POSTS)
                 (like if chance.random() < 0.5 else unlike)(connection, user, post)
 
@@ -144,7 +146,7 @@ def at_work(engine: Engine, url: str, both: tuple[Like, Like]) -> Iterator[None]
 
 
 def check(engine: Engine, url: str, compare: str) -> None:
-    """Both are the same, by every way to ask."""
+    """Compare both systems by every kind of read."""
     engine.drain()
     found = engine.verify()
     assert found.holds, found.examples
@@ -190,7 +192,7 @@ def test_the_whole_way_and_back(
     assert run_backfill(project, engine, url, before)["changed"] == 0
     check(engine, url, compare)
 
-    # Users go on without the old table, and then it comes back.
+    # Users react without the old table for a while, and then it is brought up to date.
     for user, post in itertools.islice(likes, 400):
         engine.reactions.unreact(user, post)
     engine.reactions.react_many((user, POSTS[0], "like") for user in USERS[100:300])

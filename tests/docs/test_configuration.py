@@ -1,4 +1,4 @@
-"""The reference of the settings says what the settings are."""
+"""The reference of the settings matches the settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every link of the pages leads somewhere: to a file, and to a heading of it."""
+"""Every link in the docs leads to a file and, with an anchor, to one of its headings."""
 
 from __future__ import annotations
 
@@ -14,17 +14,23 @@ from tests.docs.fenced import blocks
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?\s*\)|\b(?:src|href|srcset)=\"([^\"]+)\"")
 HEADING = re.compile(r"^#+ +(.*?) *#*$", re.MULTILINE)
+NAMED = re.compile(
+    r"`((?:alembic|benchmarks|chaos|deploy|docs|examples|reactions|tests)/[a-z0-9_./-]*)`"
+)
+MAX_COLUMNS = 100
 ANCHOR = re.compile(r"\b(?:id|name)=\"([^\"]+)\"")
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
 def links(page: Path) -> Iterator[str]:
-    """Those that are not to another site."""
+    """The links of a page, without those to other sites."""
     for found in LINK.findall(CODE.sub("", page.read_text())):
         target = "".join(found)
         if not re.match(r"[a-z]+:", target):
@@ -32,7 +38,7 @@ def links(page: Path) -> Iterator[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """As GitHub makes them: of equal headings, the later ones are numbered."""
+    """The anchors that GitHub makes. It numbers the second and later of equal headings."""
     text = page.read_text()
     found: dict[str, int] = {}
     names = set(ANCHOR.findall(text))
@@ -53,14 +59,28 @@ def leads(page: Path, link: str) -> bool:
     return not anchor or (target.suffix == ".md" and anchor in anchors(target))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@every_page
 def test_every_link_leads_somewhere(page: Path) -> None:
     assert [link for link in links(page) if not leads(page, link)] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@every_page
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    assert [name for name in NAMED.findall(page.read_text()) if not (ROOT / name).exists()] == []
+
+
+@every_page
+def test_no_line_of_prose_is_too_long(page: Path) -> None:
+    """A table row, a picture and a command in a fenced block may be longer."""
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S).splitlines()
+    free = re.compile(r" *\||!\[")
+    long = [line for line in prose if len(line) > MAX_COLUMNS and not free.match(line)]
+    assert long == []
+
+
+@every_page
 def test_no_diagram_has_what_ends_a_statement(page: Path) -> None:
-    """Mermaid takes it so in the middle of a text, too, and draws nothing."""
+    """A semicolon ends a statement, even inside a text, and Mermaid then draws nothing."""
     assert not [diagram for diagram in blocks(page, "mermaid") if ";" in diagram]
 
 

@@ -1,4 +1,4 @@
-"""The Python of README.md runs, on real servers, and says what its comments say."""
+"""The Python of README.md runs on real servers, and returns what its comments say."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def test_every_snippet_runs(
             if said is not None and isinstance(statement, ast.Expr):
                 assert eval(ast.unparse(statement), names).status == said[1]  # noqa: S307
             else:
-                exec(ast.unparse(statement), names)  # noqa: S102 - the README's own
+                exec(ast.unparse(statement), names)  # noqa: S102 - code of the README
     engine.drain()
     assert engine.verify().holds
 
 
-def test_it_speaks_of_what_there_is(snippets: list[str]) -> None:
+def test_it_uses_functions_that_exist(snippets: list[str]) -> None:
     said = set(re.findall(r"\breactions\.(\w+)\(", "\n".join(snippets)))
     assert said <= set(dir(default))

@@ -1,4 +1,4 @@
-"""The built wheel, installed elsewhere: it needs nothing of the checkout."""
+"""The wheel works when it is installed elsewhere, without the checkout."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ assert reactions.tasks.app.conf.task_acks_late
 def test_a_plain_install_of_the_wheel_works_without_the_checkout(
     wheel: Path, tmp_path: Path, engine: Engine
 ) -> None:
-    """An environment of its own, with what the wheel itself asks for and nothing else."""
+    """The environment has only what the wheel requires."""
     folder = tmp_path / "v"
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     subprocess.run([folder / "bin" / "pip", "install", "--quiet", str(wheel)], check=True)
