@@ -204,7 +204,7 @@ class Feeds:
         token = secrets.token_hex(8)
         fences: list[Call | Command] = [self._installs.fence_call(p, token) for p in cold]
         if unknown:
-            fences.append(self._users.fence(user_id, token))
+            fences.append(self._users.fence_command(user_id, token))
         self._run(fences)
         stored, own, whole = self._stored.ask(
             "summaries",

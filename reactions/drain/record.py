@@ -118,7 +118,7 @@ class Recorder:
         When PostgreSQL has a newer version of a row, the cached reaction is dropped instead.
         """
         for rows, complete in written:
-            until = min(claim.until() for claim in claims) if complete else 0
+            until = min(claim.lease_until() for claim in claims) if complete else 0
             self._users.write_through(rows, until)
 
     def _record_entries(

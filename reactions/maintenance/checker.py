@@ -206,7 +206,7 @@ class PostChecker:
         wanted = [
             (user_id, post_id) for post_id, found in stored.items() for user_id in _users(found)
         ]
-        return self._users.cached(wanted)
+        return self._users.cached_reactions(wanted)
 
     def _compare_users(
         self,

@@ -1,1 +1,1 @@
-"""Everything about Redis: connections, keys, scripts, caches, the outbox."""
+"""Access to Redis: connections, keys, scripts, caches and the outbox."""

@@ -1,4 +1,4 @@
-"""What a drain holds of the outbox, and what becomes of it: the replies of claim and settle."""
+"""What a drain has claimed from the outbox, and the replies of ``claim`` and ``settle``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _VALUE = re.compile(rb"([0-9]{1,5}):([0-9]{1,19})")
 
 @dataclass(frozen=True, slots=True)
 class BadEntry:
-    """A pending entry that cannot be a row; it goes to the dead letters as it is."""
+    """An outbox entry that is not a valid row. It becomes a dead letter, unchanged."""
 
     post: str
     user: str
@@ -37,51 +37,59 @@ Entry = Row | BadEntry
 
 @dataclass(slots=True)
 class ClaimedPost:
-    """A post whose changes a drain holds. ``entries`` is None for one too large to reply with."""
+    """A post whose changes a drain has claimed."""
 
     post_id: int
     size: int
+    """The number of claimed changes."""
     entries: list[Entry] | None
+    """None if the changes are too many for one reply; ``Outbox.scan`` reads them."""
     since: int
-    """When the oldest of its changes came, µs by the clock of Redis."""
+    """When the oldest change came, in µs by the clock of Redis."""
     taken_over: bool = False
-    """A drain that died had claimed them."""
+    """A drain that died had claimed these changes before."""
 
     def rate(self, claimed_at: int) -> float:
-        """Changes a second, over at least a second."""
+        """Return the changes a second since the oldest one, over one second at least."""
         return self.size / max(1.0, (claimed_at - self.since) / 1e6)
 
 
 @dataclass(slots=True)
 class Claim:
-    """What one drain took from one shard."""
+    """What one drain claimed from one shard."""
 
     shard: int
     token: str
     claimed_at: int
     """µs by the clock of Redis."""
     more: int
-    """Posts of the shard left dirty."""
+    """Dirty posts of the shard that did not fit into this claim."""
     posts: list[ClaimedPost]
     lease_us: int
     lags: dict[int, int] = field(default_factory=dict)
-    """Upper bound in µs -> reactions of this claim that became durable within it."""
+    """upper bound in µs -> reactions of this claim that became durable within it."""
     _started: float = field(default_factory=time.monotonic)
-    _held: float = 0.0
+    _extended_after_s: float = 0.0
 
-    def extended(self, asked: float) -> None:
-        """The lease counts from this moment, of the monotonic clock."""
-        self._held = asked - self._started
+    def note_extension(self, sent_at: float) -> None:
+        """Note that the lease was extended.
 
-    def until(self) -> int:
-        """µs by the clock of Redis until which the lease is certainly ours.
-
-        A tenth less than it is: the clocks of the nodes of a cluster differ.
+        Args:
+            sent_at: when the extension was sent, by ``time.monotonic``. The lease may have started
+                later, never earlier.
         """
-        return self.claimed_at + int(self._held * 1e6) + self.lease_us * 9 // 10
+        self._extended_after_s = sent_at - self._started
+
+    def lease_until(self) -> int:
+        """Return when this claim's lease may end, in µs by the clock of Redis.
+
+        The result is a tenth of the lease early: the clocks of a cluster's nodes differ.
+        """
+        extended_us = int(self._extended_after_s * 1e6)
+        return self.claimed_at + extended_us + self.lease_us * 9 // 10
 
     def count_lags(self, rows: Sequence[Row]) -> None:
-        """Note that these rows are durable now, measured on the clock that gave their versions."""
+        """Count how long these rows took to become durable, by the clock of their versions."""
         now = self.claimed_at + (time.monotonic() - self._started) * 1e6
         for row in rows:
             bound = lags.bound(now - row.version)
@@ -90,26 +98,28 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of one acknowledgement."""
+    """The result of settling one claim."""
 
     lost: bool
-    """The lease was another's by then: nothing was changed, the other will settle."""
+    """Another drain has the lease: nothing was changed, and the other drain settles."""
     contended: bool = False
-    """Another drain came by meanwhile and left; its reason may still be pending."""
+    """Another drain tried to claim the shard and gave up. New changes may be pending."""
     hashes: Sequence[int] = ()
-    """Posts whose complete hash is to be loaded: fenced with the token of the claim."""
+    """Posts whose complete hash must be loaded; each is fenced with the token of the claim."""
     samples: Sequence[int] = ()
-    """Viral posts whose sample is to be loaded: likewise."""
+    """Viral posts whose sample must be loaded; each is fenced with the token of the claim."""
     grows: Sequence[int] = ()
-    """Posts whose complete hash is to be spread over more buckets."""
+    """Posts whose complete hash needs more buckets."""
     promoted: Sequence[int] = ()
+    """Posts that became viral."""
     demoted: Sequence[int] = ()
+    """Posts that became regular again."""
     rising: Sequence[int] = ()
-    """Posts that are viral now, regular again, on their way to become viral."""
+    """Posts that started to rise."""
 
 
 def claimed_posts(found: Sequence[Any]) -> Iterator[ClaimedPost]:
-    """The posts of a reply of ``claim``."""
+    """Read the posts in a reply of ``claim``."""
     for post, size, since, taken_over, flat in found:
         name = post.decode()
         entries = [
@@ -119,7 +129,7 @@ def claimed_posts(found: Sequence[Any]) -> Iterator[ClaimedPost]:
 
 
 def settled(reply: Any) -> Settled:  # noqa: ANN401 - a reply of the server
-    """A reply of ``settle``."""
+    """Read a reply of ``settle``."""
     if not reply[0]:
         return Settled(lost=True)
     todo: dict[int, list[int]] = {}
@@ -130,7 +140,7 @@ def settled(reply: Any) -> Settled:  # noqa: ANN401 - a reply of the server
 
 
 def entry_of(post: str, user: bytes, value: bytes) -> Entry:
-    """What is pending of a user, as it is written: ``type:version``."""
+    """Read an outbox entry, ``code:version``."""
     found = _VALUE.fullmatch(value)
     if found is None or not is_id(user):
         return BadEntry(post, user.decode(errors="replace"), value.decode(errors="replace"))
@@ -138,6 +148,6 @@ def entry_of(post: str, user: bytes, value: bytes) -> Entry:
 
 
 def version_of(written: bytes | None) -> int:
-    """µs, of a version or a score; 0 of nothing, and of what is none, as ``react.lua`` sees it."""
+    """Read a version or a score, in µs. As in ``react.lua``, anything but a valid number is 0."""
     digits = (written or b"").isdigit() and len(written or b"") <= 16
     return int(written or 0) if digits and int(written or 0) < 2**53 else 0

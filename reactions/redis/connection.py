@@ -1,4 +1,4 @@
-"""The connection to Redis, and the one place where its errors become this library's."""
+"""Connects to Redis, sends commands, and translates the errors of redis-py."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from reactions.core.settings import Settings
 Client: TypeAlias = "Redis | RedisCluster"
 Argument: TypeAlias = "str | bytes | int"
 Words: TypeAlias = "Sequence[Argument]"
-"""Of one command, each alone: ``("MEMORY", "USAGE", key)``."""
+"""The words of one command, for example ``("MEMORY", "USAGE", key)``."""
 
-PIECE = 65_536
-"""Bytes that are sent within one time-out."""
+SEND_BYTES = 65_536
+"""Bytes that may take redis_timeout_s to send."""
 
-# Replies by which a server says that it cannot serve now; any other error reply is a defect.
+# Error replies of a server that cannot serve now. Any other error reply is a defect.
 _REFUSALS = (
     "OOM",
     "READONLY",
@@ -50,32 +50,34 @@ _REFUSALS = (
     "NOREPLICAS",
     "BUSY",
     "TRYAGAIN",
-    "UNBLOCKED",  # a primary that became a replica while it was waited for
+    "UNBLOCKED",  # the primary became a replica while it blocked the client
     "NOAUTH",
     "NOPERM",
     "WRONGPASS",
 )
-# In a script, a server says it in words: Redis 7.2 and Valkey, then Redis 7.0.
+# Scripts report NOPERM in these words: Redis 7.2 and Valkey, then Redis 7.0.
 _DENIED = ("ACL failure in script", "The user executing the script can't")
 
 
-FULL = (
-    "its memory is full: drains make room, so see that workers and PostgreSQL keep up,"
+MEMORY_FULL_ADVICE = (
+    "its memory is full: drains free memory, so check that workers and PostgreSQL keep up,"
     " or raise maxmemory"
 )
-"""What is to be done where writes are refused because maxmemory is reached."""
+"""What an operator does when Redis rejects writes because it has reached maxmemory."""
 
 
 def connect(settings: Settings) -> Client:
-    """A client with bounded waits; it connects at the first command and survives a fork.
+    """Make a client. It connects at the first command, waits a bounded time, and survives a fork.
 
-    One of a cluster asks for the slots here already, and may raise ReactionsUnavailable.
-    InvalidSettings where redis_url has an unknown option.
+    The client retries once, immediately, when a connection breaks: a restarted server leaves dead
+    connections in the pool. It does not retry after a time-out, so redis_timeout_s bounds a call.
 
-    A connection that breaks is tried once more at once (a restarted server leaves dead ones in the
-    pool); a time-out is not, so that a call is bounded by the configured time.
+    Raises:
+        InvalidSettings: redis_url has an unknown option.
+        ReactionsUnavailable: the cluster is not reachable. Only the client of a cluster connects
+            here already, to ask for the slots.
     """
-    # Rebuilt for each client: redis-py keeps state in the policy.
+    # Each client needs its own policy: redis-py keeps state in it.
     retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
     url = settings.redis_url.get_secret_value()
     if settings.redis_cluster:
@@ -95,19 +97,17 @@ def connect(settings: Settings) -> Client:
             retry=retry,
         )
         pool = client.connection_pool
-        pool.connection_class(**pool.connection_kwargs)  # would fail at the first command else
-    except (ValueError, TypeError):  # without its text: it may have a part of the URL
-        raise InvalidSettings(
-            "redis_url has an option after ? that redis-py does not take"
-        ) from None
+        pool.connection_class(**pool.connection_kwargs)  # fail here, not at the first command
+    except (ValueError, TypeError):  # its text may contain a part of the URL, so leave it out
+        raise InvalidSettings("redis_url has an option that redis-py does not know") from None
     return client
 
 
 def execute(client: Client, command: Words) -> Any:  # noqa: ANN401 - a reply of the server
-    """Send one command.
+    """Send one command and return its reply.
 
     Raises:
-        RedisError: it failed, or the connection did.
+        RedisError: the command or the connection failed.
     """
     if not isinstance(client, Redis):
         return client.execute_command(*command)  # type: ignore[no-untyped-call]
@@ -118,21 +118,21 @@ def execute(client: Client, command: Words) -> Any:  # noqa: ANN401 - a reply of
 
 
 def execute_many(client: Client, commands: Sequence[Words]) -> list[Any]:
-    """Send commands in one pipeline; an entry is the RedisError where that command failed.
+    """Send commands in one pipeline and return their replies, in order.
 
-    On one server straight over a connection of the pool, packed by hiredis: redis-py's own way
-    takes a third longer for each call (docs/benchmarks/suite.md). Where the connection breaks, all
-    is sent once more.
+    The reply to a failed command is its RedisError. If the connection breaks, all commands are sent
+    once more. A single server gets the commands directly, packed by hiredis: redis-py's pipeline
+    takes a third longer for each call (docs/benchmarks/suite.md).
 
     Raises:
-        RedisError: the connection failed as a whole.
+        RedisError: the connection failed.
     """
     if not isinstance(client, Redis):
         with client.pipeline(transaction=False) as pipe:  # type: ignore[no-untyped-call]
             for words in commands:
                 pipe.execute_command(*words)
             return list(pipe.execute(raise_on_error=False))
-    pack: Any = pack_command  # hiredis does not say what it takes
+    pack: Any = pack_command  # hiredis has no annotations
     try:
         packed = b"".join(pack(tuple(words)) for words in commands)
     except TypeError as error:
@@ -147,36 +147,36 @@ def execute_many(client: Client, commands: Sequence[Words]) -> list[Any]:
 
 def _exchange(client: Redis, packed: bytes, replies: int) -> list[Any]:
     pool = client.connection_pool
-    connection: Any = pool.get_connection()  # redis-py does not say what it takes
+    connection: Any = pool.get_connection()  # redis-py annotates it incompletely
     try:
-        # Each piece may take redis_timeout_s: a large batch is not to be cut off while it is sent.
+        # Each piece may take redis_timeout_s, so that a large batch does not time out.
         connection.send_packed_command(
-            [packed[start : start + PIECE] for start in range(0, len(packed), PIECE)]
+            [packed[start : start + SEND_BYTES] for start in range(0, len(packed), SEND_BYTES)]
         )
         return [_reply(connection) for _ in range(replies)]
     except BaseException:
-        connection.disconnect()  # replies may be left, which are not the next one's
+        connection.disconnect()  # the next user must not read leftover replies
         raise
     finally:
         pool.release(connection)
 
 
-def _reply(connection: Any) -> Any:  # noqa: ANN401 - as above
+def _reply(connection: Any) -> Any:  # noqa: ANN401 - redis-py's connection
     try:
         return connection.read_response()
     except ResponseError as error:
         return error
 
 
-# What redis-py raises; its cluster has a base of its own.
+# What redis-py raises. Its cluster client has a base class of its own.
 FAILURES = (RedisError, RedisClusterException)
 
 
 def translate(error: Exception) -> ReactionsError:
-    """The library's error for one of redis-py's."""
-    # A server that does not know HELLO repeats its arguments, the password among them.
+    """Return this library's error for an error of redis-py."""
+    # A server that does not know HELLO repeats its arguments, including the password.
     text = str(error).partition(", with args beginning with")[0]
-    error.args = (text,)  # it stays in the traceback as the cause
+    error.args = (text,)  # the traceback shows this error as the cause
     if isinstance(error, RedisTimeoutError):
         return ReactionsUnavailable("redis", f"Redis did not answer within redis_timeout_s: {text}")
     if isinstance(error, RedisConnectionError | RedisClusterException):
@@ -188,22 +188,22 @@ def translate(error: Exception) -> ReactionsError:
             "redis", f"redis_url names a node of a cluster, set redis_cluster: {text}"
         )
     if isinstance(error, ResponseError) and refuses(error):
-        advice = f"; {FULL}" if is_full(error) else ""
+        advice = f"; {MEMORY_FULL_ADVICE}" if is_full(error) else ""
         return ReactionsUnavailable("redis", f"Redis refuses to serve: {text}{advice}")
     return ScriptError(text)
 
 
 def _advice(text: str) -> str:
-    """What to do about TLS, where the message does not say it."""
+    """Return advice about TLS for messages that give none."""
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        return "; its ssl_ca_certs is to name the server's CA, its host that of the certificate"
+        return "; ssl_ca_certs must name the server's CA, and the host must match its certificate"
     if "reset by peer" in text or "closed by server" in text:
-        return "; where the server wants TLS, redis_url begins with rediss://"
+        return "; if the server requires TLS, redis_url must begin with rediss://"
     return ""
 
 
 def is_full(error: Exception) -> bool:
-    """Whether the server refuses to write because maxmemory is reached."""
+    """Return whether the server rejected a write because it has reached maxmemory."""
     return type(error).__name__ == "OutOfMemoryError" or "OOM" in (
         getattr(error, "status_code", None),
         str(error).removeprefix("-")[:3],
@@ -211,10 +211,10 @@ def is_full(error: Exception) -> bool:
 
 
 def refuses(error: ResponseError) -> bool:
-    """Whether the server says that it cannot serve now, from a script or outside one."""
+    """Return whether the error says that the server cannot serve now, inside a script or not."""
     code = getattr(error, "status_code", None) or ""
     text = str(error).removeprefix("-")
-    # redis-py strips the code of some replies and keeps their type instead.
+    # redis-py replaces the code of some replies by an exception type.
     return (
         code in _REFUSALS
         or text.startswith(_REFUSALS)
@@ -233,22 +233,22 @@ def refuses(error: ResponseError) -> bool:
 
 @contextmanager
 def readable() -> Iterator[None]:
-    """Run a block that reads numbers out of replies; what is none was written by another hand.
+    """Run a block that reads numbers from replies.
 
     Raises:
-        ScriptError: a reply holds something else.
+        ScriptError: a reply contains anything but a number: somebody else wrote the key.
     """
     try:
         yield
     except (ValueError, TypeError, IndexError, OverflowError) as error:
         raise ScriptError(
-            f"a key holds what this version cannot read: {str(error)[:100]}"
+            f"a key contains a value that this version cannot read: {str(error)[:100]}"
         ) from None
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Run a block with redis-py's errors turned into this library's."""
+    """Run a block, and raise this library's errors instead of redis-py's."""
     try:
         yield
     except FAILURES as error:

@@ -1,7 +1,7 @@
-"""Every Redis key, made by a named function.
+"""Names every Redis key with a function.
 
-``{42}`` in a key is the shard number in literal braces, the hash tag of Redis Cluster: all keys of
-one shard live in one slot, so one script may touch them together.
+A key contains its shard number in braces, for example ``{42}``. Redis Cluster uses this hash tag to
+put all keys of one shard into one slot, so one script can access them together.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from reactions.core.constants import SHARDS
 
 
 def post_prefix(shard: int) -> str:
-    """What every post key of a shard begins with; scripts that walk posts append to it."""
+    """Prefix of every post key of a shard. Scripts that visit several posts append to it."""
     return f"post:{{{shard}}}:"
 
 
@@ -22,20 +22,20 @@ def _user(user_id: int, what: str) -> str:
     return f"user:{{{user_id % SHARDS}}}:{user_id}:{what}"
 
 
-# -- cache: each has a TTL and may vanish alone at any moment --------------------------------------
+# -- caches: each key has a TTL, and Redis may evict it at any moment ------------------------------
 
 
 def post_reactions(post_id: int) -> str:
-    """Hash user -> type code: everyone's of a regular post, the sample's of a viral one.
+    """Hash user -> type code: all users of a regular post, or the sample of a viral post.
 
-    The first of its buckets (``reactions.buckets``). Field ``0`` is their number, negative for a
-    sample; without it, the hash proves nothing.
+    This is the first bucket (``redis.buckets``). Its mark, field ``0``, is the number of buckets,
+    negative for a sample. A hash without a mark may be incomplete, so nobody reads it.
     """
     return _post(post_id, "reactions")
 
 
 def bucket(first: str, number: int) -> str:
-    """A further bucket of a hash of users, whose first has the given key; field ``0`` is ``1``."""
+    """Another bucket of the hash that begins at ``first``. Its mark, field ``0``, is ``1``."""
     return f"{first}:{number}" if number else first
 
 
@@ -45,7 +45,7 @@ def post_reaction_counts(post_id: int) -> str:
 
 
 def post_viral(post_id: int) -> str:
-    """String ``1``: the post is viral; ``2``: it is on its way, and treated so."""
+    """String: ``1`` if the post is viral, ``2`` if it is rising; both are treated the same."""
     return _post(post_id, "viral")
 
 
@@ -60,55 +60,58 @@ def post_recent(post_id: int) -> str:
 
 
 def post_uniques(post_id: int) -> str:
-    """HyperLogLog of all users who ever reacted on a viral post."""
+    """HyperLogLog of all users who ever reacted to a viral post."""
     return _post(post_id, "uniques")
 
 
 def post_rate(post_id: int) -> str:
-    """String ``growth|at|total``: reactions a µs, weighted, when last settled (µs)."""
+    """String ``growth|at|total``, as of the last settlement.
+
+    ``growth`` is the weighted rate in reactions a µs, ``at`` the time in µs.
+    """
     return _post(post_id, "rate")
 
 
 def user_reactions(user_id: int) -> str:
-    """Hash post -> type code, 0 for none: some of a user's reactions, as the database has them."""
+    """Hash post -> type code (0 for none): some of a user's reactions, as the database has them."""
     return _user(user_id, "reactions")
 
 
 def user_loading(user_id: int) -> str:
-    """String: the token of a read of the user's reactions; a drain that writes them deletes it."""
+    """String: the token of a read of the user's reactions. A drain that writes them deletes it."""
     return _user(user_id, "loading")
 
 
 def user_allowance(user_id: int) -> str:
-    """String: until when the user's writes have taken up what the web tier lets pass (µs)."""
+    """String: the time (µs) up to which the user has used up the web tier's rate limit."""
     return _user(user_id, "allowance")
 
 
 def post_loading(post_id: int) -> str:
-    """String: the token of the load under way. A claim deletes it, and so refuses the load."""
+    """String: the token of the running load. A claim deletes it, which refuses the install."""
     return _post(post_id, "loading")
 
 
 def post_loaded(post_id: int, token: str) -> str:
-    """Hash of users (or HyperLogLog) of a load under way: the first of its buckets."""
+    """Hash of users (its first bucket) or HyperLogLog that a running load has collected."""
     return _post(post_id, f"loading:{token}")
 
 
-# -- outbox: the truth that PostgreSQL does not have yet; never a TTL ------------------------------
+# -- outbox: changes that PostgreSQL may lack; these keys have no TTL ------------------------------
 
 
 def post_pending(post_id: int) -> str:
-    """Hash user -> ``type:version``: changes that no drain has taken."""
+    """Hash user -> ``code:version``: changes that no drain has claimed."""
     return _post(post_id, "pending")
 
 
 def post_claimed(post_id: int) -> str:
-    """Hash user -> ``type:version``: changes that a drain is writing to PostgreSQL."""
+    """Hash user -> ``code:version``: changes that a drain is writing to PostgreSQL."""
     return _post(post_id, "claimed")
 
 
 def post_delta(post_id: int) -> str:
-    """Hash type code -> net change of the counts by what is in pending."""
+    """Hash type code -> how much the pending changes add to the count."""
     return _post(post_id, "delta")
 
 
@@ -125,7 +128,7 @@ OF_POST = (
     post_claimed,
     post_delta,
 )
-"""Every key of a post, but for further buckets and loads under way."""
+"""Every key of a post, except further buckets and what running loads have collected."""
 
 
 def _outbox(shard: int, what: str) -> str:
@@ -133,12 +136,12 @@ def _outbox(shard: int, what: str) -> str:
 
 
 def outbox_dirty(shard: int) -> str:
-    """Sorted set of posts with something pending or claimed, by when the oldest came (µs)."""
+    """Sorted set of the posts with pending or claimed changes, by the oldest change (µs)."""
     return _outbox(shard, "dirty")
 
 
 def outbox_clock(shard: int) -> str:
-    """String: the last version given out."""
+    """String: the last version that the shard gave out."""
     return _outbox(shard, "clock")
 
 
@@ -148,7 +151,7 @@ def outbox_lease(shard: int) -> str:
 
 
 def outbox_wake(shard: int) -> str:
-    """String: when a wake-up was last asked for (µs); absent when none is outstanding."""
+    """String: when the last wake-up was requested (µs). Absent if none is outstanding."""
     return _outbox(shard, "wake")
 
 
@@ -158,25 +161,25 @@ def outbox_lags(shard: int) -> str:
 
 
 def outbox_confirmed(shard: int) -> str:
-    """String ``1``: written ahead of a wait for replicas, so that there is a write to wait for."""
+    """String ``1``: written before each wait for replicas, so that ``WAIT`` has a write."""
     return _outbox(shard, "confirmed")
 
 
 def outbox_epoch(shard: int) -> str:
-    """String ``incarnation|tick|at``: by which a loss of this shard is noticed."""
+    """String ``incarnation|tick|at``: the epoch, which shows whether the shard lost data."""
     return _outbox(shard, "epoch")
 
 
 def outbox_deleted(shard: int) -> str:
-    """Set of deleted posts; they refuse reactions."""
+    """Set of the deleted posts. They refuse reactions."""
     return _outbox(shard, "deleted")
 
 
 def outbox_deletions(shard: int) -> str:
-    """Set of deleted posts whose rows are still in the database."""
+    """Set of the deleted posts whose rows are still in the database."""
     return _outbox(shard, "deletions")
 
 
 def outbox_forgetting(shard: int) -> str:
-    """Hash user -> ``cutoff|quiet|before``: those whose reactions are being erased; how far."""
+    """Hash user -> ``cutoff|quiet|before``: users to erase, and the steps of the erasures."""
     return _outbox(shard, "forgetting")

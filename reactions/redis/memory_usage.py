@@ -1,4 +1,4 @@
-"""What Redis's memory goes to, by shard: an estimate from a sample of the keys."""
+"""Estimates how much of Redis's memory each shard uses, from a sample of the keys."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from redis import Redis
 from reactions.core.constants import SHARDS
 from reactions.redis.connection import Client, translated
 
-STEP = 1_000
-"""Keys of each node that one look takes, about."""
+KEYS_PER_STEP = 1_000
+"""Keys of each node that one reading samples, about."""
 
 MAX_SAMPLED_KEYS = 50_000
-"""Keys from which on the older half of the sample's weight goes: it follows what changes."""
+"""Above this size, the sample's weight is halved, so that newer keys count more than older ones."""
 
 _SHARD = re.compile(rb"[a-z]+:\{([0-9]{1,2})\}")
 
 
 def nodes(client: Client) -> list[tuple[str, Redis]]:
-    """The servers that hold keys, each with a name."""
+    """Return the servers that hold keys, each with a name."""
     if isinstance(client, Redis):
         return [("redis", client)]
     primaries: list[Any] = client.get_primaries()  # type: ignore[no-untyped-call]
@@ -29,7 +29,7 @@ def nodes(client: Client) -> list[tuple[str, Redis]]:
 
 
 class MemoryUsage:
-    """Goes over the keys a step at a time, as SCAN does, and remembers what they took."""
+    """Samples the keys with SCAN, one step at each reading, and sums up their sizes."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -38,7 +38,10 @@ class MemoryUsage:
         self._keys = 0.0
 
     def by_shard(self) -> list[float]:
-        """Bytes of each shard: its share of the sample, of all memory that holds data.
+        """Estimate the bytes that each shard uses, by shard number.
+
+        A shard's share of the sample is taken as its share of all memory that holds data. Four
+        round trips for each node.
 
         Raises:
             ReactionsUnavailable: a node failed.
@@ -57,8 +60,8 @@ class MemoryUsage:
         return [held * size / sampled if sampled else 0.0 for size in self._bytes]
 
     def _step(self, name: str, node: Redis) -> Iterator[tuple[int, int]]:
-        """(shard, bytes) of the next keys; three round trips at most."""
-        reply: Any = node.scan(self._cursors.get(name, 0), count=STEP)
+        """Yield (shard, bytes) of the next keys."""
+        reply: Any = node.scan(self._cursors.get(name, 0), count=KEYS_PER_STEP)
         self._cursors[name], found = reply
         ours = [(match, key) for key in found if (match := _SHARD.match(key))]
         with node.pipeline(transaction=False) as pipe:
@@ -66,5 +69,5 @@ class MemoryUsage:
                 pipe.memory_usage(key)
             sizes = pipe.execute()
         for (match, _), size in zip(ours, sizes, strict=True):
-            if size:  # it may have gone meanwhile
+            if size:  # None if the key has expired in the meantime
                 yield int(match[1]), int(size)

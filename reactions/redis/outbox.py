@@ -171,11 +171,11 @@ class Outbox:
 
         A lost lease stays lost.
         """
-        asked_at = time.monotonic()
+        sent_at = time.monotonic()
         replies = self._extend({claim.shard: claim.token for claim in claims}, self._lease_us)
         for claim, extended in zip(claims, replies, strict=True):
             if extended == 1:
-                claim.extended(asked_at)
+                claim.note_extension(sent_at)
 
     def _extend(self, tokens: Mapping[int, str], delay_us: int) -> list[Any]:
         with translated():

@@ -1,4 +1,4 @@
-"""Calls of scripts and plain commands, and how they are sent: one alone, or many in a pipeline."""
+"""Scripts, their calls, and plain commands; and how to send one or many of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from reactions.redis.connection import (
 
 
 class Call(NamedTuple):
-    """One script with the keys and arguments of one call, ready to be sent."""
+    """One call of a script, with its keys and arguments."""
 
     script: Script
     keys: Sequence[str]
@@ -30,19 +30,19 @@ class Call(NamedTuple):
 
     @property
     def words(self) -> Words:
-        """The command that runs a script which the server has."""
+        """The command that runs the script if the server has it."""
         return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
 
     @property
     def words_in_full(self) -> Words:
-        """The command that brings the script along."""
+        """The command that sends the script and runs it."""
         return ("EVAL", self.script.source, len(self.keys), *self.keys, *self.args)
 
-    def run(self, client: Client) -> Any:  # noqa: ANN401 - the typed functions say what it is
-        """Send it; the script is sent along when the server does not have it (any more).
+    def run(self, client: Client) -> Any:  # noqa: ANN401 - the typed functions describe it
+        """Send the call and return the reply. A server that lacks the script gets it.
 
         Raises:
-            ReactionsUnavailable: Redis does not answer or refuses.
+            ReactionsUnavailable: Redis does not answer, or cannot serve.
             ScriptError: the script failed.
         """
         try:
@@ -94,25 +94,26 @@ class Script:
 
 
 class Command(NamedTuple):
-    """A plain command, to go along with scripts in one pipeline; it may be sent twice."""
+    """A plain command in a pipeline with scripts. It must be safe to send twice."""
 
     words: Words
 
 
 def run_many(client: Client, calls: Sequence[Call | Command]) -> list[Any]:
-    """Send all calls in one pipeline (one round trip for each node); replies in order.
+    """Send all calls in one pipeline and return their replies, in order.
 
-    An entry is the RedisError where that call failed; the others are not affected.
+    One round trip for each node; a second one if a server lacks a script. The reply to a failed
+    call is its RedisError; it does not affect the other calls.
 
     Raises:
-        RedisError: the connection failed as a whole.
+        RedisError: the connection failed.
     """
     if not calls:
         return []
     replies = execute_many(client, [call.words for call in calls])
     missing = next((i for i, r in enumerate(replies) if isinstance(r, NoScriptError)), None)
     if missing is not None:
-        # With the commands behind it: what they read is to be as late as it was meant to be.
+        # Repeat the later commands too, so that their reads still follow the repeated script.
         again = {
             i: call.words if isinstance(call, Command) else call.words_in_full
             for i, (call, reply) in enumerate(zip(calls, replies, strict=True))
@@ -125,10 +126,10 @@ def run_many(client: Client, calls: Sequence[Call | Command]) -> list[Any]:
 
 
 def run_all(client: Client, calls: Sequence[Call | Command]) -> list[Any]:
-    """As ``run_many``, where each call is to succeed.
+    """Send all calls as ``run_many`` does, and raise the first error.
 
     Raises:
-        ReactionsError: the connection failed, or a call did; the others were carried out.
+        ReactionsError: the connection or a call failed. The other calls were carried out.
     """
     with translated():
         replies = run_many(client, calls)

@@ -1,8 +1,8 @@
-"""Puts away what another hand wrote where the keys of this library are.
+"""Isolates foreign data: what somebody else wrote to the keys of this library.
 
-A script that meets a key of another type fails, and with it the drain of a whole shard. Drains and
-duties then have the shard mended: what is only cached is dropped; what stands in the place of the
-outbox is moved aside, as somebody may want it back.
+A script that finds a key of the wrong type fails, and with it the drain of the whole shard. Drains
+and duties then isolate the foreign data of the shard. A foreign cache key is dropped. A foreign
+outbox key is renamed, because somebody may want it back.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ CACHED: Mapping[Callable[[int], str], str] = {
     keys.post_rate: "string",
     keys.post_loading: "string",
 }
-"""Keys of a post that may vanish, with their types."""
+"""The cache keys of a post, with their types."""
 
 KEPT: Mapping[Callable[[int], str], str] = {
     keys.post_pending: "hash",
     keys.post_claimed: "hash",
     keys.post_delta: "hash",
 }
-"""Keys of a post that are part of the outbox."""
+"""The outbox keys of a post, with their types."""
 
 OF_SHARD: Mapping[Callable[[int], str], str] = {
     keys.outbox_dirty: "zset",
@@ -50,43 +50,53 @@ OF_SHARD: Mapping[Callable[[int], str], str] = {
     keys.outbox_deletions: "set",
     keys.outbox_forgetting: "hash",
 }
-"""Keys of a shard."""
+"""The keys of a shard, with their types. All belong to the outbox."""
 
-ASIDE = ":foreign"
-"""What the key of something that was moved aside ends with."""
+SUFFIX = ":foreign"
+"""What a foreign outbox key is renamed to ends with this."""
 
-POSTS = 500
-"""Posts looked at in one round trip."""
+POSTS_PER_ROUND_TRIP = 500
 
 _NUMBER = re.compile(rb"-?[0-9]{1,18}")
 
 
 class Quarantine:
-    """Mends shards, on one client. Safe at any time: what is right is left alone."""
+    """Isolates foreign data. Safe to run at any time: it leaves valid keys alone."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     def isolate(self, shards: Iterable[int], post_ids: Iterable[int] = ()) -> list[str]:
-        """Put away what cannot be read of these shards, of what is dirty there, and of these posts.
+        """Isolate the foreign data of these shards, their dirty posts, and these posts.
+
+        One round trip for each shard, and about two for each POSTS_PER_ROUND_TRIP posts.
 
         Returns:
-            What was found, a line each; it is logged as critical.
+            One line for each finding, which is also logged as critical.
 
         Raises:
-            ReactionsUnavailable: Redis.
+            ReactionsUnavailable: Redis cannot serve.
         """
         with translated():
             found = [line for shard in shards for line in self._shard(shard)]
             rest = iter(sorted(post_ids))
-            while some := list(islice(rest, POSTS)):
+            while some := list(islice(rest, POSTS_PER_ROUND_TRIP)):
                 found += self._posts(some)
         for line in found:
-            log.critical("Redis held what is not ours: %s", line)
+            log.critical("isolated foreign data in Redis: %s", line)
         return found
 
     def isolate_wrong_types(self) -> list[str]:
-        """Mend the shards with a key of another type; one round trip for each node, if none has."""
+        """Isolate the foreign data of shards that have a key of the wrong type.
+
+        One round trip for each node if no shard has one.
+
+        Returns:
+            One line for each finding.
+
+        Raises:
+            ReactionsUnavailable: Redis cannot serve.
+        """
         with translated(), self._client.pipeline(transaction=False) as pipe:
             for shard in range(SHARDS):
                 for key in OF_SHARD:
@@ -104,11 +114,11 @@ class Quarantine:
         return self.isolate(wrong)
 
     def _shard(self, shard: int) -> Iterator[str]:
-        yield from self._types({key(shard): kind for key, kind in OF_SHARD.items()}, aside=True)
+        yield from self._types({key(shard): kind for key, kind in OF_SHARD.items()}, rename=True)
         yield from self._numbers(keys.outbox_lags(shard))
         dirty = keys.outbox_dirty(shard)
         rest: Iterator[Any] = iter(self._client.zrange(dirty, 0, -1))
-        while some := list(islice(rest, POSTS)):
+        while some := list(islice(rest, POSTS_PER_ROUND_TRIP)):
             strange = [post for post in some if not is_id(post)]
             if strange:
                 self._client.zrem(dirty, *strange)
@@ -117,11 +127,11 @@ class Quarantine:
 
     def _posts(self, post_ids: Sequence[int]) -> Iterator[str]:
         cached = {key(post): kind for post in post_ids for key, kind in CACHED.items()}
-        yield from self._types(cached, aside=False)
+        yield from self._types(cached, rename=False)
         kept = {key(post): kind for post in post_ids for key, kind in KEPT.items()}
-        yield from self._types(kept, aside=True)
+        yield from self._types(kept, rename=True)
 
-    def _types(self, expected: Mapping[str, str], *, aside: bool) -> Iterator[str]:
+    def _types(self, expected: Mapping[str, str], *, rename: bool) -> Iterator[str]:
         with self._client.pipeline(transaction=False) as pipe:
             for key in expected:
                 pipe.type(key)
@@ -130,15 +140,15 @@ class Quarantine:
             name = found.decode()
             if name in (kind, "none"):
                 continue
-            if aside:
-                self._client.rename(key, key + ASIDE)
+            if rename:
+                self._client.rename(key, key + SUFFIX)
             else:
                 self._client.unlink(key)
             yield f"{key} was a {name}, not a {kind}"
 
     def _numbers(self, key: str) -> Iterator[str]:
-        """Of a hash of numbers that nothing depends on."""
+        """Drop a hash of statistics if it contains anything but numbers."""
         found: Mapping[Any, Any] = self._client.hgetall(key)
         if not all(_NUMBER.fullmatch(part) for pair in found.items() for part in pair):
             self._client.unlink(key)
-            yield f"{key} had something else than numbers"
+            yield f"{key} contained something other than numbers"

@@ -1,7 +1,7 @@
-"""Sends scripts and waits, on the same connection, until replicas have what they wrote.
+"""Sends scripts, and waits on the same connection until replicas have their writes.
 
-``WAIT`` waits for the last write of its own connection only. Where the script finds nothing to
-change, that write came over another one, so a small write of its own goes before it.
+``WAIT`` waits only for writes of its own connection. A script that has nothing to change writes
+nothing: what it found came over another connection. So each pipeline begins with a small write.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from reactions.redis.connection import FAILURES, Client
 from reactions.redis.pipeline import Call
 
 Answer: TypeAlias = "tuple[Any, int]"
-"""The reply to a call, or the error where it failed; and how many replicas have it."""
+"""The reply to a call, or its error; and the number of replicas that have its writes."""
 
 _MOVED = (MovedError, RedisConnectionError)
 
@@ -38,16 +38,17 @@ _MOVED = (MovedError, RedisConnectionError)
 def run_confirmed(
     client: Client, calls: Sequence[tuple[Call, str]], wanted: int, wait_s: float
 ) -> list[Answer]:
-    """Send all calls, and wait until this many replicas have them.
+    """Send all calls, and wait until ``wanted`` replicas have their writes.
 
-    One round trip; on a cluster one for each node, one after the other.
+    One round trip; on a cluster one for each node, one node after the other.
 
     Args:
-        calls: each with a key of its slot that may be overwritten.
-        wait_s: how long to wait for the replicas, over all nodes.
+        calls: each call with a key of its slot that this function may overwrite.
+        wait_s: how many seconds to wait for the replicas, over all nodes.
 
     Raises:
-        RedisError: the connection failed as a whole; on a cluster it is an answer instead.
+        RedisError: the connection to a single server failed. The failure of a cluster's node is the
+            answer to each of its calls instead.
     """
     if not calls:
         return []
@@ -84,17 +85,19 @@ def _by_node(
 def _try(
     node: Redis, calls: Sequence[tuple[Call, str]], wanted: int, deadline: float
 ) -> list[Answer]:
-    """As ``_run``, with a failure of the node as the answer to each of its calls."""
+    """Do as ``_run``, but return a failure of the node as the answer to each of its calls."""
     try:
         answers = _run(node, calls, wanted, deadline)
     except RedisError as error:
         return [(error, 0)] * len(calls)
     moving = TryAgainError("the slot is being moved to another node")
-    return [(moving, 0) if _asks(reply) else (reply, had) for reply, had in answers]
+    return [(moving, 0) if _is_ask(reply) else (reply, had) for reply, had in answers]
 
 
-def _asks(reply: object) -> bool:
-    return isinstance(reply, AskError) and not isinstance(reply, MovedError)  # its subclass
+def _is_ask(reply: object) -> bool:
+    return isinstance(reply, AskError) and not isinstance(
+        reply, MovedError
+    )  # MovedError is a subclass of AskError
 
 
 def _run(
@@ -113,9 +116,9 @@ def _run(
 def _send(
     client: Redis, calls: Sequence[tuple[Call, str]], wanted: int, deadline: float
 ) -> tuple[list[Any], int]:
-    """One pipeline: a write of its own, the scripts, and the wait for both."""
-    wait_ms = max(1, round((deadline - time.monotonic()) * 1000))  # 0 would be for ever
-    pipe: Any  # redis-py does not say what execute_command takes
+    """Send one pipeline: a small write, the scripts, and the wait for all of them."""
+    wait_ms = max(1, round((deadline - time.monotonic()) * 1000))  # 0 would wait for ever
+    pipe: Any  # redis-py does not annotate execute_command
     with client.pipeline(transaction=False) as pipe:
         pipe.execute_command("SET", calls[0][1], "1")
         for call, _ in calls:

@@ -1,4 +1,4 @@
-"""What Redis says of a post, read out of the replies of scripts."""
+"""Reads the replies of scripts that report on posts."""
 
 from __future__ import annotations
 
@@ -14,73 +14,80 @@ from reactions.redis.connection import readable, translate
 
 @dataclass(frozen=True, slots=True)
 class PostLookup:
-    """What Redis knows of a post, and of one user's reaction on it."""
+    """What Redis knows about a post and one user's reaction to it."""
 
     deleted: bool
     viral: bool
     buckets: int
-    """Of its complete hash; negative for a sample, 0 for neither."""
+    """The number of buckets: negative for a sample, 0 if neither hash nor sample is cached."""
     code: int | None
-    """The user's type code, 0 for no reaction; None when Redis does not know."""
+    """The code of the user's reaction; 0 for no reaction, None if Redis does not know it."""
     counts: Mapping[int, int]
-    """Empty when they are not cached."""
+    """code -> count; empty if the counts are not cached."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything Redis holds of one post, in one moment. User -> code, code -> number."""
+    """Everything that Redis has about one post, read at one moment."""
 
     buckets: int
-    """Of the complete hash; negative for a sample, 0 for neither."""
+    """The number of buckets: negative for a sample, 0 if neither hash nor sample is cached."""
     entries: Sequence[Mapping[int, int] | None]
-    """What is in each bucket; None for one that is lost."""
+    """user -> code of each bucket; None for a lost bucket."""
     counts: Mapping[int, int]
+    """code -> count."""
     pending: Mapping[int, int]
+    """user -> code of the pending changes."""
     versions: Mapping[int, int]
-    """user -> version of what is pending."""
+    """user -> version of the pending changes."""
     claimed: Mapping[int, int]
+    """user -> code of the claimed changes."""
     delta: Mapping[int, int]
+    """code -> how much the pending changes add to the count."""
     loading: str | None
-    """Token of the load under way."""
+    """The token of the running load."""
     viral: bool
+    """The post is treated as viral, because it is viral or rising."""
     rising: bool
-    """Viral before its time: on its way."""
     total: int | None
+    """The number of reactions of a viral post."""
     recent: Sequence[int]
     """The users of the sample, newest first."""
     dirty: bool
-    """A drain would find the post."""
+    """The outbox lists the post as dirty, so a drain finds it."""
     immortal: Sequence[str]
-    """Cache keys of the post that have no TTL."""
+    """The post's cache keys that have no TTL, which is an error."""
 
     @property
     def complete(self) -> bool:
-        """The hash has everyone, and no bucket of it is lost."""
+        """Whether the post has a complete hash with all of its buckets."""
         return self.buckets > 0 and None not in self.entries
 
     @property
     def sampled(self) -> bool:
-        """The sample is there, and no part of it is lost."""
+        """Whether the post has a sample with all of its parts."""
         return self.buckets < 0 and None not in self.entries and bool(self.recent)
 
     @property
     def reactions(self) -> dict[int, int]:
-        """All buckets together."""
+        """user -> code, of all buckets."""
         return {user: code for bucket in self.entries for user, code in (bucket or {}).items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """How a post grew when a batch of it was last settled."""
+    """How a post grew, as of its last settlement."""
 
     per_s: float
     """Reactions a second, exponentially weighted."""
     at_us: int
+    """When it was last settled, by the clock of Redis."""
     total: int
+    """Its reactions at that time."""
 
 
 def parse_lookups(groups: Iterable[Sequence[int]], replies: Iterable[Any]) -> dict[int, PostLookup]:
-    """The replies to the calls of ``looks``."""
+    """Read the replies to ``PostCache.lookup_calls``, as post -> lookup."""
     found: dict[int, PostLookup] = {}
     for group, reply in zip(groups, replies, strict=True):
         if isinstance(reply, RedisError):
@@ -94,14 +101,14 @@ def parse_lookups(groups: Iterable[Sequence[int]], replies: Iterable[Any]) -> di
 
 
 def installed(reply: Any) -> tuple[bool, dict[int, int]]:  # noqa: ANN401 - a reply of the server
-    """A reply of ``install_counts``."""
+    """Read a reply of ``install_counts``: whether the counts were cached, and code -> count."""
     if isinstance(reply, RedisError):
         raise translate(reply) from reply
     return bool(reply[0]), pairs(reply[1:])
 
 
 def pairs(flat: Sequence[bytes]) -> dict[int, int]:
-    """Of a reply of fields and values."""
+    """Read a flat reply of fields and values."""
     with readable():
         return _pairs(flat)
 
@@ -111,14 +118,14 @@ def _pairs(flat: Sequence[bytes]) -> dict[int, int]:
 
 
 def growth(reply: bytes) -> Growth:
-    """What is noted of a post's growth."""
+    """Read the value of ``keys.post_rate``."""
     with readable():
         rate, at, total = reply.split(b"|")
         return Growth(float(rate) * 1e6, int(at), int(total))
 
 
 def _part(flat: Sequence[bytes], part: int) -> dict[int, int]:
-    """user -> code (0) or version (1), from ``user, "code:version"`` pairs."""
+    """Read a flat reply of ``user, "code:version"``: user -> code (part 0) or version (part 1)."""
     with readable():
         return {
             int(user): int(entry.split(b":", 1)[part])
@@ -126,8 +133,8 @@ def _part(flat: Sequence[bytes], part: int) -> dict[int, int]:
         }
 
 
-def snapshot(reply: Any) -> Snapshot:  # noqa: ANN401 - as above
-    """A reply of ``snapshot``."""
+def snapshot(reply: Any) -> Snapshot:  # noqa: ANN401 - a reply of the server
+    """Read a reply of ``snapshot``."""
     counts, pending, claimed, delta, token, viral, total, recent, dirty, immortal, *found = reply
     entries: list[dict[int, int] | None] = []
     size = 0

@@ -1,4 +1,4 @@
-"""Options that a Redis or Valkey server needs for this engine."""
+"""The options that the Redis or Valkey servers need."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from reactions.core.settings import Settings
 from reactions.redis.connection import Client, translated
 
 VALKEY_OPTIONS: Mapping[str, str] = {
-    "appendonly": "yes",  # what react() returned from survives a crash of the server ...
-    "appendfsync": "everysec",  # ... but for the last second
-    "save": "",  # the append-only file is enough
-    # The outbox has no TTL, so it is never evicted; caches have one, and may be.
+    "appendonly": "yes",  # acknowledged reactions survive a crash of the server ...
+    "appendfsync": "everysec",  # ... except those of the last second
+    "save": "",  # no snapshots: the append-only file suffices
+    # Caches have a TTL and may be evicted. The outbox has none, so it is never evicted.
     "maxmemory-policy": "volatile-lru",
-    # A small post's hash stays a listpack, 12 bytes a reaction instead of 50.
+    # A bucket stays a listpack: 12 bytes a reaction instead of 50.
     "hash-max-listpack-entries": "512",
     "hash-max-listpack-value": "64",
 }
-"""Every option of the data server that is not the default, on purpose."""
+"""The options of the data server that differ from the defaults."""
 
 
 BROKER_OPTIONS: Mapping[str, str] = {
     "appendonly": "yes",
     "appendfsync": "everysec",
     "save": "",
-    "maxmemory-policy": "noeviction",  # queues have no TTL and must not be evicted
+    "maxmemory-policy": "noeviction",  # queues must not be evicted
 }
+"""The options of the broker that differ from the defaults."""
 
 
 def eviction_policies(client: Client, settings: Settings) -> set[str]:

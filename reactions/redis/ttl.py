@@ -1,4 +1,4 @@
-"""How long cache keys live: by how much a post is used, and never all of them equally long."""
+"""How long cache keys live. A random part is taken off each TTL, so that keys expire apart."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from reactions.core.settings import Settings
 
 
 class Ttl:
-    """Lives in ms, whole; ``share`` and ``jittered`` take a random part off them."""
+    """The full TTLs, in ms; ``share`` and ``jittered`` take off a random part of them."""
 
     def __init__(self, settings: Settings) -> None:
         self._jitter = settings.cache_ttl_jitter
@@ -19,9 +19,9 @@ class Ttl:
         self.user = settings.cache_ttl_user_s * 1000
 
     def share(self) -> int:
-        """What to use of a life, in thousandths: keys written together do not expire together."""
-        return int(1000 * (1 - self._jitter * random.random()))  # noqa: S311 - not for secrecy
+        """Return which share of a TTL to use, in thousandths."""
+        return int(1000 * (1 - self._jitter * random.random()))  # noqa: S311 - this is not a secret
 
     def jittered(self, life_ms: int) -> int:
-        """A life with a random part taken off."""
+        """Return a TTL in ms with a random part taken off; 1 at least."""
         return max(1, life_ms * self.share() // 1000)

@@ -1,8 +1,9 @@
-"""What Redis remembers of a user: some of their reactions, as the database has them.
+"""Caches some of each user's reactions, as the database has them.
 
-Never needed for an answer to be right. Drains write it before they acknowledge a batch, so that it
-is never older than what has left the outbox; reads add what they had to ask the database for, under
-a token that every drain of that user's reactions deletes.
+Answers are correct without this cache. A drain writes through it before it settles a batch, so the
+cache is never older than what has left the outbox. A read that had to query the database installs
+the result under a token. Every drain of that user's reactions deletes the token, which refuses the
+install.
 """
 
 from __future__ import annotations
@@ -24,35 +25,40 @@ from reactions.redis.scripts import user_cache as user_scripts
 from reactions.redis.ttl import Ttl
 
 MARK = 0
-"""The field of the mark; ids start at 1, so it is no post's."""
+"""The field of the mark. Post ids start at 1, so no post has this field."""
 
 MAX_REACTIONS_PER_WRITE = 200
-"""About how many reactions one script writes of users: a ms of the server."""
+"""Reactions that one script writes, about: a millisecond of the server's time."""
 
-SPARE_S = 60.0
-"""How long drains write no cache of users after memory was used up: a user's takes more than what
-is pending of theirs, so that draining would make no room."""
+PAUSE_S = 60.0
+"""How many seconds drains stop writing user caches after Redis ran out of memory. A cached reaction
+takes more memory than a pending change, so draining would free none."""
 
 
 class UserCache:
-    """The cached reactions of users, on one client."""
+    """Reads, fills and drops the caches of users.
+
+    Every method that sends something raises ReactionsUnavailable when Redis cannot serve.
+    """
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
         self._ttl = Ttl(settings)
         self._cluster = settings.redis_cluster
-        self._spare_until = 0.0
+        self._paused_until = 0.0
 
     def write_through(self, rows: Collection[Row], until_us: int) -> None:
-        """Write what a drain has committed, in one round trip for each node.
+        """Write what a drain has committed. One round trip for each node.
 
         Args:
-            until_us: when its lease may end; later, what is cached of these posts is dropped.
+            rows: the committed rows.
+            until_us: when the drain's lease may end, in µs by the clock of Redis. After that time,
+                the cached reactions to these posts are dropped instead of written.
 
         Raises:
-            ReactionsUnavailable: the batch must not be acknowledged.
+            ReactionsUnavailable: the batch must not be settled.
         """
-        if time.monotonic() < self._spare_until:
+        if time.monotonic() < self._paused_until:
             until_us = 0
         users: dict[int, list[tuple[int, int]]] = {}
         for row in rows:
@@ -60,8 +66,8 @@ class UserCache:
         groups = self._groups(users)
         replies = self._write_through(until_us, groups)
         full = [is_full(reply) for reply in replies if isinstance(reply, RedisError)]
-        if full and all(full):  # what was cached before is not to stay as it was
-            self._spare_until = time.monotonic() + SPARE_S
+        if full and all(full):  # what is cached is out of date now, so drop it
+            self._paused_until = time.monotonic() + PAUSE_S
             replies = self._write_through(0, groups)
         for reply in replies:
             if isinstance(reply, RedisError):
@@ -70,7 +76,7 @@ class UserCache:
     def _groups(
         self, users: Mapping[int, list[tuple[int, int]]]
     ) -> list[dict[int, list[tuple[int, int]]]]:
-        """Those of a script each: of a shard on a cluster, else as it holds the server up for."""
+        """Divide users into one group for each script: by shard on a cluster, else by size."""
         groups: dict[int, dict[int, list[tuple[int, int]]]] = {}
         seen = 0
         for user_id, posts in users.items():
@@ -92,55 +98,57 @@ class UserCache:
             return run_many(self._client, calls)
 
     def lookup_commands(self, user_id: int, post_ids: Sequence[int]) -> list[Command]:
-        """Two commands for a pipeline; ``parse_user_lookup`` reads the reply of the first."""
+        """Build the two commands of a lookup. ``parse_user_lookup`` reads the first reply."""
         name = keys.user_reactions(user_id)
         return [
             Command(("HMGET", name, MARK, *post_ids)),
             Command(("PEXPIRE", name, self._ttl.jittered(self._ttl.user))),
         ]
 
-    def fence(self, user_id: int, token: str) -> Command:
-        """Announces, in a pipeline, that the database is going to be asked."""
+    def fence_command(self, user_id: int, token: str) -> Command:
+        """Build the command that announces a read of the user's reactions from the database."""
         return Command(("SET", keys.user_loading(user_id), token, "PX", LOAD_LIFE_MS))
 
     def install_call(
         self, user_id: int, token: str, found: Mapping[int, int], *, whole: bool
     ) -> Call:
-        """The call that caches what was read since ``fence``, unless a drain came in between.
+        """Build the call that caches what a read found, unless a drain came in between.
 
         Args:
-            whole: these are all of the user's reactions; otherwise they are too many.
+            found: post -> code (0 for none), read since ``fence_command``.
+            whole: ``found`` contains all of the user's reactions. Otherwise the user has more than
+                MAX_WHOLE_USER reactions.
         """
         life = self._ttl.jittered(self._ttl.user)
         return user_scripts.install_user(user_id, token, life, found, whole=whole)
 
-    def cached(self, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
-        """(user, post) -> code, of those that are cached; one round trip for each node."""
+    def cached_reactions(self, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
+        """Return (user, post) -> code of the cached ones. One round trip for each node."""
         calls = [
             Command(("HGET", keys.user_reactions(user_id), post_id)) for user_id, post_id in wanted
         ]
         with translated():
             replies = run_many(self._client, calls)
         return {
-            # -1, no code, for what is none: it differs, and so is repaired.
+            # -1 for anything but a code: it differs from the database, so verification repairs it.
             pair: int(code) if isinstance(code, bytes) and code.isdigit() else -1
             for pair, code in zip(wanted, replies, strict=True)
             if code is not None
         }
 
     def drop(self, user_id: int) -> None:
-        """Drop what is cached of a user."""
+        """Drop the cache of a user. One round trip."""
         with translated():
             self._client.unlink(keys.user_reactions(user_id), keys.user_loading(user_id))
 
     def drop_all(self) -> None:
-        """Drop what is cached of all users: a walk over all keys, by SCAN."""
+        """Drop the caches of all users. Scans the whole keyspace with SCAN."""
         with translated():
             for key in self._client.scan_iter(match="user:*", count=1000):
                 self._client.unlink(key)
 
     def drop_post(self, post_id: int, user_ids: Iterable[int]) -> None:
-        """Drop what is cached of one post for these users; one round trip for each node."""
+        """Drop the cached reactions of these users to one post. One round trip for each node."""
         with translated(), self._client.pipeline(transaction=False) as pipe:
             for user_id in user_ids:
                 pipe.hdel(keys.user_reactions(user_id), str(post_id))
@@ -149,11 +157,11 @@ class UserCache:
 
 @dataclass(frozen=True, slots=True)
 class UserLookup:
-    """What is remembered of a user.
+    """What Redis has cached about a user.
 
     Attributes:
-        known: post -> code, 0 for none.
-        many: the user has more reactions than are cached.
+        known: post -> code, 0 for no reaction.
+        many: the user has more reactions than the cache may hold.
     """
 
     known: Mapping[int, int]
@@ -161,7 +169,7 @@ class UserLookup:
 
 
 def parse_user_lookup(post_ids: Sequence[int], reply: Any) -> UserLookup:  # noqa: ANN401 - of the server
-    """From the reply to ``UserCache.lookup_commands`` for these posts."""
+    """Read the first reply to ``UserCache.lookup_commands`` for these posts."""
     if isinstance(reply, RedisError):
         raise translate(reply) from reply
     mark, *codes = reply

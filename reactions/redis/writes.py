@@ -1,4 +1,4 @@
-"""The hot path: one reaction, one script, one round trip; and the first step of a deletion."""
+"""The writes of the web tier: reactions, and requests to delete a post or forget a user."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from reactions.redis.scripts.writes import ReactReply
 
 
 class RedisWrites:
-    """What the write path asks of Redis, on one client."""
+    """Records reactions and requests erasures.
+
+    Every method raises ReactionsUnavailable when Redis cannot serve.
+    """
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
@@ -25,13 +28,17 @@ class RedisWrites:
         self._replica_wait_s = settings.replica_wait_s
 
     def record(self, user_id: int, post_id: int, code: int) -> ReactReply:
-        """One script, one round trip. A code of 0 removes."""
+        """Record a reaction; code 0 removes the user's reaction. One script, one round trip."""
         return ReactReply(
             *writes.record(user_id, post_id, code, self._patience_us).run(self._client)
         )
 
     def record_many(self, items: Iterable[tuple[int, int, int]]) -> list[ReactReply | RedisError]:
-        """(user, post, code) each; one round trip for each Redis node, replies in order."""
+        """Record (user, post, code) items. One round trip for each node.
+
+        Returns:
+            The reply to each item, in order; the error of each item that failed.
+        """
         calls = [writes.record(*item, self._patience_us) for item in items]
         with translated():
             replies = run_many(self._client, calls)
@@ -40,9 +47,15 @@ class RedisWrites:
     def record_confirmed(
         self, items: Sequence[tuple[int, int, int]], wanted: int
     ) -> list[tuple[ReactReply | RedisError, int]]:
-        """As ``record_many``, each reply with how many replicas have it, of ``wanted``.
+        """Record items as ``record_many`` does, and wait until replicas have them.
 
-        Waits for them for replica_wait_s at most; on a cluster, nodes are asked one by one.
+        The wait ends after replica_wait_s. On a cluster, the nodes follow one after the other.
+
+        Args:
+            wanted: how many replicas to wait for.
+
+        Returns:
+            The reply to each item, and the number of replicas that have it.
         """
         calls = [
             (
@@ -59,11 +72,11 @@ class RedisWrites:
         ]
 
     def delete_post(self, post_id: int) -> None:
-        """Refuse reactions from now on, and note that the rows are to go. One round trip."""
+        """Refuse reactions to a post, and request the erasure of its rows. One round trip."""
         writes.delete(post_id).run(self._client)
 
     def forget_user(self, user_id: int) -> None:
-        """Note that the reactions of a user are to go. One round trip."""
+        """Request the erasure of a user's rows. One round trip."""
         key = keys.outbox_forgetting(shard_of(user_id))
         with translated():
             self._client.hset(key, str(user_id), "")

@@ -23,7 +23,7 @@ from reactions.redis import keys
 from reactions.redis.cache_install import CacheInstall
 from reactions.redis.claims import BadEntry
 from reactions.redis.outbox import Outbox
-from reactions.redis.quarantine import ASIDE, CACHED, KEPT, OF_SHARD, Quarantine
+from reactions.redis.quarantine import CACHED, KEPT, OF_SHARD, SUFFIX, Quarantine
 from reactions.redis.scripts import writes
 from tests.support.databases import execute_admin
 from tests.support.engine import DEAD_BROKER, Engine, make_engine
@@ -195,7 +195,7 @@ def test_the_watch_mends_a_shard_that_nobody_drains(
     LossDetection(spoilt.client, spoilt.database, spoilt.settings).run()
     assert not isinstance(spoilt.client.type(name(SHARD)), Exception)
     assert spoilt.client.type(name(SHARD)) != b"stream"
-    assert spoilt.client.type(name(SHARD) + ASIDE) == b"stream"  # somebody may want it back
+    assert spoilt.client.type(name(SHARD) + SUFFIX) == b"stream"  # somebody may want it back
     scene.engine.reactions.react(2, scene.post, "sad")
     scene.engine.reactions.counts(scene.post)
 

@@ -687,7 +687,7 @@ def test_a_reader_who_comes_late_does_not_remember_a_forgotten_user(small: Engin
     react(small, POST, [USER])
     small.drain()
     users = small.eraser._users
-    run_many(small.client, [users.fence(USER, "t")])
+    run_many(small.client, [users.fence_command(USER, "t")])
     found = small.queries.summaries([], USER, [POST])[1]
     assert found == {POST: 1}
     small.reactions.forget_user(USER)

@@ -18,7 +18,13 @@ import reactions.redis.connection
 from reactions.core.errors import ReactionsError, ReactionsUnavailable, ScriptError
 from reactions.core.settings import Settings
 from reactions.demo.process import free_port
-from reactions.redis.connection import FULL, connect, execute_many, translate, translated
+from reactions.redis.connection import (
+    MEMORY_FULL_ADVICE,
+    connect,
+    execute_many,
+    translate,
+    translated,
+)
 from reactions.redis.scripts import loading
 
 PASSWORD = "QXZ789QXZ789"  # noqa: S105 - nobody's
@@ -169,7 +175,7 @@ def test_classes(name: str, kind: type[ReactionsError], begins: str) -> None:
     error = getattr(redis.exceptions, name)("what happened")
     found = translate(error)
     assert type(found) is kind
-    advice = f"; {FULL}" if name == "OutOfMemoryError" else ""
+    advice = f"; {MEMORY_FULL_ADVICE}" if name == "OutOfMemoryError" else ""
     assert str(found) == f"{begins}what happened{advice}"
     if isinstance(found, ReactionsUnavailable):
         assert found.store == "redis"
@@ -181,7 +187,7 @@ def test_a_refusal_whose_class_redis_py_does_not_know(reply: str, prefix: str) -
     """An error inside a pipeline or script may arrive as a plain ResponseError, code and all."""
     found = translate(ResponseError(prefix + reply))
     assert isinstance(found, ReactionsUnavailable)
-    advice = f"; {FULL}" if reply.startswith("OOM") else ""
+    advice = f"; {MEMORY_FULL_ADVICE}" if reply.startswith("OOM") else ""
     assert str(found) == f"Redis refuses to serve: {prefix}{reply}{advice}"
 
 

@@ -179,7 +179,7 @@ def interrupt_loads(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
             engine.cache_install.install_sample(
                 8, "t", total=1, newest=[(1, 1)], ever=range(1, 3_000)
             )
-    run_many(engine.client, [engine.eraser._users.fence(USER, "t")])
+    run_many(engine.client, [engine.eraser._users.fence_command(USER, "t")])
 
 
 def test_what_a_load_leaves_behind_is_gone_soon(

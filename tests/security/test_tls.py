@@ -65,10 +65,10 @@ def changed(url: str, how: str, other: Path) -> str:
 
 
 STORE = [
-    ("another CA", f"{CERTIFICATE}.*ssl_ca_certs is to name"),
-    ("no CA", f"{CERTIFICATE}.*ssl_ca_certs is to name"),
+    ("another CA", f"{CERTIFICATE}.*ssl_ca_certs must name"),
+    ("no CA", f"{CERTIFICATE}.*ssl_ca_certs must name"),
     ("another host", f"{CERTIFICATE}.*Hostname mismatch"),
-    ("no TLS", "wants TLS, redis_url begins with rediss://"),
+    ("no TLS", "requires TLS, redis_url must begin with rediss://"),
     ("no file", "No such file"),
 ]
 

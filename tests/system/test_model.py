@@ -269,7 +269,7 @@ class System(RuleBasedStateMachine):
     def begin_recall(self, user: int) -> None:
         user += self.first
         token = f"token{len(self.recalls)}"
-        run_many(self.engine.client, [self.users.fence(user, token)])
+        run_many(self.engine.client, [self.users.fence_command(user, token)])
         # The reader found nothing in the outbox, so the user is answered from the database.
         unknown = [
             post
