@@ -95,9 +95,8 @@ def _try(
 
 
 def _is_ask(reply: object) -> bool:
-    return isinstance(reply, AskError) and not isinstance(
-        reply, MovedError
-    )  # MovedError is a subclass of AskError
+    # MovedError is a subclass of AskError.
+    return isinstance(reply, AskError) and not isinstance(reply, MovedError)
 
 
 def _run(
