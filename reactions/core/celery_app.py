@@ -1,4 +1,4 @@
-"""The Celery application, without its tasks: what both ends of the queue agree on."""
+"""The Celery application without its tasks: what publishers and workers agree on."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from reactions.core.settings import Settings
 from reactions.core.urls import REDIS_SCHEMES
 
 DRAIN = "reactions.drain"
-"""Name of the task that drains shards; takes ``shards``, and ``tokens`` on a retry."""
+"""Name of the task that drains shards; its arguments are ``shards``, and ``tokens`` on a retry."""
 
 LOAD = "reactions.load"
-"""Name of the task that caches posts; takes ``posts``."""
+"""Name of the task that loads posts into the cache; its argument is ``posts``."""
 
 
 def make_app(settings: Settings) -> Celery:
-    """The application as workers, beat and Flower use it.
+    """Make the application that workers, beat and Flower use.
 
     Raises:
         InvalidSettings: the retry schedule does not fit the broker's visibility timeout.
@@ -35,7 +35,8 @@ def make_app(settings: Settings) -> Celery:
     if longest >= config.visibility_timeout:
         raise InvalidSettings(
             f"retry_cap_s + task_time_limit is {longest} s, which must stay below the broker's "
-            f"visibility_timeout of {config.visibility_timeout} s, or retries are delivered twice"
+            f"visibility_timeout of {config.visibility_timeout} s; otherwise the broker delivers"
+            " retries twice"
         )
     app = Celery("reactions", set_as_current=False)
     app.config_from_object(config)
@@ -44,31 +45,31 @@ def make_app(settings: Settings) -> Celery:
     if url.startswith(REDIS_SCHEMES):
         address, credentials = _without_credentials(url)
         app.conf.redbeat_redis_url = address
-        # Ride out a short absence of the broker. After redbeat_lock_timeout the lock is gone, and
-        # beat ends, to be started again by its supervisor.
-        # Credentials here, as Celery shows the URL to everyone who asks a worker for its settings.
+        # The retries outlast a short absence of the broker. After redbeat_lock_timeout beat has
+        # lost its lock and exits; its supervisor starts it again.
+        # The credentials are here because Celery shows the URL to anyone who inspects a worker.
         app.conf.redbeat_redis_options = {
             "retry": Retry(ConstantBackoff(0.5), 20),
             **credentials,
         }
         if url.startswith("rediss://"):
-            # kombu would not verify the server unless told to; and Flower reads only this.
+            # By default kombu does not verify the server. Flower reads only this setting.
             required = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
             app.conf.broker_use_ssl = required | parse_url(url).get("ssl", {})
-    else:  # RabbitMQ has no place for RedBeat's lock; the stock scheduler then runs as one process
+    else:  # RabbitMQ cannot hold RedBeat's lock; run one beat process with the stock scheduler
         app.conf.beat_scheduler = "celery.beat:PersistentScheduler"
     return app
 
 
 def make_publisher(settings: Settings) -> Celery:
-    """The application as a web process uses it: short waits, no retries, one connection."""
+    """Make the application that a web process uses: short waits, no retries, one connection."""
     app = make_app(settings)
     app.conf.update(_config().publisher)
     return app
 
 
 def _without_credentials(url: str) -> tuple[str, dict[str, str]]:
-    """A Redis URL without user and password, and these as redis-py takes them."""
+    """Split a Redis URL into one without user and password, and these as arguments of redis-py."""
     scheme, _, rest = url.partition("://")
     given, at, server = rest.rpartition("@")
     if not at:
@@ -79,7 +80,7 @@ def _without_credentials(url: str) -> tuple[str, dict[str, str]]:
 
 
 def _config() -> ModuleType:
-    """``celeryconfig.py``, from the root of a checkout or out of the wheel."""
+    """Import ``celeryconfig.py`` from the root of a checkout, or from the wheel."""
     path = resources.root_file("celeryconfig.py")
     spec = importlib.util.spec_from_file_location("reactions_celeryconfig", path)
     if spec is None or spec.loader is None:  # pragma: no cover - the file is part of the package

@@ -1,44 +1,37 @@
-"""Constants that every package knows: they are part of keys, rows or promises."""
+"""Constants that every package knows: they are part of keys, of rows, or of the API."""
 
 from __future__ import annotations
 
 SHARDS = 100
-"""Number of shards, from the brief: shard = id % 100. A constant: it is part of every key."""
-
+"""Number of shards; a post or a user belongs to shard ``id % 100``. Every key contains the shard,
+so this can never change."""
 
 MAX_ID = 2**63 - 1
-"""Largest id: PostgreSQL's bigint and Redis's 64-bit integers end here."""
-
+"""Largest id: the limit of PostgreSQL's bigint and of Redis's integers."""
 
 MAX_CODE = 127
-"""Largest type code: the largest integer that a Redis listpack keeps in one byte."""
-
+"""Largest type code: the largest integer that a Redis listpack stores in one byte."""
 
 REMOVE = "remove"
-"""The type by which a trace takes a reaction away; no reaction can be called so."""
-
+"""What a trace writes in place of a type to end a reaction; no type may have this name."""
 
 LOAD_LIFE_MS = 30_000
-"""How long a load may take before its token lapses and its result is refused."""
-
+"""How long a load may take. After that its token expires and Redis refuses its result."""
 
 SAMPLE_SIZE = 1_000
-"""Users in the sample of a viral post (brief)."""
-
+"""How many of the newest reactors of a viral post stay in the cache."""
 
 MAX_USER_POSTS = 500
-"""Most reactions cached of one user: within the 512 entries that stay a listpack."""
-
+"""Most reactions cached for one user; a listpack holds up to 512 entries."""
 
 MAX_WHOLE_USER = 400
-"""A user with at most this many reactions is cached whole, so that one question to the database
-answers for all posts; the rest of MAX_USER_POSTS is room for what comes after it."""
-
+"""A user with at most this many reactions is cached whole, so that one query answers for every
+post. The rest of ``MAX_USER_POSTS`` is room for reactions that follow."""
 
 MAX_REPLICAS = 10
-"""Most replicas that a call can wait for: far more than a primary has."""
+"""Most replicas that a call can wait for; a primary seldom has more than two or three."""
 
 
 def shard_of(number: int) -> int:
-    """The shard of a post or a user: id % 100 (brief)."""
+    """Return the shard of a post or a user."""
     return number % SHARDS

@@ -14,7 +14,7 @@ class ReactionsError(Exception):
     """Base of every error of this library."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """As it is, so that it survives a process pool, whatever its constructor takes."""
+        """Pickle without calling the constructor, so that every error survives a process pool."""
         return _restore, (type(self), self.args, self.__dict__)
 
 
@@ -26,11 +26,11 @@ def _restore(kind: type[ReactionsError], args: tuple[Any, ...], state: dict[str,
 
 
 class InvalidArgument(ReactionsError, ValueError):
-    """An argument was refused before anything was sent.
+    """An argument is not valid; nothing was sent.
 
     Attributes:
         argument: the name of the argument, as in the function's signature.
-        allowed: what would have been accepted, in words.
+        allowed: the values that would be accepted, in words.
     """
 
     def __init__(self, argument: str, allowed: str, got: object) -> None:
@@ -40,30 +40,30 @@ class InvalidArgument(ReactionsError, ValueError):
 
 
 def _shown(value: object) -> str:
-    """A value for a message: a hostile one must not flood or forge a log, nor break the error."""
+    """Return a value as text that can neither flood a log, nor forge one, nor break the error."""
     try:
-        # What a repr returns may be a subclass of str, with methods of its own.
+        # A repr may return a subclass of str with methods of its own.
         text = str.__str__(reprlib.repr(value))
-    except Exception:  # noqa: BLE001 - also of an int with more digits than Python prints
-        text = "something without a repr"
+    except Exception:  # noqa: BLE001 - an int with too many digits raises too
+        text = "a value whose repr fails"
     return f"{short(text)} ({short(type.__dict__['__name__'].__get__(type(value)))})"
 
 
-def short(text: str, most: int = 60) -> str:
-    """At most this many characters, all of one line."""
-    text = f"{text[: most - 3]}..." if len(text) > most else text
+def short(text: str, max_length: int = 60) -> str:
+    """Cut text to this many characters, and make it one line."""
+    text = f"{text[: max_length - 3]}..." if len(text) > max_length else text
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
 class InvalidSettings(ReactionsError, ValueError):
-    """The configuration cannot be used; the message lists every field and what it takes."""
+    """The settings are not valid; the message lists each field and what it accepts."""
 
 
 class ReactionsUnavailable(ReactionsError):
     """A store that the call needs did not answer in time, or refused.
 
-    Nothing is half-written: a script is applied whole or not at all. When the connection broke
-    after the request had left, the reaction may have been recorded; calling again is safe.
+    A script runs as a whole or not at all, so nothing is half-written. If the connection broke
+    after the request was sent, the reaction may have been recorded; calling again is safe.
 
     Attributes:
         store: ``"redis"`` or ``"postgresql"``.
@@ -75,11 +75,11 @@ class ReactionsUnavailable(ReactionsError):
 
 
 class BatchInterrupted(ReactionsUnavailable):
-    """A ``react_many`` was recorded in part.
+    """A call of ``react_many`` recorded only a part of its items.
 
     Attributes:
-        outcomes: one entry an item, in order; None where no acknowledgement came back, or not of
-            as many ``replicas`` as wanted. Calling again with those items is safe.
+        outcomes: one entry for each item, in order; None where no acknowledgement came back, or
+            fewer ``replicas`` confirmed than wanted. Calling again with those items is safe.
     """
 
     def __init__(self, reason: str, outcomes: Sequence[Outcome | None]) -> None:
@@ -89,16 +89,16 @@ class BatchInterrupted(ReactionsUnavailable):
 
 
 class NotReplicated(ReactionsError):
-    """Recorded, but fewer replicas than wanted had it within replica_timeout_s.
+    """Recorded, but fewer replicas than wanted confirmed it within replica_timeout_s.
 
-    It holds as long as the primary keeps its data, as without ``replicas``. Calling again is safe,
-    and waits again.
+    The reaction is as durable as one without ``replicas``: it survives as long as the primary keeps
+    its data. Calling again is safe, and waits again.
 
     Attributes:
-        outcomes: of a ``react_many``, one entry an item, in order, None for those on deleted posts;
-            of a single call, its one.
-        wanted: replicas that were asked for.
-        confirmed: replicas that had all of it; on a cluster, of the node with the fewest.
+        outcomes: for ``react_many``, one entry for each item, in order, None for deleted posts; for
+            a single call, one entry.
+        wanted: the number of replicas that the call asked for.
+        confirmed: the number that confirmed everything; on a cluster, the lowest of all nodes.
     """
 
     def __init__(self, outcomes: Sequence[Outcome | None], wanted: int, confirmed: int) -> None:
@@ -112,15 +112,15 @@ class NotReplicated(ReactionsError):
 
     @property
     def outcome(self) -> Outcome | None:
-        """Of a single call."""
+        """The outcome of a single call."""
         return self.outcomes[0]
 
 
 class ReadInterrupted(ReactionsUnavailable):
-    """A read of several posts could be answered in part: PostgreSQL has the rest, and cannot serve.
+    """A read of several posts has only a part of the answer, because PostgreSQL is unavailable.
 
     Attributes:
-        summaries: one entry a post, in order; None where only PostgreSQL knows.
+        summaries: one entry for each post, in order; None for a post that is not in the cache.
     """
 
     def __init__(self, reason: str, summaries: Sequence[Summary | None]) -> None:
@@ -130,12 +130,12 @@ class ReadInterrupted(ReactionsUnavailable):
 
 
 class PostDeleted(ReactionsError):
-    """The post was deleted, and takes no reaction.
+    """The post was deleted, so it accepts no reaction.
 
     Attributes:
-        post_ids: the deleted posts of the call.
-        outcomes: of a ``react_many``, one entry an item, in order; None for the refused ones. All
-            others were recorded. Empty for a single call.
+        post_ids: the deleted posts in the call.
+        outcomes: for ``react_many``, one entry for each item, in order; None for the refused items.
+            All others were recorded. Empty for a single call.
     """
 
     def __init__(self, post_ids: Sequence[int], outcomes: Sequence[Outcome | None] = ()) -> None:
@@ -143,15 +143,15 @@ class PostDeleted(ReactionsError):
         self.outcomes = tuple(outcomes)
         named = ", ".join(map(str, self.post_ids[:5]))
         more = ", ..." if len(self.post_ids) > 5 else ""
-        super().__init__(f"deleted, so no reaction is taken: post {named}{more}")
+        super().__init__(f"deleted, so no reaction is accepted: post {named}{more}")
 
 
 class TypesMismatch(ReactionsError):
-    """The configured reaction types contradict the ones the database already knows."""
+    """The configured reaction types contradict those in the database."""
 
 
 class ScriptError(ReactionsError):
-    """A Lua script failed: the keys hold something this version cannot read."""
+    """A Lua script failed: a key holds a value that this version cannot read."""
 
 
 class StackError(ReactionsError):
@@ -159,4 +159,4 @@ class StackError(ReactionsError):
 
 
 class TraceError(ReactionsError):
-    """A trace file cannot be read at all (single broken lines are counted, not raised)."""
+    """A trace file cannot be read at all. Single broken lines do not raise; they are counted."""

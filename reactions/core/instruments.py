@@ -1,8 +1,8 @@
-"""What each process counts for Prometheus; without the extra `metrics`, nothing is counted.
+"""The Prometheus metrics that each process counts; without the extra `metrics`, it counts nothing.
 
-Where PROMETHEUS_MULTIPROC_DIR names a folder, the counts of all processes stand there, and
-`reactions metrics` serves their sum. The hot path only appends to a queue: a thread of each process
-carries that into the counters a second later, or at its end.
+If PROMETHEUS_MULTIPROC_DIR names a folder, all processes write their counts there, and
+`reactions metrics` serves the sums. The hot path only appends to a queue. A thread of each process
+moves the queue into the counters once a second, and again when the process exits.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ else:
         Path(folder).mkdir(parents=True, exist_ok=True)
 
 FOLD_S = 1.0
-"""How long the queue of a process waits."""
+"""Seconds between two moves of the queue into the counters."""
 
 MAX_WAITING_TIMINGS = 200_000
-"""Entries of that queue; the oldest go first, should its thread ever be that late."""
+"""Most entries of the queue. A full queue drops its oldest entries."""
 
 NOT_TIMED = -1.0
-"""Of one of many that went together."""
+"""The time of a reaction that was sent together with others."""
 
 REACT_BOUNDS_S = (
     0.0001, 0.00015, 0.0002, 0.0003, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5,
@@ -49,22 +49,22 @@ ROWS_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 
 
 
 class _Nothing:
-    """A metric where there is none."""
+    """Stands in for a metric when prometheus_client is not installed."""
 
     def labels(self, *_: object) -> _Nothing:
         return self
 
     def inc(self, amount: float = 1) -> None:
-        """Not counted."""
+        """Do nothing."""
 
     def observe(self, amount: float) -> None:
-        """Not counted."""
+        """Do nothing."""
 
 
-def _counter(name: str, about: str, **labels: Sequence[str]) -> Any:  # noqa: ANN401 - of an extra
-    """With all values of each label, at 0: where a series begins with its first 1, no rate sees it.
+def _counter(name: str, about: str, **labels: Sequence[str]) -> Any:  # noqa: ANN401 - the extra may be absent
+    """Make a counter, with a series at 0 for each combination of label values.
 
-    An alert on what has never happened would have nothing to watch.
+    `rate()` misses a series that begins at 1, so an alert would miss the first event.
     """
     if not INSTALLED:
         return _Nothing()
@@ -78,67 +78,71 @@ def _histogram(name: str, about: str, buckets: Sequence[float]) -> Any:  # noqa:
     return prometheus_client.Histogram(name, about, buckets=buckets) if INSTALLED else _Nothing()
 
 
-REACT = _histogram("reactions_react_seconds", "What one react() or unreact() took.", REACT_BOUNDS_S)
+REACT = _histogram(
+    "reactions_react_seconds", "Time that one react() or unreact() took.", REACT_BOUNDS_S
+)
 OUTCOMES = _counter(
     "reactions_outcomes",
-    "Reactions by what became of them, those of react_many too.",
+    "Reactions by outcome, those of react_many included.",
     outcome=(
         *("created", "replaced", "unchanged", "removed", "accepted"),
         *("deleted", "not_replicated", "unavailable"),
     ),
 )
-WAKEUPS = _counter("reactions_wakeups", "Shards that messages to the broker asked to drain.")
+WAKEUPS = _counter("reactions_wakeups", "Shards named in wake-ups to the broker.")
 WAKEUP_MESSAGES = _counter(
     "reactions_wakeup_messages",
-    "Those messages, by what became of them.",
+    "Wake-up messages by result.",
     result=("published", "failed"),
 )
 READS = _counter(
     "reactions_cache_reads",
-    "Posts read, by tier and by whether Redis knew.",
+    "Posts read, by tier and by whether the cache had them.",
     tier=("regular", "viral"),
     result=("hit", "miss"),
 )
 FALLBACKS = _counter(
     "reactions_fallback_queries",
-    "Reads that asked PostgreSQL, by kind of read.",
+    "Reads that queried PostgreSQL, by kind of read.",
     read=("summaries", "reactors", "history", "uniques"),
 )
 FALLBACK = _histogram(
-    "reactions_fallback_seconds", "What PostgreSQL took to answer them.", QUERY_BOUNDS_S
+    "reactions_fallback_seconds", "Time that PostgreSQL took to answer these reads.", QUERY_BOUNDS_S
 )
-BATCH_ROWS = _histogram("reactions_batch_rows", "Changes of one transaction.", ROWS_BOUNDS)
-BATCH = _histogram("reactions_batch_seconds", "What that transaction took.", QUERY_BOUNDS_S)
+BATCH_ROWS = _histogram(
+    "reactions_batch_rows", "Changes in one transaction of a drain.", ROWS_BOUNDS
+)
+BATCH = _histogram("reactions_batch_seconds", "Time that this transaction took.", QUERY_BOUNDS_S)
 STALE = _counter(
     "reactions_stale_versions",
-    "Changes that changed no row: repeated, late, or of what is erased.",
+    "Changes that changed no row: repeated, late, or for erased data.",
 )
-REFUSED = _counter("reactions_rows_refused", "Changes that went to the dead letters.")
-RETRIES = _counter("reactions_drain_retries", "Drains that failed, and are to be tried again.")
+REFUSED = _counter("reactions_rows_refused", "Changes that became dead letters.")
+RETRIES = _counter("reactions_drain_retries", "Failed drains that will be retried.")
 TIERS = _counter(
-    "reactions_tier_changes", "Posts that came to a tier.", tier=("regular", "viral", "rising")
+    "reactions_tier_changes", "Posts that moved to a tier.", tier=("regular", "viral", "rising")
 )
 
 
 class Timings:
-    """The queue of the hot path. Thread-safe without a lock of its own; starts anew in a fork."""
+    """The queue of the hot path. Thread-safe; starts empty in a forked child."""
 
     def __init__(self) -> None:
-        self._fresh()
+        self._reset()
 
-    def _fresh(self) -> None:
+    def _reset(self) -> None:
         self._waiting: deque[tuple[str, float]] = deque(maxlen=MAX_WAITING_TIMINGS)
         self._thread: threading.Thread | None = None
         self._folding = threading.Lock()
 
-    def _folding_begins(self) -> None:
+    def _lock_folding(self) -> None:
         self._folding.acquire()
 
-    def _folding_ends(self) -> None:
+    def _unlock_folding(self) -> None:
         self._folding.release()
 
     def add(self, outcome: str, seconds: float) -> None:
-        """One reaction, and what it took, or NOT_TIMED."""
+        """Add one reaction, and the seconds that it took or ``NOT_TIMED``."""
         self._waiting.append((outcome, seconds))
         if self._thread is None:
             self._start()
@@ -149,7 +153,7 @@ class Timings:
                 thread = threading.Thread(target=self._run, name="reactions-metrics", daemon=True)
                 try:
                     thread.start()
-                except RuntimeError:  # no more threads, or the interpreter ends
+                except RuntimeError:  # no more threads, or the interpreter is exiting
                     return
                 self._thread = thread
 
@@ -159,7 +163,7 @@ class Timings:
             self.fold()
 
     def fold(self) -> None:
-        """Carry what waits into the counters."""
+        """Move the queue into the counters."""
         outcomes: Tally[str] = Tally()
         times: list[float] = []
         with self._folding:
@@ -173,8 +177,8 @@ class Timings:
             _observe(REACT, times)
 
 
-def _observe(histogram: Any, values: Sequence[float]) -> None:  # noqa: ANN401 - of an extra
-    """Many at once: each alone would take two locks and two writes of a file."""
+def _observe(histogram: Any, values: Sequence[float]) -> None:  # noqa: ANN401 - the extra may be absent
+    """Observe many values at once: each alone costs two locks and two writes to a file."""
     if values:
         bounds = histogram._upper_bounds
         for place, number in Tally(bisect_left(bounds, value) for value in values).items():
@@ -183,12 +187,12 @@ def _observe(histogram: Any, values: Sequence[float]) -> None:  # noqa: ANN401 -
 
 
 TIMINGS = Timings() if INSTALLED else None
-"""None where nothing is counted, so that the hot path only asks that."""
+"""None without the extra, so that the hot path needs only this check."""
 
 
 @contextmanager
 def fallback(read: str) -> Iterator[None]:
-    """Count a read that asks PostgreSQL, and what it took; also where that fails."""
+    """Count a read that queries PostgreSQL, and its time; also when it fails."""
     FALLBACKS.labels(read).inc()
     began = time.perf_counter()
     try:
@@ -198,17 +202,17 @@ def fallback(read: str) -> Iterator[None]:
 
 
 if TIMINGS is not None:
-    # Not in the middle of a fold: a child would inherit prometheus_client's lock as it is.
+    # A fork waits for the end of a fold: the child would inherit prometheus_client's locked lock.
     os.register_at_fork(
-        before=TIMINGS._folding_begins,
-        after_in_parent=TIMINGS._folding_ends,
-        after_in_child=TIMINGS._fresh,
+        before=TIMINGS._lock_folding,
+        after_in_parent=TIMINGS._unlock_folding,
+        after_in_child=TIMINGS._reset,
     )
     atexit.register(TIMINGS.fold)
 
 
 def processes(registry: CollectorRegistry) -> None:
-    """Add what the processes of this machine count, where their folder is named."""
+    """Register the sums over all processes, if PROMETHEUS_MULTIPROC_DIR names their folder."""
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):  # prometheus_client's own variable
         from prometheus_client.multiprocess import MultiProcessCollector
 

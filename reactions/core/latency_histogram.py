@@ -1,4 +1,4 @@
-"""A histogram of lags: how long reactions took from react() to PostgreSQL."""
+"""A histogram of lags: the time from react() until PostgreSQL has the reaction."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ import math
 from collections.abc import Mapping
 
 STEP = 1.1
-"""Ratio of two neighbouring bounds: a percentile read from them is at most 10 % high."""
+"""Ratio of neighbouring bounds: a percentile read from the histogram is at most 10 % too high."""
 
 
 def bound(lag_us: float) -> int:
-    """The upper bound of the bucket that a lag falls into: a power of STEP, in µs."""
+    """Return the upper bound (µs) of the bucket for this lag: a power of ``STEP``, rounded up."""
     return math.ceil(STEP ** math.ceil(math.log(max(lag_us, 1.0), STEP)))
 
 
 def percentile(lags: Mapping[int, int], share: float) -> int:
-    """The smallest bound (µs) that at least this share of the reactions is within; 0 of none."""
+    """Return the smallest bound (µs) that this share of the reactions does not exceed.
+
+    Args:
+        lags: upper bound (µs) -> number of reactions; without any, the result is 0.
+        share: from 0 to 1; 0.99 for the 99th percentile.
+    """
     total, seen = sum(lags.values()), 0
     for upper in sorted(lags):
         seen += lags[upper]

@@ -1,7 +1,7 @@
-"""Logs: an event with its fields, one line each; as JSON where REACTIONS_LOG_JSON is set.
+"""Logs: one line for each event with its fields; JSON if REACTIONS_LOG_JSON is set.
 
-The id of a wake-up stands in the lines of the process that sent it, at DEBUG, and of the drains
-that came of it, so that one leads to the other.
+The process that sends a wake-up logs its id at DEBUG, and so do the drains that it starts, so that
+a search for the id finds both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Field = float | str | list[int]
 
 
 def event(log: logging.Logger, level: int, name: str, **fields: Field) -> None:
-    """Log that something happened; as text, the fields follow its name."""
+    """Log an event; in text, the fields follow its name."""
     if log.isEnabledFor(level):
         shown = {k: short(v, 100) if isinstance(v, str) else v for k, v in fields.items()}
         said = " ".join([name, *(f"{k}={_compact(v)}" for k, v in shown.items())])
@@ -28,7 +28,7 @@ def _compact(value: Field) -> str:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a record: time, level, logger, process, then what was logged."""
+    """Formats a record as one JSON object: time, level, logger, process, then the event."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, object] = {
@@ -44,6 +44,6 @@ class JsonFormatter(logging.Formatter):
 
 
 def as_json(logger: logging.Logger) -> None:
-    """Have all that a logger's handlers write be JSON."""
+    """Make all handlers of a logger write JSON."""
     for handler in logger.handlers:
         handler.setFormatter(JsonFormatter())

@@ -9,19 +9,19 @@ from typing import Generic, TypeVar
 
 
 class Status(enum.StrEnum):
-    """What a call to ``react`` or ``unreact`` did."""
+    """The effect of a call to ``react`` or ``unreact``."""
 
     CREATED = "created"
-    """The user had no reaction on the post; now there is one."""
+    """The user had no reaction on the post, and has one now."""
     REPLACED = "replaced"
     """The user had another reaction on the post; ``previous`` names it."""
     UNCHANGED = "unchanged"
-    """It was so already; nothing was written. Also where the connection broke after the script had
-    run, and the call was sent once more by itself."""
+    """The reaction was already there; nothing was written. The library repeats a call whose
+    connection broke, so this can also be the answer to a call that was recorded the first time."""
     REMOVED = "removed"
-    """The user's reaction is gone; ``previous`` names it."""
+    """The user's reaction was removed; ``previous`` names it."""
     ACCEPTED = "accepted"
-    """Recorded, but the earlier reaction could not be known without a query."""
+    """Recorded; the previous reaction is unknown, because only PostgreSQL has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,11 @@ class Outcome:
     """The answer to one ``react`` or ``unreact``.
 
     Attributes:
-        status: what happened.
-        reaction: the user's reaction on the post from now on; None after a removal.
-        previous: the reaction before; None if there was none or it is not known (``accepted``).
-        version: microseconds since 1970 by the clock of Redis, made unique and rising for each
-            shard; None where nothing was written (``unchanged``).
+        status: the effect of the call.
+        reaction: the user's reaction on the post after the call; None after a removal.
+        previous: the previous reaction; None if there was none, or if it is unknown (``accepted``).
+        version: microseconds since 1970 by the clock of Redis, unique and increasing within a
+            shard; None if nothing was written (``unchanged``).
     """
 
     status: Status
@@ -43,39 +43,39 @@ class Outcome:
 
 
 Counts = Mapping[str, int]
-"""Reaction type -> number of users, every configured type present, never negative."""
+"""Reaction type -> number of users. Has every configured type; no number is negative."""
 
 
 class Tier(enum.StrEnum):
-    """How a post is kept."""
+    """How the cache holds a post."""
 
     REGULAR = "regular"
-    """Everyone's reaction is cached once the post is used often."""
+    """The cache holds every user's reaction, once the post has been used twice."""
     VIRAL = "viral"
-    """At and above the threshold: counts, total, and a sample of the newest reactors."""
+    """At or above ``viral_threshold``: the cache holds counts and a sample of the reactors."""
     DELETED = "deleted"
-    """It refuses reactions, and has none."""
+    """The post accepts no reactions, and has none."""
 
 
 class PostTier(enum.IntEnum):
-    """How the database notes the tier of a post, for those that look for work."""
+    """The tier of a post in the ``posts`` table, by which duties find their work."""
 
     REGULAR = 0
     HOT = 1
-    """Regular, but drained at ``hot_rate`` or more lately."""
+    """A regular post that recently had at least ``hot_rate`` reactions a second."""
     VIRAL = 2
     RISING = 3
-    """On its way to become viral, and treated so already."""
+    """Will be viral within ``viral_horizon_s``; the cache already treats it as viral."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a feed shows of a post.
+    """What a feed shows for a post.
 
     Attributes:
-        counts: by type, every configured type present.
-        total: their sum.
-        reaction: the user's own; None for none, or when no user was given.
+        counts: type -> count, with every configured type.
+        total: the sum of the counts.
+        reaction: the user's own reaction; None if there is none, or if no user was given.
     """
 
     post_id: int
@@ -87,7 +87,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Reactor:
-    """One user's reaction in a list of who reacted on a post."""
+    """One entry in the list of the users who reacted to a post."""
 
     user_id: int
     reaction: str
@@ -95,10 +95,10 @@ class Reactor:
 
 @dataclass(frozen=True, slots=True)
 class Reacted:
-    """One of a user's reactions in their history.
+    """One entry in the history of a user.
 
     Attributes:
-        version: when, in microseconds since 1970.
+        version: the time of the reaction, in microseconds since 1970.
     """
 
     post_id: int
@@ -111,10 +111,10 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Item]):
-    """A part of a list, newest first.
+    """One page of a list, newest first.
 
     Attributes:
-        cursor: to be given back for the next page; None after the last one.
+        cursor: the argument that returns the next page; None on the last page.
     """
 
     items: tuple[Item, ...]
@@ -123,25 +123,25 @@ class Page(Generic[Item]):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One change on its way to PostgreSQL: the newest the outbox knows of a (post, user)."""
+    """A change for PostgreSQL: the newest one in the outbox for a (post, user)."""
 
     post_id: int
     user_id: int
     reaction: int
-    """The type's code; 0 removes."""
+    """The code of the type; 0 removes the reaction."""
     version: int
 
 
 @dataclass(frozen=True, slots=True)
 class RelayStats:
-    """What became of the wake-ups of this process since it started (or was forked).
+    """Counts of the wake-ups of this process since its start, or since its fork.
 
     Attributes:
-        requested: shards that the script asked to wake.
-        published: messages that the broker took.
+        requested: shards for which the script requested a wake-up.
+        published: messages that the broker accepted.
         shards_published: shards named in those messages.
         failed: publishes that raised or timed out; Beat's sweep finds their shards.
-        dropped: shards not published because the circuit breaker was open.
+        dropped: shards that were not published because the circuit breaker was open.
     """
 
     requested: int

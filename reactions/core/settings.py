@@ -1,6 +1,6 @@
-"""The configuration: frozen, validated, and the only reader of the environment.
+"""The settings: frozen, validated, and the only reader of the environment.
 
-Every field is read from ``REACTIONS_<FIELD>`` (upper case), for example ``REACTIONS_REDIS_URL``.
+A field comes from the variable ``REACTIONS_<FIELD>`` in upper case, such as REACTIONS_REDIS_URL.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from typing import Annotated, Any, Self
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from reactions.core.constants import MAX_CODE, REMOVE
+from reactions.core.constants import MAX_CODE
 from reactions.core.errors import InvalidSettings, short
-from reactions.core.type_names import DEFAULT_TYPES, TYPE_NAME, _parse_types
+from reactions.core.type_names import DEFAULT_TYPES, check_types, parse_types, read_types
 from reactions.core.urls import (
     BROKER_SCHEMES,
     DATABASE_DRIVER,
     DATABASE_SCHEMES,
     REDIS_SCHEMES,
-    _check_scheme,
+    check_url,
 )
 
 REPLICA_SHARE = 0.6
-"""Of redis_timeout_s, that a call waits for replicas where replica_timeout_s is not set."""
+"""Share of redis_timeout_s that a call waits for replicas, unless replica_timeout_s is set."""
 
 MAX_MESSAGE = 300
-"""Characters of what is said of one field: what is refused may be of any length."""
+"""Characters of the message for one field: the refused value may be of any length."""
 
 
 class Settings(BaseSettings):
-    """Where the stores are and how the engine behaves. Frozen; URLs do not show in a repr."""
+    """Where the stores are and how the engine behaves. Frozen; a repr does not show the URLs."""
 
     model_config = SettingsConfigDict(
         env_prefix="REACTIONS_",
@@ -44,162 +44,164 @@ class Settings(BaseSettings):
 
     redis_url: SecretStr = Field(
         SecretStr("redis://localhost:6379/0"),
-        description="Redis or Valkey that holds reactions: redis://, rediss:// or unix://.",
+        description="The Redis or Valkey that holds the reactions: redis://, rediss:// or unix://.",
     )
     redis_cluster: bool = Field(
-        False, description="True when redis_url names a node of a Redis Cluster."
+        False, description="True if redis_url names a node of a Redis Cluster."
     )
     database_url: SecretStr = Field(
-        SecretStr("postgresql://localhost/reactions"), description="PostgreSQL 15 to 18."
+        SecretStr("postgresql://localhost/reactions"),
+        description="The PostgreSQL database, version 15 to 18.",
     )
     broker_url: SecretStr = Field(
         SecretStr("redis://localhost:6379/1"),
         description="Celery's broker: one Redis, or RabbitMQ (kombu has no cluster broker).",
     )
     reaction_types: Annotated[Mapping[str, int], NoDecode] = Field(
-        default_factory=lambda: _parse_types(DEFAULT_TYPES),
+        default_factory=lambda: parse_types(DEFAULT_TYPES),
         description=(
-            "Names in the order of their codes, as `like,love,wow`; or with codes, as "
-            f"`like=1,wow=4`. Codes are 1 to {MAX_CODE} and stand in every row: never reuse one."
+            "Names in the order of their codes, such as `like,love,wow`, or with codes, such as "
+            f"`like=1,wow=4`. Codes are 1 to {MAX_CODE}. Rows store them: never reuse one."
         ),
     )
     redis_timeout_s: float = Field(
-        0.5, gt=0, le=60, description="Seconds to wait for Redis: to connect, and for an answer."
+        0.5, gt=0, le=60, description="Seconds to wait for Redis to connect and to answer."
     )
     replica_timeout_s: float | None = Field(
         None,
         gt=0,
         lt=60,
         description="Seconds that react(..., replicas=n) waits for replicas; less than"
-        " redis_timeout_s. Without it, three fifths of that.",
+        " redis_timeout_s. Unset: three fifths of redis_timeout_s.",
     )
     database_timeout_s: float = Field(
-        4.0, gt=0, le=300, description="Seconds for a connection, and for one SQL statement."
+        4.0, gt=0, le=300, description="Seconds to wait for a connection, or a statement."
     )
     cache_ttl_cold_s: int = Field(
         86_400,
         ge=1,
         le=30 * 86_400,
-        description="Life (s) of the cached counts of a post that is seldom used.",
+        description="TTL (s) of the cached counts of a post that is seldom used.",
     )
     cache_ttl_regular_s: int = Field(
-        86_400, ge=1, le=30 * 86_400, description="Life of what is cached of a regular post."
+        86_400, ge=1, le=30 * 86_400, description="TTL (s) of the cached data of a regular post."
     )
     cache_ttl_hot_s: int = Field(
         86_400,
         ge=1,
         le=30 * 86_400,
-        description="Life of what is cached of a regular post that is reacted on often.",
+        description="TTL (s) of the cached data of a hot post: regular, with many reactions.",
     )
     cache_ttl_viral_s: int = Field(
-        86_400, ge=1, le=30 * 86_400, description="Life of what is cached of a viral post."
+        86_400, ge=1, le=30 * 86_400, description="TTL (s) of the cached data of a viral post."
     )
     cache_ttl_user_s: int = Field(
-        86_400, ge=1, le=30 * 86_400, description="Life of the cached reactions of a user."
+        86_400, ge=1, le=30 * 86_400, description="TTL (s) of the cached reactions of a user."
     )
     cache_ttl_jitter: float = Field(
-        0.1, ge=0, le=0.5, description="Share of the life that is random, against mass expiry."
+        0.1, ge=0, le=0.5, description="Random share of each TTL, to spread expiry."
     )
     viral_threshold: int = Field(
-        10_000, ge=10, le=100_000, description="Reactions from which a post is viral."
+        10_000, ge=10, le=100_000, description="A post with at least this many reactions is viral."
     )
     viral_hysteresis: float = Field(
         0.8,
         ge=0.1,
         le=1,
-        description="Share of the threshold below which a viral post is regular again.",
+        description="A viral post becomes regular below this share of the threshold.",
     )
     viral_watch: float = Field(
         0.1,
         ge=0.001,
         le=1,
-        description="Share of the threshold from which the growth of a post is watched.",
+        description="The growth of a post is measured from this share of the threshold on.",
     )
     viral_window_s: float = Field(
         600.0,
         gt=0,
         le=86_400,
-        description="Seconds over which that growth is weighted, exponentially.",
+        description="Time constant (s) of the exponential average of that growth.",
     )
     viral_horizon_s: float = Field(
         1_800.0,
         ge=0,
         le=86_400,
-        description="A post that will be viral so soon, as it grows, is treated so; 0: none.",
+        description="A post that grows so fast that it will be viral within this many seconds is"
+        " rising: it is cached like a viral one. 0 turns this off.",
     )
     hot_rate: float = Field(
-        5.0, gt=0, le=1e6, description="Reactions a second from which a regular post is hot."
+        5.0, gt=0, le=1e6, description="Reactions a second that make a regular post hot."
     )
     local_cache_s: float = Field(
         0.0,
         ge=0,
         le=60,
-        description="How long a process may show a viral post's counts again unasked; 0: never.",
+        description="Seconds for which a process may reuse the counts of a viral post; 0: never.",
     )
     cursor_secret: SecretStr | None = Field(
         None,
         min_length=16,
-        description="Signs the cursors of pages; the same in every web process. Without it, a hash"
-        " of database_url does.",
+        description="Signs the cursors of pages; the same in every web process. Unset: a hash of"
+        " database_url.",
     )
     batch_rows: int = Field(
-        2_000, ge=1, le=50_000, description="Most rows a drain writes in one transaction."
+        2_000, ge=1, le=50_000, description="Most rows that a drain writes in one transaction."
     )
     batch_posts: int = Field(
-        250, ge=1, le=5_000, description="Most posts a claim takes from one shard."
+        250, ge=1, le=5_000, description="Most posts that a drain claims from one shard at once."
     )
     lease_s: float = Field(
-        5.0, gt=0.05, le=300, description="How long a drain owns a shard without a sign of life."
+        5.0, gt=0.05, le=300, description="Seconds until the lease of a silent drain expires."
     )
     wake_interval_s: float = Field(
-        0.15, ge=0, le=10, description="How long a process gathers wake-ups before it publishes."
+        0.15, ge=0, le=10, description="Seconds that a process collects wake-ups before publishing."
     )
     wake_patience_s: float = Field(
-        10.0, gt=0, le=3600, description="Age from which an unanswered wake-up is asked for anew."
+        10.0, gt=0, le=3600, description="Age (s) at which an unanswered wake-up is sent again."
     )
     retry_base_s: float = Field(
-        1.0, gt=0, le=60, description="First delay of a failed drain; doubles each time, jittered."
+        1.0, gt=0, le=60, description="Delay (s) of a drain's first retry; it doubles."
     )
     retry_cap_s: float = Field(
-        10.0, gt=0, le=600, description="Longest delay between two tries of a failed drain."
+        10.0, gt=0, le=600, description="Longest delay (s) between two tries of a failed drain."
     )
     read_timeout_s: float = Field(
-        1.0, gt=0, le=60, description="Seconds that a read of the web tier waits for PostgreSQL."
+        1.0, gt=0, le=60, description="Seconds that a read in a web process waits for PostgreSQL."
     )
     tombstone_days: int = Field(
         30,
         ge=1,
         le=3_650,
-        description="Days after which the row of a reaction that was taken away may be deleted.",
+        description="Days after which the row of a removed reaction may be deleted.",
     )
     drain_budget_s: float = Field(
-        10.0, gt=0, le=600, description="Seconds of work after which a drain hands on the rest."
+        10.0, gt=0, le=600, description="Seconds after which a drain leaves the rest."
     )
     sweep_interval_s: float = Field(
-        2.0, ge=0.1, le=60, description="Beat's interval to look for shards no wake-up announced."
+        2.0, ge=0.1, le=60, description="Interval (s) of the sweep for missed wake-ups."
     )
     batch_limit: int = Field(
-        10_000, ge=1, le=100_000, description="Most items that one react_many takes."
+        10_000, ge=1, le=100_000, description="Most items in one call of react_many."
     )
     web_authenticator: str | None = Field(
         None,
         pattern=r"\A[A-Za-z_][\w.]*:[A-Za-z_][\w.]*\z",
-        description="`module:function` that tells the web service who asks: a FastAPI dependency"
-        " that returns a user id, or None for nobody.",
+        description="`module:function` that tells the web service who sent a request: a FastAPI"
+        " dependency that returns a user id, or None for an anonymous request.",
     )
     web_writes_per_s: float = Field(
-        5.0, ge=0.001, le=1e6, description="Writes a second that the web service takes from a user."
+        5.0, ge=0.001, le=1e6, description="Writes a second that one user may send."
     )
     web_burst: int = Field(
-        20, ge=1, le=10_000, description="Writes that a user may make at once, after a rest."
+        20, ge=1, le=10_000, description="Writes that one user may send at once after a pause."
     )
     web_streams: int = Field(
-        1_000, ge=1, le=100_000, description="Most open streams of one process of the web service."
+        1_000, ge=1, le=100_000, description="Most open streams in one process of the web service."
     )
 
-    log_json: bool = Field(False, description="Workers and beat log JSON, one object a line.")
+    log_json: bool = Field(False, description="True: workers and beat log one JSON object a line.")
 
-    def __init__(self, **values: Any) -> None:  # noqa: ANN401 - pydantic takes any and checks it
+    def __init__(self, **values: Any) -> None:  # noqa: ANN401 - pydantic checks them
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -208,30 +210,30 @@ class Settings(BaseSettings):
                 for problem in error.errors(include_input=False, include_url=False)
             )
             raise InvalidSettings(
-                f"{problems}. Set it as a keyword of Settings or as REACTIONS_<NAME>."
+                f"{problems}. Set it as a keyword of Settings, or as REACTIONS_<NAME>."
             ) from None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Picklable: as the environment that makes the same settings."""
+        """Pickle as the environment variables that make the same settings."""
         return _from_environment, (self.environment(),)
 
     def __deepcopy__(self, memo: object = None) -> Self:
-        """Itself: nothing of it can change."""
+        """Return these settings themselves: they cannot change."""
         return self
 
     @classmethod
     def from_env(cls) -> Self:
-        """Settings from the environment.
+        """Read the settings from the environment.
 
         Raises:
-            InvalidSettings: a variable has a value that its field does not take.
+            InvalidSettings: a variable has a value that its field refuses.
         """
         return cls()
 
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, value: SecretStr) -> SecretStr:
-        return _check_scheme(value, REDIS_SCHEMES)
+        return check_url(value, REDIS_SCHEMES)
 
     @field_validator("replica_timeout_s")
     @classmethod
@@ -244,51 +246,34 @@ class Settings(BaseSettings):
     @field_validator("broker_url")
     @classmethod
     def _broker(cls, value: SecretStr) -> SecretStr:
-        return _check_scheme(value, BROKER_SCHEMES)
+        return check_url(value, BROKER_SCHEMES)
 
     @field_validator("database_url")
     @classmethod
     def _database(cls, value: SecretStr) -> SecretStr:
-        rest = _check_scheme(value, DATABASE_SCHEMES).get_secret_value().partition("://")[2]
+        rest = check_url(value, DATABASE_SCHEMES).get_secret_value().partition("://")[2]
         return SecretStr(DATABASE_DRIVER + rest)
 
     @field_validator("reaction_types", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return _parse_types(value)
-        # No subclass: it may go on for ever.
-        if isinstance(value, list | tuple) and type(value) in (list, tuple):
-            if not all(type(name) is str for name in value):
-                raise ValueError("has names that are no text")
-            return _parse_types(",".join(value))
-        return value
+        return read_types(value)
 
     @field_validator("reaction_types")
     @classmethod
     def _types(cls, value: Mapping[str, int]) -> Mapping[str, int]:
-        if not value:
-            raise ValueError("names no type")
-        for name, code in value.items():
-            if name == REMOVE:
-                raise ValueError(f"{REMOVE!r} is what a trace calls the end of a reaction")
-            if not TYPE_NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is not a name of 1 to 32 of A-Z a-z 0-9 _ + -")
-            if not 1 <= code <= MAX_CODE:
-                raise ValueError(f"{name} has code {code}, which is not 1 to {MAX_CODE}")
-        if len(set(value.values())) != len(value):
-            raise ValueError("gives one code to two types")
+        check_types(value)
         return MappingProxyType(dict(value))
 
     @property
     def replica_wait_s(self) -> float:
-        """How long a call waits for replicas."""
+        """Seconds that a call waits for replicas."""
         if self.replica_timeout_s is None:
             return self.redis_timeout_s * REPLICA_SHARE
         return self.replica_timeout_s
 
     def environment(self) -> dict[str, str]:
-        """These settings as environment variables, for a process that is to share them."""
+        """Return the environment variables that give another process the same settings."""
         values: dict[str, str] = {}
         for name in type(self).model_fields:
             value = getattr(self, name)

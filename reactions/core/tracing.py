@@ -1,4 +1,4 @@
-"""Spans, where OpenTelemetry is installed and the program has set up a provider; else nothing."""
+"""Spans of OpenTelemetry, if it is installed and the program has set a tracer provider."""
 
 from __future__ import annotations
 
@@ -10,41 +10,42 @@ from typing import Any
 
 try:
     from opentelemetry import propagate, trace
-except ImportError:  # nobody wants spans
+except ImportError:  # OpenTelemetry is optional
     INSTALLED = False
 else:
     INSTALLED = True
 
-ASK_AGAIN_S = 1.0
+CHECK_INTERVAL_S = 1.0
+"""Seconds between two checks for a tracer provider: a check takes 2 µs, too much for react()."""
 
 PROPAGATED = ("traceparent", "tracestate")
-"""Headers of a message that carry a trace."""
+"""The message headers that carry a trace."""
 
 
 class Span:
-    """What is known of a piece of work; forgotten where there is no provider."""
+    """A span; without a tracer provider, its methods do nothing."""
 
     def __init__(self, inner: Any = None) -> None:  # noqa: ANN401 - of a package that may be absent
         self._inner = inner
 
     def note(self, **attributes: float | str | list[int]) -> None:
-        """Add attributes, each under ``reactions.``."""
+        """Add attributes; each name gets the prefix ``reactions.``."""
         if self._inner is not None:
             for name, value in attributes.items():
                 self._inner.set_attribute(f"reactions.{name}", value)
 
 
 class _Provider:
-    """Whether there is one: asked for once a second, as it takes 2 µs, and each react() asks."""
+    """Whether the program has set a tracer provider; checked once in ``CHECK_INTERVAL_S``."""
 
     def __init__(self) -> None:
-        self._asked_at = -math.inf
+        self._checked_at = -math.inf
         self._found = False
 
     def found(self) -> bool:
         now = time.monotonic()
-        if now - self._asked_at > ASK_AGAIN_S:
-            self._asked_at = now
+        if now - self._checked_at > CHECK_INTERVAL_S:
+            self._checked_at = now
             self._found = not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
         return self._found
 
@@ -53,21 +54,22 @@ _provider = _Provider()
 
 
 def active() -> bool:
-    """Whether spans go anywhere; a provider is noticed within a second."""
+    """Tell whether spans are recorded. A new provider takes effect within a second."""
     return INSTALLED and _provider.found()
 
 
 @contextmanager
 def span(name: str, carrier: Mapping[str, Any] | None = None) -> Iterator[Span]:
-    """A span around a block, which notes an exception that leaves it.
+    """Run a block in a span, which also records an exception that leaves the block.
 
     Args:
-        carrier: headers of a message whose sender's trace goes on here; may hold anything.
+        carrier: the headers of a message, whose sender's trace continues here. Its values may be
+            of any type: a forged message can contain anything.
     """
     if not active():
         yield Span()
         return
-    context = None  # the present one
+    context = None  # the current context
     if carrier:
         given = {key: carrier.get(key) for key in PROPAGATED}
         context = propagate.extract({k: v for k, v in given.items() if type(v) is str})
@@ -77,7 +79,7 @@ def span(name: str, carrier: Mapping[str, Any] | None = None) -> Iterator[Span]:
 
 
 def headers() -> dict[str, str]:
-    """Of a message, so that what it starts belongs to the present trace."""
+    """Return headers for a message, so that its receiver continues the current trace."""
     carried: dict[str, str] = {}
     if active():
         propagate.inject(carried)

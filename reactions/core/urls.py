@@ -1,4 +1,4 @@
-"""Checks of the servers' URLs."""
+"""Checks of the URLs of Redis, the broker and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -8,37 +8,40 @@ from pydantic import SecretStr
 
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
-
 BROKER_SCHEMES = (*REDIS_SCHEMES, "amqp://", "amqps://")
-
-
-SERVER = re.compile(r"([^@:]*(:[^@:]*)?@)?(\[[^\]@]*\]|[^:@\[\]]*)(:[0-9]*)?")
-"""Of a URL, between its scheme and its path: user:password@host:port, each quoted."""
-
 
 DATABASE_DRIVER = "postgresql+psycopg2://"
 
-
 DATABASE_SCHEMES = ("postgres://", "postgresql://", DATABASE_DRIVER)
 
+AUTHORITY = re.compile(r"([^@:]*(:[^@:]*)?@)?(\[[^\]@]*\]|[^:@\[\]]*)(:[0-9]*)?")
+"""The part of a URL between scheme and path: user:password@host:port, each percent-encoded."""
 
-def _check_scheme(value: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
+
+def check_url(value: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
+    """Return the URL, or the list of URLs separated by ``;`` that kombu accepts.
+
+    Raises:
+        ValueError: the scheme is not one of these, or the user or password is not percent-encoded.
+    """
     url = value.get_secret_value()
     if not url.startswith(schemes):
         raise ValueError(f"must be a URL that starts with one of {', '.join(schemes)}")
-    for one in re.split(r";(?=[a-z]+://)", url):  # kombu takes several
-        _check_server(one)
+    for one in re.split(r";(?=[a-z]+://)", url):
+        _check_authority(one)
     return value
 
 
-def _check_server(url: str) -> None:
-    """Refuse what would be cut in the middle of a password: the rest would be taken for a host,
-    and shown in errors."""
+def _check_authority(url: str) -> None:
+    """Refuse a URL that a parser would split inside the password.
+
+    The parser would take the rest of the password for the host, and errors would show it.
+    """
     scheme, _, rest = url.partition("://")
-    server, path = re.split("(?=[/?#])", rest + "/", maxsplit=1)
-    unclear = "@" in path.partition("?")[0] and scheme != "unix"
-    if unclear or not SERVER.fullmatch(server):
+    authority, path = re.split("(?=[/?#])", rest + "/", maxsplit=1)
+    ambiguous = "@" in path.partition("?")[0] and scheme != "unix"
+    if ambiguous or not AUTHORITY.fullmatch(authority):
         raise ValueError(
-            "has a port that is no number, or a user or password with one of : / ? # @ in it: "
-            "write that as urllib.parse.quote(password, safe='') does"
+            "has a port that is not a number, or a user or password that contains one of"
+            " : / ? # @; encode it with urllib.parse.quote(password, safe='')"
         )

@@ -51,17 +51,19 @@ class CountAudit:
         while True:
             sizes = self._posts.sizes(position, CHUNK)
             if not sizes:
-                self._duties.move(DUTY, 0)
+                self._duties.set_position(DUTY, 0)
                 return
             large = [post_id for post_id, rows in sizes.items() if rows > SLICE]
             small = [post_id for post_id in sizes if post_id not in large]
             run.looked_at += sum(sizes[post_id] for post_id in small)
             for post_id in sorted([*self._row_counts.suspects(small, SLICE), *large]):
                 if not self._audit_post(post_id, deadline, run):
-                    self._duties.move(DUTY, post_id)  # the next run finishes this post first
+                    self._duties.set_position(
+                        DUTY, post_id
+                    )  # the next run finishes this post first
                     return
             position = max(sizes)
-            self._duties.move(DUTY, position)
+            self._duties.set_position(DUTY, position)
             if time.monotonic() > deadline:
                 return
 

@@ -62,7 +62,7 @@ class Reconcile:
                 position = posts[-1].touched
                 if time.monotonic() > deadline:
                     break
-            self._duties.move(duty, position if posts else 0)
+            self._duties.set_position(duty, position if posts else 0)
             return run
 
     def _reconcile(

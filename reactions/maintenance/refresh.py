@@ -52,7 +52,7 @@ class RefreshSamples:
                 if posts:
                     self._refresh(posts, run)
                 position = max(posts, default=0)
-                self._duties.move(DUTY, position)
+                self._duties.set_position(DUTY, position)
                 if not position or time.monotonic() > deadline:  # 0: every post was visited
                     break
             return run

@@ -1,4 +1,4 @@
-"""PostgreSQL: the connections, and the one place where its errors become this library's."""
+"""The connections to PostgreSQL, and the one place that translates its errors."""
 
 from __future__ import annotations
 
@@ -25,32 +25,38 @@ from reactions.core.settings import Settings
 from reactions.postgres.socket_watchdog import guard
 
 QUICK_S = 1.0
-"""A connection that turns out dead within this time is replaced; later, the time is used up."""
+"""A dead connection that fails within this time (s) is replaced; later, the error is raised."""
 
 
 class RowsRefused(ReactionsError):
-    """The database refuses the data of at least one row; the transaction left no trace."""
+    """The database refuses the data of at least one row. The transaction changed nothing."""
 
 
 class Database:
-    """One pool of connections, which it opens when first needed.
+    """A pool of connections, which open when they are first needed.
 
-    Not for use across a fork: make one for each process.
+    A process must not use one that it inherited through a fork.
     """
 
     def __init__(
         self, settings: Settings, *, name: str = "reactions", timeout_s: float | None = None
     ) -> None:
-        """``timeout_s``: for a connection and for a statement; database_timeout_s if not given."""
+        """Make the pool.
+
+        Args:
+            name: the name of the connections in ``pg_stat_activity``.
+            timeout_s: seconds to wait for a connection, and for a statement; the default is
+                database_timeout_s.
+        """
         wait = timeout_s or settings.database_timeout_s
-        # The server's own timeout comes first, where it is alive.
-        self._patience_s = 1.5 * wait
+        # A live server ends the statement first, by its own timeout.
+        self._deadline_s = 1.5 * wait
         options = {
             "statement_timeout": int(wait * 1000),
             "lock_timeout": int(wait * 1000),
-            # A process that fell off the network in a transaction would keep its locks for hours.
-            "idle_in_transaction_session_timeout": int(self._patience_s * 1000),
-            # Every statement here goes by a key and takes few rows, so the index is always right.
+            # Without it, a process cut off inside a transaction would keep its locks for hours.
+            "idle_in_transaction_session_timeout": int(self._deadline_s * 1000),
+            # Every statement uses a key and reads few rows, so an index is always the best plan.
             "random_page_cost": 1.1,
             "max_parallel_workers_per_gather": 0,
             "jit": "off",
@@ -60,7 +66,7 @@ class Database:
             pool_timeout=wait,
             hide_parameters=True,
             connect_args={
-                # libpq takes whole seconds.
+                # libpq accepts only whole seconds.
                 "connect_timeout": max(1, math.ceil(wait)),
                 "application_name": name,
                 "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
@@ -71,16 +77,18 @@ class Database:
         event.listen(self.engine, "checkout", self._check)
 
     def _check(self, connection: Any, *_: object) -> None:  # noqa: ANN401 - psycopg2's
-        """Ask a connection of the pool for a sign of life, before it is used."""
-        if getattr(self._sending, "again", False):  # what is sent is sent again where it is dead
+        """Ping a connection of the pool before its use."""
+        if getattr(self._sending, "retries", False):  # execute_at_once retries a dead connection
             return
         try:
-            with guard(connection.fileno(), self._patience_s):
-                connection.autocommit = True  # one round trip, not one more to begin and to end
+            with guard(connection.fileno(), self._deadline_s):
+                connection.autocommit = True  # avoids the round trips of BEGIN and ROLLBACK
                 connection.cursor().execute("SELECT 1")
                 connection.autocommit = False
         except psycopg2.Error as error:
-            raise DisconnectionError(str(error)) from error  # the pool then tries another one
+            raise DisconnectionError(
+                str(error)
+            ) from error  # the pool then tries another connection
 
     def close(self) -> None:
         """Close the connections of the pool."""
@@ -88,17 +96,17 @@ class Database:
 
     @contextmanager
     def transaction(self, isolation: IsolationLevel | None = None) -> Iterator[Connection]:
-        """One transaction, committed at the end of the block.
+        """Run the block in one transaction, which commits at the end of the block.
 
         Raises:
-            RowsRefused: the data is refused.
-            ReactionsUnavailable: the database cannot now.
+            RowsRefused: the database refuses the data.
+            ReactionsUnavailable: the database cannot be reached, or refuses the statement.
         """
         engine = self.engine.execution_options(isolation_level=isolation) if isolation else None
         with translated(), (engine or self.engine).connect() as connection:
             driver: Any = connection.connection.driver_connection
             with (
-                guard(driver.fileno(), self._patience_s),
+                guard(driver.fileno(), self._deadline_s),
                 connection.begin(),
             ):
                 yield connection
@@ -106,14 +114,15 @@ class Database:
     def execute_at_once(
         self, statements: Executable, parameters: Mapping[str, Any] | None = None
     ) -> Sequence[Any]:
-        """Statements of one text in one message, which is one transaction; rows of the last one.
+        """Send the statements of one text in one message, and return the rows of the last one.
 
-        Each sees what was committed before it began. Where the connection turns out to be dead they
-        are sent once more, on another one, so they must be safe to repeat.
+        The message is one transaction, and each statement sees what was committed before it began.
+        If the connection turns out to be dead, a second one sends them again, so they must be safe
+        to repeat.
 
         Raises:
-            RowsRefused: the data is refused.
-            ReactionsUnavailable: the database cannot now.
+            RowsRefused: the database refuses the data.
+            ReactionsUnavailable: the database cannot be reached, or refuses the statement.
         """
         began = time.monotonic()
         with translated():
@@ -125,12 +134,12 @@ class Database:
                 return self._send(statements, parameters)
 
     def _send(self, statements: Executable, parameters: Mapping[str, Any] | None) -> Sequence[Any]:
-        self._sending.again = True
+        self._sending.retries = True
         try:
             with self.engine.connect() as connection:
                 driver: Any = connection.connection.driver_connection
-                with guard(driver.fileno(), self._patience_s):
-                    driver.autocommit = True  # SQLAlchemy's way to it takes two messages more
+                with guard(driver.fileno(), self._deadline_s):
+                    driver.autocommit = True  # SQLAlchemy's isolation level costs two more messages
                     try:
                         return connection.execute(statements, parameters).all()
                     finally:
@@ -138,12 +147,12 @@ class Database:
                         if not driver.closed:
                             driver.autocommit = False
         finally:
-            self._sending.again = False
+            self._sending.retries = False
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Run a block with SQLAlchemy's errors turned into this library's."""
+    """Run a block, and translate the errors of SQLAlchemy to those of this library."""
     try:
         yield
     except (DataError, IntegrityError) as error:
@@ -155,23 +164,26 @@ def translated() -> Iterator[None]:
 
 
 def array(numbers: Iterable[int]) -> str:
-    """A PostgreSQL array literal: parsed once by the server, not one expression an element."""
+    """Return a PostgreSQL array literal: the server parses one value, not one for each element."""
     return "{" + ",".join(map(str, numbers)) + "}"
 
 
 def _advice(error: SQLAlchemyError) -> str:
-    """What to do, where the driver's message does not say it."""
+    """Return the remedy, for errors whose own message does not name it."""
     cause = getattr(error, "orig", None)
     if isinstance(cause, psycopg2.errors.InsufficientPrivilege):
-        return "; the role of database_url is not to do this, deploy/roles.sql says which one is"
+        return "; the role of database_url may not do this; deploy/roles.sql lists the roles"
     if "certificate" in str(cause):
-        return "; sslrootcert of database_url names the CA, its host is that of the certificate"
+        return (
+            "; sslrootcert of database_url must name the CA,"
+            " and the host must match the certificate"
+        )
     if "no encryption" in str(cause):
         return "; database_url needs sslmode=verify-full and sslrootcert"
     return ""
 
 
 def _reason(error: SQLAlchemyError) -> str:
-    """The first line of the driver's own message: no statement, no parameters."""
+    """Return the first line of the driver's message, which has no statement and no parameters."""
     lines = str(getattr(error, "orig", None) or error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""What the duties of Beat leave behind: who is at one, a record of each run, totals, a position."""
+"""The duties of Beat in PostgreSQL: a lease and a position for each, records of runs, totals."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from reactions.core.tracing import span
 from reactions.postgres.database import Database
 from reactions.postgres.tables import duties, findings, runs
 
-DETAILS = 10
-"""Differences that a record has in words."""
+MAX_DETAILS = 10
+"""Most differences that a record describes in words."""
 
 WORKING_SET_US = 24 * 3600 * 1_000_000
-"""Posts touched within this time are to be cached: the life of a cache key (brief)."""
+"""Posts touched within this time (µs) should be in the cache: the TTL of a cache key, one day."""
 
 LEASE = timedelta(seconds=90)
-"""How long a duty is left to a worker that says nothing more: several times its budget."""
+"""When the lease of a worker that stops reporting expires: several times the budget of a duty."""
 
 _run, _duty, _found = runs.c, duties.c, findings.c
 
 
 @dataclass(slots=True)
 class Run:
-    """One run of a duty, while it works.
+    """One run of a duty, in progress.
 
     Attributes:
-        looked_at: posts, rows or shards, whatever the duty looks at.
-        found: differences by kind.
-        repaired: of those.
-        detail: some of them, in words.
+        looked_at: how many posts, rows or shards the duty has examined.
+        found: kind of difference -> how many.
+        repaired: how many of these differences were repaired.
+        detail: some of the differences, in words.
     """
 
     looked_at: int = 0
@@ -48,7 +48,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One run of a duty, from the database."""
+    """The record of one run of a duty, from the database."""
 
     duty: str
     started_at: datetime
@@ -62,14 +62,14 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """All runs of a duty together, those whose records are pruned included.
+    """Totals over all runs of a duty, including those whose records were pruned.
 
     Attributes:
-        runs: that ended well.
-        failures: that did not; one whose worker died is in neither.
-        succeeded_at: when one last ended well.
-        seconds: how long those that ended well took.
-        kinds: differences by kind.
+        runs: successful runs.
+        failures: failed runs. A run whose worker died counts as neither.
+        succeeded_at: the end of the last successful run.
+        seconds: the duration of all successful runs.
+        kinds: kind of difference -> how many were found.
     """
 
     duty: str
@@ -83,7 +83,7 @@ class Total:
 
 
 class DutyRuns:
-    """Records runs, and keeps one of each duty at a time."""
+    """Records runs, and lets one worker at a time run a duty."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -92,16 +92,18 @@ class DutyRuns:
     def run(
         self, duty: str, lease: timedelta = LEASE, *, quiet: bool = False
     ) -> Iterator[Run | None]:
-        """A run of a duty; None when another worker is at it, so that there is nothing to do.
+        """Run a duty in the block; None when another worker holds its lease.
 
-        A worker that outlives its lease may find another one beside it: every duty is safe twice.
+        When a worker outlives its lease, another one may run the duty at the same time. Every duty
+        must therefore be safe to run twice.
 
         Args:
-            lease: how long the duty is left to a worker that says nothing more.
-            quiet: leave a record only of a run that found something, or failed.
+            lease: how long the duty belongs to this worker if it stops reporting.
+            quiet: keep a record only of a run that found something, or failed.
 
         Raises:
-            ReactionsUnavailable: PostgreSQL cannot now; nothing was done.
+            ReactionsUnavailable: PostgreSQL cannot be reached; the duty did not start, or its
+                record could not be written.
         """
         owner = secrets.token_hex(8)
         run, began, error = Run(), time.monotonic(), None
@@ -129,7 +131,7 @@ class DutyRuns:
                 _count(connection, duty, owner, run, time.monotonic() - began, error is None)
 
     def last(self) -> dict[str, Record]:
-        """The newest successful run of each duty."""
+        """Return duty -> its newest successful run. One query."""
         newest = (
             select(runs)
             .ext(distinct_on(_run.duty))
@@ -142,7 +144,7 @@ class DutyRuns:
             return {row.duty: Record(*row) for row in found}
 
     def totals(self) -> list[Total]:
-        """Of every duty that ever ran, by name. Two queries."""
+        """Return the totals of every duty that ever ran, by name. Two queries."""
         wanted = [duties.c[column.name] for column in fields(Total)[:-1]]
         with self._database.transaction() as connection:
             kinds: dict[str, dict[str, int]] = {}
@@ -154,24 +156,24 @@ class DutyRuns:
             return [Total(**row._mapping, kinds=kinds.get(row.duty, {})) for row in found]
 
     def position(self, duty: str) -> int:
-        """Where a duty that walks over everything goes on; 0 at the beginning."""
+        """Return where the next run of a duty continues its walk; 0 means at the beginning."""
         with self._database.transaction() as connection:
             return int(connection.scalar(select(_duty.position).where(_duty.duty == duty)) or 0)
 
-    def move(self, duty: str, position: int) -> None:
-        """Note where a duty goes on."""
+    def set_position(self, duty: str, position: int) -> None:
+        """Note where the next run of a duty continues its walk."""
         with self._database.transaction() as connection:
             connection.execute(duties.update().where(_duty.duty == duty).values(position=position))
 
     def prune(self, days: int) -> int:
-        """Delete records older than this; how many."""
+        """Delete the records that are older than this many days; return how many."""
         old = _run.started_at < func.now() - timedelta(days=days)
         with self._database.transaction() as connection:
             return int(connection.execute(delete(runs).where(old)).rowcount)
 
 
 def _take(connection: Connection, duty: str, owner: str, lease: timedelta) -> bool:
-    """Whether the duty is this worker's now."""
+    """Take the lease of a duty; tell whether this worker has it."""
     until = func.now() + lease
     mine = insert(duties).values(duty=duty, owner=owner, leased_until=until)
     taken = connection.execute(
@@ -199,7 +201,7 @@ def _end(connection: Connection, number: int, run: Run, error: str | None) -> No
             looked_at=run.looked_at,
             found=run.found.total(),
             repaired=run.repaired,
-            detail="; ".join(filter(None, [kinds, *run.detail[:DETAILS]])),
+            detail="; ".join(filter(None, [kinds, *run.detail[:MAX_DETAILS]])),
             error=error,
         )
     )
@@ -208,7 +210,7 @@ def _end(connection: Connection, number: int, run: Run, error: str | None) -> No
 def _count(
     connection: Connection, duty: str, owner: str, run: Run, seconds: float, ok: bool
 ) -> None:
-    """Add a run to the totals, and give the duty back."""
+    """Add a run to the totals, and release the lease."""
     connection.execute(
         duties.update()
         .where(_duty.duty == duty)

@@ -1,4 +1,4 @@
-"""What is taken out of PostgreSQL: deleted posts and forgotten users, a bounded batch at a time."""
+"""Erases deleted posts, forgotten users and tombstones, one bounded batch at a time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from reactions.postgres.tables import reactions as reactions_table
 
 _row = reactions_table.c
 
-# The counts move in the statement that takes the rows away.
+# The statement that deletes the rows also moves the counts.
 _ERASE = """
 WITH gone AS (
     DELETE FROM reactions WHERE {condition} RETURNING post_id, user_id, reaction
@@ -31,7 +31,7 @@ WITH gone AS (
     FROM (SELECT post_id, reaction, count(*) AS rows FROM gone GROUP BY 1, 2) AS g
     WHERE c.post_id = g.post_id AND c.reaction = g.reaction
 ), audited AS (
-    -- What an audit has counted already moves along; see reactions.audits.
+    -- An audit under way keeps its tally of the rows it has passed; see row_counts.py.
     UPDATE audits AS a SET rows = a.rows - g.rows
     FROM (
         SELECT gone.post_id, gone.reaction, count(*) AS rows
@@ -43,7 +43,7 @@ WITH gone AS (
 SELECT user_id FROM gone
 """
 
-# ARRAY() is evaluated first, so that the rows are found by the primary key and by nothing else.
+# PostgreSQL evaluates ARRAY() first, and then finds the rows by the primary key.
 ERASE_POST = text(
     _ERASE.format(
         condition="post_id = :post AND user_id = ANY (ARRAY("
@@ -66,13 +66,13 @@ ERASE_TOMBSTONES = text(
 
 
 class Erasures:
-    """Erases rows. Each method is one transaction, under the locks that drains take."""
+    """Erases rows. Each method is one transaction, which takes the same locks as a drain."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def mark_deleted(self, post_id: int) -> None:
-        """From its commit on, no drain writes a row of this post."""
+        """Note that a post is deleted. After this commit, no drain writes a row of it."""
         with self._database.transaction() as connection:
             _lock(connection, [shard_of(post_id)])
             connection.execute(
@@ -80,7 +80,10 @@ class Erasures:
             )
 
     def erase_post(self, post_id: int, limit: int) -> list[int]:
-        """Delete rows of a post, with their counts; the users they were of: none at the end."""
+        """Delete up to ``limit`` rows of a post, with their counts; return their users.
+
+        An empty list means that all rows are gone. The post is then noted as erased.
+        """
         with self._database.transaction() as connection:
             _lock(connection, [shard_of(post_id)])
             users = _erase(connection, ERASE_POST, {"post": post_id, "limit": limit})
@@ -95,9 +98,10 @@ class Erasures:
         return users
 
     def mark_forgotten(self, user_id: int, before: int) -> None:
-        """From its commit on, no drain writes a reaction of this user's up to this version.
+        """Note that a user is forgotten, and delete the user's dead letters.
 
-        Nor is one at it: all shards are locked for a moment.
+        After this commit, no drain writes a reaction of the user with a version up to ``before``.
+        Locks every shard for a moment, so that no drain is in the middle of such a write.
         """
         with self._database.transaction() as connection:
             _lock(connection, range(SHARDS))
@@ -110,7 +114,11 @@ class Erasures:
             connection.execute(delete(dead_letters).where(dead_letters.c.user == str(user_id)))
 
     def erase_user(self, user_id: int, before: int, limit: int) -> int:
-        """Delete a user's tombstones up to this version; how many: 0 at the end."""
+        """Delete up to ``limit`` tombstones of a user with a version up to ``before``.
+
+        Returns:
+            How many were deleted; 0 means that none is left.
+        """
         with self._database.transaction() as connection:
             posts = connection.scalars(
                 select(_row.post_id)
@@ -126,7 +134,11 @@ class Erasures:
         return len(erased)
 
     def erase_tombstones(self, before: int, limit: int) -> int:
-        """Delete the oldest tombstones from before this version; how many: 0 at the end."""
+        """Delete the oldest tombstones with a version below ``before``, up to ``limit``.
+
+        Returns:
+            How many were deleted; 0 means that none is left.
+        """
         with self._database.transaction() as connection:
             found = connection.execute(
                 select(_row.post_id, _row.user_id)

@@ -1,13 +1,15 @@
-"""Advisory locks: at most one writer of the rows of a shard."""
+"""Advisory locks, so that at most one transaction writes rows of a shard."""
 
 from __future__ import annotations
 
 from sqlalchemy import text
 
 LOCK_CLASS = 0x5EAC
-"""First key of the advisory locks; the second is the shard. Chosen to be nobody else's."""
+"""First key of each advisory lock; the second is the shard. An arbitrary number that other programs
+are unlikely to use."""
 
 
 LOCK = text(
     "SELECT pg_advisory_xact_lock(:class, shard) FROM unnest(CAST(:shards AS int[])) AS shard"
 )
+"""Locks shards until the end of the transaction; ``shards`` must be in ascending order."""

@@ -1,4 +1,4 @@
-"""Brings a database to the schema of this version."""
+"""Migrates a database to the schema of this version."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ _REVISIONS = "head, base, or one of alembic/versions"
 
 
 def migrate(settings: Settings, revision: str = "head") -> None:
-    """Upgrade (or, to an older revision, downgrade) and register the reaction types.
+    """Upgrade to a revision, or downgrade to an older one; at "head", register reaction types.
 
-    Waits at most 5 s for a lock, then gives way and raises: run it again.
+    Waits at most 5 s for a lock and then raises, so that other statements do not queue behind it.
+    Run it again in that case.
 
     Raises:
-        InvalidArgument: there is no such revision.
-        ReactionsUnavailable: the database cannot now, or its role may not.
+        InvalidArgument: the revision does not exist.
+        ReactionsUnavailable: the database cannot be reached, or the role lacks a privilege.
     """
     if not REVISION.fullmatch(revision):
         raise InvalidArgument("revision", _REVISIONS, revision)
     with translated(), _connection(settings) as connection:
         upward = revision == "head" or revision in _newer(connection)
-        connection.rollback()  # the look above began a transaction; migrations begin their own
+        connection.rollback()  # ends the transaction of the query; migrations begin their own
         config = config_for(connection)
         try:
             (command.upgrade if upward else command.downgrade)(config, revision)
@@ -48,13 +49,13 @@ def migrate(settings: Settings, revision: str = "head") -> None:
 
 
 def at_head(settings: Settings) -> bool:
-    """Whether the database has the schema of this version."""
+    """Tell whether the database has the schema of this version."""
     with _connection(settings) as connection:
         return _current(connection) == _scripts().get_current_head()
 
 
 def config_for(connection: Connection | None = None) -> Config:
-    """Alembic's configuration without a file, on this connection."""
+    """Return a configuration of Alembic without a file, for this connection."""
     config = Config()
     config.set_main_option(
         "script_location", str(resources.root_file("alembic")).replace("%", "%%")
@@ -82,9 +83,9 @@ def _newer(connection: Connection) -> list[str]:
 
 
 def create_index(name: str, columns: str, where: str) -> None:
-    """In a migration: an index on every partition, so that no write waits for it.
+    """Create an index on every partition, in a migration, without blocking writes.
 
-    Each is built CONCURRENTLY and then attached. Interrupted, it goes on where it was.
+    Builds each index CONCURRENTLY and attaches it. A second run continues an interrupted one.
     """
     with op.get_context().autocommit_block():
         op.execute(f"CREATE INDEX IF NOT EXISTS {name} ON ONLY reactions {columns} WHERE {where}")
@@ -100,7 +101,7 @@ def create_index(name: str, columns: str, where: str) -> None:
 
 
 def _is_broken(index: str) -> bool:
-    """What an interrupted build leaves behind."""
+    """Tell whether an interrupted build left an invalid index."""
     if context.is_offline_mode():
         return False
     valid = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:index)")

@@ -1,9 +1,9 @@
-"""Compares the counts table against the rows, a bounded slice at a time, exact under live drains.
+"""Compares the counts table with the rows, one bounded slice at a time, while drains keep writing.
 
-A post of few rows is compared in one statement, so in one snapshot. One of many is walked along its
-primary key over many transactions: what has been counted so far stands in ``audits`` together with
-the position, and every batch that changes a row behind the position moves that tally along (in
-``ledger.RECORD``). So at the end the tally is what a count of all rows in one moment would be.
+One statement, and so one snapshot, compares a post with few rows. A post with many rows needs many
+transactions, which walk along the primary key. The table ``audits`` keeps the tally so far and the
+position. A batch that changes a row before the position also corrects this tally, in
+``ledger.RECORD``. At the end the tally therefore equals a count of all rows at that moment.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from reactions.postgres.tables import reactions as reactions_table
 
 _row, _audit, _count = reactions_table.c, audits.c, reaction_counts.c
 
-# Posts whose counts differ from their rows, in one snapshot. No more rows of a post are counted
-# than it may have to be small: one with more differs, whatever the counts table says.
+# Posts whose counts differ from their rows, in one snapshot. Counts at most `:limit` rows of a
+# post, so that a post that is larger than its counts say cannot make the query slow.
 _SUSPECTS = text("""
 SELECT DISTINCT post_id
 FROM (
     SELECT post_id, reaction, count(*) AS rows
     FROM unnest(CAST(:posts AS bigint[])) AS wanted (post_id) CROSS JOIN LATERAL (
-        SELECT reaction FROM reactions AS r WHERE r.post_id = wanted.post_id LIMIT :most
+        SELECT reaction FROM reactions AS r WHERE r.post_id = wanted.post_id LIMIT :limit
     ) AS found GROUP BY post_id, reaction
 ) AS tally FULL JOIN (
     SELECT post_id, reaction, count FROM reaction_counts
@@ -48,36 +48,48 @@ SELECT reaction, count(*), max(user_id) FROM (
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """One slice of a post."""
+    """The result of one slice.
+
+    Attributes:
+        looked_at: how many rows the slice counted.
+        finished: whether it reached the end of the post.
+        differences: at the end, type code -> (number of rows, number in the counts table); empty
+            until then.
+    """
 
     looked_at: int
-    """Rows of this slice."""
     finished: bool
     differences: Mapping[int, tuple[int, int]]
-    """At the end: type code -> (rows, what the counts table had); repaired when asked for."""
 
 
 class RowCounts:
-    """Compares counts with rows."""
+    """Compares counts with rows, and corrects the counts."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def suspects(self, post_ids: Sequence[int], most: int) -> list[int]:
-        """Of these posts, of up to ``most`` rows each, those whose counts differ; one query."""
+    def suspects(self, post_ids: Sequence[int], max_rows: int) -> list[int]:
+        """Return those of these posts whose counts differ from their rows. One query.
+
+        Args:
+            max_rows: most rows that any of these posts has by the counts table.
+        """
         with self._database.transaction() as connection:
-            values = {"posts": array(post_ids), "most": most + 1}
+            values = {"posts": array(post_ids), "limit": max_rows + 1}
             return list(connection.scalars(_SUSPECTS, values))
 
     def unfinished(self) -> list[int]:
-        """Posts whose audit has begun."""
+        """Return the posts whose audit has begun and not ended. One query."""
         with self._database.transaction() as connection:
             return list(connection.scalars(select(_audit.post_id).distinct()))
 
     def slice(self, post_id: int, limit: int, *, repair: bool) -> Audited:
-        """Count the next rows of a post; at the end, compare, and correct the counts if asked.
+        """Count the next rows of a post, at most ``limit``; at the end, compare the counts.
 
-        One transaction under the lock of the shard, of at most ``limit`` rows.
+        One transaction, which locks the shard of the post.
+
+        Args:
+            repair: correct the counts that differ.
         """
         with self._database.transaction() as connection:
             connection.execute(LOCK, {"class": LOCK_CLASS, "shards": array([shard_of(post_id)])})

@@ -1,8 +1,7 @@
-"""Ends waiting for a server that has fallen silent.
+"""Ends the wait for a server that no longer answers.
 
-The timeouts of PostgreSQL are kept by PostgreSQL: when it is frozen, or a cable is cut, nothing
-comes back, and libpq waits for ever. This closes the socket under it at the deadline, so that it
-gives up.
+PostgreSQL itself enforces its timeouts. If the server is frozen, or the network is cut, libpq waits
+for ever. The watchdog shuts the socket down at a deadline, and libpq then raises an error.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 
 class Watchdog:
-    """One thread, started when first needed; it sleeps until the next deadline."""
+    """Watches deadlines in one thread, which starts when first needed."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -27,10 +26,11 @@ class Watchdog:
 
     @contextmanager
     def guard(self, descriptor: int, seconds: float) -> Iterator[None]:
-        """Shut a socket down unless the block ends in time.
+        """Shut a socket down if the block does not end within ``seconds``.
 
         Args:
-            descriptor: of the socket; watched as a copy, so it may be closed meanwhile.
+            descriptor: the file descriptor of the socket. The watchdog uses a copy, so the block
+                may close it.
         """
         copy = os.dup(descriptor)
         with self._changed:
@@ -64,23 +64,23 @@ class Watchdog:
 
 
 def _shut(descriptor: int) -> None:
-    """For both directions, whoever else has it open: so a poll on it returns."""
+    """Shut down both directions for every copy of the descriptor, so that a poll on it returns."""
     with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as end:
         end.shutdown(socket.SHUT_RDWR)
 
 
-_dog = Watchdog()
+_watchdog = Watchdog()
 
 
 def guard(descriptor: int, seconds: float) -> AbstractContextManager[None]:
-    """``Watchdog.guard`` of this process's one."""
-    return _dog.guard(descriptor, seconds)
+    """Call ``Watchdog.guard`` on the watchdog of this process."""
+    return _watchdog.guard(descriptor, seconds)
 
 
 def _renew() -> None:
-    """Neither its thread nor its lock is of use in a forked child."""
-    global _dog
-    _dog = Watchdog()
+    """Replace the watchdog in a forked child, which does not inherit its thread."""
+    global _watchdog
+    _watchdog = Watchdog()
 
 
 os.register_at_fork(after_in_child=_renew)

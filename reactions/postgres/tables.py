@@ -1,7 +1,7 @@
-"""The tables, as SQLAlchemy Core metadata. A test holds the Alembic migrations against it.
+"""The tables as metadata of SQLAlchemy Core. A test compares it with the Alembic migrations.
 
-``post_id`` is in every key and every row of a post can live on one node, so the schema fits a
-distributed PostgreSQL that shards on it.
+Every key contains ``post_id``, so a distributed PostgreSQL can use it as its shard key and keep all
+rows of a post on one node.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from sqlalchemy import (
 )
 
 PARTITIONS = 16
-"""Hash partitions of ``reactions``: 40 million rows of one post stay in one of them."""
+"""Hash partitions of ``reactions``. All rows of a post, even 40 million, are in one partition."""
 
 TOUCHED_EVERY_US = 30_000_000
-"""How far ``posts.touched`` may lag behind a post's newest change."""
+"""How far (µs) ``posts.touched`` may lag behind the newest change of a post."""
 
 metadata = MetaData(
     naming_convention={
@@ -45,7 +45,7 @@ reaction_types = Table(
     metadata,
     Column("code", SmallInteger, primary_key=True, autoincrement=False),
     Column("name", Text, nullable=False, unique=True),
-    # 0 stands for tombstones in the counts.
+    # The counts use 0 for tombstones.
     CheckConstraint("code BETWEEN 0 AND 127", name="code"),
 )
 
@@ -54,16 +54,16 @@ reactions = Table(
     metadata,
     Column("post_id", BigInteger, primary_key=True, autoincrement=False),
     Column("user_id", BigInteger, primary_key=True, autoincrement=False),
-    # Microseconds since 1970, unique within the shard: it orders the changes and dates them.
+    # Microseconds since 1970, unique within the shard: orders changes, and is their time.
     Column("version", BigInteger, nullable=False),
-    # 0 is a tombstone: removed, but later than any older change that is still on its way.
+    # 0 is a tombstone: its version makes older changes lose that arrive after the removal.
     Column("reaction", SmallInteger, nullable=False),
     CheckConstraint("post_id > 0 AND user_id > 0 AND version > 0 AND reaction >= 0", name="range"),
     postgresql_partition_by="HASH (post_id)",
 )
 
-# The newest of a post by type, and the history of a user; removed reactions are in neither. All
-# types together are a merge of the scans of each, so one index serves both kinds of list.
+# For the newest reactions of a post by type, and for the history of a user, without tombstones. A
+# list of all types merges one scan for each type, so it needs no index of its own.
 Index(
     "ix_reactions_post_type_newest",
     reactions.c.post_id,
@@ -77,17 +77,17 @@ Index(
     reactions.c.version.desc(),
     postgresql_where=text("reaction <> 0"),
 )
-# Tombstones by age, for housekeeping.
+# For the cleanup of tombstones by age.
 Index("ix_reactions_removed", reactions.c.version, postgresql_where=text("reaction = 0"))
-# The tombstones of a user, for their erasure.
+# For the erasure of the tombstones of a user.
 Index("ix_reactions_user_removed", reactions.c.user_id, postgresql_where=text("reaction = 0"))
 
 reaction_counts = Table(
     "reaction_counts",
     metadata,
     Column("post_id", BigInteger, primary_key=True, autoincrement=False),
-    # Checked when a (post, type) first appears, not at each change: a code that no type has is
-    # refused by the database at next to no cost.
+    # PostgreSQL checks the code when a (post, type) first appears, and not at each change, so the
+    # check costs next to nothing.
     Column(
         "reaction",
         SmallInteger,
@@ -96,17 +96,17 @@ reaction_counts = Table(
         autoincrement=False,
     ),
     Column("count", BigInteger, nullable=False),
-    # Room for heap-only updates: the count is the one column that changes, and no index has it.
+    # Room for heap-only updates: only the count changes, and no index contains it.
     postgresql_with={"fillfactor": 70},
 )
 
-# What drains must not write any more.
+# Drains no longer write rows of these posts and users.
 deleted_posts = Table(
     "deleted_posts",
     metadata,
     Column("post_id", BigInteger, primary_key=True, autoincrement=False),
     Column("deleted_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    # All of its rows are gone.
+    # True once all rows of the post are gone.
     Column("erased", Boolean, nullable=False, server_default=text("false")),
 )
 
@@ -114,21 +114,21 @@ forgotten_users = Table(
     "forgotten_users",
     metadata,
     Column("user_id", BigInteger, primary_key=True, autoincrement=False),
-    # No reaction of theirs up to this version is to be written.
+    # Drains write no reaction of the user with a version up to this one.
     Column("before", BigInteger, nullable=False),
 )
 
-# What the duties of Beat find work by.
+# The duties of Beat find the posts that they work on here.
 posts = Table(
     "posts",
     metadata,
     Column("post_id", BigInteger, primary_key=True, autoincrement=False),
-    # Version of a recorded change; the newest one may be up to TOUCHED_EVERY_US later.
+    # The version of a recorded change; the newest one may be up to TOUCHED_EVERY_US later.
     Column("touched", BigInteger, nullable=False),
-    # model.PostTier; and since when (µs).
+    # A model.PostTier, and since when (µs).
     Column("tier", SmallInteger, nullable=False, server_default="0"),
     Column("tier_since", BigInteger, nullable=False, server_default="0"),
-    # When its caches were last compared (µs).
+    # When the caches of the post were last compared (µs).
     Column("checked", BigInteger, nullable=False, server_default="0"),
 )
 Index("ix_posts_tier_touched", posts.c.tier, posts.c.touched.desc())
@@ -150,8 +150,8 @@ runs = Table(
 )
 Index("ix_runs_duty_started", runs.c.duty, runs.c.started_at.desc())
 
-# Counts under way of posts with more rows than one slice: how far, and what was counted. Drains
-# keep them up to date for what lies behind the position.
+# Audits under way of posts with more rows than one slice: the position, and the rows counted up to
+# it. Drains keep the numbers up to date for rows before the position.
 audits = Table(
     "audits",
     metadata,
@@ -161,7 +161,7 @@ audits = Table(
     Column("rows", BigInteger, nullable=False),
 )
 
-# One row a duty: who is at it, where it goes on, and what all of its runs came to.
+# One row for each duty: its lease, its position, and the totals of its runs.
 duties = Table(
     "duties",
     metadata,
@@ -177,7 +177,7 @@ duties = Table(
     Column("seconds", Double, nullable=False, server_default="0"),
 )
 
-# What all runs of a duty found, by kind.
+# The differences that all runs of a duty found, by kind.
 findings = Table(
     "findings",
     metadata,
@@ -204,7 +204,7 @@ dead_letters = Table(
     "dead_letters",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    # As text: what the database refused may not be a number.
+    # Text, because a refused value may not be a number.
     Column("post", Text, nullable=False),
     Column("user", Text, nullable=False),
     Column("value", Text, nullable=False),

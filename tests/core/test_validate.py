@@ -191,5 +191,5 @@ def test_the_value_and_its_type_are_in_the_message() -> None:
         check_id("post_id", "17")
     with pytest.raises(InvalidArgument, match=r"not True \(bool\)$"):
         check_id("post_id", True)
-    with pytest.raises(InvalidArgument, match=r"not something without a repr \(int\)$"):
+    with pytest.raises(InvalidArgument, match=r"not a value whose repr fails \(int\)$"):
         check_id("post_id", 10**5000)

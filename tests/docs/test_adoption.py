@@ -115,9 +115,7 @@ def at_work(engine: Engine, url: str, both: tuple[Like, Like]) -> Iterator[None]
         chance = random.Random(number)  # noqa: S311
         with closing(psycopg2.connect(url)) as connection:
             while not stop.is_set():
-                user = chance.choice(
-                    USERS[number::WRITERS]
-                )  # one writer a user: an order
+                user = chance.choice(USERS[number::WRITERS])  # one writer a user: an order
                 post = chance.choice(POSTS)
                 (like if chance.random() < 0.5 else unlike)(connection, user, post)
 

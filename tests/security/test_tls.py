@@ -139,7 +139,7 @@ def test_the_database_answers_by_tls(roles: Roles, server: Guarded) -> None:
 @pytest.mark.parametrize(
     ("how", "says"),
     [
-        ("another CA", "certificate verify failed; sslrootcert of database_url names the CA"),
+        ("another CA", "certificate verify failed; sslrootcert of database_url must name the CA"),
         ("another host", "does not match host name"),
         ("no TLS", "no encryption; database_url needs sslmode=verify-full"),
         ("no file", "does not exist"),
