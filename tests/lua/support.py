@@ -1,4 +1,4 @@
-"""What the tests of several scripts share: how they call them, and what they find in Redis."""
+"""What the tests of several scripts share: calls of scripts, and reads of what they wrote."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def react(redis: Redis, user: int, code: int, post: int = POST) -> ReactReply:
 
 
 def settle(redis: Redis, counts: Mapping[int, int], **more: Any) -> int:
-    """As ``settled``; only what is to be done with the post."""
-    whats = settled(redis, counts, **more) - {BECAME_VIRAL, BECAME_REGULAR}
-    return whats.pop() if whats else 0
+    """Like ``settled``; return only what to load or divide, 0 for nothing."""
+    reported = settled(redis, counts, **more) - {BECAME_VIRAL, BECAME_REGULAR}
+    return reported.pop() if reported else 0
 
 
 def settled(
@@ -57,15 +57,15 @@ def settled(
     drop: int = 0,
     behind: Iterable[tuple[int, int]] = (),
 ) -> set[int]:
-    """Claim what is pending on a post, and acknowledge it; what became of it, and is to be done.
+    """Claim the pending changes of a post and settle them; return what ``settle`` reports of it.
 
     Args:
         counts: what the database has.
-        behind: (user, code) that come after the claim, and are pending at the settlement.
+        behind: (user, code) that arrive after the claim, and are pending at the settlement.
     """
     token = f"claim{next(_tokens)}"
     redis.zadd(keys.outbox_dirty(SHARD), {str(post): 1}, nx=True)
-    redis.hset(keys.post_pending(post), "999999", "1:1")  # something to claim, whatever came
+    redis.hset(keys.post_pending(post), "999999", "1:1")  # so that there is something to claim
     claimed = drain.claim(
         SHARD, token, "", lease_us=LEASE, longest_us=LEASE, posts=9, rows=999, inline=999
     ).run(redis)
@@ -76,13 +76,13 @@ def settled(
     reply = drain.settle(SHARD, token, claimed[1], tiers=TIERS, lags={}, posts=posts).run(redis)
     assert reply[0] == 1
     assert set(reply[3::2]) <= {str(post).encode()}
-    whats = set(reply[4::2])
-    if whats & {LOAD_HASH, LOAD_SAMPLE}:
+    reported = set(reply[4::2])
+    if reported & {LOAD_HASH, LOAD_SAMPLE}:
         assert text(redis.get(keys.post_loading(post))) == token
         assert 0 < redis.pttl(keys.post_loading(post)) <= TIERS.loading_ms
     else:
         assert not redis.exists(keys.post_loading(post))
-    return whats
+    return reported
 
 
 def sample(
@@ -120,7 +120,7 @@ def fields(redis: Redis, key: str) -> dict[int, int]:
 
 
 def entries(redis: Redis, post: int = POST) -> dict[int, int]:
-    """user -> code over all buckets, each of which must have its mark and only what is its own."""
+    """user -> code over all buckets. Each bucket must have its mark and only its own users."""
     first = keys.post_reactions(post)
     size = fields(redis, first)[0]
     found: dict[int, int] = {}
@@ -138,18 +138,18 @@ def recent(redis: Redis, post: int = POST) -> list[int]:
 
 
 def user_in(bucket: int, size: int, after: int = 0) -> int:
-    """The next user whose home is this bucket."""
+    """The next user who belongs to this bucket."""
     return next(user for user in itertools.count(after + 1) if bucket_of(user, size) == bucket)
 
 
 def bucket_names(entries_of_it: int) -> set[str]:
-    """What a loaded hash of so many consists of."""
+    """The names of the buckets of a loaded hash with so many entries."""
     size = buckets.count_for(entries_of_it)
     return {"reactions", *(f"reactions:{at}" for at in range(1, size))}
 
 
 def names(redis: Redis, post: int = POST) -> set[str]:
-    """What there is of a post, without the beginning of the names."""
+    """The last parts of the names of all keys of a post."""
     found: Any = redis.keys(f"post:*:{post}:*")
     return {str(key, "ascii").split(":", 3)[3] for key in found}
 
@@ -159,7 +159,7 @@ def key_of(what: str, post: int = POST) -> str:
 
 
 def lives(redis: Redis, post: int = POST) -> dict[str, int]:
-    """Every cache key of a post -> its TTL in ms, as it was set: rounded up to seconds."""
+    """Each cache key of a post -> its TTL in ms, rounded up to seconds."""
     outbox = {"pending", "claimed", "delta", "loading"}
     return {
         what: -(-int(redis.pttl(key_of(what, post))) // 1000) * 1000
@@ -180,6 +180,7 @@ def claim(
 
 
 def acknowledge(redis: Redis, token: str, claimed: Any, counts: dict[int, dict[int, int]]) -> Any:
+    """Settle what ``claimed`` took. ``counts``: post -> its counts in the database."""
     over = {int(post) for post, _, _, taken_over, _ in claimed[3:] if taken_over}
     posts = [SettledPost(p, 1000, False, 0, found, p in over) for p, found in counts.items()]
     call = drain.settle(SHARD, token, claimed[1], tiers=TIERS_AT_100, lags={100: 3}, posts=posts)
@@ -191,6 +192,7 @@ def lease_expiry(redis: Redis) -> int:
 
 
 def rows(reply: Any) -> dict[int, dict[int, int]]:
+    """post -> user -> code of a reply of ``claim``."""
     return {
         int(post): {
             int(user): int(entry.split(b":")[0])
@@ -208,7 +210,7 @@ def write_through_users(
     )
 
 
-def remembered(redis: Redis, user: int = USER) -> dict[int, int]:
+def cached_of(redis: Redis, user: int = USER) -> dict[int, int]:
     return fields(redis, keys.user_reactions(user))
 
 

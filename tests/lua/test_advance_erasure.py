@@ -25,10 +25,10 @@ def test_an_erasure_moves_step_by_step(redis: Redis) -> None:
     assert not redis.exists(key)
 
 
-def test_an_erasure_that_was_asked_for_anew_begins_anew(redis: Redis) -> None:
+def test_an_erasure_that_was_requested_again_starts_again(redis: Redis) -> None:
     key = keys.outbox_forgetting(SHARD)
     redis.hset(key, mapping={str(USER): "", str(FELLOW): "5|"})
     assert markers.advance_erasure(USER, "5|9", "").run(redis) == 0
     assert redis.hgetall(key) == {b"4242": b"", b"4342": b"5|"}
-    assert markers.advance_erasure(1_042, "", "5|").run(redis) == 0  # finished, or never asked for
+    assert markers.advance_erasure(1_042, "", "5|").run(redis) == 0  # finished, or never requested
     assert redis.hlen(key) == 2

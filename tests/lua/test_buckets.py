@@ -60,8 +60,8 @@ EDGES = sorted(
 )
 
 
-def ask(redis: Redis, users: list[int]) -> dict[int, list[int]]:
-    """user -> the bucket among 1, 2, ... 600, as the server reckons it."""
+def server_buckets(redis: Redis, users: list[int]) -> dict[int, list[int]]:
+    """user -> the bucket among 1, 2, ... 600, as the server computes it."""
     reply = redis.eval(ALL_COUNTS, 0, *map(str, users))
     assert isinstance(reply, list)
     return {
@@ -70,7 +70,7 @@ def ask(redis: Redis, users: list[int]) -> dict[int, list[int]]:
     }
 
 
-def reckon(user: int) -> list[int]:
+def python_buckets(user: int) -> list[int]:
     return [bucket_of(user, count) for count in range(1, MAX_TESTED_BUCKETS + 1)]
 
 
@@ -88,11 +88,11 @@ def reckon(user: int) -> list[int]:
     )
 )
 def test_the_server_and_python_agree(redis: Redis, users: list[int]) -> None:
-    assert ask(redis, users) == {user: reckon(user) for user in users}
+    assert server_buckets(redis, users) == {user: python_buckets(user) for user in users}
 
 
-def test_they_agree_where_a_double_or_the_halves_end(redis: Redis) -> None:
-    assert ask(redis, EDGES) == {user: reckon(user) for user in EDGES}
+def test_they_agree_at_the_limits_of_doubles_and_of_the_two_halves(redis: Redis) -> None:
+    assert server_buckets(redis, EDGES) == {user: python_buckets(user) for user in EDGES}
 
 
 def test_the_buckets_have_the_same_names(redis: Redis) -> None:
@@ -105,8 +105,8 @@ def test_the_buckets_have_the_same_names(redis: Redis) -> None:
 
 
 @pytest.mark.parametrize("user", ["nobody", "", "-5", "7" * 40, "\xff"])
-def test_a_field_that_is_no_user_has_some_bucket(redis: Redis, user: str) -> None:
-    """What a foreign hand wrote into a hash must not break the scripts that walk it."""
+def test_a_field_that_is_not_a_user_gets_a_bucket(redis: Redis, user: str) -> None:
+    """A field that somebody else wrote must not break the scripts that read the hash."""
     reply = redis.eval(ALL_COUNTS, 0, user)
     assert isinstance(reply, list)
     assert all(0 <= bucket < count for count, bucket in enumerate(reply, start=1))

@@ -43,26 +43,26 @@ def test_a_large_post_comes_without_its_rows(redis: Redis) -> None:
     assert redis.hlen(keys.post_claimed(POST)) == 10
 
 
-def test_one_drain_at_a_time_and_the_second_is_noted(redis: Redis) -> None:
+def test_one_drain_at_a_time_and_the_lease_notes_a_second(redis: Redis) -> None:
     react(redis, 1, 1)
     first = claim(redis, "a")
     assert claim(redis, "b") == [0]
     assert acknowledge(redis, "a", first, {POST: {1: 1}}) == [1, 0, 1]
 
 
-def test_a_lease_lapses_and_what_was_claimed_is_taken_again(redis: Redis) -> None:
+def test_after_a_lease_expires_the_next_claim_takes_the_same_rows(redis: Redis) -> None:
     react(redis, 1, 1)
     first = claim(redis, "a", lease_us=1)
     react(redis, 2, 2)  # pending again, behind the claim
     second = claim(redis, "b")
     assert rows(second) == rows(first) == {POST: {1: 1}}
-    assert acknowledge(redis, "a", first, {POST: {1: 1}}) == [0]  # the first woke up late
+    assert acknowledge(redis, "a", first, {POST: {1: 1}}) == [0]  # the first drain woke up late
     assert acknowledge(redis, "b", second, {POST: {1: 1}})[:2] == [1, 1]
     assert rows(claim(redis, "c")) == {POST: {2: 2}}
 
 
-def test_what_came_behind_a_leftover_claim_is_more_to_do(redis: Redis) -> None:
-    """Its wake-up may have been used up by the drain that died."""
+def test_changes_pending_behind_a_leftover_claim_are_more_to_do(redis: Redis) -> None:
+    """The drain that died may have answered their wake-up."""
     react(redis, 1, 1)
     claim(redis, "a", lease_us=1)
     react(redis, 2, 2)
@@ -75,8 +75,8 @@ def test_a_lease_from_before_a_clock_step_does_not_block(redis: Redis) -> None:
     assert rows(claim(redis, "b")) == {POST: {1: 1}}
 
 
-def test_a_token_serves_for_one_claim_only(redis: Redis) -> None:
-    """A retry delivered twice: the second presents a token that the first has used up."""
+def test_a_token_takes_over_a_lease_only_once(redis: Redis) -> None:
+    """A retry is delivered twice: the second brings a token that the first has used."""
     react(redis, 1, 1)
     claim(redis, "a")
     assert claim(redis, "b", previous="a")[0] == 1
@@ -92,7 +92,7 @@ def test_an_empty_claim_gives_the_lease_back_and_clears_the_wake_up(redis: Redis
     assert not redis.exists(keys.outbox_lease(SHARD), keys.outbox_wake(SHARD))
 
 
-def test_a_dirty_post_with_nothing_to_do_is_forgotten(redis: Redis) -> None:
+def test_a_dirty_post_without_changes_is_removed(redis: Redis) -> None:
     redis.zadd(keys.outbox_dirty(SHARD), {str(POST): 1})
     assert claim(redis, "a")[3:] == []
     assert not redis.exists(keys.outbox_dirty(SHARD))

@@ -13,8 +13,8 @@ from tests.lua.support import (
 
 
 @pytest.mark.parametrize("after", [1, 2, 9])
-def test_a_hyperloglog_that_lost_a_part_is_not_collected_further(redis: Redis, after: int) -> None:
-    """It would be too small for ever; the load is given up, and tried again later."""
+def test_collect_refuses_after_a_part_was_lost(redis: Redis, after: int) -> None:
+    """A HyperLogLog without that part would be too small for ever. The load runs again later."""
     parts = [loading.collect(POST, "t", n == 0, 1000, [n, n + 100]) for n in range(10)]
     assert [call.run(redis) for call in parts[:after]] == [1] * after
     redis.delete(keys.post_loaded(POST, "t"))

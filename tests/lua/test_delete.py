@@ -20,7 +20,7 @@ from tests.lua.support import (
 from tests.support.loads import SingleLoads
 
 
-def test_a_deletion_forgets_all_but_what_a_drain_holds(redis: Redis, small: SingleLoads) -> None:
+def test_a_deletion_drops_everything_except_a_claim(redis: Redis, small: SingleLoads) -> None:
     react(redis, 1, 1)
     settle(redis, {1: VIRAL})
     sample(small, [(user, 1) for user in range(1, 9)], ever=[1])
@@ -36,7 +36,7 @@ def test_a_deletion_forgets_all_but_what_a_drain_holds(redis: Redis, small: Sing
     assert names(redis, OTHER) == {"pending", "delta"}
 
 
-def test_a_deleted_post_that_no_drain_holds_is_clean(redis: Redis, small: SingleLoads) -> None:
+def test_a_deleted_post_without_a_claim_is_clean(redis: Redis, small: SingleLoads) -> None:
     complete(small, dict.fromkeys(range(1, 9), 1))
     react(redis, 2, 2)
     writes.delete(POST).run(redis)
@@ -44,7 +44,7 @@ def test_a_deleted_post_that_no_drain_holds_is_clean(redis: Redis, small: Single
     assert not redis.exists(keys.outbox_dirty(SHARD))
 
 
-def test_a_second_deletion_does_not_begin_anew(redis: Redis) -> None:
+def test_a_second_deletion_does_not_start_again(redis: Redis) -> None:
     assert writes.delete(POST).run(redis) == 1
     redis.srem(keys.outbox_deletions(SHARD), POST)  # the rows are gone
     assert writes.delete(POST).run(redis) == 0

@@ -15,7 +15,7 @@ from tests.lua.support import (
 )
 
 
-def test_a_held_shard_waits_for_the_one_that_holds_it(redis: Redis) -> None:
+def test_only_the_owner_of_an_extended_lease_can_claim(redis: Redis) -> None:
     react(redis, 1, 1)
     claim(redis, "a", lease_us=1)
     assert drain.extend_lease(SHARD, "a", LEASE).run(redis) == 1

@@ -14,7 +14,7 @@ from tests.lua.support import (
 from tests.support.loads import SingleLoads
 
 
-def test_a_deleted_post_is_fenced_for_nobody(redis: Redis, store: SingleLoads) -> None:
+def test_a_deleted_post_refuses_every_load(redis: Redis, store: SingleLoads) -> None:
     assert store.fence(POST, "t")
     writes.delete(POST).run(redis)
     assert not store.install_counts(POST, "t", {1: 5})[0]
@@ -25,7 +25,7 @@ def test_a_deleted_post_is_fenced_for_nobody(redis: Redis, store: SingleLoads) -
     assert names(redis) == set()
 
 
-def test_a_load_gives_way_to_one_under_way_if_it_is_to(store: SingleLoads) -> None:
+def test_a_load_can_give_way_to_a_running_one(store: SingleLoads) -> None:
     assert store.fence_many([POST, OTHER], "a", give_way=True).keys() == {POST, OTHER}
     assert store.fence_many([POST, OTHER], "b", give_way=True) == {}
     assert store.fence_many([POST], "c") == {POST: FenceReply.REGULAR}

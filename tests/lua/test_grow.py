@@ -36,24 +36,22 @@ def grow(redis: Redis, fill: int, most: int = 100, post: int = POST) -> int:
 
 @pytest.mark.parametrize("number_of", [1, 5, 37, 200])
 @pytest.mark.parametrize("full", [2, 3, 10])
-def test_a_hash_grows_until_its_buckets_are_as_full_as_they_may_be(
+def test_a_hash_grows_until_no_bucket_is_too_full(
     redis: Redis, store: SingleLoads, number_of: int, full: int
 ) -> None:
     rows = {user: 1 + user % 6 for user in range(7, 7 * number_of + 1, 7)}
     complete(store, rows)
     while grow(redis, full, most=7):
-        assert entries(redis) == rows  # whole after every step
+        assert entries(redis) == rows  # complete after every step
     assert entries(redis) == rows
     size = fields(redis, keys.post_reactions(POST))[0]
     assert size & (size - 1) == 0
     assert len(rows) <= size * full
-    assert size == 1 or size // 2 * full < len(rows) + size // 2  # no more than that takes
+    assert size == 1 or size // 2 * full < len(rows) + size // 2  # no more buckets than needed
 
 
-def test_a_hash_that_was_left_in_the_middle_of_growing_goes_on(
-    redis: Redis, store: SingleLoads
-) -> None:
-    """Its buckets are not equally full, whatever their average."""
+def test_an_interrupted_growth_continues(redis: Redis, store: SingleLoads) -> None:
+    """Its buckets are not equally full, so the average of all does not matter."""
     rows = dict.fromkeys(range(1, 101), 1)
     complete(store, rows)
     assert grow(redis, 5, most=4) == 1
@@ -65,7 +63,9 @@ def test_a_hash_that_was_left_in_the_middle_of_growing_goes_on(
     assert settle(redis, {1: 5}) == 0
 
 
-def test_growing_divides_no_more_than_it_is_told_to(redis: Redis, store: SingleLoads) -> None:
+def test_growing_divides_at_most_the_given_number_of_buckets(
+    redis: Redis, store: SingleLoads
+) -> None:
     complete(store, dict.fromkeys(range(1, 101), 1))
     sizes = []
     for _ in range(4):
@@ -74,9 +74,7 @@ def test_growing_divides_no_more_than_it_is_told_to(redis: Redis, store: SingleL
     assert sizes == [4, 7, 10, 13]
 
 
-def test_the_library_grows_a_hash_in_steps_to_the_right_average(
-    redis: Redis, store: SingleLoads
-) -> None:
+def test_the_library_grows_a_hash_in_steps(redis: Redis, store: SingleLoads) -> None:
     rows = dict.fromkeys(range(1, 5_001), 1)
     complete(store, dict.fromkeys(range(1, 301), 1))
     run_many(redis, [writes.record(user, POST, 1, 1) for user in range(301, 5_001)])
@@ -104,7 +102,7 @@ def test_a_hash_that_grows_little_by_little_stays_in_listpacks(
 
 
 def test_a_burst_between_two_drains_leaves_only_listpacks(redis: Redis, store: SingleLoads) -> None:
-    """A bucket that became a hash table would stay one, at three times the memory."""
+    """A bucket that became a hash table stays one, with three times the memory."""
     complete(store, {1: 1})
     run_many(redis, [writes.record(user, POST, 1, 1) for user in range(2, 2_001)])
     assert redis.object("encoding", keys.post_reactions(POST)) == b"hashtable"
@@ -126,7 +124,7 @@ def test_new_buckets_live_as_long_as_the_first(redis: Redis, small: SingleLoads)
 
 
 @pytest.mark.parametrize("lost", [0, 1, 2, 3])
-def test_a_hash_that_lost_a_bucket_does_not_grow_over_the_hole(
+def test_a_hash_with_a_lost_bucket_stays_incomplete(
     redis: Redis, small: SingleLoads, lost: int
 ) -> None:
     rows = dict.fromkeys(range(1, 9), 1)
@@ -139,13 +137,11 @@ def test_a_hash_that_lost_a_bucket_does_not_grow_over_the_hole(
     gone = [user for user in rows if bucket_of(user, 4) == lost]
     assert gone
     for user in gone:
-        # Nobody may take the absence of an entry for the absence of a reaction.
+        # A missing entry does not mean that there is no reaction.
         assert react(redis, user, 2).status == ACCEPTED
 
 
-def test_growing_takes_the_place_of_what_an_earlier_hash_left(
-    redis: Redis, small: SingleLoads
-) -> None:
+def test_growing_overwrites_buckets_of_an_earlier_hash(redis: Redis, small: SingleLoads) -> None:
     rows = dict.fromkeys(range(1, 6), 1)
     complete(small, rows)
     for at in range(buckets.count_for(5), 20):
@@ -166,8 +162,8 @@ def test_a_sample_or_nothing_does_not_grow(redis: Redis, small: SingleLoads) -> 
     assert {key: redis.dump(key) for key in redis.keys()} == before
 
 
-def test_a_bucket_with_very_many_entries_is_divided_whole(redis: Redis) -> None:
-    """Ids that are made to meet all fall into one; a Lua call takes a few thousand arguments."""
+def test_a_bucket_with_very_many_entries_is_divided_completely(redis: Redis) -> None:
+    """Chosen ids can all fall into one bucket; a Lua call takes a few thousand arguments."""
     homes = [user_in(at, 2) for at in range(2)]
     rows = {buckets.PRIME * number + homes[number % 2]: 1 for number in range(1, 20_001)}
     first = keys.post_reactions(POST)

@@ -29,7 +29,7 @@ def test_counts_are_installed_with_what_is_pending(
     assert not redis.exists(keys.post_loading(POST))
 
 
-def test_refused_counts_are_answered_but_not_cached(
+def test_refused_counts_are_returned_but_not_cached(
     redis: Redis, store: SingleLoads, redis_settings: Settings
 ) -> None:
     react(redis, 1, 2)
@@ -44,7 +44,7 @@ def test_only_the_last_of_two_loads_installs(store: SingleLoads) -> None:
     assert store.install_counts(POST, "second", {1: 2})[0] is True
 
 
-def test_installed_counts_tell_the_tier(redis: Redis, redis_settings: Settings) -> None:
+def test_installed_counts_decide_the_tier(redis: Redis, redis_settings: Settings) -> None:
     store = SingleLoads(
         redis,
         redis_settings.model_copy(
@@ -67,6 +67,6 @@ def test_installed_counts_tell_the_tier(redis: Redis, redis_settings: Settings) 
         POST: FenceReply.VIRAL,
         OTHER: FenceReply.REGULAR,
     }
-    # Between the marks it stays viral, by the flag.
+    # Between the low mark and the threshold, the flag keeps it viral.
     assert store.install_counts(POST, "t", {1: VIRAL - 3})[0]
     assert lives(redis)["reaction_counts"] == 400_000

@@ -35,8 +35,10 @@ def test_a_loaded_hash_is_overlaid_with_what_is_pending(redis: Redis, store: Sin
 
 
 @pytest.mark.parametrize("size", [0, 1, 999, 1000, 2500])
-def test_a_hash_of_any_size_is_installed_whole(redis: Redis, store: SingleLoads, size: int) -> None:
-    redis.hset(keys.post_reactions(POST), mapping={"77777": 1})  # what was there before is gone
+def test_a_hash_of_any_size_is_installed_completely(
+    redis: Redis, store: SingleLoads, size: int
+) -> None:
+    redis.hset(keys.post_reactions(POST), mapping={"77777": 1})  # the install drops this
     assert store.fence(POST, "t")
     assert store.install_reactions(POST, "t", dict.fromkeys(range(1, size + 1), 1))
     (found,) = PostSnapshots(redis).snapshots([POST])
@@ -49,7 +51,7 @@ def test_a_hash_of_any_size_is_installed_whole(redis: Redis, store: SingleLoads,
 def test_a_loaded_hash_that_was_lost_is_not_installed_as_an_empty_one(
     redis: Redis, store: SingleLoads, rest: dict[str, int] | None
 ) -> None:
-    """Evicted before the install, or between two of its chunks: then its mark is gone too."""
+    """It was evicted before the install, or between two chunks: then its mark is gone, too."""
     assert store.fence(POST, "t")
     loaded = f"{keys.post_loading(POST)}:t"
     if rest:
@@ -72,9 +74,7 @@ def test_a_corrupt_pending_entry_does_not_break_a_load(redis: Redis, store: Sing
     assert store.install_reactions(POST, "t", {1: 1})
 
 
-def test_a_complete_hash_takes_the_place_of_everything_viral(
-    redis: Redis, small: SingleLoads
-) -> None:
+def test_a_complete_hash_replaces_everything_viral(redis: Redis, small: SingleLoads) -> None:
     settle(redis, {1: VIRAL})
     sample(small, [(user, 1) for user in range(1, 9)], ever=[1])
     complete(small, {1: 1, 2: 2})
@@ -106,7 +106,7 @@ def test_a_loaded_hash_that_lost_a_bucket_is_refused(
     assert names(redis) == {"loading"}
 
 
-def test_what_is_pending_is_overlaid_in_the_right_bucket(redis: Redis, small: SingleLoads) -> None:
+def test_pending_reactions_go_to_the_right_bucket(redis: Redis, small: SingleLoads) -> None:
     react(redis, 1, 0)
     react(redis, 2, 4)
     react(redis, 8, 5)

@@ -32,14 +32,14 @@ from tests.support.loads import SingleLoads
 
 
 def test_a_loaded_sample_is_overlaid_with_what_is_pending(redis: Redis, small: SingleLoads) -> None:
-    """A removed, a replaced and a new one; the newest first, and no more than fit."""
+    """A removed, a replaced and a new reaction; the newest first, and at most four."""
     react(redis, 2, 0)
     react(redis, 5, 3)
     react(redis, 9, 4)
     sample(small, [(1, 1), (2, 1), (3, 1), (4, 1), (5, 1)], total=5)
     assert recent(redis) == [9, 5, 1, 3]
     assert entries(redis) == {9: 4, 5: 3, 1: 1, 3: 1}
-    # The earlier reactions of all three were not known; the counts do what the total does.
+    # The previous reactions of all three were unknown, so each adds one or nothing.
     assert number(redis, keys.post_total_reactions(POST)) == 5 + 2
 
 
@@ -58,7 +58,7 @@ def test_a_corrupt_pending_entry_does_not_break_a_sample(redis: Redis, small: Si
     assert recent(redis) == [4, 1, 2]
 
 
-def test_the_hyperloglog_is_everyone_ever_and_what_is_pending(
+def test_the_hyperloglog_has_every_past_and_pending_user(
     redis: Redis, store: SingleLoads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cache, "_CHUNK", 10)  # several parts
@@ -70,7 +70,7 @@ def test_the_hyperloglog_is_everyone_ever_and_what_is_pending(
     assert not [name for name in names(redis) if name.startswith("loading")]
 
 
-def test_a_sample_goes_without_a_hyperloglog_that_was_lost_at_the_end(
+def test_a_sample_is_installed_even_if_its_hyperloglog_is_lost(
     redis: Redis, store: SingleLoads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     execute = Call.run
@@ -86,16 +86,16 @@ def test_a_sample_goes_without_a_hyperloglog_that_was_lost_at_the_end(
     assert recent(redis) == [5]
 
 
-def test_an_earlier_hyperloglog_stays_where_none_is_read(redis: Redis, store: SingleLoads) -> None:
+def test_an_earlier_hyperloglog_stays_if_no_other_was_loaded(
+    redis: Redis, store: SingleLoads
+) -> None:
     redis.pfadd(keys.post_uniques(POST), *range(50))
     sample(store, [(5, 1)])
     assert redis.pfcount(keys.post_uniques(POST)) == 50
     assert lives(redis)["uniques"] > 0
 
 
-def test_a_hyperloglog_that_was_read_takes_the_place_of_the_earlier_one(
-    redis: Redis, store: SingleLoads
-) -> None:
+def test_a_loaded_hyperloglog_replaces_the_earlier_one(redis: Redis, store: SingleLoads) -> None:
     redis.pfadd(keys.post_uniques(POST), *range(1_000, 1_050))
     sample(store, [(5, 1)], ever=[1, 2, 3])
     assert redis.pfcount(keys.post_uniques(POST)) == 3
@@ -120,7 +120,7 @@ def test_a_refused_sample_changes_nothing_and_leaves_nothing(
     assert {key: redis.dump(key) for key in redis.keys()} == before
 
 
-def test_a_sample_takes_the_place_of_a_complete_hash(redis: Redis, small: SingleLoads) -> None:
+def test_a_sample_replaces_a_complete_hash(redis: Redis, small: SingleLoads) -> None:
     complete(small, dict.fromkeys(range(1, 30), 1))
     assert lives(redis).keys() == bucket_names(29)
     sample(small, [(3, 2), (2, 2)])
@@ -130,10 +130,10 @@ def test_a_sample_takes_the_place_of_a_complete_hash(redis: Redis, small: Single
 
 
 @pytest.mark.parametrize("before", ["sample", "hash"])
-def test_a_sample_takes_the_place_of_what_lost_its_first_bucket(
+def test_a_sample_replaces_buckets_whose_first_is_lost(
     redis: Redis, small: SingleLoads, before: str
 ) -> None:
-    """Only the first says how many there were; what it leaves behind must not come back."""
+    """Only the first bucket says how many there are. The others must not come back."""
     one = user_in(1, 2)
     two = user_in(1, 2, one)
     three = user_in(1, 2, two)
@@ -143,7 +143,7 @@ def test_a_sample_takes_the_place_of_what_lost_its_first_bucket(
     else:
         complete(small, dict(rows))
     redis.delete(keys.post_reactions(POST))
-    # What happens now is in the outbox and in the database only: two go, one changes.
+    # Meanwhile two users removed their reactions and one changed it, in the database only.
     sample(small, [(1_000, 2), (three, 3)])
     assert entries(redis) == {1_000: 2, three: 3}
     assert lookup(redis, one)[2] == -1

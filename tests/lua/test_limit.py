@@ -1,4 +1,4 @@
-"""limit.lua: what passes, how long the rest waits, and that the key ends by itself."""
+"""limit.lua: which writes pass, how long the others wait, and when the key expires."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reactions.redis.scripts import writes
 from tests.support.waiting import wait_until
 
 USER, OTHER = 1017, 1117
-EACH, AHEAD = 60_000_000, 180_000_000  # a write a minute, three at once: no test takes so long
+EACH, AHEAD = 60_000_000, 180_000_000  # one write a minute, a burst of three: longer than any test
 
 
 def limit(redis: Redis, user: int = USER, each: int = EACH, ahead: int = AHEAD) -> int:
@@ -31,7 +31,7 @@ def test_a_write_passes_again_once_its_wait_is_over(redis: Redis) -> None:
     wait_until(lambda: limit(redis, each=each, ahead=each) == 0)
 
 
-def test_the_key_lives_as_long_as_something_is_taken_up(redis: Redis) -> None:
+def test_the_key_lives_as_long_as_time_is_taken_up(redis: Redis) -> None:
     limit(redis)
     limit(redis)
     assert 0 < redis.pttl(keys.user_allowance(USER)) <= 2 * EACH / 1000
@@ -40,8 +40,8 @@ def test_the_key_lives_as_long_as_something_is_taken_up(redis: Redis) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "x", "nan", "inf", "-inf", "-5", "9" * 30])
-def test_what_no_limit_can_have_written_is_as_nothing(redis: Redis, value: str) -> None:
-    """Nor is what was written before the clock stepped back."""
+def test_a_value_that_no_limit_writes_is_ignored(redis: Redis, value: str) -> None:
+    """A value from before the clock stepped back is ignored, too."""
     redis.set(keys.user_allowance(USER), value)
     assert limit(redis) == 0
     assert 0 < redis.pttl(keys.user_allowance(USER)) <= EACH / 1000

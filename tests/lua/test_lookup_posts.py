@@ -29,13 +29,13 @@ from tests.lua.support import (
 from tests.support.loads import SingleLoads
 
 
-def test_a_look_at_a_cold_post_finds_nothing_and_leaves_nothing(redis: Redis) -> None:
+def test_a_lookup_of_a_cold_post_finds_nothing_and_leaves_nothing(redis: Redis) -> None:
     assert lookup(redis, 1) == (0, 0, -1, {})
     assert lookup(redis) == (0, 0, -1, {})
     assert redis.dbsize() == 0
 
 
-def test_a_look_at_a_regular_post(redis: Redis, small: SingleLoads) -> None:
+def test_a_lookup_of_a_regular_post(redis: Redis, small: SingleLoads) -> None:
     settle(redis, {1: 3, 2: 2})
     assert lookup(redis, 1) == (0, 0, -1, {1: 3, 2: 2})
     complete(small, {1: 1, 2: 2, 3: 1, 4: 1, 5: 2})
@@ -44,7 +44,7 @@ def test_a_look_at_a_regular_post(redis: Redis, small: SingleLoads) -> None:
     assert lookup(redis, 0)[2] == -1
 
 
-def test_a_look_finds_in_the_outbox_what_is_newer(redis: Redis, small: SingleLoads) -> None:
+def test_a_lookup_prefers_the_outbox(redis: Redis, small: SingleLoads) -> None:
     complete(small, {1: 1, 2: 1, 3: 1})
     redis.hset(keys.post_claimed(POST), mapping={"1": "2:5", "2": "2:5", "9": "0:5"})
     redis.hset(keys.post_pending(POST), mapping={"1": "3:6", "3": "0:6"})
@@ -53,7 +53,7 @@ def test_a_look_finds_in_the_outbox_what_is_newer(redis: Redis, small: SingleLoa
     assert [lookup(redis, user)[2] for user in (1, 2, 3, 9, 10)] == [3, 2, 0, 0, -1]
 
 
-def test_a_look_at_a_viral_post(redis: Redis, small: SingleLoads) -> None:
+def test_a_lookup_of_a_viral_post(redis: Redis, small: SingleLoads) -> None:
     settle(redis, {1: VIRAL})
     assert lookup(redis, 1) == (1, 0, -1, {1: VIRAL})
     sample(small, [(2, 3), (1, 2)], total=VIRAL)
@@ -64,7 +64,7 @@ def test_a_look_at_a_viral_post(redis: Redis, small: SingleLoads) -> None:
 
 @pytest.mark.parametrize("viral", [False, True])
 @pytest.mark.parametrize("lost", [0, 1])
-def test_a_look_takes_no_lost_bucket_for_an_answer(
+def test_a_lookup_does_not_trust_a_lost_bucket(
     redis: Redis, small: SingleLoads, viral: bool, lost: int
 ) -> None:
     if viral:
@@ -78,19 +78,19 @@ def test_a_look_takes_no_lost_bucket_for_an_answer(
     assert set(known.values()) > {-1} or not lost
 
 
-def test_a_look_at_a_deleted_post(redis: Redis, small: SingleLoads) -> None:
+def test_a_lookup_of_a_deleted_post(redis: Redis, small: SingleLoads) -> None:
     complete(small, {1: 1})
     writes.delete(POST).run(redis)
     assert lookup(redis, 1) == (2, 0, 0, {})
 
 
-def test_a_look_survives_a_corrupt_entry(redis: Redis, small: SingleLoads) -> None:
+def test_a_lookup_survives_a_corrupt_entry(redis: Redis, small: SingleLoads) -> None:
     complete(small, {1: 1})
     redis.hset(keys.post_pending(POST), "1", "garbage")
     assert lookup(redis, 1)[2] == 1
 
 
-def test_a_look_renews_what_is_past_half_its_life(redis: Redis, small: SingleLoads) -> None:
+def test_a_lookup_renews_what_is_past_half_its_ttl(redis: Redis, small: SingleLoads) -> None:
     def check(everything: set[str], life: int) -> None:
         assert set(lives(redis)) == everything
         for left in (life // 2 + 5_000, life // 2 - 5_000):
@@ -108,15 +108,15 @@ def test_a_look_renews_what_is_past_half_its_life(redis: Redis, small: SingleLoa
     check(VIRAL_KEYS | {"reaction_counts", "reactions", "reactions:1"}, VIRAL_MS)
 
 
-def test_a_look_renews_where_the_counts_are_lost(redis: Redis, small: SingleLoads) -> None:
+def test_a_lookup_renews_the_ttl_when_the_counts_are_lost(redis: Redis, small: SingleLoads) -> None:
     complete(small, dict.fromkeys(range(1, 6), 1))
     shorten(redis)
     lookup(redis)
     assert set(lives(redis).values()) == {REGULAR_MS}
 
 
-def test_a_look_at_many_posts_tells_of_each(redis: Redis, small: SingleLoads) -> None:
-    """Of every tier; each lives for its own share of a TTL."""
+def test_a_lookup_of_many_posts_replies_for_each(redis: Redis, small: SingleLoads) -> None:
+    """The posts are of every tier, and each gets its own share of a TTL."""
     deleted, pending, unknown = POST + 200, POST + 300, POST + 400
     complete(small, {1: 1, 2: 2})
     settle(redis, {1: 1, 2: 1})

@@ -15,7 +15,7 @@ from tests.lua.support import (
 
 @pytest.mark.parametrize("script", scripts.ALL, ids=lambda script: script.name)
 def test_every_script_comes_back_after_a_flush(redis: Redis, script: Script) -> None:
-    """By itself, at the first call: the server forgot it, or was restarted."""
+    """The first call sends the source: the server lost the script, or was restarted."""
     redis.script_flush()
     call = loading.fence(POST, "t", 1000) if script is loading.FENCE else None
     if call is None:
@@ -27,8 +27,8 @@ def test_every_script_comes_back_after_a_flush(redis: Redis, script: Script) -> 
     assert run_many(redis, [call, call]) == [1, 1]
 
 
-def test_commands_behind_a_script_that_was_missing_are_sent_again(redis: Redis) -> None:
-    """A read looks at what is remembered of a user after the outbox, never before."""
+def test_commands_after_a_missing_script_are_sent_again(redis: Redis) -> None:
+    """A read must read the cache of a user after the outbox, never before."""
     redis.script_flush()
     first, again = keys.post_rate(POST), keys.post_total_reactions(POST)
     fence: Call | Command = loading.fence(POST, "t", 1000)

@@ -1,4 +1,4 @@
-"""react.lua: outcomes, counts, the outbox, versions, wake-ups, and what it leaves alone."""
+"""react.lua: its outcomes, the counts, the outbox, versions and wake-ups."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_complete_hash_knows_the_earlier_reaction(
 
 
 @pytest.mark.parametrize("where", [keys.post_pending, keys.post_claimed])
-def test_the_outbox_knows_what_no_cache_does(redis: Redis, where: object) -> None:
+def test_the_outbox_knows_a_reaction_that_no_cache_has(redis: Redis, where: object) -> None:
     redis.hset(where(POST), str(USER), "3:5")  # type: ignore[operator]  # one of the key functions
     assert react(redis, USER, 3).status == UNCHANGED
     reply = react(redis, USER, 1)
@@ -75,14 +75,16 @@ def test_pending_is_newer_than_claimed(redis: Redis) -> None:
     assert (reply.status, reply.previous) == (CREATED, 0)
 
 
-def test_a_cold_post_takes_it_blind(redis: Redis) -> None:
+def test_a_cold_post_accepts_without_knowing_the_previous_reaction(redis: Redis) -> None:
     assert react(redis, USER, 1)[:2] == (ACCEPTED, 0)
     assert ints(redis, keys.post_delta(POST)) == {1: 1}
     assert react(redis, USER + 1, 0)[:2] == (ACCEPTED, 0)
-    assert ints(redis, keys.post_delta(POST)) == {1: 1}  # a blind removal moves no count
+    assert ints(redis, keys.post_delta(POST)) == {
+        1: 1
+    }  # the removal of an unknown reaction changes no count
 
 
-def test_a_cold_post_gets_no_half_filled_cache(redis: Redis) -> None:
+def test_a_reaction_on_a_cold_post_creates_no_cache(redis: Redis) -> None:
     react(redis, USER, 1)
     assert not redis.exists(keys.post_reactions(POST), keys.post_reaction_counts(POST))
 
@@ -108,7 +110,7 @@ def test_versions_rise_when_the_clock_steps_back(redis: Redis) -> None:
     assert redis.hget(keys.post_pending(POST), "2") == b"1:%d" % (ahead + 2)
 
 
-def test_the_largest_ids_survive_unrounded(redis: Redis) -> None:
+def test_the_largest_ids_are_not_rounded(redis: Redis) -> None:
     largest = 2**63 - 1
     react(redis, largest, 1, post=largest)
     assert pending(redis, largest) == {largest: 1}
@@ -116,7 +118,7 @@ def test_the_largest_ids_survive_unrounded(redis: Redis) -> None:
     assert dirty == [b"%d" % largest]
 
 
-def test_one_wake_up_until_it_is_answered_or_grows_old(redis: Redis) -> None:
+def test_one_wake_up_until_it_is_answered_or_too_old(redis: Redis) -> None:
     wake = keys.outbox_wake(shard_of(POST))
     assert react(redis, 1, 1).wake == 1
     assert react(redis, 2, 1).wake == 0
@@ -150,7 +152,7 @@ def test_the_outbox_has_no_ttl(redis: Redis) -> None:
 
 
 def test_a_refused_write_leaves_nothing(redis: Redis) -> None:
-    """At maxmemory with nothing to evict, the script fails before its first write."""
+    """When memory is full and nothing can be evicted, the script fails before its first write."""
     react(redis, 1, 1)
     before = {key: redis.dump(key) for key in redis.keys()}
     redis.config_set("maxmemory-policy", "noeviction")

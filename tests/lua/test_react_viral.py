@@ -45,14 +45,14 @@ def test_the_sample_is_in_the_order_of_the_last_reactions(redis: Redis, small: S
     assert recent(redis) == [2, 4, 3, 1]
 
 
-def test_a_new_one_pushes_the_oldest_out(redis: Redis, small: SingleLoads) -> None:
+def test_a_new_user_pushes_the_oldest_out(redis: Redis, small: SingleLoads) -> None:
     sample(small, [(4, 1), (3, 1), (2, 1), (1, 1)])
-    assert react(redis, 9, 3)[:2] == (ACCEPTED, 0)  # who is not in the sample is not known
+    assert react(redis, 9, 3)[:2] == (ACCEPTED, 0)  # Redis does not know users outside the sample
     assert recent(redis) == [9, 4, 3, 2]
     assert entries(redis) == {9: 3, 4: 1, 3: 1, 2: 1}
 
 
-def test_one_who_takes_the_reaction_away_leaves_the_sample(
+def test_a_user_who_removes_the_reaction_leaves_the_sample(
     redis: Redis, small: SingleLoads
 ) -> None:
     sample(small, [(4, 1), (3, 1), (2, 1), (1, 1)])
@@ -66,7 +66,7 @@ def test_one_who_takes_the_reaction_away_leaves_the_sample(
     assert recent(redis) == [3, 4, 2, 1]
 
 
-def test_an_empty_sample_is_a_lost_one(redis: Redis, small: SingleLoads) -> None:
+def test_an_empty_sample_counts_as_lost(redis: Redis, small: SingleLoads) -> None:
     sample(small, [(1, 1)])
     react(redis, 1, 0)
     assert recent(redis) == []
@@ -90,14 +90,16 @@ def test_a_sample_that_lost_the_bucket_of_the_user_is_dropped(
     redis.delete(keys.bucket(keys.post_reactions(POST), lost))
     user = user_in(lost, 2)
     assert user <= 4
-    assert react(redis, user, code).status == ACCEPTED  # no entry does not mean no reaction
+    assert (
+        react(redis, user, code).status == ACCEPTED
+    )  # a missing entry does not mean that there is no reaction
     assert lookups.recent(POST, 4).run(redis) == [0]
-    if lost:  # without the first nobody knows how many there were; its install replaces them
+    if lost:  # without the first bucket, the script does not know of the others
         assert names(redis) & {"reactions", "reactions:1"} == set()
 
 
 def test_the_sample_follows_any_order_of_reactions(redis: Redis, small: SingleLoads) -> None:
-    """Against a list in Python: always the newest, in their order; shorter after removals."""
+    """Compared with a list in Python: the newest users in their order, fewer after removals."""
     play = random.Random(7)  # noqa: S311 - not for secrecy
     sample(small, [(1, 1)])
     everyone = {1: 1}  # oldest first
@@ -106,7 +108,7 @@ def test_the_sample_follows_any_order_of_reactions(redis: Redis, small: SingleLo
         user, code = play.randint(1, 9), play.choice([0, 1, 1, 2, 3])
         listed = user in list(everyone)[-size:]
         if listed and size == 1 and code == 0:
-            continue  # an empty list is no list
+            continue  # Redis has no empty lists
         status = react(redis, user, code).status
         if status == UNCHANGED:
             assert everyone.get(user, 0) == code
@@ -133,9 +135,9 @@ def test_total_and_uniques_move_only_where_they_are_cached(
     assert (number(redis, total), redis.pfcount(uniques)) == (52, 4)
     react(redis, 9, 2)  # another type
     assert (number(redis, total), redis.pfcount(uniques)) == (52, 4)
-    react(redis, 9, 0)  # gone, but was there
+    react(redis, 9, 0)  # removed, but still one who ever reacted
     assert (number(redis, total), redis.pfcount(uniques)) == (51, 4)
-    react(redis, 77, 0)  # never there, as far as is known
+    react(redis, 77, 0)  # Redis knows of no reaction
     assert (number(redis, total), redis.pfcount(uniques)) == (51, 4)
     redis.delete(total, uniques)
     react(redis, 10, 1)
@@ -150,9 +152,7 @@ def test_a_regular_post_gets_none_of_the_viral_keys(redis: Redis, store: SingleL
     assert not names(redis) & VIRAL_KEYS
 
 
-def test_reactions_do_not_prolong_or_end_the_life_of_a_cache(
-    redis: Redis, small: SingleLoads
-) -> None:
+def test_reactions_do_not_change_the_ttl_of_a_cache(redis: Redis, small: SingleLoads) -> None:
     settle(redis, {1: VIRAL})
     sample(small, [(4, 1), (3, 1)], total=50, ever=[3, 4])
     shorten(redis)

@@ -18,7 +18,7 @@ from tests.lua.support import (
 from tests.support.loads import SingleLoads
 
 
-def test_recent_is_the_newest_with_their_reactions(
+def test_recent_replies_the_newest_users_with_their_reactions(
     redis: Redis, small: SingleLoads, posts: PostCache
 ) -> None:
     sample(small, [(4, 1), (3, 2), (2, 3), (1, 4)])
@@ -30,7 +30,7 @@ def test_recent_is_the_newest_with_their_reactions(
 
 
 @pytest.mark.parametrize("lost", ["reactions", "reactions:1", "recent"])
-def test_recent_says_when_a_part_is_lost(
+def test_recent_refuses_when_a_part_is_lost(
     redis: Redis, small: SingleLoads, posts: PostCache, lost: str
 ) -> None:
     sample(small, [(4, 1), (3, 2), (2, 3), (1, 4)])
@@ -39,21 +39,23 @@ def test_recent_says_when_a_part_is_lost(
     assert posts.recent(POST, 10) is None
 
 
-def test_recent_says_when_the_sample_is_shorter_than_it_could_be(
+def test_recent_refuses_when_the_sample_is_too_short(
     redis: Redis, small: SingleLoads, posts: PostCache
 ) -> None:
     sample(small, [(4, 1), (3, 2), (2, 3), (1, 4)], total=20)
     react(redis, 3, 0)
     assert posts.recent(POST, 3) == [(4, 1), (2, 3), (1, 4)]
     assert posts.recent(POST, 4) is None
-    redis.set(keys.post_total_reactions(POST), 3)  # nobody else is left
+    redis.set(keys.post_total_reactions(POST), 3)  # the other users removed their reactions
     assert posts.recent(POST, 4) == [(4, 1), (2, 3), (1, 4)]
     redis.delete(keys.post_total_reactions(POST))
     assert posts.recent(POST, 4) is None
     assert posts.recent(POST, 3) == [(4, 1), (2, 3), (1, 4)]
 
 
-def test_recent_of_what_has_no_sample(redis: Redis, small: SingleLoads, posts: PostCache) -> None:
+def test_recent_of_a_post_without_a_sample(
+    redis: Redis, small: SingleLoads, posts: PostCache
+) -> None:
     assert posts.recent(POST, 10) is None
     complete(small, {1: 1})
     assert posts.recent(POST, 10) is None

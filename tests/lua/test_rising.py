@@ -1,4 +1,4 @@
-"""settle: posts that grow so fast that they will be viral soon, and those that no longer do."""
+"""settle.lua with include/rising.lua: posts that grow so fast that they will soon be viral."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def store(redis: Redis, redis_settings: Settings) -> CacheInstall:
 
 
 def settle(redis: Redis, total: int, at_s: float, tiers: TierRules = TIERS) -> set[int]:
-    """Acknowledge a batch claimed at this time, after which the post has so many reactions."""
+    """Settle a batch that was claimed at ``at_s``; the post then has ``total`` reactions."""
     token = f"claim{next(_tokens)}"
     redis.zadd(keys.outbox_dirty(SHARD), {str(POST): 1}, nx=True)
     redis.hset(keys.post_pending(POST), "999999", "1:1")
@@ -60,7 +60,7 @@ def settle(redis: Redis, total: int, at_s: float, tiers: TierRules = TIERS) -> s
 
 
 def grow(redis: Redis, per_minute: int, minutes: int, *, start: int, at_min: int = 0) -> list[int]:
-    """Settle once a minute; the minutes at which the post was noted to be on its way."""
+    """Settle once a minute; return the minutes at which the post became rising."""
     return [
         minute
         for minute in range(minutes)
@@ -72,25 +72,25 @@ def flag(redis: Redis) -> object:
     return redis.get(keys.post_viral(POST))
 
 
-def test_a_post_that_will_be_viral_soon_is_treated_so(redis: Redis, store: CacheInstall) -> None:
+def test_a_post_that_will_be_viral_soon_is_rising(redis: Redis, store: CacheInstall) -> None:
     """At 20 a minute, 400 more take 20 minutes: within the horizon of 30."""
     (minute,) = grow(redis, 20, 20, start=200)
     assert 5 < minute < 20
     assert flag(redis) == b"2"
-    assert redis.pttl(keys.post_viral(POST)) > 62_000  # the life of what is viral
+    assert redis.pttl(keys.post_viral(POST)) > 62_000  # the TTL of a viral post
     assert redis.exists(keys.post_loading(POST))  # for the sample
     assert store.fence_many([POST], "t") == {POST: FenceReply.RISING}
     assert settle(redis, VIRAL, 3600.0) >= {BECAME_VIRAL}
     assert flag(redis) == b"1"
 
 
-def test_one_that_grows_slowly_is_not(redis: Redis) -> None:
-    """At 2 a minute, what is missing takes hours."""
+def test_a_post_that_grows_slowly_is_not_rising(redis: Redis) -> None:
+    """At 2 a minute, the missing reactions take hours."""
     assert grow(redis, 2, 60, start=500) == []
     assert flag(redis) is None
 
 
-def test_below_the_floor_nothing_is_watched(redis: Redis) -> None:
+def test_a_small_post_is_not_measured(redis: Redis) -> None:
     assert settle(redis, WATCHED - 1, 0.0) == set()
     assert not redis.exists(keys.post_rate(POST))
     assert settle(redis, WATCHED, 1.0) == set()
@@ -98,25 +98,25 @@ def test_below_the_floor_nothing_is_watched(redis: Redis) -> None:
     assert 0 < redis.pttl(keys.post_rate(POST)) <= 10 * WINDOW_S * 1000
 
 
-def test_with_a_horizon_of_zero_nothing_is(redis: Redis) -> None:
+def test_no_post_is_rising_with_a_horizon_of_zero(redis: Redis) -> None:
     off = TIERS._replace(horizon_us=0)
     for at in range(30):
         assert RISING not in settle(redis, 200 + 20 * at, at * 60.0, off)
     assert not redis.exists(keys.post_rate(POST))
 
 
-def test_changes_that_add_nobody_are_no_growth(redis: Redis) -> None:
-    """People who toggle all day long make a post no more popular."""
+def test_changes_without_new_users_are_no_growth(redis: Redis) -> None:
+    """Users who toggle all day do not make a post more popular."""
     for at in range(60):
         assert RISING not in settle(redis, 500 + 5 * (at % 2), at * 1.0)
 
 
-def test_a_false_alarm_falls_back_with_hysteresis(redis: Redis) -> None:
+def test_a_rising_post_that_stops_growing_becomes_regular_later(redis: Redis) -> None:
     assert len(grow(redis, 20, 20, start=200)) == 1
     total, calm = 200 + 20 * 19, []
     for minute in range(20, 80):
-        whats = settle(redis, total, minute * 60.0)
-        if BECAME_REGULAR in whats:
+        reported = settle(redis, total, minute * 60.0)
+        if BECAME_REGULAR in reported:
             calm.append(minute)
         elif not calm:
             assert flag(redis) == b"2"
@@ -125,7 +125,7 @@ def test_a_false_alarm_falls_back_with_hysteresis(redis: Redis) -> None:
     assert flag(redis) is None
 
 
-def test_one_that_came_above_the_low_mark_stays_as_one_that_came_down_does(redis: Redis) -> None:
+def test_a_rising_post_above_the_low_mark_stays_rising(redis: Redis) -> None:
     grow(redis, 20, 32, start=200)  # to 820
     assert flag(redis) == b"2"
     for minute in range(32, 200):
@@ -134,14 +134,14 @@ def test_one_that_came_above_the_low_mark_stays_as_one_that_came_down_does(redis
     assert BECAME_REGULAR in settle(redis, LOW - 1, 200 * 60.0)
 
 
-def test_a_viral_post_that_fell_but_grows_is_on_its_way_again(redis: Redis) -> None:
+def test_a_post_that_was_viral_can_be_rising_again(redis: Redis) -> None:
     settle(redis, VIRAL, 0.0)
-    settle(redis, LOW - 100, 1.0)  # a moderator took many away
+    settle(redis, LOW - 100, 1.0)  # many reactions were removed
     assert flag(redis) is None
     assert len(grow(redis, 20, 9, start=600, at_min=1)) == 1
 
 
-def test_a_lost_rate_begins_anew_and_a_strange_one_too(redis: Redis) -> None:
+def test_a_lost_or_corrupt_rate_starts_again(redis: Redis) -> None:
     grow(redis, 20, 5, start=200)
     redis.delete(keys.post_rate(POST))
     assert grow(redis, 20, 3, start=300, at_min=5) == []
@@ -160,10 +160,8 @@ def test_a_clock_that_steps_back_is_no_growth(redis: Redis) -> None:
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(st.tuples(st.floats(0.001, 3_000), st.integers(-50, 200)), min_size=1, max_size=15))
-def test_it_weights_growth_as_the_formula_says(
-    redis: Redis, steps: list[tuple[float, int]]
-) -> None:
-    """The sum of all growth so far, each step faded by its age."""
+def test_the_rate_follows_the_formula(redis: Redis, steps: list[tuple[float, int]]) -> None:
+    """The rate is the sum of all growth so far; each step fades with its age."""
     redis.flushall()
     total = last = 200
     at = rate = 0.0
@@ -172,7 +170,7 @@ def test_it_weights_growth_as_the_formula_says(
         if total < WATCHED:
             return
         was = flag(redis) is not None
-        whats = settle(redis, total, at)
+        reported = settle(redis, total, at)
         rate = rate * math.exp(-wait / WINDOW_S) + max(0, total - last) / WINDOW_S
         last = total
         written = redis.get(keys.post_rate(POST))
@@ -181,5 +179,5 @@ def test_it_weights_growth_as_the_formula_says(
         ahead = rate * HORIZON_S * (2 if was else 1) - (VIRAL - total)
         if abs(ahead) > 0.01 and not (was and total >= LOW):
             assert (flag(redis) is not None) == (ahead > 0)
-        assert (RISING in whats) == (flag(redis) is not None and not was)
-        assert not (RISING in whats and LOAD_SAMPLE not in whats)
+        assert (RISING in reported) == (flag(redis) is not None and not was)
+        assert not (RISING in reported and LOAD_SAMPLE not in reported)

@@ -55,8 +55,8 @@ def test_settling_drops_the_hash_of_a_post_with_refused_rows(redis: Redis) -> No
     assert not redis.exists(keys.post_reactions(POST))
 
 
-def test_settling_fences_a_load_of_what_is_used_often_but_not_cached(redis: Redis) -> None:
-    """Counts that were cached already are the sign; a viral post always needs its sample."""
+def test_settling_announces_a_load_of_a_post_in_use(redis: Redis) -> None:
+    """A regular post is in use when its counts were cached; a viral post always is."""
     for post in (POST, OTHER):
         react(redis, 1, 1, post=post)
     reply = acknowledge(redis, "a", claim(redis, "a"), {POST: {1: 1}, OTHER: {1: 100}})
@@ -72,11 +72,11 @@ def test_settling_fences_a_load_of_what_is_used_often_but_not_cached(redis: Redi
     assert acknowledge(redis, "c", claim(redis, "c"), {POST: {1: 3}})[3:] == []
 
 
-def test_settling_answers_for_as_many_posts_as_a_batch_may_have(redis: Redis) -> None:
-    """More values than Lua can unpack."""
+def test_settling_works_for_the_largest_batch(redis: Redis) -> None:
+    """The batch has more values than Lua can unpack."""
     posts = [SHARD + 100 * number for number in range(1, 5_001)]
     counts = {post: {1: 1} for post in posts}
-    for what in (0, LOAD_HASH):  # at the second time all have cached counts, and lack their hash
+    for what in (0, LOAD_HASH):  # at the second time, all have counts but no hash
         calls = [writes.record(7, post, 1 + what, 10_000_000) for post in posts]
         run_many(redis, calls)
         token = f"t{what}"
@@ -98,8 +98,8 @@ def test_settling_without_the_lease_changes_nothing(redis: Redis) -> None:
     assert {key: redis.dump(key) for key in redis.keys()} == before
 
 
-def test_what_came_behind_a_claim_that_was_taken_over_keeps_its_age(redis: Redis) -> None:
-    """Erasures and tombstones wait until all from before is durable: it must not look younger."""
+def test_changes_behind_a_taken_over_claim_keep_their_age(redis: Redis) -> None:
+    """Erasures and tombstones wait until all older changes are durable."""
     react(redis, 1, 1)
     claim(redis, "a", lease_us=1)
     react(redis, 2, 2)  # behind it, and older than the next claim
@@ -123,7 +123,7 @@ def test_refused_rows_drop_the_sample_and_the_hyperloglog(redis: Redis, small: S
 
 @pytest.mark.parametrize("drop", [0, 2])
 def test_a_deleted_post_keeps_nothing(redis: Redis, small: SingleLoads, drop: int) -> None:
-    """Whether Redis knows it, or the database says so."""
+    """Redis knows of the deletion (0), or the database does (2)."""
     sample(small, [(user, 1) for user in range(1, 9)], ever=[1])
     if drop == 0:
         redis.sadd(keys.outbox_deleted(SHARD), POST)

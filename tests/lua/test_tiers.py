@@ -64,7 +64,9 @@ def test_what_is_pending_counts_towards_the_threshold_and_the_total(redis: Redis
     assert number(redis, keys.post_total_reactions(POST)) == VIRAL + 4
 
 
-def test_between_the_marks_a_post_stays_what_it_is(redis: Redis, small: SingleLoads) -> None:
+def test_between_the_low_mark_and_the_threshold_a_post_keeps_its_tier(
+    redis: Redis, small: SingleLoads
+) -> None:
     assert settle(redis, {1: LOW}) == 0
     assert not redis.exists(keys.post_viral(POST))
     settle(redis, {1: VIRAL})
@@ -95,7 +97,7 @@ def test_a_demoted_post_with_a_complete_hash_keeps_it(redis: Redis, store: Singl
     assert names(redis) == {"reaction_counts", "reactions"}
 
 
-def test_a_post_says_when_its_tier_is_another_one(redis: Redis, small: SingleLoads) -> None:
+def test_settle_reports_a_change_of_tier(redis: Redis, small: SingleLoads) -> None:
     assert settled(redis, {1: VIRAL - 1}) == set()
     assert settled(redis, {1: VIRAL}) == {BECAME_VIRAL, LOAD_SAMPLE}
     assert settled(redis, {1: LOW}) == {LOAD_SAMPLE}
@@ -104,7 +106,7 @@ def test_a_post_says_when_its_tier_is_another_one(redis: Redis, small: SingleLoa
     assert settled(redis, {1: LOW - 1}) == {BECAME_REGULAR, LOAD_HASH}
 
 
-def test_one_that_lost_everything_is_cold_whatever_it_was(redis: Redis) -> None:
+def test_a_post_that_lost_all_caches_is_cold(redis: Redis) -> None:
     settle(redis, {1: VIRAL})
     redis.flushall()
     assert settle(redis, {1: LOW}) == 0
@@ -118,12 +120,12 @@ def test_a_promoted_post_keeps_its_complete_hash_until_the_sample_is_there(
     assert settle(redis, {1: VIRAL}) == LOAD_SAMPLE
     assert names(redis) == {"reaction_counts", "reactions", "viral", "loading"}
     assert entries(redis) == {1: 1, 2: 2}
-    assert react(redis, 1, 1).status == UNCHANGED  # it goes on knowing everyone
+    assert react(redis, 1, 1).status == UNCHANGED  # it still knows every user
     assert react(redis, 3, 1).status == CREATED
 
 
 @pytest.mark.parametrize("share", [1000, 900, 500])
-def test_every_tier_has_a_life_of_its_own(redis: Redis, small: SingleLoads, share: int) -> None:
+def test_every_tier_has_its_own_ttl(redis: Redis, small: SingleLoads, share: int) -> None:
     def life(ms: int) -> int:
         return ms * share // 1000
 
@@ -149,21 +151,21 @@ def test_every_tier_has_a_life_of_its_own(redis: Redis, small: SingleLoads, shar
     assert lives(redis) == dict.fromkeys(everything, life(VIRAL_MS))
 
 
-def test_a_life_that_is_next_to_nothing_ends_all_the_same(redis: Redis, small: SingleLoads) -> None:
-    """It is never rounded to none, which would be for ever."""
+def test_a_ttl_that_rounds_to_zero_still_ends(redis: Redis, small: SingleLoads) -> None:
+    """A TTL of 0 would be no TTL, so the script never rounds to 0."""
     complete(small, dict.fromkeys(range(1, 6), 1))
     settle(redis, {1: 1}, share=0)
-    wait_until(lambda: not names(redis), what="a life of a millisecond to end")
+    wait_until(lambda: not names(redis), what="a TTL of a millisecond to end")
 
 
-def test_a_promoted_hash_lives_as_long_as_what_is_viral(redis: Redis, small: SingleLoads) -> None:
+def test_a_promoted_hash_gets_the_ttl_of_a_viral_post(redis: Redis, small: SingleLoads) -> None:
     complete(small, dict.fromkeys(range(1, 6), 1))
     settle(redis, {1: VIRAL})
     everything = {"reaction_counts", "viral"} | bucket_names(5)
     assert lives(redis) == dict.fromkeys(everything, VIRAL_MS)
 
 
-def test_only_what_is_used_again_is_loaded(redis: Redis) -> None:
+def test_a_post_is_loaded_when_it_is_used_again(redis: Redis) -> None:
     assert settle(redis, {1: 1}) == 0
     assert settle(redis, {1: 1}) == LOAD_HASH
     assert settle(redis, {1: 1}, post=OTHER) == 0
@@ -196,15 +198,15 @@ def test_a_sample_that_shrank_is_loaded_again(redis: Redis, small: SingleLoads) 
     assert settle(redis, {1: VIRAL - 1}) == LOAD_SAMPLE
 
 
-def test_a_sample_of_everyone_is_not_short(redis: Redis, store: SingleLoads) -> None:
-    """The threshold may be below the size of a sample."""
+def test_a_sample_of_every_user_is_long_enough(redis: Redis, store: SingleLoads) -> None:
+    """The threshold can be lower than the size of a sample."""
     sample(store, [(user, 1) for user in range(1, VIRAL + 1)])
     assert settle(redis, {1: VIRAL}) == 0
     assert settle(redis, {1: VIRAL + 1}) == LOAD_SAMPLE
 
 
 @pytest.mark.parametrize("size", [1, 2, 8])
-def test_a_hash_is_to_grow_beyond_its_fill(redis: Redis, size: int) -> None:
+def test_a_hash_grows_when_it_is_too_full(redis: Redis, size: int) -> None:
     for at in range(size):
         key = keys.bucket(keys.post_reactions(POST), at)
         redis.hset(key, mapping={"0": 1 if at else size})

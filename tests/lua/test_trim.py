@@ -15,7 +15,7 @@ from tests.lua.support import (
 )
 
 
-def test_trim_drops_rows_and_prolongs_the_lease(redis: Redis) -> None:
+def test_trim_drops_rows_and_extends_the_lease(redis: Redis) -> None:
     for user in range(1, 3001):
         react(redis, user, 1)
     claim(redis, "a", lease_us=1_000, inline=5)
@@ -25,8 +25,8 @@ def test_trim_drops_rows_and_prolongs_the_lease(redis: Redis) -> None:
     assert lease_expiry(redis) > before
 
 
-def test_trim_leaves_the_claim_to_settle(redis: Redis) -> None:
-    """Else what was cached before would stay, if the drain died between the two."""
+def test_trim_keeps_one_row_for_settle(redis: Redis) -> None:
+    """Without a claim, a drain that dies before it settles would leave outdated caches."""
     for user in (1, 2, 3):
         react(redis, user, 1)
     claim(redis, "a", inline=1)
