@@ -58,9 +58,7 @@ class CountAudit:
             run.looked_at += sum(sizes[post_id] for post_id in small)
             for post_id in sorted([*self._row_counts.suspects(small, SLICE), *large]):
                 if not self._audit_post(post_id, deadline, run):
-                    self._duties.set_position(
-                        DUTY, post_id
-                    )  # the next run finishes this post first
+                    self._duties.set_position(DUTY, post_id)  # the next run finishes it first
                     return
             position = max(sizes)
             self._duties.set_position(DUTY, position)

@@ -1,4 +1,4 @@
-"""Records of runs, and tombstones: what a cleanup deletes, and what it keeps."""
+"""A cleanup deletes old records and tombstones, and keeps what a late change may need."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from reactions.maintenance.cleanup import Cleanup
-from reactions.postgres.duty_runs import LEASE, DutyRuns
+from reactions.postgres.duty_runs import DutyRuns
 from reactions.postgres.row_counts import RowCounts
 from reactions.redis import keys
 from tests.support.engine import Engine, make_engine
@@ -37,13 +37,6 @@ def age(engine: Engine, days: int) -> None:
     update = "UPDATE reactions SET version = version - :age WHERE user_id <= 3"
     with engine.database.engine.begin() as connection:
         connection.execute(text(update), {"age": days * DAY_US})
-
-
-def lapse(engine: Engine) -> None:
-    """Let the leases of all duties be over."""
-    update = "UPDATE duties SET leased_until = leased_until - :lease"
-    with engine.database.engine.begin() as connection:
-        connection.execute(text(update), {"lease": LEASE})
 
 
 @pytest.fixture
@@ -144,9 +137,6 @@ def test_the_index_finds_the_oldest_tombstones(old: Engine) -> None:
     assert [line for line in lines if "version <" in line], lines
 
 
-# -- records ---------------------------------------------------------------------------------------
-
-
 def test_old_records_go_and_totals_stay(engine: Engine, cleanup: Cleanup) -> None:
     duties = DutyRuns(engine.database)
     for _ in range(3):
@@ -161,51 +151,6 @@ def test_old_records_go_and_totals_stay(engine: Engine, cleanup: Cleanup) -> Non
     (total, _cleanup) = duties.totals()
     assert (total.runs, total.looked_at, total.repaired) == (3, 30, 6)
     assert total.kinds == {"ledger": 6}
-
-
-def test_a_lease_that_lapsed_is_anothers(engine: Engine) -> None:
-    duties = DutyRuns(engine.database)
-    with duties.run("audit") as first:
-        assert first is not None
-        with duties.run("audit") as second:
-            assert second is None
-        lapse(engine)
-        with duties.run("audit") as second:
-            assert second is not None
-        with duties.run("audit") as third:  # the second gave it back
-            assert third is not None
-            lapse(engine)
-            with duties.run("audit") as fourth:
-                assert fourth is not None
-    (total,) = duties.totals()
-    assert total.runs == 4
-
-
-def test_one_that_outlived_its_lease_does_not_give_anothers_back(engine: Engine) -> None:
-    duties = DutyRuns(engine.database)
-    late = duties.run("audit")
-    assert late.__enter__() is not None
-    lapse(engine)
-    with duties.run("audit") as run:
-        assert run is not None
-        late.__exit__(None, None, None)
-        with duties.run("audit") as another:
-            assert another is None
-
-
-def test_a_quiet_duty_leaves_a_record_only_when_there_is_something(engine: Engine) -> None:
-    duties = DutyRuns(engine.database)
-    with duties.run("loss_detection", quiet=True) as run:
-        assert run is not None
-    assert duties.last() == {}
-    with duties.run("loss_detection", quiet=True) as run:
-        assert run is not None
-        run.found["empty"] = 3
-    with pytest.raises(RuntimeError), duties.run("loss_detection", quiet=True):
-        raise RuntimeError("no")
-    (total,) = duties.totals()
-    assert (total.runs, total.failures, total.kinds) == (2, 1, {"empty": 3})
-    assert duties.last()["loss_detection"].found == 3
 
 
 def test_settings_reach_the_duty(engine: Engine) -> None:

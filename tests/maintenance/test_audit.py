@@ -1,0 +1,73 @@
+"""The audit counts every row, a slice at a time, and corrects the counts table."""
+
+from __future__ import annotations
+
+import pytest
+
+from reactions.maintenance.audit import CountAudit
+from reactions.maintenance.checker import SLICE
+from reactions.maintenance.compare import Kind
+from reactions.postgres.duty_runs import DutyRuns
+from reactions.postgres.row_counts import RowCounts
+from tests.maintenance.damage import COLD, REGULAR, VIRAL, execute
+from tests.support.engine import Engine
+
+
+@pytest.fixture
+def audit(sound: Engine) -> CountAudit:
+    return CountAudit(sound.client, sound.database, sound.settings)
+
+
+def test_an_audit_goes_all_the_way_round_in_slices(
+    sound: Engine, audit: CountAudit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where time is up, the next run goes on; large posts are walked in pieces."""
+    monkeypatch.setattr("reactions.maintenance.audit.SLICE", 4)
+    execute(sound, "UPDATE reaction_counts SET count = count + 2 WHERE post_id IN (1042, 1142)")
+    found = 0
+    for _ in range(100):
+        run = audit.run(0.0)
+        assert run is not None
+        found += run.found[Kind.LEDGER]
+        if DutyRuns(sound.database).position("audit") == 0 and found:
+            break
+        sound.reactions.react(50 + found, VIRAL, "love")
+        sound.drain()
+    run = audit.run()
+    assert run is not None
+    assert run.found.total() == 0
+    assert sound.verify().holds
+
+
+def test_an_audit_never_counts_a_large_post_at_once(
+    sound: Engine, audit: CountAudit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the counts table, which lost its counts, says that it is a small one."""
+    monkeypatch.setattr("reactions.maintenance.audit.SLICE", 6)
+    execute(sound, "DELETE FROM reaction_counts WHERE post_id = 1142")
+    assert RowCounts(sound.database).suspects([REGULAR, VIRAL, COLD], 6) == [VIRAL]
+    run = audit.run()
+    assert run is not None
+    assert run.found[Kind.LEDGER] == 2
+    assert sound.queries.counts([VIRAL]) == {VIRAL: {1: 6, 2: 6}}
+    assert sound.verify().found == {}
+
+
+def test_an_audit_over_many_slices_is_exact_under_live_drains(sound: Engine) -> None:
+    audits, client = RowCounts(sound.database), sound.reactions
+    client.react_many((user, 5042, "like") for user in range(1, 400))
+    sound.drain()
+    execute(sound, "UPDATE reaction_counts SET count = count + 3 WHERE post_id = 5042")
+    slices = 0
+    while not (found := audits.slice(5042, 50, repair=True)).finished:
+        slices += 1
+        client.react_many(  # before and behind the position, new, changed and removed
+            (user, 5042, ("love", None, "wow")[(user + slices) % 3]) for user in range(1, 600, 7)
+        )
+        sound.drain()
+    assert slices >= 7
+    assert {rows - counted for rows, counted in found.differences.values()} == {-3}
+    sound.cache_install.drop(5042)  # as the duty does
+    assert sound.verify().holds
+    assert audits.unfinished() == []
+    assert SLICE > 50

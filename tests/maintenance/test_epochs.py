@@ -1,0 +1,31 @@
+"""Epochs: what two of them say about a loss."""
+
+from __future__ import annotations
+
+import pytest
+
+from reactions.maintenance.epochs import Loss, RedisEpoch, loss
+
+
+@pytest.mark.parametrize(
+    ("in_redis", "in_database", "what"),
+    [
+        (None, None, Loss.NONE),
+        (RedisEpoch("a", 5), None, Loss.NONE),
+        (None, RedisEpoch("a", 5), Loss.EMPTY),
+        (RedisEpoch("b", 9), RedisEpoch("a", 5), Loss.EMPTY),
+        (RedisEpoch("a", 4), RedisEpoch("a", 5), Loss.OLDER),
+        (RedisEpoch("a", 5), RedisEpoch("a", 5), Loss.NONE),
+        # A worker died after it wrote Redis and before it wrote PostgreSQL.
+        (RedisEpoch("a", 6), RedisEpoch("a", 5), Loss.NONE),
+    ],
+)
+def test_what_two_epochs_say(
+    in_redis: RedisEpoch | None, in_database: RedisEpoch | None, what: Loss
+) -> None:
+    assert loss(in_redis, in_database) is what
+
+
+@pytest.mark.parametrize("written", ["", "x", "a|b|c", "a|1", "\ufffd|1|2|3"])
+def test_another_value_is_no_epoch(written: str) -> None:
+    assert RedisEpoch.read(written) is None

@@ -1,0 +1,70 @@
+"""Runs of duties: one worker at a time, a lease that ends, records and totals."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import text
+
+from reactions.postgres.duty_runs import LEASE, DutyRuns
+from tests.support.engine import Engine
+
+
+def lapse(engine: Engine) -> None:
+    """Let the leases of all duties be over."""
+    update = "UPDATE duties SET leased_until = leased_until - :lease"
+    with engine.database.engine.begin() as connection:
+        connection.execute(text(update), {"lease": LEASE})
+
+
+def test_a_lease_that_lapsed_is_anothers(engine: Engine) -> None:
+    duties = DutyRuns(engine.database)
+    with duties.run("audit") as first:
+        assert first is not None
+        with duties.run("audit") as second:
+            assert second is None
+        lapse(engine)
+        with duties.run("audit") as second:
+            assert second is not None
+        with duties.run("audit") as third:  # the second gave it back
+            assert third is not None
+            lapse(engine)
+            with duties.run("audit") as fourth:
+                assert fourth is not None
+    (total,) = duties.totals()
+    assert total.runs == 4
+
+
+def test_one_that_outlived_its_lease_does_not_give_anothers_back(engine: Engine) -> None:
+    duties = DutyRuns(engine.database)
+    late = duties.run("audit")
+    assert late.__enter__() is not None
+    lapse(engine)
+    with duties.run("audit") as run:
+        assert run is not None
+        late.__exit__(None, None, None)
+        with duties.run("audit") as another:
+            assert another is None
+
+
+def test_a_quiet_duty_leaves_a_record_only_when_there_is_something(engine: Engine) -> None:
+    duties = DutyRuns(engine.database)
+    with duties.run("loss_detection", quiet=True) as run:
+        assert run is not None
+    assert duties.last() == {}
+    with duties.run("loss_detection", quiet=True) as run:
+        assert run is not None
+        run.found["empty"] = 3
+    with pytest.raises(RuntimeError), duties.run("loss_detection", quiet=True):
+        raise RuntimeError("no")
+    (total,) = duties.totals()
+    assert (total.runs, total.failures, total.kinds) == (2, 1, {"empty": 3})
+    assert duties.last()["loss_detection"].found == 3
+
+
+def test_a_run_that_failed_says_so_and_is_no_success(engine: Engine) -> None:
+    duties = DutyRuns(engine.database)
+    with pytest.raises(RuntimeError), duties.run("audit"):
+        raise RuntimeError("no more")
+    assert "audit" not in duties.last()
+    with engine.database.engine.connect() as connection:
+        assert connection.scalar(text("SELECT error FROM runs")) == "RuntimeError: no more"
