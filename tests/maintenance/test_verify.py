@@ -6,6 +6,7 @@ import pytest
 
 from reactions.maintenance.checker import PostChecker
 from reactions.maintenance.compare import Difference, Kind
+from reactions.maintenance.verify import mismatched
 from tests.maintenance.damage import DAMAGE, VIRAL
 from tests.support.engine import Engine
 
@@ -23,3 +24,16 @@ def test_verify_counts_a_large_post_in_slices(
         [Difference(Kind.LEDGER, VIRAL, "")]
     )
     assert sound.verify().found == {}
+
+
+def test_a_trace_is_compared_with_the_rows(engine: Engine) -> None:
+    engine.reactions.react_many((user, 1, "like") for user in (1, 2))
+    engine.reactions.react(1, 2, "love")
+    engine.drain()
+    notes: list[str] = []
+    assert mismatched(engine.database, {1: {1: 1, 2: 1}, 2: {1: 2}}, notes.append) == 0
+    assert notes == []
+    # Another type, a row that the trace does not have, and two that the database does not have.
+    trace = {1: {1: 3}, 2: {1: 2, 2: 1}, 3: {9: 1}}
+    assert mismatched(engine.database, trace, notes.append) == 4
+    assert len(notes) == 4
