@@ -1,4 +1,4 @@
-"""Checks ``compose.yaml``, ``Dockerfile`` and ``.env.example`` without a Docker engine."""
+"""Checks ``compose.yaml`` and ``.env.example`` without a Docker engine."""
 
 from __future__ import annotations
 
@@ -7,71 +7,32 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import pytest
-import yaml
 
 from reactions.cli.main import main
 from reactions.core.celery_app import make_app
 from reactions.core.settings import Settings
 from reactions.redis.server_options import BROKER_OPTIONS, VALKEY_OPTIONS
+from tests.deploy.compose import (
+    COMPOSE,
+    PINNED,
+    ROOT,
+    SERVICES,
+    VARIABLE,
+    environment,
+    example,
+    filled,
+    seconds,
+    server_options,
+    strings,
+)
 from tests.support.servers import missing
 
 NO_HEALTH = {"migrate": "runs once, so its exit code says whether it is healthy"}
-VARIABLE = re.compile(r"(?<!\$)\$(?:\{(?P<braced>[^}]*)\}|(?P<bare>\w+))")
-PINNED = re.compile(r"[a-z/]+:\d+\.\d+(-[a-z]+)*")
-
-ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "compose.yaml").read_text("utf-8")
-COMPOSE: Mapping[str, Any] = yaml.safe_load(TEXT)
-SERVICES: Mapping[str, Mapping[str, Any]] = COMPOSE["services"]
-
 every_service = pytest.mark.parametrize("name", SERVICES)
-
-
-def strings(node: object) -> Iterator[str]:
-    if isinstance(node, str):
-        yield node
-    elif isinstance(node, Mapping):
-        for child in node.values():
-            yield from strings(child)
-    elif isinstance(node, list):
-        for child in node:
-            yield from strings(child)
-
-
-def example() -> dict[str, str]:
-    """The variables that .env.example asks for."""
-    lines = (ROOT / ".env.example").read_text("utf-8").splitlines()
-    return dict(line.split("=", 1) for line in lines if re.match(r"\w+=", line))
-
-
-def filled(text: str) -> str:
-    """The text with each variable replaced by its name."""
-    return VARIABLE.sub(lambda found: found["braced"].partition(":")[0], text)
-
-
-def environment(name: str) -> dict[str, str]:
-    """The variables that the file sets for a service, without those that it only passes on."""
-    given = SERVICES[name].get("environment", {})
-    return {key: filled(value) for key, value in given.items() if value is not None}
-
-
-def server_options(name: str) -> dict[str, str]:
-    program, *words = SERVICES[name]["command"]
-    assert program == "valkey-server"
-    assert all(word.startswith("--") for word in words[::2])
-    return dict(zip((word[2:] for word in words[::2]), words[1::2], strict=True))
-
-
-def seconds(duration: str) -> int:
-    assert duration.endswith("s")
-    return int(duration.removesuffix("s"))
 
 
 # -- the file as a whole ---------------------------------------------------------------------------
@@ -302,41 +263,3 @@ def test_the_web_service_is_a_command_that_waits_to_be_asked_for() -> None:
 def test_flower_asks_for_a_password() -> None:
     user, _, password = environment("flower")["FLOWER_BASIC_AUTH"].partition(":")
     assert (user, password) == ("reactions", "FLOWER_PASSWORD")
-
-
-# -- the image -------------------------------------------------------------------------------------
-
-
-def dockerfile(instruction: str) -> list[str]:
-    text = (ROOT / "Dockerfile").read_text("utf-8")
-    return re.findall(rf"^{instruction} (.*)$", text, re.MULTILINE)
-
-
-def test_the_image_is_pinned_and_not_root() -> None:
-    bases = {base.removesuffix(" AS build") for base in dockerfile("FROM")}
-    assert len(bases) == 1
-    assert PINNED.fullmatch(bases.pop())
-    assert int(dockerfile("USER")[-1]) > 0
-
-
-def test_the_image_installs_extras_that_exist() -> None:
-    """pip only warns about an unknown extra, and the image would then lack Flower."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    (extras,) = re.findall(r'pip install .*"\.\[(.*)\]"', (ROOT / "Dockerfile").read_text("utf-8"))
-    assert set(extras.split(",")) <= set(project["optional-dependencies"])
-
-
-def test_the_builder_sees_what_the_wheel_needs_and_no_secret() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
-    needed = {
-        "pyproject.toml",
-        project["project"]["readme"],
-        *project["project"]["license-files"],
-        *wheel["packages"],
-        *wheel["force-include"],
-    }
-    lines = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
-    rules = [line for line in lines if line and not line.startswith("#")]
-    assert rules[0] == "*"
-    assert {rule[1:] for rule in rules if rule.startswith("!")} == needed

@@ -1,0 +1,153 @@
+"""The tests of ``reactions/ROOM/.../NAME.py`` are found by its name: ``tests/ROOM/test_NAME.py``.
+
+A module without a test file of its name stands in ``ELSEWHERE`` with the file that tests it. An
+entry that is not needed any more fails the test, so the table only shrinks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+ELSEWHERE = {
+    "reactions/api/default.py": "tests/docs/test_readme.py",
+    "reactions/api/feeds.py": "tests/api/test_read.py",
+    "reactions/api/lists.py": "tests/api/test_reactors.py",
+    "reactions/api/stored_reads.py": "tests/api/test_read.py",
+    "reactions/api/write.py": "tests/api/test_client.py",
+    "reactions/cli/backfill.py": "tests/docs/test_adoption.py",
+    "reactions/cli/console.py": "tests/cli/test_main.py",
+    "reactions/cli/dead_letters.py": "tests/cli/test_operators.py",
+    "reactions/cli/demo.py": "tests/cli/test_main.py",
+    "reactions/cli/doctor.py": "tests/ops/doctor/test_doctor.py",
+    "reactions/cli/duties.py": "tests/cli/test_operators.py",
+    "reactions/cli/foreground.py": "tests/cli/test_main.py",
+    "reactions/cli/inspect.py": "tests/cli/test_operators.py",
+    "reactions/cli/metrics.py": "tests/cli/test_operators.py",
+    "reactions/cli/migrate.py": "tests/cli/test_main.py",
+    "reactions/cli/options.py": "tests/cli/test_main.py",
+    "reactions/cli/rebuild.py": "tests/cli/test_operators.py",
+    "reactions/cli/replay.py": "tests/cli/test_main.py",
+    "reactions/cli/rising.py": "tests/cli/test_operators.py",
+    "reactions/cli/stores.py": "tests/cli/test_operators.py",
+    "reactions/cli/up.py": "tests/cli/test_main.py",
+    "reactions/cli/verify.py": "tests/cli/test_operators.py",
+    "reactions/cli/web.py": "tests/web/test_processes.py",
+    "reactions/core/celery_app.py": "tests/tasks/test_celery_config.py",
+    "reactions/core/constants.py": "tests/redis/test_keys.py",
+    "reactions/core/errors.py": "tests/redis/test_connection.py",
+    "reactions/core/logs.py": "tests/ops/test_logs.py",
+    "reactions/core/model.py": "tests/api/test_client.py",
+    "reactions/core/resources.py": "tests/house/test_wheel.py",
+    "reactions/core/type_names.py": "tests/core/test_settings.py",
+    "reactions/core/urls.py": "tests/core/test_settings.py",
+    "reactions/demo/baseline.py": "tests/cli/test_main.py",
+    "reactions/demo/embedded.py": "tests/cli/test_main.py",
+    "reactions/demo/outage.py": "tests/cli/test_main.py",
+    "reactions/demo/process.py": "tests/cli/test_main.py",
+    "reactions/demo/replay.py": "tests/cli/test_main.py",
+    "reactions/demo/report.py": "tests/cli/test_main.py",
+    "reactions/demo/run.py": "tests/cli/test_main.py",
+    "reactions/demo/services.py": "tests/cli/test_main.py",
+    "reactions/demo/signals.py": "tests/cli/test_main.py",
+    "reactions/demo/stack.py": "tests/cli/test_main.py",
+    "reactions/demo/state_folder.py": "tests/cli/test_main.py",
+    "reactions/demo/synthetic_trace.py": "tests/cli/test_main.py",
+    "reactions/drain/batch.py": "tests/drain/test_persister.py",
+    "reactions/drain/cache_loader.py": "tests/api/test_read.py",
+    "reactions/drain/record.py": "tests/drain/test_persister.py",
+    "reactions/drain/refill.py": "tests/drain/test_persister.py",
+    "reactions/drain/settle.py": "tests/drain/test_persister.py",
+    "reactions/drain/tier_notes.py": "tests/drain/test_persister.py",
+    "reactions/ops/doctor/findings.py": "tests/ops/doctor/test_doctor.py",
+    "reactions/ops/inspection.py": "tests/cli/test_operators.py",
+    "reactions/postgres/database.py": "tests/postgres/test_ledger.py",
+    "reactions/postgres/erasure.py": "tests/maintenance/test_erase.py",
+    "reactions/postgres/locks.py": "tests/postgres/test_ledger.py",
+    "reactions/postgres/migrate.py": "tests/postgres/test_ledger.py",
+    "reactions/postgres/posts.py": "tests/postgres/test_query_plans.py",
+    "reactions/postgres/queries.py": "tests/postgres/test_query_plans.py",
+    "reactions/postgres/row_counts.py": "tests/maintenance/test_reconcile.py",
+    "reactions/postgres/socket_watchdog.py": "tests/tasks/test_postgres_outage.py",
+    "reactions/postgres/stored.py": "tests/postgres/test_query_plans.py",
+    "reactions/postgres/tables.py": "tests/postgres/test_ledger.py",
+    "reactions/redis/cache_install.py": "tests/lua",
+    "reactions/redis/claims.py": "tests/system/test_model.py",
+    "reactions/redis/clock.py": "tests/maintenance/test_loss_detection.py",
+    "reactions/redis/erasure_requests.py": "tests/maintenance/test_erase.py",
+    "reactions/redis/memory_usage.py": "tests/ops/test_metrics.py",
+    "reactions/redis/outbox.py": "tests/drain/test_persister.py",
+    "reactions/redis/outbox_state.py": "tests/ops/test_metrics.py",
+    "reactions/redis/pipeline.py": "tests/redis/test_connection.py",
+    "reactions/redis/post_cache.py": "tests/lua",
+    "reactions/redis/post_snapshots.py": "tests/maintenance/test_reconcile.py",
+    "reactions/redis/quarantine.py": "tests/hostile/test_stored.py",
+    "reactions/redis/replies.py": "tests/system/test_model.py",
+    "reactions/redis/scripts/drain.py": "tests/lua",
+    "reactions/redis/scripts/loading.py": "tests/lua",
+    "reactions/redis/scripts/lookups.py": "tests/lua",
+    "reactions/redis/scripts/markers.py": "tests/lua",
+    "reactions/redis/scripts/user_cache.py": "tests/lua",
+    "reactions/redis/scripts/writes.py": "tests/lua",
+    "reactions/redis/server_options.py": "tests/deploy/test_compose.py",
+    "reactions/redis/user_cache.py": "tests/system/test_model.py",
+    "reactions/redis/writes.py": "tests/system/test_model.py",
+    "reactions/tasks/app.py": "tests/tasks/test_worker_process.py",
+    "reactions/tasks/audit.py": "tests/tasks/test_two_beats.py",
+    "reactions/tasks/cleanup.py": "tests/tasks/test_two_beats.py",
+    "reactions/tasks/drain.py": "tests/tasks/test_tasks.py",
+    "reactions/tasks/erase.py": "tests/tasks/test_two_beats.py",
+    "reactions/tasks/load.py": "tests/api/test_read.py",
+    "reactions/tasks/loss_detection.py": "tests/tasks/test_two_beats.py",
+    "reactions/tasks/message_filter.py": "tests/hostile/test_messages.py",
+    "reactions/tasks/reconcile.py": "tests/tasks/test_two_beats.py",
+    "reactions/tasks/refresh.py": "tests/tasks/test_two_beats.py",
+    "reactions/tasks/sweep.py": "tests/tasks/test_tasks.py",
+    "reactions/tasks/virality.py": "tests/tasks/test_two_beats.py",
+    "reactions/web/app.py": "tests/web/test_auth.py",
+    "reactions/web/body_limit.py": "tests/web/test_problems.py",
+    "reactions/web/demo_auth.py": "tests/web/test_auth.py",
+    "reactions/web/page/app.py": "tests/web/test_page.py",
+    "reactions/web/page/burst.py": "tests/web/test_page.py",
+    "reactions/web/page/figures.py": "tests/web/test_page.py",
+    "reactions/web/page/ids.py": "tests/web/test_page.py",
+    "reactions/web/page/routes.py": "tests/web/test_page.py",
+    "reactions/web/page/samples.py": "tests/web/test_page.py",
+    "reactions/web/page/worker_killer.py": "tests/web/test_page.py",
+    "reactions/web/poller.py": "tests/web/test_stream.py",
+    "reactions/web/routes.py": "tests/web/test_endpoints.py",
+    "reactions/web/schemas.py": "tests/web/test_openapi.py",
+    "reactions/web/serve.py": "tests/web/test_processes.py",
+    "reactions/web/shutdown.py": "tests/web/test_processes.py",
+}
+"""Module -> the file or folder where its tests are."""
+
+
+def modules() -> Iterator[Path]:
+    """The modules in the rooms of the package; an ``__init__.py`` or ``__main__.py`` is none."""
+    for path in sorted((ROOT / "reactions").glob("*/**/*.py")):
+        if not path.stem.startswith("__"):
+            yield path.relative_to(ROOT)
+
+
+def untested() -> set[str]:
+    """The modules that have no test file of their name in their room."""
+    return {
+        module.as_posix()
+        for module in modules()
+        if not any((ROOT / "tests" / module.parts[1]).rglob(f"test_{module.stem}.py"))
+    }
+
+
+def test_each_module_has_a_test_file_of_its_name() -> None:
+    assert not untested() - set(ELSEWHERE), "add the test file, or an entry in ELSEWHERE"
+
+
+def test_no_entry_is_left_that_is_not_needed() -> None:
+    assert not set(ELSEWHERE) - untested(), "remove these from ELSEWHERE"
+
+
+def test_each_entry_names_tests_that_exist() -> None:
+    assert not [place for place in ELSEWHERE.values() if not (ROOT / place).exists()]
