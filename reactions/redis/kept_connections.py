@@ -1,0 +1,119 @@
+"""One connection for each thread and pool, kept from call to call.
+
+Taking a connection from redis-py's pool and giving it back costs more processor time than the whole
+exchange of one script: a lock, a poll of the socket, events. A thread that keeps its connection
+pays for none of that. The connection itself stays redis-py's, and so do TLS, authentication, RESP2
+and RESP3, and timeouts.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from redis.connection import ConnectionPool
+
+MAX_IDLE_S = 30.0
+"""A connection that was idle for longer is replaced before it is used. Firewalls and load balancers
+drop idle connections without a word, the strictest after a minute; a new connection costs less than
+one timeout."""
+
+SHARE = 0.5
+"""Share of a pool's ``max_connections`` that threads may keep; further threads borrow one for each
+call."""
+
+
+class Held:
+    """The connection that one thread keeps of one pool."""
+
+    __slots__ = ("__weakref__", "_process", "busy", "connection", "pool", "used_at")
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self.pool = weakref.ref(pool)
+        self.connection: Any = pool.get_connection()  # redis-py does not say what it returns
+        self.busy = False
+        """A call is under way; a signal handler or a finalizer may want to send in the middle."""
+        self.used_at = time.monotonic()
+        self._process = os.getpid()
+
+    def __del__(self, getpid: Callable[[], int] = os.getpid) -> None:
+        """Give the connection back when the thread ends; a forked child leaves it alone."""
+        pool = self.pool()
+        if pool is not None and getpid() == self._process:
+            pool.release(self.connection)
+
+
+class _Holder(threading.local):
+    """What one thread keeps, by the identity of the pool."""
+
+    def __init__(self) -> None:
+        self.held: dict[int, Held] = {}
+
+
+_holder = _Holder()
+_kept: weakref.WeakKeyDictionary[ConnectionPool, weakref.WeakSet[Held]] = (
+    weakref.WeakKeyDictionary()
+)
+_lock = threading.Lock()
+
+
+def held(pool: ConnectionPool) -> Held | None:
+    """The connection that this thread keeps, to be used with ``busy`` set.
+
+    None when it is busy already, or when the threads keep as many as they may.
+
+    Raises:
+        RedisError: the connection cannot be made.
+    """
+    found = _holder.held.get(id(pool))
+    if found is None or found.pool() is not pool:
+        return _take(pool)
+    if found.busy:
+        return None
+    now = time.monotonic()
+    if now - found.used_at > MAX_IDLE_S:
+        found.connection.disconnect()  # it connects again when it sends
+    found.used_at = now
+    return found
+
+
+def _take(pool: ConnectionPool) -> Held | None:
+    mine = _holder.held
+    for gone in [key for key, other in mine.items() if other.pool() is None]:
+        del mine[gone]
+    with _lock:
+        if len(_kept.setdefault(pool, weakref.WeakSet())) >= pool.max_connections * SHARE:
+            return None
+    taken = mine[id(pool)] = Held(pool)  # not under the lock: it connects
+    with _lock:
+        _kept.setdefault(pool, weakref.WeakSet()).add(taken)
+    return taken
+
+
+def condemn(pool: ConnectionPool) -> None:
+    """Close every idle connection of a pool, those that threads keep included.
+
+    A server said that it is not the primary any more. Whatever a thread sends next goes over a new
+    connection, to the server that the address names by then. A connection in use ends with the
+    call that uses it, by its own error.
+    """
+    with _lock:
+        kept = list(_kept.get(pool, ()))
+    for other in kept:
+        other.used_at = -MAX_IDLE_S  # its own thread closes it, before it sends again
+    pool.disconnect(inuse_connections=False)
+
+
+def _after_fork() -> None:
+    """A child owns none of its parent's connections, and the lock may be held by another thread."""
+    global _holder, _lock
+    _lock = threading.Lock()
+    _holder = _Holder()
+    _kept.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
