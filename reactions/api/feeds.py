@@ -32,12 +32,14 @@ from reactions.redis.connection import Client, translated
 from reactions.redis.pipeline import Call, Command, run_many
 from reactions.redis.post_cache import PostCache
 from reactions.redis.replies import PostLookup, installed, parse_lookups
+from reactions.redis.summary_cache import SummaryCache
 from reactions.redis.user_cache import UserCache, parse_user_lookup
 
 LOAD_AGAIN_S = 5.0
 """How long this process waits before it asks for the same post to be cached again (seconds)."""
 
 _TIER = {False: Tier.REGULAR, True: Tier.VIRAL}
+_REGULAR_HITS, _VIRAL_HITS = (READS.labels(tier, "hit") for tier in ("regular", "viral"))
 
 
 @dataclass(slots=True)
@@ -62,7 +64,7 @@ class Feeds:
     ) -> None:
         self._client = client
         self._cache = PostCache(client, settings)
-        self._installs = CacheInstall(client, settings)
+        self._ready = SummaryCache(client, settings)
         self._installs = CacheInstall(client, settings)
         self._users = UserCache(client, settings)
         self._queries = Queries(database)
@@ -74,6 +76,7 @@ class Feeds:
         self._flight: SingleFlight[int, Mapping[int, int]] = SingleFlight()
         self._lock = threading.Lock()  # cachetools leaves it to its users
         self._asked: TTLCache[int, bool] = TTLCache(10_000, LOAD_AGAIN_S)
+        self._asked_users: TTLCache[int, bool] = TTLCache(10_000, LOAD_AGAIN_S)
         self._viral: TTLCache[int, Mapping[int, int]] | None = (
             TTLCache(10_000, settings.local_cache_s) if settings.local_cache_s else None
         )
@@ -82,7 +85,11 @@ class Feeds:
         """Summaries of these posts, in order; ``user_id`` is 0 when nobody's reaction is wanted."""
         wanted = list(dict.fromkeys(post_ids))
         posts = self._local(wanted) if not user_id else {}
-        found, many = self._lookup([p for p in wanted if p not in posts], user_id)
+        ready = self._read_ready([p for p in wanted if p not in posts], user_id)
+        rest = [p for p in wanted if p not in posts and p not in ready]
+        if not rest and not posts:
+            return [ready[post_id] for post_id in post_ids]
+        found, many = self._lookup(rest, user_id)
         posts |= found
         cold = [post_id for post_id, post in posts.items() if post.counts is None]
         unknown = [post_id for post_id, post in posts.items() if user_id and post.code is None]
@@ -97,7 +104,10 @@ class Feeds:
                 failure = error
             self._request_samples(posts, cold)
         self._count(posts, {*cold, *unknown})
-        summaries = [self._summary(post_id, posts[post_id], user_id) for post_id in post_ids]
+        summaries = [
+            ready.get(post_id) or self._summary(post_id, posts[post_id], user_id)
+            for post_id in post_ids
+        ]
         if failure is not None:
             raise ReadInterrupted(str(failure), summaries) from failure
         return [summary for summary in summaries if summary is not None]
@@ -108,6 +118,8 @@ class Feeds:
 
     def reaction_of(self, user_id: int, post_id: int) -> str | None:
         """The name of the type of a user's reaction on a post, or None."""
+        if (ready := self._read_ready([post_id], user_id).get(post_id)) is not None:
+            return ready.reaction
         posts, many = self._lookup([post_id], user_id)
         post = posts[post_id]
         if post.code is None:
@@ -117,6 +129,21 @@ class Feeds:
         else:
             self._count(posts, set())
         return self._names.get(post.code or 0)
+
+    def _read_ready(self, post_ids: Sequence[int], user_id: int) -> Mapping[int, Summary]:
+        """The ready summaries of these posts; asks for the user's reactions to be loaded once."""
+        if not post_ids:
+            return {}
+        ready, user_loaded = self._ready.read(post_ids, user_id)
+        if not user_loaded:
+            self._request_user_load(user_id)
+        if ready:
+            viral = sum(summary.tier is Tier.VIRAL for summary in ready.values())
+            if viral:
+                _VIRAL_HITS.inc(viral)
+            if viral < len(ready):
+                _REGULAR_HITS.inc(len(ready) - viral)
+        return ready
 
     def _lookup(self, post_ids: Sequence[int], user_id: int) -> tuple[dict[int, _Post], bool]:
         """What Redis knows of posts, and whether the user has more reactions than are cached.
@@ -260,6 +287,14 @@ class Feeds:
                 return
             self._asked[post_id] = True
         self._relay.request_load(post_id)
+
+    def _request_user_load(self, user_id: int) -> None:
+        """Have a worker cache all reactions of a user whose cached ones prove nothing yet."""
+        with self._lock:
+            if user_id in self._asked_users:
+                return
+            self._asked_users[user_id] = True
+        self._relay.request_user_load(user_id)
 
     def _summary(self, post_id: int, post: _Post, user_id: int) -> Summary | None:
         if post.counts is None or (user_id and post.code is None):

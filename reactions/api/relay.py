@@ -57,6 +57,7 @@ class Relay:
         self._hurry = threading.Event()
         self._shards: set[int] = set()
         self._posts: set[int] = set()
+        self._users: set[int] = set()
         self._thread: threading.Thread | None = None
         self._app: Celery | None = None
         self._requested = self._published = self._shards_published = 0
@@ -83,6 +84,16 @@ class Relay:
             if self._thread is None:
                 self._start()
         self._hurry.set()
+        self._wanted.set()
+
+    def request_user_load(self, user_id: int) -> None:
+        """Ask for all reactions of a user to be cached; forgotten when anything fails."""
+        with self._lock:
+            if self._closing.is_set() or len(self._users) >= MAX_WAITING_LOADS:
+                return
+            self._users.add(user_id)
+            if self._thread is None:
+                self._start()
         self._wanted.set()
 
     def _start(self) -> None:
@@ -130,12 +141,15 @@ class Relay:
             with self._lock:
                 shards, self._shards = self._shards, set()
                 posts, self._posts = self._posts, set()
-            if shards or posts:
-                pause = self._publish(sorted(shards), sorted(posts), pause)
+                users, self._users = self._users, set()
+            if shards or posts or users:
+                pause = self._publish(sorted(shards), sorted(posts), sorted(users), pause)
             if self._closing.is_set():
                 return
 
-    def _publish(self, shards: list[int], posts: list[int], pause: float) -> float:
+    def _publish(
+        self, shards: list[int], posts: list[int], users: list[int], pause: float
+    ) -> float:
         """A message of each kind; returns how long to leave the broker alone: 0 when it took it."""
         # Here, not at the top: a process that has nothing to say never pays for Celery.
         from reactions.core.celery_app import DRAIN, LOAD, make_publisher
@@ -148,8 +162,9 @@ class Relay:
                     wake.note(shards=shards)
                     sent = self._app.send_task(DRAIN, kwargs={"shards": shards}, headers=headers())
                 event(log, logging.DEBUG, "wake-up sent", wake=sent.id, shards=shards)
-            if posts:
-                self._app.send_task(LOAD, kwargs={"posts": posts}, expires=LOAD_EXPIRES_S)
+            if posts or users:
+                wanted = {"posts": posts, "users": users}
+                self._app.send_task(LOAD, kwargs=wanted, expires=LOAD_EXPIRES_S)
         except Exception as error:  # noqa: BLE001 - whatever a transport raises, the sweep covers it
             if not pause:  # once for an outage
                 log.warning("wake-ups are not published, the sweep will find them: %s", error)

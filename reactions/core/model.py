@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 
 class Status(enum.StrEnum):
@@ -24,8 +24,7 @@ class Status(enum.StrEnum):
     """Recorded; the previous reaction is unknown, because only PostgreSQL has it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """The answer to one ``react`` or ``unreact``.
 
     Attributes:
@@ -68,8 +67,7 @@ class PostTier(enum.IntEnum):
     """Will be viral within ``viral_horizon_s``; the cache already treats it as viral."""
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(NamedTuple):
     """What a feed shows for a post.
 
     Attributes:

@@ -1,6 +1,6 @@
 -- install_counts: caches a post's counts, database + pending, unless a claim came after the fence.
 --
--- KEYS   1 post:reaction_counts  2 post:delta  3 post:loading  4 post:viral
+-- KEYS   1 post:reaction_counts  2 post:delta  3 post:loading  4 post:viral  5 post:summary
 -- ARGV   1 token of the load  2 TTL in ms  3 TTL in ms of a viral post
 --        4 reactions from which a post is viral
 --        5 1 to keep post:loading because the load goes on, else 0
@@ -20,6 +20,7 @@ if ARGV[5] == '0' then
   call('DEL', loading)
 end
 write_counts(counts, fields)
+call('UNLINK', KEYS[5])
 if #fields > 0 then
   if sum >= tonumber(ARGV[4]) then
     call('SET', viral, '1', 'PX', ARGV[3])

@@ -4,7 +4,7 @@
 --
 -- KEYS   1 post:reactions  2 post:pending  3 post:loading
 --        4 post:loading:<token>, the loaded hash
---        5 post:viral  6 post:total_reactions  7 post:recent  8 post:uniques
+--        5 post:viral  6 post:total_reactions  7 post:recent  8 post:uniques  9 post:summary
 --        and in the same slot: the further buckets of both hashes
 -- ARGV   1 token of the load  2 TTL in ms  3 most pending entries to overlay  4 buckets loaded
 -- reply  1, or 0 when the load was refused; the loaded hash is gone in both cases
@@ -36,7 +36,7 @@ for i = 1, #entries, 2 do
   end
 end
 drop_buckets(reactions)
-call('UNLINK', loading, KEYS[5], KEYS[6], KEYS[7], KEYS[8])
+call('UNLINK', loading, KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9])
 for bucket = 0, size - 1 do
   call('RENAME', bucket_key(loaded, bucket), bucket_key(reactions, bucket))
 end

@@ -4,7 +4,7 @@
 --
 -- KEYS   1 post:reactions  2 post:pending  3 post:loading  4 post:delta
 --        5 post:viral  6 post:total_reactions  7 post:recent  8 post:uniques
---        9 post:loading:<token>, the loaded HyperLogLog
+--        9 post:loading:<token>, the loaded HyperLogLog  10 post:summary
 --        and in the same slot: the further buckets of post:reactions
 -- ARGV   1 token of the load  2 TTL in ms  3 most pending entries to overlay
 --        4 most users in the sample  5 its buckets  6 reactions of the post in the database
@@ -40,7 +40,7 @@ end
 table.sort(versions)
 
 drop_buckets(reactions)
-call('UNLINK', loading, recent)
+call('UNLINK', loading, recent, KEYS[10])
 local order, buckets = {}, {}
 for bucket = 0, size - 1 do
   buckets[bucket] = {'0', bucket == 0 and -size or 1}

@@ -2,7 +2,8 @@
 --
 -- KEYS   1 post:reactions of the first post, followed by post:reactions of each further one
 --        and in the slot of each: the further buckets of post:reactions, reaction_counts, pending,
---        claimed, viral, outbox:deleted, and to renew their TTL: total_reactions, recent, uniques
+--        claimed, viral, summary, outbox:deleted, and to renew their TTL: total_reactions, recent,
+--        uniques
 -- ARGV   1 user id, 0 for none
 --        2-4 TTL in ms of a cold, regular and viral post: renewed when less than half is left
 --        then for each post: share of the TTL to use, in thousandths
@@ -62,16 +63,23 @@ local reply = {}
 for number, reactions in ipairs(KEYS) do
   local base = bases[number]
   local shard, post = string.match(base, '({%d+}:)(%d+):$')
+  local share = ARGV[4 + number] / 1000
   if call('SISMEMBER', 'outbox:' .. shard .. 'deleted', post) == 1 then
+    write_summary(base, '2', {}, {}, math.max(1, math.floor(ARGV[2] * share / 4)))
     reply[number] = {2, 0, 0}
   else
     local whole, listed = unpack(call('HMGET', reactions, '0', user))
     local size = size_of(whole)
     local code = code_of(base, busy, reactions, whole, listed, size)
     local life = tonumber(ARGV[flags[number] and 4 or size > 0 and 3 or 2])
-    renew(base, reactions, size, math.max(1, math.floor(life * ARGV[4 + number] / 1000)))
-    reply[number] = {flags[number] and 1 or 0, size, code,
-      unpack(call('HGETALL', base .. 'reaction_counts'))}
+    renew(base, reactions, size, math.max(1, math.floor(life * share)))
+    local tier, counts = flags[number] and 1 or 0, call('HGETALL', base .. 'reaction_counts')
+    if #counts > 0 then
+      -- A quarter of the post's life: so reads come by here often enough to renew the other keys.
+      write_summary(base, tier, counts, busy and {base .. 'claimed', base .. 'pending'} or {},
+        math.max(1, math.floor(life * share / 4)))
+    end
+    reply[number] = {tier, size, code, unpack(counts)}
   end
 end
 return reply

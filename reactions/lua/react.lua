@@ -3,12 +3,14 @@
 -- KEYS   1 post:reactions  2 post:reaction_counts  3 post:pending   4 post:claimed  5 post:delta
 --        6 post:recent     7 post:total_reactions  8 post:uniques
 --        9 outbox:dirty   10 outbox:clock         11 outbox:wake   12 outbox:deleted
+--       13 post:summary
 --        and in the same slot: the further buckets of post:reactions
 -- ARGV   1 user id
 --        2 post id
 --        3 type code; 0 removes the reaction
 --        4 patience in µs: the script asks again for a wake-up that is unanswered for so long
 --        5 most users in the sample of a viral post
+--        6 bytes from which post:summary is dropped instead of growing
 -- reply  {status, previous, version, wake}
 --        status    0 unchanged  1 created  2 replaced  3 removed
 --                  4 accepted: Redis does not know the previous reaction
@@ -21,6 +23,7 @@
 local reactions, counts, pending, claimed, delta = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local recent, total, uniques = KEYS[6], KEYS[7], KEYS[8]
 local dirty, clock, wake, deleted = KEYS[9], KEYS[10], KEYS[11], KEYS[12]
+local summary = KEYS[13]
 local user, post, code, patience, most = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local call = redis.call
 
@@ -65,7 +68,7 @@ end
 
 local time = call('TIME')
 local now = time[1] * 1000000 + time[2]
-local last, asked = unpack(call('MGET', clock, wake))
+local last, asked, summarized = unpack(call('MGET', clock, wake, summary))
 last = tonumber(last or call('GET', clock)) or 0 -- GET fails on a key of another type
 -- Doubles are exact up to 2^53: the script ignores a last version beyond that.
 local version = math.max(last < 9007199254740991 and last + 1 or 0, now)
@@ -120,6 +123,14 @@ if size < 0 then
   elseif listed then
     call('LREM', recent, 1, user)
     call('HDEL', home, user)
+  end
+end
+
+if summarized then -- a change at its end keeps it complete; see include/summary.lua
+  if #summarized < tonumber(ARGV[6]) then
+    call('APPEND', summary, ';' .. user .. ':' .. (before or '0') .. ':' .. code)
+  else
+    call('UNLINK', summary)
   end
 end
 

@@ -6,7 +6,7 @@
 --
 -- KEYS   1 outbox:dirty  2 outbox:lease  3 outbox:lags  4 outbox:deleted
 --        and of each post, in the same slot: reaction_counts, reactions and its buckets, viral,
---        total_reactions, recent, uniques, rate, pending, claimed, delta, loading
+--        total_reactions, recent, uniques, rate, pending, claimed, delta, loading, summary
 -- ARGV   1 prefix of the shard's post keys, "post:{42}:"  2 token of the lease
 --        3 when the batch was claimed, in µs
 --        4 reactions from which a post is viral  5 reactions below which it is regular again
@@ -84,7 +84,7 @@ for number, post in ipairs(posts) do
     report(post, tier)
     report(post, load)
   end
-  settled[number] = base .. ':claimed'
+  settled[2 * number - 1], settled[2 * number] = base .. ':claimed', base .. ':summary'
   if call('EXISTS', base .. ':pending') == 0 then
     done[#done + 1] = post
   elseif taken_over == '0' then

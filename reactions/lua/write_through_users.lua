@@ -1,5 +1,6 @@
--- write_through_users: writes what a drain has committed to the users' cached reactions, before
--- the drain settles the batch. While its lease lasts, a drain is the only writer of its posts, so
+-- write_through_users: writes what a drain has committed to the users' cached reactions, if there
+-- are any, before the drain settles the batch. A user whom nobody read lately has none, and costs
+-- one command. While its lease lasts, a drain is the only writer of its posts, so
 -- what it committed is the newest. After that, this script drops the cached reactions instead.
 --
 -- KEYS   1 user:reactions of a user, followed by user:reactions of one user of each further shard
@@ -33,10 +34,10 @@ at = 4
 while at < #ARGV do
   local reactions, posts = key_of(ARGV[at], ':reactions'), tonumber(ARGV[at + 2])
   local first, last = at + 3, at + 2 + 2 * posts
-  if fresh then
+  if fresh and call('EXISTS', reactions) == 1 then
     write_user(reactions, first, last, most)
     call('PEXPIRE', reactions, math.max(1, math.floor(ttl * ARGV[at + 1] / 1000)))
-  else
+  elseif not fresh then
     for i = first, last, 2 do
       redis.pcall('HDEL', reactions, '0', ARGV[i]) -- a key of another type is not read either
     end

@@ -13,6 +13,7 @@ from reactions.core.constants import SAMPLE_SIZE
 from reactions.postgres.stored import Stored
 from reactions.redis.buckets import bucket_of
 from reactions.redis.replies import Snapshot
+from reactions.redis.summary_cache import fold_changes, parse_base
 
 
 class Kind(enum.StrEnum):
@@ -36,6 +37,8 @@ class Kind(enum.StrEnum):
     """No sample is cached of a viral post that was touched within a day."""
     UNFLAGGED = "unflagged"
     """A viral post, or one with a sample, has no flag."""
+    SUMMARY = "summary"
+    """The ready summary differs from the cached counts, or lacks a user with a pending change."""
     USER = "user"
     """What is remembered of a user differs."""
     UNLISTED = "unlisted"
@@ -106,6 +109,7 @@ def compare_cache(
             Kind.TOTAL, post_id, f"the total is {total} with pending, Redis has {redis.total}"
         )
     yield from _compare_flag(post_id, redis, total, tiering)
+    yield from _compare_summary(post_id, redis, expected)
 
 
 def _compare_flag(
@@ -120,6 +124,28 @@ def _compare_flag(
         yield Difference(Kind.UNFLAGGED, post_id, f"not flagged as viral with {total} reactions")
     elif redis.buckets < 0 and not redis.viral:
         yield Difference(Kind.UNFLAGGED, post_id, f"a sample without a flag, {total} reactions")
+
+
+def _compare_summary(
+    post_id: int, redis: Snapshot, expected: Mapping[int, int]
+) -> Iterator[Difference]:
+    """A feed believes the summary, so it must have the counts, and everyone who is pending."""
+    if redis.summary is None:
+        return
+    base, _, changes = redis.summary.partition(b";")
+    try:
+        _, counts = parse_base(base)
+        counts, listed = fold_changes(counts, changes) if changes else (counts, {})
+    except ValueError:
+        yield Difference(Kind.SUMMARY, post_id, "the summary cannot be read")
+        return
+    for code, right, ready in _differences(expected, counts):
+        if code:
+            text = f"type {code} is {right} with pending, the summary has {ready}"
+            yield Difference(Kind.SUMMARY, post_id, text)
+    wrong = [user for user, code in redis.pending.items() if listed.get(user) != code]
+    if wrong:
+        yield Difference(Kind.SUMMARY, post_id, f"the summary lacks changes of users {wrong[:5]}")
 
 
 def _compare_hash(post_id: int, rows: Mapping[int, int], redis: Snapshot) -> Iterator[Difference]:

@@ -226,6 +226,7 @@ class CacheInstall:
             gone = [
                 *(keys.bucket(first, number) for number in range(_size(size))),
                 keys.post_reaction_counts(post_id),
+                keys.post_summary(post_id),
                 keys.post_total_reactions(post_id),
                 keys.post_recent(post_id),
             ]

@@ -6,6 +6,8 @@ put all keys of one shard into one slot, so one script can access them together.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from reactions.core.constants import SHARDS
 
 
@@ -87,6 +89,11 @@ def user_allowance(user_id: int) -> str:
     return _user(user_id, "allowance")
 
 
+def post_summary(post_id: int) -> str:
+    """String: the ready answer to a feed's question; ``lua/include/summary.lua`` has its form."""
+    return _post(post_id, "summary")
+
+
 def post_loading(post_id: int) -> str:
     """String: the token of the running load. A claim deletes it, which refuses the install."""
     return _post(post_id, "loading")
@@ -115,6 +122,32 @@ def post_delta(post_id: int) -> str:
     return _post(post_id, "delta")
 
 
+def post_summaries(post_ids: Iterable[int]) -> list[str]:
+    """``post_summary`` of each post; a feed makes many at once."""
+    return [f"post:{{{post_id % SHARDS}}}:{post_id}:summary" for post_id in post_ids]
+
+
+def of_reaction(post_id: int) -> tuple[str, ...]:
+    """The KEYS of ``react.lua``, in order; made from two prefixes: this is the hot path."""
+    shard = post_id % SHARDS
+    post, outbox = f"post:{{{shard}}}:{post_id}:", f"outbox:{{{shard}}}:"
+    return (
+        post + "reactions",
+        post + "reaction_counts",
+        post + "pending",
+        post + "claimed",
+        post + "delta",
+        post + "recent",
+        post + "total_reactions",
+        post + "uniques",
+        outbox + "dirty",
+        outbox + "clock",
+        outbox + "wake",
+        outbox + "deleted",
+        post + "summary",
+    )
+
+
 OF_POST = (
     post_reactions,
     post_reaction_counts,
@@ -123,6 +156,7 @@ OF_POST = (
     post_recent,
     post_uniques,
     post_rate,
+    post_summary,
     post_loading,
     post_pending,
     post_claimed,

@@ -28,6 +28,7 @@ CACHED: Mapping[Callable[[int], str], str] = {
     keys.post_recent: "list",
     keys.post_uniques: "string",
     keys.post_rate: "string",
+    keys.post_summary: "string",
     keys.post_loading: "string",
 }
 """The cache keys of a post, with their types."""

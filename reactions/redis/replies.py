@@ -57,6 +57,8 @@ class Snapshot:
     """The outbox lists the post as dirty, so a drain finds it."""
     immortal: Sequence[str]
     """The post's cache keys that have no TTL, which is an error."""
+    summary: bytes | None = None
+    """The ready summary, in the form that ``lua/include/summary.lua`` describes."""
 
     @property
     def complete(self) -> bool:
@@ -135,7 +137,9 @@ def _part(flat: Sequence[bytes], part: int) -> dict[int, int]:
 
 def snapshot(reply: Any) -> Snapshot:  # noqa: ANN401 - a reply of the server
     """Read a reply of ``snapshot``."""
-    counts, pending, claimed, delta, token, viral, total, recent, dirty, immortal, *found = reply
+    counts, pending, claimed, delta, token, viral, total, recent, dirty, immortal, ready, *found = (
+        reply
+    )
     entries: list[dict[int, int] | None] = []
     size = 0
     for bucket in map(pairs, found):
@@ -160,4 +164,5 @@ def snapshot(reply: Any) -> Snapshot:  # noqa: ANN401 - a reply of the server
         newest,
         bool(dirty),
         [key.decode() for key in immortal],
+        ready,
     )

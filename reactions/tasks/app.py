@@ -14,6 +14,7 @@ from reactions.core.logs import as_json
 from reactions.core.settings import Settings
 from reactions.drain.cache_loader import CacheLoader
 from reactions.drain.persister import Persister
+from reactions.drain.user_loader import UserLoader
 from reactions.maintenance.audit import CountAudit
 from reactions.maintenance.cleanup import Cleanup
 from reactions.maintenance.erase import Eraser
@@ -30,6 +31,7 @@ from reactions.redis.connection import connect
 from reactions.redis.outbox import Outbox
 from reactions.redis.outbox_state import OutboxState
 from reactions.redis.server_options import eviction_policies
+from reactions.redis.user_cache import UserCache
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ class Worker:
         self.duties = DutyRuns(database)
         self.persister = Persister(*stores)
         self.loader = CacheLoader(CacheInstall(client, settings), Queries(database), settings)
+        self.user_loader = UserLoader(client, UserCache(client, settings), Queries(database))
         self.eraser = Eraser(*stores)
         self.loss_detection = LossDetection(*stores)
         self.rebuild = Rebuild(*stores)

@@ -1,4 +1,4 @@
-"""The task `load`: fill the caches of posts that a read found missing."""
+"""The task `load`: fill the caches of posts and users that a read found missing."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from reactions.tasks.app import app, worker
 
 
 @app.task(name=LOAD)
-def load(posts: list[int]) -> None:
-    """Load these posts. Safe when repeated, late or forged: it only caches what PostgreSQL has.
+def load(posts: list[int], users: list[int] | None = None) -> None:
+    """Load these posts and users. Safe when repeated, late or forged: it caches what is true.
 
     Raises:
-        InvalidArgument: ``posts`` is not a list of at most ``MAX_WAITING_LOADS`` post ids.
+        InvalidArgument: ``posts`` or ``users`` is not a list of at most ``MAX_WAITING_LOADS`` ids.
     """
-    worker().loader.load(_check_posts(posts))
+    wanted, readers = _check_ids("posts", posts), _check_ids("users", users or [])
+    worker().loader.load(wanted)
+    worker().user_loader.load(readers)
 
 
-def _check_posts(posts: object) -> list[int]:
+def _check_ids(argument: str, ids: object) -> list[int]:
     if (
-        not isinstance(posts, list)
-        or len(posts) > MAX_WAITING_LOADS
-        or not all(type(post) is int and 1 <= post <= MAX_ID for post in posts)
+        not isinstance(ids, list)
+        or len(ids) > MAX_WAITING_LOADS
+        or not all(type(number) is int and 1 <= number <= MAX_ID for number in ids)
     ):
-        raise InvalidArgument("posts", f"a list of at most {MAX_WAITING_LOADS} post ids", posts)
-    return list(dict.fromkeys(posts))
+        raise InvalidArgument(argument, f"a list of at most {MAX_WAITING_LOADS} ids", ids)
+    return list(dict.fromkeys(ids))

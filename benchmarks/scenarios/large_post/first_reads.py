@@ -94,9 +94,9 @@ class FirstReads:
             self._now.requested = time.time()
             request(post_id)
 
-        def published(shards: list[int], posts: list[int], pause: float) -> float:
+        def published(shards: list[int], posts: list[int], users: list[int], pause: float) -> float:
             began = time.time()
-            left = publish(shards, posts, pause)
+            left = publish(shards, posts, users, pause)
             self._now.published = began, time.time()
             return left
 

@@ -12,11 +12,11 @@ from reactions.redis.pipeline import Call, Script
 
 GROW = Script("grow", keys=1, include=("batches", "buckets"))
 FENCE = Script("fence", keys=4)
-INSTALL_COUNTS = Script("install_counts", keys=4, include=("counts",))
-INSTALL_REACTIONS = Script("install_reactions", keys=8, include=("buckets",))
+INSTALL_COUNTS = Script("install_counts", keys=5, include=("counts",))
+INSTALL_REACTIONS = Script("install_reactions", keys=9, include=("buckets",))
 COLLECT = Script("collect", keys=1)
-INSTALL_SAMPLE = Script("install_sample", keys=9, include=("batches", "buckets"))
-SNAPSHOT = Script("snapshot", keys=12, include=("buckets",))
+INSTALL_SAMPLE = Script("install_sample", keys=10, include=("batches", "buckets"))
+SNAPSHOT = Script("snapshot", keys=13, include=("buckets",))
 
 
 class FenceReply(enum.IntEnum):
@@ -84,6 +84,7 @@ def install_counts(
             keys.post_delta(post_id),
             keys.post_loading(post_id),
             keys.post_viral(post_id),
+            keys.post_summary(post_id),
         ),
         args,
     )
@@ -107,6 +108,7 @@ def install_reactions(post_id: int, token: str, *, ttl_ms: int, overlay: int, si
             keys.post_total_reactions(post_id),
             keys.post_recent(post_id),
             keys.post_uniques(post_id),
+            keys.post_summary(post_id),
         ),
         (token, ttl_ms, overlay, size),
     )
@@ -159,6 +161,7 @@ def install_sample(
             keys.post_recent(post_id),
             keys.post_uniques(post_id),
             keys.post_loaded(post_id, token),
+            keys.post_summary(post_id),
         ),
         args,
     )
@@ -183,6 +186,7 @@ def snapshot(post_id: int, token: str) -> Call:
             keys.post_uniques(post_id),
             keys.outbox_dirty(shard_of(post_id)),
             keys.post_rate(post_id),
+            keys.post_summary(post_id),
         ),
         (post_id, token),
     )

@@ -8,9 +8,13 @@ from reactions.core.constants import SAMPLE_SIZE, shard_of
 from reactions.redis import keys
 from reactions.redis.pipeline import Call, Script
 
-REACT = Script("react", keys=12, include=("buckets",))
-DELETE = Script("delete", keys=14, include=("buckets",), allow_oom=True)
+REACT = Script("react", keys=13, include=("buckets",))
+DELETE = Script("delete", keys=15, include=("buckets",), allow_oom=True)
 LIMIT = Script("limit", keys=1)
+
+
+MAX_SUMMARY_BYTES = 600
+"""Bytes of a summary from which ``react.lua`` drops it: about 25 changes since it was written."""
 
 
 class ReactReply(NamedTuple):
@@ -30,23 +34,9 @@ def record(user_id: int, post_id: int, code: int, patience_us: int) -> Call:
 
     Reply: the fields of a ``ReactReply``.
     """
-    shard = shard_of(post_id)
     return REACT.call(
-        (
-            keys.post_reactions(post_id),
-            keys.post_reaction_counts(post_id),
-            keys.post_pending(post_id),
-            keys.post_claimed(post_id),
-            keys.post_delta(post_id),
-            keys.post_recent(post_id),
-            keys.post_total_reactions(post_id),
-            keys.post_uniques(post_id),
-            keys.outbox_dirty(shard),
-            keys.outbox_clock(shard),
-            keys.outbox_wake(shard),
-            keys.outbox_deleted(shard),
-        ),
-        (user_id, post_id, code, patience_us, SAMPLE_SIZE),
+        keys.of_reaction(post_id),
+        (user_id, post_id, code, patience_us, SAMPLE_SIZE, MAX_SUMMARY_BYTES),
     )
 
 
@@ -72,6 +62,7 @@ def delete(post_id: int) -> Call:
             keys.post_uniques(post_id),
             keys.post_loading(post_id),
             keys.post_rate(post_id),
+            keys.post_summary(post_id),
         ),
         (post_id,),
     )

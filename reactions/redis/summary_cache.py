@@ -1,0 +1,212 @@
+"""Ready summaries: most feeds are answered by two plain commands.
+
+``lua/include/summary.lua`` says what a summary holds, and why a user who is not listed in it has
+nothing pending on the post. So what the cached reactions of that user say is the newest truth.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from cachetools import TTLCache
+from redis.exceptions import RedisError
+
+from reactions.core.constants import shard_of
+from reactions.core.model import Summary, Tier
+from reactions.core.settings import Settings
+from reactions.redis import keys
+from reactions.redis.buckets import MARK
+from reactions.redis.connection import Client, Words, execute_many, translated
+from reactions.redis.ttl import Ttl
+
+VIRAL, DELETED = 1, 2
+"""Tiers as a summary has them; 0 is regular."""
+
+MAX_PARSED = 10_000
+"""Distinct counts that a process remembers in parsed form."""
+
+RENEWALS = 16
+"""A process renews the TTL of a user's cached reactions so many times within that TTL."""
+
+
+class Found(NamedTuple):
+    """What one round trip found.
+
+    Attributes:
+        summaries: post -> its summary, for the posts that are answered completely.
+        user_loaded: the cached reactions of the user have their mark, so PostgreSQL was asked for
+            them; True when no user was given.
+    """
+
+    summaries: Mapping[int, Summary]
+    user_loaded: bool
+
+
+class _Counts(NamedTuple):
+    """The counts of a summary, parsed once for all posts that have the same."""
+
+    tier: Tier
+    by_code: Mapping[int, int]
+    by_name: dict[str, int]
+    total: int
+
+
+class SummaryCache:
+    """Reads ready summaries and the cached reactions of one user."""
+
+    def __init__(self, client: Client, settings: Settings) -> None:
+        self._client = client
+        self._cluster = settings.redis_cluster
+        self._threshold = settings.viral_threshold
+        self._names = {code: name for name, code in settings.reaction_types.items()}
+        self._parsed: dict[bytes, _Counts] = {}
+        self._ttl = Ttl(settings)
+        self._lock = threading.Lock()  # cachetools is not thread-safe
+        self._renewed: TTLCache[int, bool] = TTLCache(
+            10_000, max(0.05, settings.cache_ttl_user_s / RENEWALS)
+        )
+
+    def read(self, post_ids: Sequence[int], user_id: int) -> Found:
+        """Return the summaries of these posts that are ready. One round trip; on a cluster two.
+
+        Args:
+            post_ids: distinct posts, at least one.
+            user_id: whose reactions are wanted; 0 for nobody's.
+
+        Raises:
+            ReactionsUnavailable: Redis.
+        """
+        with translated():
+            if self._cluster:
+                return self._read_cluster(post_ids, user_id)
+            summaries = ("MGET", *keys.post_summaries(post_ids))
+            if not user_id:
+                (values,) = execute_many(self._client, [summaries])
+                return self._found(post_ids, values, user_id, None)
+            # MULTI makes the reads one moment: counts and own reaction agree with each other.
+            commands = (("MULTI",), summaries, *self._of_user(user_id, post_ids), ("EXEC",))
+            values, own, *_ = _checked(execute_many(self._client, commands)[-1])
+        return self._found(post_ids, values, user_id, own)
+
+    def _read_cluster(self, post_ids: Sequence[int], user_id: int) -> Found:
+        """Read the summaries first: what left the outbox before is in the user's reactions then."""
+        shards: dict[int, list[int]] = {}
+        for post_id in post_ids:
+            shards.setdefault(shard_of(post_id), []).append(post_id)
+        commands = [("MGET", *keys.post_summaries(posts)) for posts in shards.values()]
+        values = [v for reply in execute_many(self._client, commands) for v in _checked(reply)]
+        ordered = [post_id for posts in shards.values() for post_id in posts]
+        own = None
+        if user_id:
+            own = execute_many(self._client, self._of_user(user_id, ordered))[0]
+        found = self._found(ordered, values, user_id, own)
+        # A change may have become durable between the two round trips; then the counts lack it.
+        agreeing = {
+            post_id: summary
+            for post_id, summary in found.summaries.items()
+            if summary.reaction is None or summary.counts[summary.reaction]
+        }
+        return Found(agreeing, found.user_loaded)
+
+    def _of_user(self, user_id: int, post_ids: Sequence[int]) -> list[Words]:
+        """Commands that read the cached reactions of a user and, now and then, renew their TTL."""
+        name = keys.user_reactions(user_id)
+        commands: list[Words] = [("HMGET", name, MARK, *post_ids)]
+        with self._lock:
+            if user_id not in self._renewed:
+                self._renewed[user_id] = True
+                commands.append(("PEXPIRE", name, self._ttl.jittered(self._ttl.user)))
+        return commands
+
+    def _found(
+        self,
+        post_ids: Sequence[int],
+        values: Any,
+        user_id: int,
+        own: Any,  # noqa: ANN401 - replies
+    ) -> Found:
+        """Put the answers together; ``own`` is the mark of the user's hash, then a code a post."""
+        mark, *codes = _checked(own) if user_id else (b"1", *(None for _ in post_ids))
+        absent = 0 if mark == b"1" else None  # a complete hash says: no reaction on other posts
+        names = self._names
+        found: dict[int, Summary] = {}
+        for post_id, value, cached in zip(post_ids, _checked(values), codes, strict=True):
+            if value is None:
+                continue
+            try:
+                counts, code = self._parse(value, user_id)
+                if code is None:
+                    code = absent if cached is None else int(cached)
+            except ValueError:  # a key that this version cannot read is as good as none
+                continue
+            if code is not None:
+                tier, _, by_name, total = counts
+                own_name = names.get(code) if tier is not Tier.DELETED else None
+                found[post_id] = Summary(post_id, by_name.copy(), total, tier, own_name)
+        return Found(found, mark is not None)
+
+    def _parse(self, value: bytes, user_id: int) -> tuple[_Counts, int | None]:
+        """The counts of a summary, and the user's code if the summary lists the user."""
+        base, _, changes = value.partition(b";")
+        counts = self._parsed.get(base)
+        if counts is None:
+            counts = self._parse_base(base)
+        if not changes:
+            return counts, None
+        by_code, listed = fold_changes(counts.by_code, changes)
+        return self._counts(counts.tier is Tier.VIRAL, by_code), listed.get(user_id)
+
+    def _parse_base(self, base: bytes) -> _Counts:
+        tier, by_code = parse_base(base)
+        if tier == DELETED:
+            counts = self._counts(False, {})._replace(tier=Tier.DELETED)
+        else:
+            counts = self._counts(tier == VIRAL, by_code)
+        if len(self._parsed) >= MAX_PARSED:
+            self._parsed.clear()
+        self._parsed[base] = counts
+        return counts
+
+    def _counts(self, viral: bool, by_code: Mapping[int, int]) -> _Counts:
+        # A count can be below zero for a moment, while an unknown earlier reaction is guessed.
+        by_name = {name: max(0, by_code.get(code, 0)) for code, name in self._names.items()}
+        total = sum(by_name.values())
+        tier = Tier.VIRAL if viral or total >= self._threshold else Tier.REGULAR
+        return _Counts(tier, by_code, by_name, total)
+
+
+def parse_base(base: bytes) -> tuple[int, dict[int, int]]:
+    """The tier and the counts (code -> number) of a summary before its first ``;``.
+
+    Raises:
+        ValueError: no script of this library wrote it.
+    """
+    tier, *flat = map(int, base.rstrip(b",").split(b","))
+    return tier, dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def fold_changes(
+    counts: Mapping[int, int], changes: bytes
+) -> tuple[dict[int, int], dict[int, int]]:
+    """The counts after the changes of a summary, and user -> code of everyone who is listed.
+
+    Raises:
+        ValueError: as ``parse_base``.
+    """
+    by_code, listed = dict(counts), dict[int, int]()
+    for change in changes.split(b";"):
+        user, *steps = map(int, change.split(b":"))
+        listed[user] = steps[-1]
+        if len(steps) == 2:
+            previous, new = steps
+            by_code[previous] = by_code.get(previous, 0) - 1
+            by_code[new] = by_code.get(new, 0) + 1
+    return by_code, listed
+
+
+def _checked(reply: Any) -> Any:  # noqa: ANN401 - a reply of the server
+    if isinstance(reply, RedisError):
+        raise reply
+    return reply
