@@ -36,7 +36,7 @@ class UserLoader:
         if not user_ids:
             return 0
         token = secrets.token_hex(8)
-        run_all(self._client, [self._users.fence(user_id, token) for user_id in user_ids])
+        run_all(self._client, [self._users.fence_command(user_id, token) for user_id in user_ids])
         installs = []
         for user_id in user_ids:
             rows = self._queries.history(user_id, limit=MAX_WHOLE_USER + 1)

@@ -14,7 +14,7 @@ from cachetools import TTLCache
 from redis.exceptions import RedisError
 
 from reactions.core.constants import shard_of
-from reactions.core.model import Summary, Tier
+from reactions.core.model import Summary, Tier, make_summary
 from reactions.core.settings import Settings
 from reactions.redis import keys
 from reactions.redis.buckets import MARK
@@ -123,9 +123,9 @@ class SummaryCache:
     def _found(
         self,
         post_ids: Sequence[int],
-        values: Any,
+        values: Any,  # noqa: ANN401 - a reply of the server
         user_id: int,
-        own: Any,  # noqa: ANN401 - replies
+        own: Any,  # noqa: ANN401 - as above
     ) -> Found:
         """Put the answers together; ``own`` is the mark of the user's hash, then a code a post."""
         mark, *codes = _checked(own) if user_id else (b"1", *(None for _ in post_ids))
@@ -144,7 +144,7 @@ class SummaryCache:
             if code is not None:
                 tier, _, by_name, total = counts
                 own_name = names.get(code) if tier is not Tier.DELETED else None
-                found[post_id] = Summary(post_id, by_name.copy(), total, tier, own_name)
+                found[post_id] = make_summary(post_id, by_name.copy(), total, tier, own_name)
         return Found(found, mark is not None)
 
     def _parse(self, value: bytes, user_id: int) -> tuple[_Counts, int | None]:
