@@ -6,10 +6,12 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import uvicorn
 from fastapi import FastAPI
+from pydantic import SecretStr
 
 from reactions.demo.process import free_port
 from reactions.web.demo_auth import HEADER
@@ -51,3 +53,22 @@ def check_problem(answer: httpx.Response, status: int, kind: str) -> str:
     assert body["type"] == f"urn:problem-type:reactions:{kind}"
     assert body["title"]
     return str(body["detail"])
+
+
+def put(client: httpx.Client, reaction: str, post: int = 1042) -> Any:
+    answer = client.put(f"/v1/posts/{post}/reaction", json={"reaction": reaction})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def get(client: httpx.Client, path: str, **query: Any) -> Any:
+    answer = client.get(path, params=query)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Cache-Control"] == "no-store"
+    return answer.json()
+
+
+NOWHERE = SecretStr("redis://:s3cret@127.0.0.1:1/0")
+
+
+NO_DATABASE = SecretStr("postgresql+psycopg2://u:s3cret@127.0.0.1:1/x")

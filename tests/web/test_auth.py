@@ -14,9 +14,7 @@ from fastapi import Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from reactions.core.errors import InvalidSettings
-from reactions.core.settings import Settings
 from reactions.web import create_app
-from reactions.web.auth import load
 from reactions.web.demo_auth import COOKIE, HEADER
 from tests.support.engine import Engine
 from tests.web.serving import check_problem, running
@@ -133,17 +131,3 @@ def test_it_does_not_start_without_an_authenticator(
     assert ran.stderr.startswith("Error: web_authenticator: ")
     assert said in ran.stderr
     assert "Traceback" not in ran.stderr
-
-
-def test_the_demos_says_so_loudly(caplog: pytest.LogCaptureFixture) -> None:
-    sys.modules.pop("reactions.web.demo_auth")
-    load(Settings(web_authenticator="reactions.web.demo_auth:chosen_user"))
-    assert "believes everyone" in caplog.text
-
-
-def test_a_factory_refuses_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    from reactions.web.app import from_environment
-
-    monkeypatch.delenv("REACTIONS_WEB_AUTHENTICATOR", raising=False)
-    with pytest.raises(InvalidSettings, match="needs an authenticator"):
-        from_environment()

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 from fastapi import Request
-from pydantic import SecretStr
 
 from reactions.api.client import Reactions
 from reactions.core.settings import Settings
 from reactions.web import create_app
 from reactions.web.demo_auth import HEADER, chosen_user
 from tests.support.engine import Engine
-from tests.web.serving import check_problem, running, user
+from tests.web.serving import NO_DATABASE, check_problem, running, user
 
 POST = 1042
 JSON = {"Content-Type": "application/json"}
-NOWHERE = SecretStr("redis://:s3cret@127.0.0.1:1/0")
-NO_DATABASE = SecretStr("postgresql+psycopg2://u:s3cret@127.0.0.1:1/x")
 
 
 @pytest.mark.parametrize(
@@ -70,18 +65,6 @@ def test_a_body_that_is_not_said_to_be_json(idle: httpx.Client, said: str | None
 def test_an_unknown_type_is_refused_with_those_there_are(alice: httpx.Client) -> None:
     answer = alice.put(f"/v1/posts/{POST}/reaction", json={"reaction": "hate"})
     assert "one of like, love, laugh" in check_problem(answer, 422, "invalid-argument")
-
-
-def test_a_large_body_is_not_read(idle: httpx.Client) -> None:
-    """Neither one that says how long it is nor one that does not."""
-
-    def endless() -> Iterator[bytes]:
-        for _ in range(10):
-            yield b" " * 1_000
-
-    for content in (b" " * 5_000, endless()):
-        answer = idle.put(f"/v1/posts/{POST}/reaction", content=content)
-        assert "at most 4096 bytes" in check_problem(answer, 413, "too-large")
 
 
 def test_what_there_is_not(idle: httpx.Client) -> None:
@@ -149,17 +132,3 @@ def test_a_defect_is_a_problem_too(dead: Reactions, said: str) -> None:
         assert (
             httpx.get(f"{address}/v1/summaries?post_id=1", headers={HEADER: "7"}).status_code == 503
         )
-
-
-@pytest.fixture
-def dead() -> Iterator[Reactions]:
-    """A client of stores that nobody has: what is refused, is refused before them."""
-    with Reactions(Settings(redis_url=NOWHERE, database_url=NO_DATABASE)) as client:
-        yield client
-
-
-@pytest.fixture
-def idle(dead: Reactions) -> Iterator[httpx.Client]:
-    """Signed in at a service without stores."""
-    with running(create_app(dead, chosen_user)) as address, user(address, 7) as client:
-        yield client

@@ -16,7 +16,7 @@ from reactions.core.settings import Settings
 from reactions.demo.process import Process, free_port
 from tests.support.waiting import wait_until
 from tests.web.serving import user
-from tests.web.test_stream import listening
+from tests.web.streaming import listening
 
 POST = 1042
 AUTHENTICATOR = """
