@@ -14,8 +14,8 @@ from tests.web.serving import user
 FATOU = GUESTS + 6
 
 
-def test_a_demo_shows_itself_and_takes_what_visitors_do(tmp_path: Path) -> None:
-    """Its proof is about the trace: what visitors do beside it is no mismatch."""
+def test_a_demo_serves_its_page_and_accepts_visitors(tmp_path: Path) -> None:
+    """The demo verifies the trace; reactions of visitors are not mismatches."""
     trace = tmp_path / "trace.csv"
     synthesize(trace, 30_000, ["like", "love"])
     command = [sys.executable, "-m", "reactions", "demo", "--trace", str(trace), "--writers", "2"]

@@ -41,5 +41,5 @@ def test_a_synthetic_trace_is_like_a_burst(tmp_path: Path) -> None:
         repeats += (user, post) in seen
         seen.add((user, post))
     assert posts.count(1) > 10 * posts.count(100)  # a few posts are popular
-    assert 0.04 < removed / len(events) < 0.06  # one in twenty removes,
-    assert 0.08 < repeats / len(events) < 0.25  # and another one changes or repeats
+    assert 0.04 < removed / len(events) < 0.06  # one in twenty removes a reaction
+    assert 0.08 < repeats / len(events) < 0.25  # one in twenty changes or repeats one

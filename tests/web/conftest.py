@@ -29,13 +29,13 @@ def alice(address: str) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def dead() -> Iterator[Reactions]:
-    """A client of stores that nobody has: what is refused, is refused before them."""
+    """A client whose stores do not answer, for requests that fail before they reach one."""
     with Reactions(Settings(redis_url=NOWHERE, database_url=NO_DATABASE)) as client:
         yield client
 
 
 @pytest.fixture
 def idle(dead: Reactions) -> Iterator[httpx.Client]:
-    """Signed in at a service without stores."""
+    """A signed-in client of a service whose stores do not answer."""
     with running(create_app(dead, chosen_user)) as address, user(address, 7) as client:
         yield client

@@ -1,4 +1,4 @@
-"""A running service: uvicorn in a thread of the test, asked over HTTP."""
+"""Runs a service under uvicorn in a thread of the test, and checks its answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROBLEM = "application/problem+json"
 
 @contextmanager
 def running(app: FastAPI) -> Iterator[str]:
-    """Its address. Streams are cut at the end."""
+    """Run a service, and yield its address. The end cuts open streams."""
     port = free_port()
     config = uvicorn.Config(
         app, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=0
@@ -39,12 +39,12 @@ def running(app: FastAPI) -> Iterator[str]:
 
 
 def user(address: str, user_id: int) -> httpx.Client:
-    """A client that is signed in as this user."""
+    """Return a client that is signed in as this user."""
     return httpx.Client(base_url=address, headers={HEADER: str(user_id)}, timeout=20)
 
 
 def check_problem(answer: httpx.Response, status: int, kind: str) -> str:
-    """Returns its detail."""
+    """Check that the answer is this problem, and return its detail."""
     assert answer.status_code == status, answer.text
     assert answer.headers["Content-Type"] == PROBLEM
     body = answer.json()

@@ -13,7 +13,7 @@ from reactions.web.demo_auth import HEADER
 
 
 class Event(NamedTuple):
-    """One event as a browser has it."""
+    """One event, as a browser receives it."""
 
     id: str
     items: list[Any]
@@ -24,7 +24,7 @@ class Event(NamedTuple):
 
 
 def events(answer: httpx.Response) -> Generator[Event, None, None]:
-    """Comments are left out, as browsers do."""
+    """Parse events. Like a browser, ignore comments."""
     found: dict[str, str] = {}
     for line in answer.iter_lines():
         if line:
@@ -39,7 +39,7 @@ def events(answer: httpx.Response) -> Generator[Event, None, None]:
 def listening(
     address: str, *posts: int, last_id: str | None = None, user_id: int = 7
 ) -> Iterator[Generator[Event, None, None]]:
-    """The events of a new stream."""
+    """Open a stream, and yield its events."""
     headers = {HEADER: str(user_id)} | ({"Last-Event-ID": last_id} if last_id else {})
     query = {"post_id": posts}
     url = f"{address}/v1/stream"

@@ -16,7 +16,7 @@ POST = 1042
 
 
 def test_mounted_in_another_application(engine: Engine) -> None:
-    """Whose lifespan is the only one that is run."""
+    """Only the lifespan of the outer application runs."""
     outer = FastAPI()
     outer.mount("/inner", create_app(engine.reactions, chosen_user))
     with running(outer) as address, user(f"{address}/inner", 7) as client:
@@ -28,7 +28,9 @@ def test_mounted_in_another_application(engine: Engine) -> None:
         assert client.get("/v2").status_code == 404
 
 
-def test_a_factory_refuses_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_factory_refuses_to_start_without_an_authenticator(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from reactions.web.app import from_environment
 
     monkeypatch.delenv("REACTIONS_WEB_AUTHENTICATOR", raising=False)

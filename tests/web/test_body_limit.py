@@ -12,7 +12,7 @@ POST = 1042
 
 
 def test_a_large_body_is_not_read(idle: httpx.Client) -> None:
-    """Neither one that says how long it is nor one that does not."""
+    """With and without a Content-Length."""
 
     def endless() -> Iterator[bytes]:
         for _ in range(10):

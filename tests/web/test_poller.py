@@ -27,7 +27,7 @@ POST, OTHER = 1042, 43
 
 
 def until_total(found: Iterator[Event], post: int, total: int) -> list[Event]:
-    """The events up to the one with this total."""
+    """Return the events up to the one with this total."""
     taken = []
     for event in found:
         taken.append(event)
@@ -37,16 +37,16 @@ def until_total(found: Iterator[Event], post: int, total: int) -> list[Event]:
 
 
 class Watched(Reactions):
-    """Notes each look at posts, and that no two are at the same time."""
+    """Records each read of posts, and checks that no two reads overlap."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self.looks: list[tuple[float, tuple[int, ...]]] = []
+        self.reads: list[tuple[float, tuple[int, ...]]] = []
         self._alone = threading.Lock()
 
     def summaries(self, post_ids: Any, user_id: int | None = None) -> Any:
-        assert self._alone.acquire(blocking=False), "two look at the same time"
-        self.looks.append((time.monotonic(), tuple(post_ids)))
+        assert self._alone.acquire(blocking=False), "two reads overlap"
+        self.reads.append((time.monotonic(), tuple(post_ids)))
         try:
             return super().summaries(post_ids, user_id)
         finally:
@@ -59,9 +59,7 @@ def watched(settings: Settings) -> Iterator[Watched]:
         yield client
 
 
-def test_many_listeners_cost_one_poller_which_takes_its_time(
-    watched: Watched, engine: Engine
-) -> None:
+def test_many_listeners_share_one_slow_poller(watched: Watched, engine: Engine) -> None:
     app = create_app(watched, chosen_user)
     with running(app) as address:
         with ExitStack() as open_:
@@ -69,12 +67,12 @@ def test_many_listeners_cost_one_poller_which_takes_its_time(
                 open_.enter_context(listening(address, POST, user_id=n)) for n in range(1, 9)
             ]
             assert [next(found).totals for found in streams] == [{POST: 0}] * 8
-            looked = len(watched.looks)
-            wait_until(lambda: len(watched.looks) >= looked + 4)
+            before = len(watched.reads)
+            wait_until(lambda: len(watched.reads) >= before + 4)
             engine.reactions.react(1, POST, "like")
             assert [next(found).totals for found in streams] == [{POST: 1}] * 8
         wait_until(lambda: not is_busy(app), what="the poller ends with the last stream")
-    polls = watched.looks[1:]  # the first stream looked by itself
+    polls = watched.reads[1:]  # the first stream read its posts itself
     assert {posts for _, posts in polls} == {(POST,)}
     gaps = [later[0] - one[0] for one, later in pairwise(polls)]
     assert min(gaps) > 0.9 * poller.POLL_S  # a slow machine makes them longer
@@ -86,20 +84,20 @@ def is_busy(app: FastAPI) -> bool:
     return bool(polling.values or polling._followers or hub._streams or not polling._task.done())
 
 
-def test_a_burst_is_one_event_a_look(watched: Watched, engine: Engine) -> None:
+def test_a_burst_is_one_event_per_poll(watched: Watched, engine: Engine) -> None:
     with (
         running(create_app(watched, chosen_user)) as address,
         listening(address, POST) as found,
     ):
         next(found)
-        looked = len(watched.looks)
+        before = len(watched.reads)
         writer = threading.Thread(
             target=lambda: [engine.reactions.react(n, POST, "like") for n in range(1, 301)]
         )
         writer.start()
         taken = until_total(found, POST, 300)
         writer.join()
-        assert len(taken) <= len(watched.looks) - looked + 1
+        assert len(taken) <= len(watched.reads) - before + 1
     totals = [event.totals[POST] for event in taken]
     assert totals == sorted(set(totals))
 
@@ -114,8 +112,8 @@ def test_an_outage_is_a_pause(tmp_path: Path, settings: Settings) -> None:
         ):
             next(found)
             server.stop()
-            looked = len(client.looks)
-            wait_until(lambda: len(client.looks) > looked + 1)
+            before = len(client.reads)
+            wait_until(lambda: len(client.reads) > before + 1)
             with user(address, 7) as alice:
                 check_problem(alice.get(f"/v1/stream?post_id={OTHER}"), 503, "unavailable")
             server.start()

@@ -1,4 +1,4 @@
-"""Every error is problem+json, and says what to do without telling what is nobody's business."""
+"""Every error is problem+json. It says what to do, and reveals no address or password."""
 
 from __future__ import annotations
 
@@ -49,25 +49,25 @@ def test_a_bad_body_is_refused(idle: httpx.Client, body: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"like", b'{"reaction": "\xff"}', b"[" * 4_000])
-def test_a_body_that_is_no_json(idle: httpx.Client, body: bytes) -> None:
+def test_a_body_that_is_not_json(idle: httpx.Client, body: bytes) -> None:
     answer = idle.put(f"/v1/posts/{POST}/reaction", content=body, headers=JSON)
     check_problem(answer, 400, "bad-request")
 
 
 @pytest.mark.parametrize("said", [None, "text/plain", "application/x-www-form-urlencoded"])
-def test_a_body_that_is_not_said_to_be_json(idle: httpx.Client, said: str | None) -> None:
+def test_a_body_without_the_json_content_type(idle: httpx.Client, said: str | None) -> None:
     headers = {"Content-Type": said} if said else {}
     content = b'{"reaction": "like"}'
     answer = idle.put(f"/v1/posts/{POST}/reaction", content=content, headers=headers)
     assert "Content-Type: application/json" in check_problem(answer, 400, "bad-request")
 
 
-def test_an_unknown_type_is_refused_with_those_there_are(alice: httpx.Client) -> None:
+def test_the_refusal_of_an_unknown_type_lists_the_known_ones(alice: httpx.Client) -> None:
     answer = alice.put(f"/v1/posts/{POST}/reaction", json={"reaction": "hate"})
     assert "one of like, love, laugh" in check_problem(answer, 422, "invalid-argument")
 
 
-def test_what_there_is_not(idle: httpx.Client) -> None:
+def test_an_unknown_path_or_method(idle: httpx.Client) -> None:
     check_problem(idle.get("/v2"), 404, "not-found")
     answer = idle.post(f"/v1/posts/{POST}/reaction")
     check_problem(answer, 405, "method-not-allowed")
@@ -84,7 +84,7 @@ def test_a_deleted_post(alice: httpx.Client, engine: Engine) -> None:
 
 
 def test_without_redis(idle: httpx.Client) -> None:
-    """Nothing of its address or password is told."""
+    """The answers reveal neither its address nor its password."""
     answers = [
         idle.put(f"/v1/posts/{POST}/reaction", json={"reaction": "like"}),
         idle.delete(f"/v1/posts/{POST}/reaction"),
@@ -101,7 +101,7 @@ def test_without_redis(idle: httpx.Client) -> None:
     assert idle.get("/healthz").status_code == 200
 
 
-def test_without_postgresql_reactions_are_taken_and_cold_posts_are_not_shown(
+def test_without_postgresql_writes_work_and_reads_of_uncached_posts_fail(
     settings: Settings,
 ) -> None:
     broken = settings.model_copy(update={"database_url": NO_DATABASE, "read_timeout_s": 0.5})

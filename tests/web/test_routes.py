@@ -1,4 +1,4 @@
-"""Each endpoint answers what the library does, for the user who is signed in."""
+"""Each endpoint answers as the library does, for the signed-in user."""
 
 from __future__ import annotations
 
@@ -91,9 +91,7 @@ def test_the_history_is_the_users_own(alice: httpx.Client, address: str, engine:
         assert refused.status_code == 422
 
 
-def test_the_forms_of_the_documentation_can_be_sent_as_they_are(
-    alice: httpx.Client, project: Path
-) -> None:
+def test_the_requests_in_the_documentation_work(alice: httpx.Client, project: Path) -> None:
     forms = re.findall(r"^\| `GET (/v1/[^`]*)`", (project / "docs/web.md").read_text(), re.M)
     assert len(forms) == 6
     for form in forms:
@@ -102,7 +100,7 @@ def test_the_forms_of_the_documentation_can_be_sent_as_they_are(
             assert answer.is_success, answer.text
 
 
-def test_ids_beyond_what_javascript_counts_to(alice: httpx.Client) -> None:
+def test_ids_beyond_the_exact_numbers_of_javascript(alice: httpx.Client) -> None:
     put(alice, "love", MAX_ID)
     (found,) = get(alice, "/v1/summaries", post_id=MAX_ID)["items"]
     assert (found["post_id"], found["reaction"]) == (str(MAX_ID), "love")

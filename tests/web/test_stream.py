@@ -1,4 +1,4 @@
-"""The stream: full values, a few times a second, for any number of listeners at the cost of one."""
+"""The stream sends full values to each client, and ends by itself."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def test_a_deletion_is_a_change(address: str, engine: Engine) -> None:
     assert (changed["tier"], changed["total"]) == ("deleted", 0)
 
 
-def test_who_missed_nothing_is_told_nothing(address: str, engine: Engine) -> None:
+def test_a_client_with_the_current_event_id_gets_no_first_event(
+    address: str, engine: Engine
+) -> None:
     engine.reactions.react(1, POST, "love")
     with listening(address, POST, OTHER) as found:
         first = next(found)
@@ -54,7 +56,7 @@ def test_who_missed_nothing_is_told_nothing(address: str, engine: Engine) -> Non
         assert next(found).totals == {POST: 2}
 
 
-def test_who_missed_something_is_told_all_also_by_another_process(
+def test_a_client_with_an_old_event_id_gets_all_values_from_any_process(
     address: str, engine: Engine
 ) -> None:
     with listening(address, POST, OTHER) as found:
@@ -72,14 +74,14 @@ def test_who_missed_something_is_told_all_also_by_another_process(
 
 
 def opened(address: str, stack: ExitStack, user_ids: Sequence[int]) -> None:
-    """Streams that stay open as long as the stack."""
+    """Open streams until the exit stack closes."""
     for user_id in user_ids:
         found = stack.enter_context(listening(address, POST, user_id=user_id))
         next(found)
-        stack.callback(found.close)  # who lets go of a generator closes its connection
+        stack.callback(found.close)  # closing the generator closes its connection
 
 
-def test_a_process_has_room_for_so_many_streams(settings: Settings) -> None:
+def test_a_process_limits_its_streams(settings: Settings) -> None:
     with (
         Reactions(settings.model_copy(update={"web_streams": 2})) as client,
         running(create_app(client, chosen_user)) as address,
@@ -93,7 +95,7 @@ def test_a_process_has_room_for_so_many_streams(settings: Settings) -> None:
         retry(address, 9)
 
 
-def test_a_user_has_room_for_fewer(address: str) -> None:
+def test_a_process_limits_the_streams_of_a_user(address: str) -> None:
     with ExitStack() as all_, user(address, 7) as alice:
         opened(address, all_, [7] * (stream.MAX_USER_STREAMS - 1))
         with listening(address, POST):
@@ -105,7 +107,7 @@ def test_a_user_has_room_for_fewer(address: str) -> None:
 
 
 def retry(address: str, user_id: int) -> None:
-    """There is room again, as soon as the service sees that another one has gone."""
+    """Open a stream as soon as the service notices that another one closed."""
 
     def there_is_room() -> bool:
         url = f"{address}/v1/stream?post_id={POST}"
@@ -115,7 +117,7 @@ def retry(address: str, user_id: int) -> None:
     wait_until(there_is_room)
 
 
-def test_a_stream_ends_and_its_successor_goes_on(
+def test_a_stream_ends_and_the_next_one_continues(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "LIFE_S", 0.2)
@@ -125,7 +127,7 @@ def test_a_stream_ends_and_its_successor_goes_on(
         assert list(found) == []
 
 
-def test_a_comment_comes_where_nothing_else_does(
+def test_a_comment_keeps_a_silent_stream_open(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.05)

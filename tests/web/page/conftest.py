@@ -15,13 +15,13 @@ from reactions.demo.stack import Stack
 
 @pytest.fixture(scope="package")
 def stack() -> Iterator[Stack]:
-    """Not under pytest's folder, as PostgreSQL has a user of its own."""
+    """A stack with a page. PostgreSQL's own user cannot enter pytest's folder."""
     folder = Path(tempfile.mkdtemp(prefix="reactions-test-"))
     settings = Settings(
         viral_threshold=1_500,
         lease_s=1,
         sweep_interval_s=0.5,
-        web_writes_per_s=0.1,  # so that a user who has used up web_burst is refused for long
+        web_writes_per_s=0.1,  # a user who used up web_burst is refused for a long time
     )
     try:
         with Stack(folder, settings, flower=False, page=True) as running:

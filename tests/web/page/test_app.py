@@ -19,7 +19,7 @@ def test_the_page_runs_nothing_but_its_own_files(stack: Stack) -> None:
     assert httpx.get(f"{stack.page_url}page.js").headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_a_name_that_points_here_gets_nothing(stack: Stack) -> None:
+def test_a_foreign_host_name_is_refused(stack: Stack) -> None:
     for path in ("", "room", "v1/summaries?post_id=1"):
         answer = httpx.get(stack.page_url + path, headers={"Host": "elsewhere.example"})
         assert answer.status_code == 400

@@ -1,4 +1,4 @@
-"""The live page end to end: a whole stack, and real browsers on it."""
+"""The live page end to end: real browsers on a whole stack."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(browser: Browser, stack: Stack) -> Iterator[Visiting]:
-    """Each with cookies and storage of its own; none may have had an error at the end."""
+    """Return a function that opens the page in a new browser. At the end, none may have errors."""
     visits: list[Visit] = []
     with ExitStack() as closing:
 
@@ -57,7 +57,7 @@ def test_two_browsers_see_each_other_and_a_reload_keeps_it(visit: Visiting) -> N
     one.page.reload()
     expect(one.chip(3, "love")).to_have_text("2")
     expect(one.post(3).locator(".react")).to_have_text("Love")
-    one.chip(3, "love").click()  # one's own: taken off again
+    one.chip(3, "love").click()  # a click on the visitor's own reaction removes it
     expect(other.chip(3, "love")).to_have_text("1")
     expect(one.post(3).locator(".react")).to_have_text("React")
 
@@ -98,7 +98,7 @@ def test_the_keyboard_alone_can_react(visit: Visiting) -> None:
     expect(button).to_be_focused()
 
 
-def test_a_phone_taps_or_presses_for_long(visit: Visiting) -> None:
+def test_a_phone_taps_or_long_presses(visit: Visiting) -> None:
     there = visit(**PHONE)
     menu = there.post(6).get_by_role("menu")
     there.post(6).locator(".react").tap()
@@ -130,7 +130,7 @@ def test_who_reacted_is_shown(visit: Visiting, stack: Stack) -> None:
     expect(there.post(7).locator(".total")).to_be_focused()
 
 
-def test_what_is_refused_is_said_and_shown_as_it_is(visit: Visiting, stack: Stack) -> None:
+def test_a_refusal_is_shown_and_the_choice_reverts(visit: Visiting, stack: Stack) -> None:
     there = visit()
     there.page.select_option("#visitor", str(FATOU))
     button = there.post(8).locator(".react")

@@ -19,12 +19,14 @@ from tests.web.serving import check_problem
         {"Sec-Fetch-Site": "same-site"},
     ],
 )
-def test_buttons_are_of_this_page_alone(stack: Stack, path: str, headers: dict[str, str]) -> None:
+def test_only_the_page_itself_may_use_the_buttons(
+    stack: Stack, path: str, headers: dict[str, str]
+) -> None:
     refused = httpx.post(stack.page_url + path, headers=headers)
     check_problem(refused, 403, "foreign-page")
 
 
-def test_the_engine_room_is_no_part_of_the_service(stack: Stack, address: str) -> None:
+def test_the_engine_room_is_not_part_of_the_service(stack: Stack, address: str) -> None:
     for path in ("/", "/room", "/page.js"):
         assert httpx.get(address + path).status_code == 404
     assert httpx.post(f"{address}/room/kill").status_code == 404
