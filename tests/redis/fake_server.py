@@ -1,4 +1,4 @@
-"""A server that answers as a test tells it."""
+"""A fake Redis server that sends the replies that a test chooses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from reactions.core.settings import Settings
 
-PASSWORD = "QXZ789QXZ789"  # noqa: S105 - nobody's
+PASSWORD = "QXZ789QXZ789"  # noqa: S105 - not a real password
 
 HELLO = b"%1\r\n$5\r\nproto\r\n:3\r\n"
 Answer = Callable[[bytes], bytes]
@@ -18,9 +18,11 @@ HANG_UP = b"\0"
 
 @contextmanager
 def listening(*answers: Answer) -> Iterator[int]:
-    """A server that answers each request as told; b"" is silence. Yields its port.
+    """Run a server, and yield its port.
 
-    With several answers, each is that of a connection, the last one of all further ones.
+    Args:
+        answers: one for each connection; the last one also serves all further connections. An
+            answer turns a request into a reply; b"" is silence.
     """
     left = list(answers)
 
@@ -45,7 +47,7 @@ def listening(*answers: Answer) -> Iterator[int]:
 
 
 def saying(*replies: bytes) -> Answer:
-    """Lets a client in, then answers its requests with these, and all further with the last."""
+    """Accept the greeting, then send these replies; the last one repeats."""
     left = list(replies)
 
     def answer(request: bytes) -> bytes:
@@ -53,7 +55,7 @@ def saying(*replies: bytes) -> Answer:
             return HELLO
         if b"MAINT_NOTIFICATIONS" in request:
             return b"-ERR unknown subcommand\r\n"
-        # redis-py names itself with a pipeline of these, one reply each.
+        # redis-py sends its name and version in one pipeline; each command needs a reply.
         if b"SETINFO" in request:
             return request.count(b"SETINFO") * b"+OK\r\n"
         return left.pop(0) if len(left) > 1 else left[0]
@@ -62,12 +64,12 @@ def saying(*replies: bytes) -> Answer:
 
 
 def refusing(reply: str) -> Answer:
-    """Lets a client in, then answers every command with this error."""
+    """Accept the greeting, then answer every command with this error."""
     return saying(f"-{reply}\r\n".encode())
 
 
 def echoing(request: bytes) -> bytes:
-    """As a server from before HELLO: the error repeats the arguments, and so the password."""
+    """Act as a server without HELLO: its error repeats the arguments, including the password."""
     name, *words = request.split(b"\r\n")[2::2]
     shown = b" ".join(b"`%s`" % word for word in words)
     return b"-ERR unknown command `%s`, with args beginning with: %s\r\n" % (name, shown)
@@ -79,7 +81,7 @@ def settings_for(port: int, *, cluster: bool = False) -> Settings:
 
 
 def hanging_up(asked: list[bytes]) -> Answer:
-    """Lets a client in, and closes at its first command."""
+    """Accept the greeting, and close the connection at the first GET."""
     greet = saying(b"")
 
     def answer(request: bytes) -> bytes:

@@ -23,12 +23,12 @@ from tests.support.servers import redis_binary
 from tests.support.waiting import wait_until
 
 POST = 1042
-AT_ONCE = {"repl-diskless-sync-delay": "0"}  # a replica is not kept waiting for others
+AT_ONCE = {"repl-diskless-sync-delay": "0"}  # do not wait for further replicas
 
 
 @dataclass
 class Pair:
-    """A primary, its replica, and a client that waits long and one that does not."""
+    """A primary, its replica, a patient client and a hasty one."""
 
     primary: Valkey
     replica: Valkey
@@ -43,12 +43,12 @@ class Pair:
         self.replica.signal(signal.SIGCONT)
 
     def pending(self, post_id: int = POST) -> set[int]:
-        """Users whose reaction on the post the replica has."""
+        """Return the users whose reaction to the post has reached the replica."""
         with Redis(port=self.replica.port) as replica:
             return {int(user) for user in replica.hkeys(keys.post_pending(post_id))}
 
     def lose_primary(self) -> None:
-        """As a machine that burns."""
+        """Kill the primary and delete its data."""
         self.primary.kill()
         shutil.rmtree(self.folder / self.primary.name)
 
@@ -58,7 +58,7 @@ class Pair:
 
 
 def settings_for(server: Valkey, **values: object) -> Settings:
-    """Patient: a replica that waits for a slow disk is no failure."""
+    """Long time-outs: a slow disk must not look like a failure."""
     waits = {"redis_timeout_s": 6.0, "replica_timeout_s": 5.0, **values}
     return Settings(redis_url=server.url, broker_url=DEAD_BROKER, **waits)
 

@@ -1,4 +1,4 @@
-"""redis-py's errors become this library's, and never with a password in them."""
+"""The errors of redis-py become this library's errors, and never show a password."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.redis.fake_server import (
     settings_for,
 )
 
-# Replies that say "not now", as servers word them.
+# Replies of servers that cannot serve now.
 REFUSALS = [
     "OOM command not allowed when used memory > 'maxmemory'.",
     "OOM command not allowed when used memory > 'maxmemory'. script: 0d2f, on @user_script:32.",
@@ -59,7 +59,7 @@ DEFECTS = [
 
 
 def failure(port: int) -> ReactionsError:
-    """What a script call raises on a server on this port."""
+    """Return what a script call to this port raises."""
     with closing(connect(settings_for(port))) as client, pytest.raises(ReactionsError) as caught:
         loading.fence(1042, "token", 1000).run(client)
     assert isinstance(caught.value.__cause__, RedisError)
@@ -71,7 +71,7 @@ def no_password_in(error: BaseException) -> bool:
     return PASSWORD not in str(error) and PASSWORD not in "".join(report.format())
 
 
-# -- by class --------------------------------------------------------------------------------------
+# -- exception classes -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -116,15 +116,15 @@ def test_classes(name: str, kind: type[ReactionsError], begins: str) -> None:
 
 @pytest.mark.parametrize("prefix", ["", "-"])
 @pytest.mark.parametrize("reply", REFUSALS[:-1])
-def test_a_refusal_whose_class_redis_py_does_not_know(reply: str, prefix: str) -> None:
-    """An error inside a pipeline or script may arrive as a plain ResponseError, code and all."""
+def test_a_refusal_that_is_a_plain_response_error(reply: str, prefix: str) -> None:
+    """An error inside a pipeline or script may be a plain ResponseError with its code."""
     found = translate(ResponseError(prefix + reply))
     assert isinstance(found, ReactionsUnavailable)
     advice = f"; {MEMORY_FULL_ADVICE}" if reply.startswith("OOM") else ""
     assert str(found) == f"Redis refuses to serve: {prefix}{reply}{advice}"
 
 
-# -- by what a server says -------------------------------------------------------------------------
+# -- replies of a server ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("reply", REFUSALS)
@@ -165,7 +165,7 @@ def test_nobody_listens() -> None:
 
 @pytest.mark.parametrize("after", [b"", HELLO])
 def test_silence_is_a_timeout(after: bytes) -> None:
-    """Before the greeting, and after it."""
+    """Silence before the greeting, and after it."""
     with listening(lambda request: after if b"HELLO" in request else b"") as port:
         error = failure(port)
     assert isinstance(error, ReactionsUnavailable)

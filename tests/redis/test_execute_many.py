@@ -1,4 +1,4 @@
-"""``execute_many``: replies that are left over, broken connections, and large pipelines."""
+"""``execute_many``: leftover replies, broken connections, and large pipelines."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from tests.redis.fake_server import (
 )
 
 
-def test_a_reply_that_came_too_late_is_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a caller who was interrupted, by a time limit of Celery's for one."""
+def test_a_late_reply_does_not_reach_the_next_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first caller was interrupted, for example by a time limit of Celery."""
     asked = [("GET", "a"), ("GET", "b"), ("GET", "c")]
     complete = b":7\r\n:8\r\n:9\r\n"
     late = saying(b":7\r\n", b":8\r\n:9\r\n" + complete)
@@ -55,7 +55,7 @@ def interrupted_after(number: int, call: Callable[..., object]) -> Callable[...,
     return calling
 
 
-def test_a_command_that_fails_leaves_the_replies_of_the_others() -> None:
+def test_a_failed_command_does_not_affect_the_other_replies() -> None:
     with (
         listening(saying(b":7\r\n-ERR no such thing\r\n:9\r\n")) as port,
         closing(connect(settings_for(port))) as client,
@@ -66,7 +66,7 @@ def test_a_command_that_fails_leaves_the_replies_of_the_others() -> None:
             assert type(second) is ResponseError
 
 
-def test_what_a_broken_connection_was_asked_is_asked_once_more() -> None:
+def test_a_broken_connection_is_retried() -> None:
     asked: list[bytes] = []
     with (
         listening(hanging_up(asked), saying(b":7\r\n")) as port,
@@ -76,7 +76,7 @@ def test_what_a_broken_connection_was_asked_is_asked_once_more() -> None:
         assert len(asked) == 1
 
 
-def test_what_a_broken_connection_was_asked_is_asked_no_more_than_that() -> None:
+def test_a_broken_connection_is_retried_only_once() -> None:
     asked: list[bytes] = []
     with (
         listening(hanging_up(asked)) as port,
@@ -88,11 +88,11 @@ def test_what_a_broken_connection_was_asked_is_asked_no_more_than_that() -> None
 
 
 def test_a_large_pipeline_may_take_longer_than_one_time_out() -> None:
-    """Each piece of it has its own, as the server may read slowly."""
+    """Each piece has a time-out of its own, because the server may read slowly."""
     number, words = 10_000, ("GET", "x" * 1_000)
     size = len(pack_command(words))  # type: ignore[arg-type]
     server = socket.create_server(("127.0.0.1", 0))
-    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 131_072)  # holds a part of it only
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 131_072)  # smaller than the pipeline
 
     def read_slowly() -> None:
         peer, _ = server.accept()
@@ -114,6 +114,6 @@ def test_a_large_pipeline_may_take_longer_than_one_time_out() -> None:
         assert time.monotonic() - began > 2 * settings_for(0).redis_timeout_s
 
 
-def test_what_is_no_word_is_an_error_of_redis_py() -> None:
+def test_an_argument_of_a_wrong_type_is_a_data_error() -> None:
     with closing(connect(settings_for(1))) as client, pytest.raises(redis.exceptions.DataError):
         execute_many(client, [("GET", None)])  # type: ignore[list-item]

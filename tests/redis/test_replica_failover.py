@@ -29,12 +29,12 @@ from tests.support.waiting import wait_until
 
 @pytest.fixture(params=["valkey", "redis"])
 def doomed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
-    """One that a test may take apart."""
+    """A pair that the test may destroy."""
     with running_pair(tmp_path, request.param) as pair:
         yield pair
 
 
-def test_a_primary_that_is_replaced_while_it_waits(doomed: Pair) -> None:
+def test_a_primary_that_is_demoted_during_the_wait(doomed: Pair) -> None:
     doomed.pause()
     with Redis(port=doomed.primary.port) as primary:
 
@@ -51,7 +51,13 @@ def test_a_primary_that_is_replaced_while_it_waits(doomed: Pair) -> None:
 
 @dataclass
 class Load:
-    """Reacts until the primary is gone; what was acknowledged with ``replicas``, and without."""
+    """Reacts until the primary is gone.
+
+    Attributes:
+        kept: users whose reaction was acknowledged with a replica.
+        risked: users whose reaction was acknowledged without one.
+        refused: calls that raised NotReplicated.
+    """
 
     kept: set[int] = field(default_factory=set)
     risked: set[int] = field(default_factory=set)
@@ -75,15 +81,15 @@ class Load:
             user += 2
 
 
-def test_what_a_replica_acknowledged_outlives_the_primary(doomed: Pair, database_url: str) -> None:
-    """The replica is cut off, then promoted; the primary dies with its data, under load."""
+def test_replicated_reactions_outlive_the_primary(doomed: Pair, database_url: str) -> None:
+    """Under load, the replica is cut off and promoted, and the primary dies with its disk."""
     load = Load()
     fast = settings_for(doomed.primary, replica_timeout_s=0.02)
     with Reactions(fast) as client:
         thread = threading.Thread(target=load.run, args=(client,))
         thread.start()
         wait_until(lambda: len(load.kept) > 200)
-        doomed.promote()  # as a partition: the primary serves on, and does not know
+        doomed.promote()  # as in a partition: the primary keeps serving
         wait_until(lambda: load.refused > 10)
         doomed.lose_primary()
         thread.join()
@@ -136,7 +142,7 @@ def is_primary(server: Valkey) -> bool:
 
 
 def fail_over(primary: Valkey, successor: Valkey) -> None:
-    """A busy machine may miss the five seconds that servers give it; then they are asked again."""
+    """Request a failover, again if the servers gave up, which they do after five seconds."""
     asked = -math.inf
     with Redis(port=successor.port) as client:
 
@@ -158,10 +164,10 @@ def serves(node: Valkey) -> bool:
         return bool(client.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
 
 
-def test_a_cluster_keeps_its_word_through_failovers(
+def test_a_cluster_keeps_replicated_reactions_through_failovers(
     shard: tuple[Valkey, Valkey], database_url: str
 ) -> None:
-    """A client that knows the old primary is told, and asks the new one."""
+    """A client that knows the old primary is redirected to the new one."""
     primary, replica = shard
     settings = settings_for(primary, redis_cluster=True, database_url=database_url)
     with Reactions(settings) as client:

@@ -1,4 +1,4 @@
-"""``react(…, replicas=n)``: what it returned from outlives the primary and its disk."""
+"""``react(…, replicas=n)``: how many replicas have a reaction before the call returns."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def shared(
 
 @pytest.fixture
 def pair(shared: Pair) -> Iterator[Pair]:
-    """Both empty."""
+    """A pair of empty servers."""
     with Redis(port=shared.primary.port) as primary:
         primary.flushall()
     yield shared
     shared.resume()
 
 
-def test_a_replica_has_what_was_returned_from_in_one_round_trip(pair: Pair) -> None:
+def test_a_replica_has_an_acknowledged_reaction_after_one_round_trip(pair: Pair) -> None:
     client = pair.client
     with traffic(client) as seen:
         outcome = client.react(1, POST, "love", replicas=1)
@@ -60,7 +60,7 @@ def test_a_replica_has_what_was_returned_from_in_one_round_trip(pair: Pair) -> N
     assert client.react_many([], replicas=1) == []
 
 
-def test_too_few_replicas_are_an_error_with_the_outcome(pair: Pair) -> None:
+def test_too_few_replicas_raise_an_error_with_the_outcome(pair: Pair) -> None:
     def refused() -> NotReplicated:
         with pytest.raises(NotReplicated, match=r"[01] of 2 replicas") as caught:
             pair.hasty.react(1, POST, "like", replicas=2)
@@ -78,8 +78,8 @@ def test_too_few_replicas_are_an_error_with_the_outcome(pair: Pair) -> None:
     assert pair.hasty.relay_stats().requested > 0
 
 
-def test_a_reaction_that_came_over_another_connection_is_waited_for(pair: Pair) -> None:
-    """``WAIT`` alone would return at once: all that its own connection wrote is confirmed."""
+def test_the_wait_covers_a_reaction_of_another_connection(pair: Pair) -> None:
+    """``WAIT`` alone would return immediately: its own connection has written nothing."""
     with Reactions(pair.hasty.settings) as other:
         other.react(2, POST + 7, "like")
         pair.client.react(2, POST + 8, "like", replicas=1)
@@ -98,10 +98,10 @@ def test_a_reaction_that_came_over_another_connection_is_waited_for(pair: Pair) 
     assert pair.pending() == {1}
 
 
-def test_a_script_that_had_to_be_sent_along_is_waited_for(
+def test_the_wait_covers_a_script_that_the_server_lacked(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first wait is over by then; the replica stalls between the two."""
+    """The replica stalls between the first attempt and the second one."""
     redis = pair.hasty._client
     load = redis.script_load
 
@@ -120,7 +120,7 @@ def test_a_script_that_had_to_be_sent_along_is_waited_for(
     assert pair.pending() == {1, 2, 3}
 
 
-def test_deleted_posts_and_broken_keys_come_first(pair: Pair) -> None:
+def test_errors_of_an_item_take_precedence_over_the_replicas(pair: Pair) -> None:
     client = pair.client
     client.delete_post(POST)
     with pytest.raises(PostDeleted):
@@ -141,7 +141,7 @@ def test_deleted_posts_and_broken_keys_come_first(pair: Pair) -> None:
         assert [outcome is not None for outcome in cut.value.outcomes] == acknowledged
 
 
-# -- arguments, and clusters -----------------------------------------------------------------------
+# -- arguments, and servers without a replica ------------------------------------------------------
 
 
 @pytest.mark.parametrize("replicas", [-1, MAX_REPLICAS + 1, True, 1.0, "1", None])
