@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from click.testing import CliRunner
-
-from reactions.cli.main import main
 from tests.cli.running import reactions
-from tests.support.engine import Engine
 
 
 def test_an_error_of_the_library_is_one_line(tmp_path: Path) -> None:
@@ -25,11 +21,3 @@ def test_an_error_of_the_library_is_one_line(tmp_path: Path) -> None:
     )
     assert (result.returncode, "cannot serve" in result.stderr) == (2, True)
     assert "Traceback" not in result.stderr
-
-
-def test_an_unreachable_store_is_named(filled: Engine) -> None:
-    nowhere = {**filled.settings.environment(), "REACTIONS_REDIS_URL": "redis://127.0.0.1:1/0"}
-    for command in (["inspect", "1"], ["rebuild"], ["rising"], ["metrics", "--once"]):
-        result = CliRunner().invoke(main, command, env=nowhere)
-        assert result.exit_code != 0
-        assert "Redis" in result.stderr or "Redis" in str(result.exception)
