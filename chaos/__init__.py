@@ -1,4 +1,4 @@
-"""Fault runs: real processes, a nemesis, and a checker that goes by the history alone.
+"""Chaos runs: real processes, a nemesis that makes faults, and a checker of the history.
 
-``make faults ARGS="--seed 1 --minutes 5"``; docs/reliability.md tells what they found.
+``make faults ARGS="--seed 1 --minutes 5"``; docs/reliability.md says what the runs found.
 """

@@ -10,22 +10,24 @@ from pathlib import Path
 import click
 
 from chaos import small
+from chaos.nodes import FAKETIME
 from chaos.report import table
 from chaos.run import run
-from chaos.system import FAKETIME
 from reactions.cli.console import as_json, err, finish, out, print_report
 from reactions.core.errors import StackError
 from reactions.demo.state_folder import remove
 
 
 @click.command()
-@click.option("--seed", default=1, show_default=True, help="Of what the nemesis and writers do.")
-@click.option("--minutes", default=5.0, show_default=True, help="With faults, start not counted.")
-@click.option("--only", multiple=True, help="Only faults with this in their name; repeatable.")
-@click.option("--keep", is_flag=True, help="Leave the folder with logs and histories.")
+@click.option(
+    "--seed", default=1, show_default=True, help="Seed of the nemesis and of the writers."
+)
+@click.option("--minutes", default=5.0, show_default=True, help="Duration, without start and end.")
+@click.option("--only", multiple=True, help="Only faults whose name contains this; repeatable.")
+@click.option("--keep", is_flag=True, help="Keep the folder with logs and histories.")
 @as_json
 def main(seed: int, minutes: float, only: tuple[str, ...], keep: bool, as_json: bool) -> None:
-    """Make everything fail, and check that nothing is lost. Exit code 1 when something is."""
+    """Make everything fail, and check that nothing is lost. Exits with 1 on a violation."""
     logging.basicConfig(level=logging.ERROR)
     small.apply()
     folder = Path(tempfile.mkdtemp(prefix="reactions-chaos-"))

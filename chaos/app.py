@@ -1,6 +1,6 @@
-"""The project's Celery application with traps in it, and with its duties due every few seconds.
+"""The project's Celery application with traps, and with duties that run every few seconds.
 
-``celery -A chaos.app``: what Beat does in hours, it does in a run of minutes.
+``celery -A chaos.app``: a run of minutes sees what Beat otherwise does in hours.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if traps.FOLDER in os.environ:
     traps.install()
 small.apply()
 
-from reactions.tasks import app  # noqa: E402 - after the places are laid
+from reactions.tasks import app  # noqa: E402 - the traps must be in place first
 
 __all__ = ["app"]
 
@@ -27,7 +27,7 @@ EVERY_S = {
     "audit": 5,
     "cleanup": 30,
 }
-"""The others are due every few seconds as they are."""
+"""Duty -> its interval here, in s. The other duties run every few seconds anyway."""
 
 EXPIRES_S = 10.0
 

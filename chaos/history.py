@@ -1,7 +1,7 @@
-"""What writers did: each operation's invocation and what came of it, one line each, as it happens.
+"""The history of the writers: one line for the start of each operation, one for its end.
 
-A writer may be killed at any moment; what it had written by then stays. Times are of the monotonic
-clock, which all processes of a machine share.
+A writer may be killed at any moment; the lines that it wrote before stay. Times are seconds of the
+monotonic clock, which all processes of a machine share.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from types import TracebackType
 from typing import Any, Self
 
 MAX_CALL_S = 2.0
-"""Longest that a call may take: two tries of a connection and an answer, 0.5 s each."""
+"""The longest time of a call: two attempts to connect and to receive an answer, 0.5 s each."""
 
 
 class Kind(StrEnum):
-    """What was done."""
+    """The kinds of operations."""
 
     WRITE = "write"
     """``react``, or ``unreact`` where the value is None."""
@@ -34,14 +34,14 @@ class Kind(StrEnum):
 
 
 class Fate(StrEnum):
-    """What came of it."""
+    """The end of an operation."""
 
     DONE = "done"
-    """Answered."""
+    """It was answered."""
     REFUSED = "refused"
-    """Answered: certainly not done."""
+    """It was answered, and had no effect."""
     OPEN = "open"
-    """No answer, or an error: done or not, now or a little later."""
+    """No answer, or an error: it may take effect now, a little later, or never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,10 @@ class Operation:
     """One call of the library.
 
     Attributes:
-        value: what was written, or read; None for no reaction.
-        began, ended: seconds of the monotonic clock; an open one ended when nobody waited any more.
-        status, previous, version: of the outcome of a write that was answered.
+        value: the value written or read; None for no reaction.
+        began, ended: seconds of the monotonic clock; an open operation ended when its caller
+            gave up.
+        status, previous, version: the outcome of an answered write.
     """
 
     writer: str
@@ -68,14 +69,14 @@ class Operation:
 
 
 class Recorder:
-    """Writes the history of one writer, a system call a line: nothing waits in its memory."""
+    """Writes the history of one writer, one system call a line: no line waits in memory."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self._number = 0
 
     def begin(self, kind: Kind, user: int, post: int, value: str | None) -> int:
-        """Before it is sent; returns the number under which it ends."""
+        """Note a call before it is sent; returns its number for ``end``."""
         self._number += 1
         self._write([self._number, time.monotonic(), kind, user, post, value])
         return self._number
@@ -90,7 +91,7 @@ class Recorder:
         previous: str | None = None,
         version: int | None = None,
     ) -> None:
-        """After the answer."""
+        """Note the end of a call after its answer."""
         self._write([-number, time.monotonic(), fate, value, status, previous, version or 0])
 
     def _write(self, line: list[Any]) -> None:
@@ -118,7 +119,7 @@ def _read(path: Path) -> Iterator[Operation]:
     begun: dict[int, list[Any]] = {}
     for line in path.read_bytes().splitlines(keepends=True):
         if not line.endswith(b"\n"):
-            continue  # cut off by a kill, so that the call is open, or was never made
+            continue  # a kill cut the line off: the call is open, or was never made
         number, at, *rest = json.loads(line)
         if number > 0:
             begun[number] = [at, *rest]

@@ -1,4 +1,4 @@
-"""A network that can be cut: a TCP proxy between a worker and a store."""
+"""A network that can be cut: TCP proxies between workers and stores."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class Cut(StrEnum):
 
     NONE = "none"
     SILENT = "silent"
-    """Nothing gets through, and nobody is told: packets are dropped."""
+    """All packets are dropped; no end gets an error."""
     ANSWERS = "answers"
-    """Requests get through, answers do not."""
+    """Requests pass, answers are dropped."""
     REFUSED = "refused"
-    """Connections break, and new ones are refused."""
+    """Connections are reset, and new ones are refused."""
 
 
 class Network:
-    """One thread with an event loop, for all the links of a run."""
+    """The event loop of all links of a run, in a thread of its own."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -34,7 +34,7 @@ class Network:
         self._thread.start()
 
     def link(self, connect: Connect) -> Link:
-        """A port of the loopback that leads to a server."""
+        """Open a port on the loopback that leads to a server."""
         link = Link(self.loop, connect)
         asyncio.run_coroutine_threadsafe(link.listen(), self.loop).result(10)
         return link
@@ -59,7 +59,7 @@ class Link:
         await asyncio.start_server(self._serve, "127.0.0.1", self.port)
 
     def cut(self, how: Cut) -> None:
-        """Cut it, or join it again: what was open is broken then, as bytes are missing from it."""
+        """Cut the link, or join it again. Joining resets open connections: they lack bytes."""
         self._loop.call_soon_threadsafe(self._set, how)
 
     def _set(self, how: Cut) -> None:
@@ -74,7 +74,7 @@ class Link:
             if self._cut is Cut.REFUSED:
                 client.transport.abort()
             elif self._cut is Cut.SILENT:
-                while await near.read(65_536):  # taken, and never answered
+                while await near.read(65_536):  # read, and never answered
                     pass
             else:
                 await self._join(near, client)
@@ -100,7 +100,7 @@ class Link:
         target: asyncio.StreamWriter,
         lost: tuple[Cut, ...],
     ) -> None:
-        """One direction. An end that is not heard of for the cut is passed on when it is joined."""
+        """Forward one direction. A close during the cut is forwarded when the link is joined."""
         with contextlib.suppress(OSError):
             while data := await source.read(65_536):
                 if self._cut not in lost:

@@ -1,6 +1,6 @@
-"""What a fault run was like, in figures; and the table of several runs together.
+"""The figures of a chaos run, and a table of several runs.
 
-``python -m chaos.report FILE...``: a Markdown table of what runs have printed with --json.
+``python -m chaos.report FILE...`` prints a Markdown table of runs whose --json output is in FILEs.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chaos.checker import Verdict, Wrong
 from chaos.history import Fate, Kind, Operation
 from chaos.nemesis import Fault
+from chaos.verdict import Verdict, Wrong
 from reactions.demo.replay import quantile
 
 LOSSES = (Wrong.LOST, Wrong.UNDEAD, Wrong.PENDING)
@@ -24,15 +24,15 @@ DRIFTS = (Wrong.DRIFT, Wrong.DUPLICATED)
 
 @dataclass(slots=True)
 class Report:
-    """What a run was like, and what is wrong.
+    """What happened in a run, and what is wrong.
 
     Attributes:
         peace: when the time without faults began and ended.
-        quiet_s: from the end of the last fault until nothing was on its way.
-        redis_kills: how often Redis died; what it acknowledged just before is not promised.
-        missed: faults that were dealt and did not happen.
-        found_by_duties: differences by kind, that Beat's duties have found and repaired.
-        repaired: the same in words, as far as they are recorded.
+        quiet_s: from the end of the last fault until nothing was pending.
+        redis_kills: how often Redis was killed; it may lose what it acknowledged just before.
+        missed: kind of fault -> how often it was chosen and did not happen.
+        found_by_duties: kind of difference -> how many Beat's duties found and repaired.
+        repaired: the recorded differences, in words.
     """
 
     seed: int
@@ -47,7 +47,7 @@ class Report:
     repaired: list[str] = field(default_factory=list)
 
     def figures(self) -> dict[str, Any]:
-        """As JSON."""
+        """The figures, ready for JSON."""
         verdict = self.verdict
         recoveries = [fault.recovery_s for fault in self.faults]
         return {
@@ -78,7 +78,7 @@ class Report:
         return sum(op.kind is kind and op.fate is fate for op in self.history)
 
     def _speed(self, begins: float, ends: float) -> dict[str, Any]:
-        """Of the writers' reactions in that time."""
+        """Rate and times of the reactions that began in this time."""
         made = [op for op in self.history if _acknowledged(op) and begins <= op.began < ends]
         if not made:
             return {}
@@ -91,7 +91,7 @@ class Report:
         }
 
     def _kinds(self) -> dict[str, dict[str, Any]]:
-        """Kind of fault -> how often, what it was blamed for, and how long recovery took."""
+        """Kind of fault -> its number, the violations blamed on it, and the recovery times."""
         lost, wrong = self._blamed(LOSSES), self._blamed(tuple(Wrong))
         kinds: dict[str, list[Fault]] = defaultdict(list)
         for fault in self.faults:
@@ -108,7 +108,7 @@ class Report:
         }
 
     def _blamed(self, wrongs: Sequence[Wrong]) -> Counter[str]:
-        """Violations that have a moment, under the kinds of the last faults before it."""
+        """Kind of fault -> violations. Each violation is blamed on the last faults before it."""
         blamed: Counter[str] = Counter()
         for violation in self.verdict.violations:
             if violation.wrong in wrongs and violation.at is not None:
@@ -127,7 +127,7 @@ def _quantile(numbers: Sequence[float], share: float) -> float | None:
 
 
 def table(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Several runs as one Markdown table, a line for each kind of fault, and a last one for all."""
+    """The lines of a Markdown table of several runs: one for each kind of fault, one for all."""
     kinds: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for run in runs:
         for kind, figures in run["kinds"].items():

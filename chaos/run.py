@@ -1,4 +1,4 @@
-"""One fault run: a while in peace, a while with faults, quiet, and what the checker says of it."""
+"""One chaos run: some time in peace, then faults, then quiet, and the check of the history."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from chaos.checker import Final, check
+from chaos.checker import check
+from chaos.faults.kinds import KINDS
 from chaos.history import Operation, read
 from chaos.nemesis import Nemesis
 from chaos.report import Report
-from chaos.system import System, wait_for
+from chaos.system import System
+from chaos.verdict import Final
+from chaos.waiting import wait_for
 from reactions.api.client import Reactions
 from reactions.maintenance.compare import GAPS
 from reactions.maintenance.compare import Kind as Difference
@@ -34,10 +37,10 @@ Show = Callable[[str], None]
 
 PEACE_SHARE = 0.15
 PEACE_S = (5.0, 60.0)
-"""At the beginning, without faults: what the figures of the rest are to be compared with."""
+"""The time without faults at the beginning: its figures are the base of comparison."""
 
 MAX_QUIET_S = 60.0
-"""After the last fault, everything must be in PostgreSQL and nothing pending by then."""
+"""So long after the last fault, everything must be durable and nothing pending."""
 
 
 def run(
@@ -49,12 +52,12 @@ def run(
     minute: bool,
     only: Sequence[str] = (),
 ) -> Report:
-    """A fault run of this many minutes, start and end not counted.
+    """Run for this many minutes, without start and end.
 
     Args:
         folder: where servers keep their data, and writers their history.
         minute: whether PostgreSQL may refuse connections for a whole minute.
-        only: kinds of faults with one of these in their name; all of them without.
+        only: parts of names of faults; without any, all faults happen.
 
     Raises:
         StackError: the system did not start, or did not recover in time.
@@ -65,7 +68,7 @@ def run(
         duties = DutyRuns(database)
         began = time.monotonic()
         peace = min(PEACE_S[1], max(PEACE_S[0], minutes * 60 * PEACE_SHARE))
-        nemesis = Nemesis(system, seed, minute=minute, only=only)
+        nemesis = Nemesis(system, seed, KINDS, minute=minute, only=only)
         show("in peace")
         nemesis.hold(peace, peace)
         report.peace = began, time.monotonic()
@@ -105,41 +108,43 @@ def _repaired(database: Database) -> list[str]:
 
 
 def _drifted(duties: DutyRuns) -> int:
-    """Differences that duties have found, but for what is only missing, as after an eviction."""
+    """Differences that duties found. Missing caches do not count: an eviction causes them."""
     drift = {str(kind) for kind in Difference if kind not in GAPS}
     return sum(number for kind, number in _found(duties).items() if kind in drift)
 
 
 def _settle(system: System, database: Database) -> None:
-    """Wait until nothing is on its way and Redis was watched over; without any repair command."""
+    """Wait until nothing is pending and loss detection ran twice. No repair command is used."""
     duties = DutyRuns(database)
     with connect(system.settings) as client:
         outbox = OutboxState(client, system.settings)
         erasures = ErasureRequests(client)
         rebuild = Rebuild(client, database, system.settings)
 
-        def watched() -> int:
+        def detections() -> int:
             system.supervise()
             return next(
                 (total.runs for total in duties.totals() if total.duty == "loss_detection"), 0
             )
 
         def quiet() -> bool:
-            return not outbox.pending() and not any(erasures.unfinished()) and watched() >= wanted
+            return (
+                not outbox.pending() and not any(erasures.unfinished()) and detections() >= wanted
+            )
 
-        wait_for(lambda: watched() > 0, MAX_QUIET_S, "Redis is watched over")
-        wanted = watched() + 2
-        wait_for(quiet, MAX_QUIET_S, "nothing is on its way")
-        wait_for(lambda: not rebuild.unfinished(), MAX_QUIET_S, "what was lost is loaded again")
+        wait_for(lambda: detections() > 0, MAX_QUIET_S, "loss detection runs")
+        wanted = detections() + 2
+        wait_for(quiet, MAX_QUIET_S, "nothing is pending")
+        wait_for(lambda: not rebuild.unfinished(), MAX_QUIET_S, "what Redis lost is loaded again")
 
 
 def _final(system: System, database: Database, history: list[Operation]) -> Final:
-    """What both stores have."""
+    """The final state of both stores."""
     settings, final = system.settings, Final()
     names = {code: name for name, code in settings.reaction_types.items()}
     with connect(settings) as client, Reactions(settings) as library:
         found = Verifier(client, database, settings).verify()
-        final.pending, final.buried = found.pending, found.dead_letters
+        final.pending, final.dead_letters = found.pending, found.dead_letters
         gaps = sum(found.found[kind] for kind in GAPS)
         final.differences = found.examples if found.found.total() > gaps else []
         with database.transaction() as connection:

@@ -1,18 +1,17 @@
-"""The system under test, as processes: two servers of Redis, PostgreSQL, workers, beats, writers.
+"""The system under test, as processes: Redis, broker, PostgreSQL, workers, beats, writers.
 
-Workers reach every store through a link of their own, so that each can be cut off alone.
+Workers reach every store through a link of their own, so that each link can be cut alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -23,9 +22,10 @@ import psycopg2
 from redis import Redis
 
 from chaos import small, traps
+from chaos.nodes import Node, Store, WriterNode
 from chaos.proxy import Connect, Link, Network
+from chaos.waiting import wait_for
 from reactions.core.constants import shard_of
-from reactions.core.errors import ReactionsUnavailable, StackError
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Postgres, Valkey
 from reactions.demo.process import Process
@@ -33,103 +33,20 @@ from reactions.postgres.migrate import migrate
 from reactions.redis import keys
 from reactions.redis.connection import connect
 from reactions.redis.outbox_state import OutboxState
-from reactions.redis.server_options import BROKER_OPTIONS, VALKEY_OPTIONS
-
-ROOT = Path(__file__).parents[1]
+from reactions.redis.server_options import BROKER_OPTIONS
 
 WORKERS, BEATS, WRITERS = 2, 2, 3
 
 START_S = 60.0
 
-FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
-"""Debian's libfaketime: with it, the clock of Redis can be set."""
-
-
-class Node:
-    """A process that is started again when it dies, unless it is to be down."""
-
-    def __init__(self, process: Process, command: list[str], env: Mapping[str, str]) -> None:
-        self.process = process
-        self.down = False
-        self._command = command
-        self._env = {**os.environ, "PYTHONPATH": str(ROOT), **env}
-
-    def start(self) -> None:
-        self.process.launch(self._command, self._env)
-
-    def kill(self) -> None:
-        """kill -9, with all its children."""
-        self.process.kill()
-
-    def freeze(self) -> None:
-        """SIGSTOP, with all its children."""
-        self._signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError, StackError):
-            os.killpg(self.process.pid, number)
-
-    def supervise(self) -> bool:
-        """Start it again if it is dead and should not be."""
-        if self.down or self.process.alive():
-            return False
-        self.start()
-        return True
-
-
-class WriterNode(Node):
-    """A writer; each time it is started it is another one, with a history of its own."""
-
-    def __init__(self, folder: Path, name: str, seed: int, env: Mapping[str, str]) -> None:
-        super().__init__(Process(name, folder / f"{name}.log"), [], env)
-        self._folder, self._name, self._seed = folder, name, seed
-        self.histories: list[Path] = []
-
-    def start(self) -> None:
-        number = int(self._name[-1]) * 1_000 + len(self.histories)
-        self.histories.append(self._folder / f"{self._name}-{len(self.histories)}.jsonl")
-        self._command = [
-            sys.executable,
-            "-m",
-            "chaos.writer",
-            str(self.histories[-1]),
-            str(number),
-            str(self._seed),
-        ]
-        super().start()
-
-
-class Store(Valkey):
-    """The server of reactions; where libfaketime is installed, its clock can be set."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, "store", options=VALKEY_OPTIONS)
-        self._clock = folder / "clock"
-        self._clock.write_text("+0")
-
-    def launch(self, command: list[str], env: Mapping[str, str] | None = None) -> None:
-        env = {**os.environ, **(env or {})}
-        if FAKETIME:
-            env |= {
-                "LD_PRELOAD": str(FAKETIME),
-                "FAKETIME_TIMESTAMP_FILE": str(self._clock),
-                "FAKETIME_NO_CACHE": "1",
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            }
-        super().launch(command, env)
-
-    def set_clock(self, offset_s: int) -> None:
-        """So many seconds ahead of the machine's, or behind it."""
-        fresh = self._clock.with_suffix(".new")
-        fresh.write_text(f"{offset_s:+d}")
-        fresh.rename(self._clock)
-
 
 class System:
-    """Everything; entered, it runs."""
+    """The whole system; it runs while it is entered.
+
+    Attributes:
+        losses: when Redis was killed, in s of the monotonic clock.
+        links: store -> one link for each worker.
+    """
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder, self._seed = folder, seed
@@ -216,7 +133,7 @@ class System:
             self.links[name] = [self.network.link(server) for _ in range(WORKERS)]
 
     def _celery(self, name: str, number: int | None, command: str) -> Node:
-        """A worker behind its links, or a beat."""
+        """A worker behind its own links, or a beat (without a number)."""
         env = self.settings.environment()
         options = ["--loglevel=INFO"]
         if number is not None:
@@ -240,6 +157,7 @@ class System:
         return Node(Process(name, self.folder / f"{name}.log"), launch, env)
 
     def stop(self) -> None:
+        """Kill everything."""
         for node in self.nodes:
             node.thaw()
             node.kill()
@@ -250,25 +168,25 @@ class System:
         self.network.close()
 
     def supervise(self) -> None:
-        """Start again what died, as every deployment does."""
+        """Restart the processes that died, as a supervisor does."""
         for node in self.nodes:
             node.supervise()
 
     def stop_writers(self) -> None:
-        """Each ends its last call."""
+        """Stop the writers; each finishes its last call."""
         for node in self.writers:
             node.down = True
             node.process.stop()
 
-    # -- what only servers have ----------------------------------------------------------------
+    # -- faults of the servers -----------------------------------------------------------------
 
     def kill_store(self) -> None:
-        """kill -9, and started again from its append-only file."""
+        """Kill Redis with SIGKILL, and note when."""
         self.losses.append(time.monotonic())
         self.store.kill()
 
     def kill_postgres(self) -> None:
-        """kill -9 of the postmaster and of all its children."""
+        """Kill the postmaster and its children with SIGKILL."""
         with contextlib.suppress(psutil.Error, AssertionError):
             postmaster = psutil.Process(self.postgres.pid)
             victims = [postmaster, *postmaster.children(recursive=True)]
@@ -278,24 +196,25 @@ class System:
             psutil.wait_procs(victims, 10)
 
     def lose_queue(self) -> None:
-        """The broker dies with all that it holds."""
+        """Kill the broker, and delete its data."""
         self.broker.kill()
         shutil.rmtree(self.folder / "broker")
 
-    # -- looking at it -------------------------------------------------------------------------
+    # -- its state -----------------------------------------------------------------------------
 
     def redis(self) -> Redis:
+        """A client of the Redis that stores reactions."""
         return Redis(port=self.store.port, socket_timeout=1)
 
-    def mark(self) -> dict[int, int]:
-        """The newest version of each shard."""
+    def newest_versions(self) -> dict[int, int]:
+        """shard -> the newest version that it has given."""
         with self.redis() as client:
             return {
                 shard: int(client.get(f"outbox:{{{shard}}}:clock") or 0) for shard in range(100)
             }
 
-    def behind(self, mark: Mapping[int, int]) -> int:
-        """Changes up to these versions that are still on their way."""
+    def behind(self, versions: Mapping[int, int]) -> int:
+        """The number of pending changes up to these versions (shard -> version)."""
         with connect(self.settings) as client:
             posts = OutboxState(client, self.settings).dirty_posts()
             with client.pipeline(transaction=False) as pipe:
@@ -303,29 +222,13 @@ class System:
                     pipe.hvals(keys.post_pending(post))
                     pipe.hvals(keys.post_claimed(post))
                 replies = pipe.execute()
-        versions = [
+        waiting = [
             (shard_of(post), int(value.partition(b":")[2]))
             for post, values in zip((p for p in posts for _ in range(2)), replies, strict=True)
             for value in values
         ]
-        return sum(version <= mark[shard] for shard, version in versions)
+        return sum(version <= versions[shard] for shard, version in waiting)
 
 
 def _is_ready(node: Node) -> bool:
     return "ready." in node.process.log.read_text(errors="replace")
-
-
-def wait_for(condition: Callable[[], object], seconds: float, what: str) -> None:
-    """Until it holds; an unavailable store is no answer.
-
-    Raises:
-        StackError: not in time.
-    """
-    deadline = time.monotonic() + seconds
-    while True:
-        with contextlib.suppress(ReactionsUnavailable, psycopg2.Error, OSError):
-            if condition():
-                return
-        if time.monotonic() > deadline:
-            raise StackError(f"not within {seconds:.0f} s: {what}")
-        time.sleep(0.02)

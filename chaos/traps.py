@@ -1,7 +1,7 @@
-"""Traps between the steps of a drain: the nemesis sets one, and a worker that comes by springs it.
+"""Traps between the steps of a drain: the nemesis sets one, and the next worker there springs it.
 
-A trap is a file, named for its place, that holds what is to happen. A worker takes it by renaming
-it, so each springs once; its new name says who sprang it.
+A trap is a file. Its name is the place, its content what happens. A worker springs it by renaming
+it, so each trap springs once; the new name contains the process id of the worker.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from reactions.redis.outbox import Outbox
 from reactions.redis.user_cache import UserCache
 
 FOLDER = "CHAOS_TRAPS"
-"""Environment: where traps are set."""
+"""The environment variable that names the folder of the traps."""
 
 KILL, STOP = "kill", "stop"
 
@@ -39,7 +39,7 @@ ERRORS = {
     "shut down": psycopg2.errors.AdminShutdown,
     "too many connections": psycopg2.errors.TooManyConnections,
 }
-"""What a driver raises; each is raised where a statement of a drain is executed."""
+"""Errors of the driver, raised before a statement of a drain."""
 
 BEFORE_HASH = "before a hash is installed"
 BEFORE_STATEMENT = "before a statement"
@@ -69,7 +69,7 @@ def folder() -> Path:
 
 
 def put(where: Path, place: str, what: str) -> Path:
-    """Set a trap: what is to happen to the next worker that comes by."""
+    """Set a trap; ``what`` is KILL, STOP, or one of the ERRORS."""
     path = where / place
     fresh = where / f"{place}.new"
     fresh.write_text(what)
@@ -78,20 +78,20 @@ def put(where: Path, place: str, what: str) -> Path:
 
 
 def sprung(path: Path) -> int | None:
-    """The process that sprang it, once one has."""
+    """The id of the process that sprang the trap, if one did."""
     for found in path.parent.glob(f"{path.name}.by.*"):
         return int(found.suffix[1:])
     return None
 
 
 def clear(path: Path) -> None:
-    """Take it away, sprung or not."""
+    """Remove a trap, sprung or not."""
     for found in (path, *path.parent.glob(f"{path.name}.by.*")):
         found.unlink(missing_ok=True)
 
 
 def install() -> None:
-    """Lay the places in this process's code."""
+    """Wrap the methods of this process, so that they spring traps."""
     for place, (owner, method, begins) in _STEPS.items():
         name = method.__name__
         setattr(owner, name, _with_place(getattr(owner, name), place, begins=begins))
@@ -130,7 +130,7 @@ def _with_place(method: Callable[..., Any], place: str, *, begins: bool) -> Call
 
 
 def _pass(place: str) -> None:
-    """A place that all transactions have, but only that of a batch counts."""
+    """Spring a trap before a statement, but only while a batch is recorded."""
     if getattr(_recording, "on", False):
         _spring(place)
 
@@ -143,7 +143,7 @@ def _spring(place: str) -> None:
     try:
         path.rename(mine)
     except FileNotFoundError:
-        return  # another one was first
+        return  # another process was first
     what = mine.read_text()
     if what == KILL:
         os.kill(os.getpid(), signal.SIGKILL)

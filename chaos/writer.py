@@ -1,8 +1,7 @@
-"""One web process of a fault run: reacts, reads what it wrote, and records all of it.
+"""One web process of a chaos run: it reacts, reads what it wrote, and records every call.
 
-``python -m chaos.writer HISTORY NUMBER SEED``, until SIGTERM; configured by its environment
-as any web process is. Most users are its own; some
-it shares with all writers.
+``python -m chaos.writer HISTORY NUMBER SEED`` runs until SIGTERM, with settings from its
+environment like any web process. Most of its users are its own; it shares some with all writers.
 """
 
 from __future__ import annotations
@@ -20,32 +19,32 @@ from reactions.core.errors import BatchInterrupted, PostDeleted, ReactionsUnavai
 from reactions.core.model import Outcome
 
 POSTS = range(1, 81)
-"""Of falling popularity. Some of them share a shard with one that may be deleted."""
+"""Posts, the most popular first. Some share a shard with a post that may be deleted."""
 
 DELETABLE = range(1_001, 2_001)
-"""Posts that are reacted on, a few at a time, until one of them is deleted."""
+"""Posts that may be deleted; each writer reacts on one of them at a time."""
 
 SHARED = range(1, 31)
-"""Users for whom all writers write."""
+"""Users of all writers."""
 
 OWN = 60
-"""Users of one writer."""
+"""Number of users of one writer alone."""
 
 PAUSE_S = 0.005
-"""Between two calls: writers leave the processors to those whose work it is."""
+"""Pause between two calls, so that workers get enough of the processors."""
 
 FORGET_SHARE = DELETE_SHARE = 0.0005
 
 
 class Writer:
-    """One writer. What it does is random by its seed; when, is up to the machine."""
+    """One writer. Its seed decides what it does; the machine decides when."""
 
     def __init__(self, client: Reactions, recorder: Recorder, number: int, seed: int) -> None:
         self._client = client
         self._recorder = recorder
         self._random = random.Random(f"{seed}/{number}")
         self._types = list(client.settings.reaction_types)
-        # Each incarnation has users of its own: one that was killed has left an open call.
+        # Each start has users of its own: a killed writer has left an open call.
         self._next_user = 1_000 + number * 10_000
         self._own = [self._fresh() for _ in range(OWN)]
         self._deletable = DELETABLE.start + number % len(DELETABLE)
@@ -54,7 +53,7 @@ class Writer:
         self.stopping = False
 
     def run(self) -> None:
-        """Until it is to stop."""
+        """Make calls until ``stopping`` is set."""
         while not self.stopping:
             luck = self._random.random()
             if luck < FORGET_SHARE:
@@ -69,7 +68,7 @@ class Writer:
                 self._read()
             time.sleep(PAUSE_S)
 
-    # -- what it does --------------------------------------------------------------------------
+    # -- calls ---------------------------------------------------------------------------------
 
     def _write_one(self) -> None:
         user, post, value = self._choice()
@@ -87,7 +86,7 @@ class Writer:
             self._done(number, outcome)
 
     def _write_many(self) -> None:
-        """One of a pair only: what a batch does in what order is no question here."""
+        """React in a batch. It has each (user, post) once, so the order in it does not matter."""
         chosen = {(c[0], c[1]): c for c in (self._choice() for _ in range(10))}
         items = list(chosen.values())
         numbers = [
@@ -111,7 +110,7 @@ class Writer:
                 self._done(number, outcome)
 
     def _read(self) -> None:
-        """Mostly what it has just written."""
+        """Read a reaction, mostly the one that it wrote last."""
         user, post = self._last
         if self._random.random() < 0.3:
             user, post = self._random.choice([*self._own, *SHARED]), self._post()
@@ -124,7 +123,7 @@ class Writer:
             self._recorder.end(number, value=found)
 
     def _forget(self) -> None:
-        """A user of its own, who is never seen again."""
+        """Forget one of its own users; another user takes the place."""
         place = self._random.randrange(OWN)
         user, self._own[place] = self._own[place], self._fresh()
         if self._last[0] == user:
@@ -138,7 +137,7 @@ class Writer:
             self._recorder.end(number)
 
     def _delete(self) -> None:
-        """The post on which it reacts now and then; another one takes its place."""
+        """Delete the post of DELETABLE; mostly, another post takes its place."""
         post = self._deletable
         number = self._recorder.begin(Kind.DELETE, 0, post, None)
         try:
@@ -147,13 +146,13 @@ class Writer:
             self._recorder.end(number, Fate.OPEN)
         else:
             self._recorder.end(number)
-            if self._random.random() < 0.5:  # else it is tried in vain for a while
+            if self._random.random() < 0.5:  # else it tries in vain to react on the deleted post
                 self._deletable = self._random.choice(DELETABLE)
 
-    # -- by chance -----------------------------------------------------------------------------
+    # -- random choices ------------------------------------------------------------------------
 
     def _choice(self) -> tuple[int, int, str | None]:
-        """User, post, value."""
+        """A user, a post, and a value."""
         own = self._random.random() < 0.85
         user = self._random.choice(self._own if own else SHARED)
         post = self._deletable if self._random.random() < 0.05 else self._post()

@@ -1,6 +1,6 @@
 """Reactions in Django, in one file: ``python -m django runserver --settings=examples.django_app``.
 
-In a project of yours, the views go to views.py, and urlpatterns to urls.py.
+In your project, the views go into views.py, and urlpatterns into urls.py.
 """
 
 from dataclasses import asdict
@@ -12,18 +12,18 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 import reactions
 
-SECRET_KEY = "of the example"
+SECRET_KEY = "only for this example"
 ALLOWED_HOSTS = ["127.0.0.1"]
 ROOT_URLCONF = __name__
 USE_TZ = True
 
 
 def user_id(request: HttpRequest) -> int:
-    """Your own authentication goes here: request.user.id."""
+    """Put your own authentication here, such as request.user.id."""
     return int(request.headers["X-User"])
 
 
-@csrf_exempt  # the example has no cookie; with sessions, leave this line out
+@csrf_exempt  # the example uses no cookies; with sessions, remove this line
 @require_http_methods(["PUT", "DELETE"])
 def reaction(request: HttpRequest, post_id: int) -> JsonResponse:
     user = user_id(request)

@@ -1,4 +1,7 @@
-"""Reactions in FastAPI: ``uvicorn examples.fastapi_app:app``. Plain ``def``: the library blocks."""
+"""Reactions in FastAPI: ``uvicorn examples.fastapi_app:app``.
+
+The views are plain ``def``: the library blocks, so FastAPI runs them in threads.
+"""
 
 from typing import Annotated
 
@@ -11,7 +14,7 @@ app = FastAPI()
 
 
 def user_id(x_user: Annotated[int, Header()]) -> int:
-    """Your own authentication goes here."""
+    """Put your own authentication here."""
     return x_user
 
 

@@ -10,7 +10,7 @@ app = Flask(__name__)
 
 
 def user_id() -> int:
-    """Your own authentication goes here."""
+    """Put your own authentication here."""
     return int(request.headers["X-User"])
 
 

@@ -78,7 +78,7 @@ def _each(client: Client, post: int, users: Iterator[int]) -> list[float]:
     return took
 
 
-# -- under load --------------------------------------------------------------------------------
+# -- under load ------------------------------------------------------------------------------------
 
 
 class Beside(Ours):
@@ -115,7 +115,7 @@ def loaded(arena: Arena, seconds: float, writers: int) -> dict[str, Any]:
     }
 
 
-# -- on the server -----------------------------------------------------------------------------
+# -- on the server ---------------------------------------------------------------------------------
 
 
 def server_side(arena: Arena, rows: int, show: Show) -> dict[str, Any]:

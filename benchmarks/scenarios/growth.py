@@ -35,7 +35,7 @@ ROUNDS, CALLS = 20, 100
 FIRST_FILLED, EACH_POST, USERS = 1_000_000, 2_000, 1_000_000
 
 
-# -- one post ----------------------------------------------------------------------------------
+# -- one post --------------------------------------------------------------------------------------
 
 
 def posts(arena: Arena, most: int, show: Show) -> list[dict[str, Any]]:
@@ -92,7 +92,7 @@ def memory_of(arena: Arena, post: int) -> int:
     return sum(map(int, found))
 
 
-# -- the table ---------------------------------------------------------------------------------
+# -- the table -------------------------------------------------------------------------------------
 
 
 def table(arena: Arena, most: int, steps: int, batch: int, show: Show) -> list[dict[str, Any]]:
@@ -126,7 +126,7 @@ def _spread(changes: Mapping[tuple[int, int], int], posts: int) -> Mapping[tuple
     }
 
 
-# -- for people --------------------------------------------------------------------------------
+# -- for people ------------------------------------------------------------------------------------
 
 
 def print_tables(

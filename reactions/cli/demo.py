@@ -7,13 +7,19 @@ import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from reactions.cli.console import as_json, bars, err, finish, print_report
 from reactions.cli.foreground import keep_running
 from reactions.cli.options import event_limit, process_count, trace_path
+
+if TYPE_CHECKING:
+    from reactions.demo.outage import Target
+    from reactions.demo.report import Report
+    from reactions.demo.stack import Stack
+    from reactions.demo.trace import Trace
 
 
 @click.command()
@@ -46,7 +52,7 @@ def demo(
     events: int | None,
     writers: int,
     workers: int,
-    outage: Any,  # noqa: ANN401 - click passes one of the two words
+    outage: Target | None,
     at_once: bool,
     as_json: bool,
 ) -> None:
@@ -59,7 +65,7 @@ def demo(
 
     Exit code 0 if both stores agree with the trace, 1 if not.
     """
-    from reactions.demo.run import run, settings_for
+    from reactions.demo.run import settings_for
     from reactions.demo.signals import ignore_stop_signals
     from reactions.demo.stack import Stack
     from reactions.demo.state_folder import remove
@@ -73,16 +79,7 @@ def demo(
             err.print("no --trace given: replaying a generated (synthetic) burst")
         stack = Stack(folder, settings_for(source), concurrency=workers, page=True, say=err.print)
         with stack:
-            err.print(f"watch it here: {stack.page_url}")
-            # The writers count into this folder, so that the page shows them.
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(stack.metrics)
-            with bars() as progress:
-                report, examples = run(
-                    stack, source, writers=writers, outage=outage, progress=progress
-                )
-            for line in [*source.broken, *examples]:
-                err.print(line, style="red")
-            print_report(asdict(report), report.holds)
+            report = _replay_and_verify(stack, source, writers, outage)
             if sys.stdout.isatty() and not (at_once or as_json):
                 stack.start_page()  # it was stopped for the comparison
                 hint = f"still running: {stack.page_url} - press Ctrl-C to stop"
@@ -91,3 +88,17 @@ def demo(
         with ignore_stop_signals():
             remove(folder)
     finish(asdict(report), as_json, report.holds)
+
+
+def _replay_and_verify(stack: Stack, source: Trace, writers: int, outage: Target | None) -> Report:
+    from reactions.demo.run import run
+
+    err.print(f"watch it here: {stack.page_url}")
+    # The writers count into this folder, so that the page shows them.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(stack.metrics)
+    with bars() as progress:
+        report, examples = run(stack, source, writers=writers, outage=outage, progress=progress)
+    for line in [*source.broken, *examples]:
+        err.print(line, style="red")
+    print_report(asdict(report), report.holds)
+    return report

@@ -49,7 +49,7 @@ class RedisWrites:
     ) -> list[tuple[ReactReply | RedisError, int]]:
         """Record items as ``record_many`` does, and wait until replicas have them.
 
-        The wait ends after replica_wait_s. On a cluster, the nodes follow one after the other.
+        The wait ends after replica_timeout_s. On a cluster, the nodes follow one after the other.
 
         Args:
             wanted: how many replicas to wait for.

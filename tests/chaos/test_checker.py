@@ -1,4 +1,4 @@
-"""The checker: silent about what is right, and it names each wrong that is planted."""
+"""The checker: it accepts correct histories, and names each violation that a test plants."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import assume, given
 
-from chaos.checker import LATE_S, READ_LATE_S, WINDOW_S, Final, Wrong, check
+from chaos.checker import check
 from chaos.history import MAX_CALL_S, Fate, Kind, Operation, Recorder, read
+from chaos.register import LATE_S, READ_LATE_S, WINDOW_S
+from chaos.verdict import Final, Wrong
 from tests.chaos.world import Call, World, calls, newest
 
 
@@ -26,45 +28,45 @@ def write(
     return Call(Kind.WRITE, post, user, value, began, began + 0.05, 0.1, answered, knows)
 
 
-def look(began: float, *, post: int = 1, user: int = 7) -> Call:
+def look_up(began: float, *, post: int = 1, user: int = 7) -> Call:
     return Call(Kind.READ, post, user, None, began, began + 0.05, 0.1)
 
 
 DAY = [
     write(1, "like"),
-    look(2),
+    look_up(2),
     write(3, "love"),
-    look(4),
+    look_up(4),
     write(5, "wow", user=8),
     write(6, "wow", post=2),
     write(7, None, post=2),
     write(8, "like", post=101, user=9, knows=False),
 ]
-"""A quiet day: nothing at the same time."""
+"""A quiet day: no two calls overlap."""
 
 
 def wrongs(history: list[Operation], final: Final, *losses: float) -> list[Wrong]:
     return [violation.wrong for violation in check(history, final, losses).violations]
 
 
-# -- what is right ---------------------------------------------------------------------------------
+# -- correct histories -----------------------------------------------------------------------------
 
 
 @given(calls())
-def test_nothing_is_wrong_with_what_is_right(made: list[Call]) -> None:
+def test_a_correct_history_has_no_violations(made: list[Call]) -> None:
     world = World.of(made)
     assert check(world.history, world.final()).violations == []
 
 
 @given(calls())
-def test_a_death_of_redis_makes_nothing_wrong_of_what_is_right(made: list[Call]) -> None:
+def test_a_kill_of_redis_makes_no_violation_of_a_correct_history(made: list[Call]) -> None:
     world = World.of(made)
     verdict = check(world.history, world.final(), [10.0, 20.0])
     assert verdict.violations == []
     assert verdict.in_window == 0
 
 
-def test_a_call_without_an_answer_may_be_done_or_not() -> None:
+def test_a_call_without_an_answer_may_take_effect_or_not() -> None:
     made = [write(1, "like"), write(2, "love", answered=False)]
     done = World.of(made)
     assert wrongs(done.history, done.final()) == []
@@ -72,7 +74,7 @@ def test_a_call_without_an_answer_may_be_done_or_not() -> None:
     assert wrongs(undone.history, undone.final()) == []
 
 
-def test_a_call_without_an_answer_may_be_done_late_but_not_for_ever() -> None:
+def test_a_call_without_an_answer_may_take_effect_late_within_a_limit() -> None:
     late = Call(Kind.WRITE, 1, 7, "love", 2, 2 + LATE_S, 1.0, answered=False)
     world = World.of([write(1, "like"), late, write(4, "wow")])
     assert wrongs(world.history, world.final()) == []
@@ -81,17 +83,17 @@ def test_a_call_without_an_answer_may_be_done_late_but_not_for_ever() -> None:
     assert wrongs(world.history, world.final()) == [Wrong.REORDERED]
 
 
-# -- what is lost ----------------------------------------------------------------------------------
+# -- lost changes ----------------------------------------------------------------------------------
 
 
 def without(final: Final, pair: tuple[int, int], row: tuple[str | None, int] | None) -> Final:
-    """Another row of this pair, or none, and counts to go with it."""
+    """Replace or remove the row of this pair, with matching counts."""
     rows = {**final.rows, pair: row} if row else {k: v for k, v in final.rows.items() if k != pair}
     return World(rows=rows).final()
 
 
 @given(calls())
-def test_a_row_that_never_came_is_lost(made: list[Call]) -> None:
+def test_a_missing_row_is_lost(made: list[Call]) -> None:
     world = World.of(made)
     assume(any(op.version for op in world.history if op.value and op.version))
     firm = [
@@ -112,7 +114,7 @@ def test_an_older_row_instead_of_the_last_is_lost() -> None:
     assert wrongs(world.history, final) == [Wrong.LOST]
 
 
-def test_a_removal_that_never_came_is_lost() -> None:
+def test_a_missing_removal_is_lost() -> None:
     world = World.of(DAY)
     wow = next(op for op in world.history if op.post == 2)
     final = without(world.final(), (2, 7), ("wow", wow.version))
@@ -123,7 +125,7 @@ def test_a_removal_that_never_came_is_lost() -> None:
     ("after", "excused"),
     [(-READ_LATE_S + 0.01, True), (WINDOW_S - 0.01, True), (WINDOW_S + 0.01, False), (-1, False)],
 )
-def test_only_what_was_just_acknowledged_may_die_with_redis(after: float, excused: bool) -> None:
+def test_only_a_write_just_before_the_kill_may_be_lost(after: float, excused: bool) -> None:
     world = World.of([write(1, "like"), write(3, "love")])
     last = newest(world)
     first = world.history[0]
@@ -135,17 +137,17 @@ def test_only_what_was_just_acknowledged_may_die_with_redis(after: float, excuse
     assert verdict.in_window == excused
 
 
-# -- what nobody did -------------------------------------------------------------------------------
+# -- invented changes ------------------------------------------------------------------------------
 
 
 @given(calls())
-def test_a_row_of_a_pair_that_nobody_wrote_is_invented(made: list[Call]) -> None:
+def test_a_row_of_an_unwritten_pair_is_invented(made: list[Call]) -> None:
     world = World.of(made)
     world.rows[1, 66] = "like", 10**6
     assert wrongs(world.history, world.final()) == [Wrong.INVENTED]
 
 
-def test_a_value_that_nobody_wrote_there_is_invented() -> None:
+def test_an_unwritten_value_is_invented() -> None:
     world = World.of(DAY)
     world.rows[1, 8] = "love", world.rows[1, 8][1]
     assert wrongs(world.history, world.final()) == [Wrong.INVENTED]
@@ -180,7 +182,7 @@ def test_a_lower_version_for_a_later_call_is_reordered() -> None:
     assert wrongs(history, world.final()) == [Wrong.REORDERED]
 
 
-def test_a_version_that_was_given_twice_is_duplicated() -> None:
+def test_a_version_given_twice_is_duplicated() -> None:
     world = World.of([write(1, "like"), write(1.01, "love", user=8)])
     first, second = world.history
     history = [first, replace(second, version=first.version)]
@@ -188,12 +190,12 @@ def test_a_version_that_was_given_twice_is_duplicated() -> None:
     assert wrongs(history, world.final()) == [Wrong.DUPLICATED]
 
 
-# -- what was answered -----------------------------------------------------------------------------
+# -- answers ---------------------------------------------------------------------------------------
 
 
 @given(calls())
-def test_an_answer_of_what_never_was_is_wrong(made: list[Call]) -> None:
-    """Whatever else goes on: of a read it is stale, of an outcome dishonest."""
+def test_a_read_of_an_unwritten_value_is_stale(made: list[Call]) -> None:
+    """A read of a value that nobody wrote is stale."""
     world = World.of(made)
     place = next(
         (i for i, op in enumerate(world.history) if op.kind is Kind.READ and op.fate is Fate.DONE),
@@ -206,26 +208,26 @@ def test_an_answer_of_what_never_was_is_wrong(made: list[Call]) -> None:
     assert wrongs(history, world.final()) == [Wrong.STALE]
 
 
-def test_a_read_of_what_was_before_is_stale() -> None:
+def test_a_read_of_an_older_value_is_stale() -> None:
     world = World.of(DAY)
     history = [replace(op, value="like") if op.began == 4 else op for op in world.history]
     assert wrongs(history, world.final()) == [Wrong.STALE]
 
 
-def test_a_read_of_nothing_after_a_write_is_stale() -> None:
+def test_an_empty_read_after_a_write_is_stale() -> None:
     world = World.of(DAY)
     history = [replace(op, value=None) if op.began == 2 else op for op in world.history]
     assert wrongs(history, world.final()) == [Wrong.STALE]
 
 
 @pytest.mark.parametrize("previous", ["wow", None])
-def test_an_outcome_with_another_previous_is_dishonest(previous: str | None) -> None:
+def test_an_outcome_with_a_wrong_previous_value_is_dishonest(previous: str | None) -> None:
     world = World.of(DAY)
     history = [replace(op, previous=previous) if op.began == 3 else op for op in world.history]
     assert wrongs(history, world.final()) == [Wrong.DISHONEST]
 
 
-def test_a_refusal_by_a_post_that_nobody_deleted_is_dishonest() -> None:
+def test_a_refusal_by_a_live_post_is_dishonest() -> None:
     world = World.of(DAY)
     refused = replace(world.history[0], began=9, ended=9.1, fate=Fate.REFUSED, version=0)
     assert wrongs([*world.history, refused], world.final()) == [Wrong.DISHONEST]
@@ -238,7 +240,7 @@ def end(kind: Kind, began: float, *, post: int = 0, user: int = 0) -> Operation:
     return Operation("w", kind, user, post, None, began, began + 0.1)
 
 
-def test_what_is_deleted_and_forgotten_is_gone() -> None:
+def test_deleted_and_forgotten_reactions_may_be_gone() -> None:
     world = World.of(DAY)
     history = [*world.history, end(Kind.DELETE, 9, post=1), end(Kind.FORGET, 9, user=9)]
     gone = World(rows={k: v for k, v in world.rows.items() if k[0] != 1 and k[1] != 9})
@@ -253,7 +255,7 @@ def test_a_row_of_a_deleted_post_is_undead() -> None:
     assert wrongs(history, world.final()) == [Wrong.UNDEAD]
 
 
-def test_a_deleted_post_that_takes_a_reaction_is_undead() -> None:
+def test_a_deleted_post_that_accepts_a_reaction_is_undead() -> None:
     world = World.of(DAY)
     history = [*world.history, end(Kind.DELETE, 7.5, post=101)]
     gone = World(rows={k: v for k, v in world.rows.items() if k[0] != 101})
@@ -280,18 +282,16 @@ def test_a_row_of_a_forgotten_user_is_undead_unless_they_came_back() -> None:
         (lambda f: {"shown": {**f.shown, (5, "love"): 1}}, Wrong.DRIFT),
         (lambda _: {"differences": ["post 1: no"]}, Wrong.DRIFT),
         (lambda _: {"pending": 3}, Wrong.PENDING),
-        (lambda _: {"buried": 1}, Wrong.BURIED),
+        (lambda _: {"dead_letters": 1}, Wrong.DEAD_LETTER),
     ],
 )
-def test_stores_that_do_not_agree(
-    change: Callable[[Final], dict[str, object]], kind: Wrong
-) -> None:
+def test_stores_that_differ(change: Callable[[Final], dict[str, object]], kind: Wrong) -> None:
     world = World.of(DAY)
     final = world.final()
     assert wrongs(world.history, replace(final, **change(final))) == [kind]  # type: ignore[arg-type]
 
 
-def test_every_kind_of_wrong_is_planted_above() -> None:
+def test_every_kind_of_violation_is_planted_above() -> None:
     source = Path(__file__).read_text()
     assert all(f"Wrong.{wrong.name}" in source for wrong in Wrong)
 
@@ -299,7 +299,7 @@ def test_every_kind_of_wrong_is_planted_above() -> None:
 # -- the history -----------------------------------------------------------------------------------
 
 
-def test_a_history_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_reading_a_history_gives_what_was_recorded(tmp_path: Path) -> None:
     with Recorder(tmp_path / "w0.jsonl") as recorder:
         first = recorder.begin(Kind.WRITE, 7, 1, "like")
         second = recorder.begin(Kind.READ, 7, 1, None)
@@ -314,14 +314,14 @@ def test_a_history_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert three.fate is Fate.REFUSED
 
 
-def test_what_a_killed_writer_left_is_open(tmp_path: Path) -> None:
+def test_calls_of_a_killed_writer_are_open(tmp_path: Path) -> None:
     path = tmp_path / "w0.jsonl"
     with Recorder(path) as recorder:
         done = recorder.begin(Kind.WRITE, 7, 1, "like")
         recorder.begin(Kind.WRITE, 7, 2, "like")
         recorder.end(done, status="created", version=5)
     whole = path.read_bytes()
-    path.write_bytes(whole[:-3])  # the kill came while the last line was written
+    path.write_bytes(whole[:-3])  # killed while it wrote the last line
     assert [op.fate for op in read([path])] == [Fate.OPEN, Fate.OPEN]
     path.write_bytes(whole)
     first, second = read([path])

@@ -1,4 +1,4 @@
-"""Everything fails for half a minute, and nothing is lost. The long run is ``make faults``."""
+"""Everything fails for half a minute, and nothing is lost. ``make faults`` is the long run."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import sys
 
 import pytest
 
-from chaos.nemesis import KINDS
+from chaos.faults.kinds import KINDS
+from chaos.nodes import FAKETIME, ROOT
 from chaos.report import table
-from chaos.system import FAKETIME, ROOT
 from tests.support.servers import missing
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_nothing_is_lost(seed: int) -> None:
-    # Of its own, as its samples are small for good.
+    # In a process of its own: the program shrinks samples until its process ends.
     done = subprocess.run(
         [sys.executable, "-m", "chaos", f"--seed={seed}", "--minutes=0.5", "--json"],
         cwd=ROOT,

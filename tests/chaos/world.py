@@ -1,7 +1,7 @@
-"""A system that keeps its promises, in memory: histories to test the checker with. Pure.
+"""A system in memory that keeps its promises; it makes histories for the tests of the checker.
 
-Each call takes effect at one moment between its invocation and its answer; one without an answer
-may take effect later, or never. From this alone a history and the final state follow.
+Each call takes effect at one moment between its start and its answer. A call without an answer may
+take effect later, or never. The history and the final state follow from that.
 """
 
 from __future__ import annotations
@@ -11,24 +11,25 @@ from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
-from chaos.checker import LATE_S, Final, Pair
 from chaos.history import Fate, Kind, Operation
+from chaos.register import LATE_S
+from chaos.verdict import Final, Pair
 
 VALUES = ("like", "love", "wow")
 POSTS = (1, 2, 101)
-"""The first and the last share a shard, and so its versions."""
+"""The first and the last post share a shard, and so its versions."""
 
 USERS = (7, 8, 9)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a writer is to do; times are in units of its choice, each effect at a moment of its own.
+    """One call of a writer. Each call takes effect at a different moment.
 
     Attributes:
-        effect: when it is done, from ``began`` on; never for None (its answer is then missing too).
-        answered: whether its caller heard of it.
-        knows: whether the outcome says what was before.
+        effect: when it takes effect, not before ``began``; None for never (then it has no answer).
+        answered: whether its caller receives an answer.
+        knows: whether the outcome names the previous reaction.
     """
 
     kind: Kind
@@ -48,7 +49,7 @@ class Call:
 
 @dataclass(slots=True)
 class World:
-    """Runs calls, and remembers."""
+    """Runs calls, and keeps rows and history."""
 
     rows: dict[Pair, tuple[str | None, int]] = field(default_factory=dict)
     history: list[Operation] = field(default_factory=list)
@@ -105,13 +106,13 @@ class World:
         return ("replaced" if before else "created"), before
 
     def final(self) -> Final:
-        """Both stores, when all of it has arrived."""
+        """Both stores after every change has arrived."""
         counts = Counter((post, value) for (post, _), (value, _) in self.rows.items() if value)
         return Final(dict(self.rows), dict(counts), dict(counts))
 
 
 def newest(world: World) -> Operation:
-    """The last write that a row holds and that was answered with its version."""
+    """The newest write that is still in a row, and whose answer had its version."""
     versions = {version for _, version in world.rows.values()}
     return max(
         (op for op in world.history if op.version in versions and op.version),
@@ -121,7 +122,7 @@ def newest(world: World) -> Operation:
 
 @st.composite
 def calls(draw: st.DrawFn) -> list[Call]:
-    """Of several writers at once."""
+    """Calls of several writers at once."""
     found = []
     for number in range(draw(st.integers(1, 40))):
         began = draw(st.floats(0, 30)) + number * 1e-6

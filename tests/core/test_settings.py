@@ -1,4 +1,4 @@
-"""The settings: what is read from where, what is refused, and that no secret shows."""
+"""The settings: where each field comes from, what they refuse, and that they show no secret."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ import copy
 import os
 import pickle
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 from unittest.mock import patch
 
 import annotated_types
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from reactions.core.constants import MAX_CODE
 from reactions.core.errors import InvalidSettings, ReactionsError
 from reactions.core.settings import Settings
 from reactions.core.urls import DATABASE_DRIVER
+from tests.core.strategies import TYPES, relaxed
+
+pytestmark = pytest.mark.usefixtures("bare_environment")
 
 FIELDS = Settings.model_fields
 NUMBERS = [name for name, field in FIELDS.items() if field.annotation in (int, float)]
 
-# Field -> a text as in the environment, and the value it is to become; none is a default.
+# Field -> a text from the environment, and the value that it becomes; no value is a default.
 READ: Mapping[str, tuple[str, object]] = {
     "redis_url": ("rediss://:pw@cache:6390/3", SecretStr("rediss://:pw@cache:6390/3")),
     "redis_cluster": ("true", True),
@@ -68,26 +69,12 @@ READ: Mapping[str, tuple[str, object]] = {
     "web_streams": ("4", 4),
 }
 
-NAME = st.from_regex(r"[A-Za-z0-9_+-]{1,32}", fullmatch=True)
-TYPES = st.dictionaries(NAME, st.integers(1, MAX_CODE), min_size=1, max_size=MAX_CODE).filter(
-    lambda types: len(set(types.values())) == len(types)
-)
-# Characters that stand nowhere in a message of ours.
+# Characters that no message of the library contains.
 PASSWORD = st.text("QXZ789", min_size=8, max_size=40)
-
-relaxed = hypothesis_settings(deadline=None)  # the machine may be busy
-
-
-@pytest.fixture(autouse=True)
-def bare_environment() -> Iterator[None]:
-    """None of the variables of whoever runs the tests."""
-    rest = {name: value for name, value in os.environ.items() if not name.startswith("REACTIONS_")}
-    with patch.dict(os.environ, rest, clear=True):
-        yield
 
 
 def bounds(name: str) -> tuple[float, float]:
-    """The smallest and the largest number that a field names; whether they are allowed or not."""
+    """The lower and the upper bound of a field, whether the bound itself is allowed or not."""
     low = high = None
     for rule in FIELDS[name].metadata:
         match rule:
@@ -101,7 +88,7 @@ def bounds(name: str) -> tuple[float, float]:
 
 
 def numbers(name: str) -> st.SearchStrategy[float]:
-    """Every number that a field takes."""
+    """Every number that a field accepts."""
     low, high = bounds(name)
     if FIELDS[name].annotation is int:
         return st.integers(int(low), int(high))
@@ -122,7 +109,7 @@ ALL_VALUES = st.fixed_dictionaries(
         ),
         **{name: numbers(name) for name in NUMBERS},
         "redis_timeout_s": st.floats(0.002, 60),
-        "replica_timeout_s": st.floats(0.001, 0.0019),  # less than any of those
+        "replica_timeout_s": st.floats(0.001, 0.0019),  # less than any redis_timeout_s
     }
 )
 
@@ -130,7 +117,7 @@ ALL_VALUES = st.fixed_dictionaries(
 # -- defaults and the environment ------------------------------------------------------------------
 
 
-def test_defaults_are_those_of_the_brief() -> None:
+def test_defaults() -> None:
     settings = Settings()
     assert settings.cache_ttl_viral_s == settings.cache_ttl_cold_s == 24 * 3600
     assert settings.viral_threshold == 10_000
@@ -139,7 +126,7 @@ def test_defaults_are_those_of_the_brief() -> None:
     assert settings == Settings.from_env()
 
 
-def test_every_field_says_what_it_is_for() -> None:
+def test_every_field_has_a_description() -> None:
     assert all(field.description for field in FIELDS.values())
 
 
@@ -153,7 +140,7 @@ def test_each_field_is_read_from_its_variable(name: str, monkeypatch: pytest.Mon
     assert all(getattr(settings, o) == getattr(Settings(), o) for o in FIELDS if o != name)
 
 
-def test_a_keyword_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_keyword_takes_precedence_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REACTIONS_BATCH_ROWS", "7")
     assert Settings(batch_rows=8).batch_rows == 8
 
@@ -168,7 +155,7 @@ def test_environment_round_trips(values: dict[str, Any]) -> None:
         assert Settings.from_env() == settings
 
 
-# -- what is refused -------------------------------------------------------------------------------
+# -- refused values --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -200,12 +187,12 @@ def test_bounds(name: str) -> None:
 
 @relaxed
 @given(st.sampled_from(NUMBERS).flatmap(lambda name: st.tuples(st.just(name), numbers(name))))
-def test_what_is_within_the_bounds_is_taken(item: tuple[str, float]) -> None:
+def test_a_number_within_the_bounds_is_accepted(item: tuple[str, float]) -> None:
     name, value = item
     assert getattr(Settings(**{name: value}), name) == value
 
 
-def test_replicas_are_waited_for_less_long_than_redis() -> None:
+def test_the_wait_for_replicas_is_shorter_than_that_for_redis() -> None:
     assert Settings(redis_timeout_s=0.1).replica_wait_s == pytest.approx(0.06)
     assert Settings(redis_timeout_s=0.1, replica_timeout_s=0.09).replica_wait_s == 0.09
     for value in (0, 0.1, 0.2):
@@ -218,29 +205,7 @@ def test_an_unknown_keyword_is_refused() -> None:
         Settings(redis_ulr="redis://cache")
 
 
-@pytest.mark.parametrize("url", ["http://h", "cache:6379", "", "redis:/h", " redis://h"])
-@pytest.mark.parametrize("name", ["redis_url", "broker_url", "database_url"])
-def test_schemes(name: str, url: str) -> None:
-    with pytest.raises(InvalidSettings, match=f"{name}: .*must be a URL that starts with one of"):
-        Settings(**{name: url})
-
-
-def test_redis_url_is_no_rabbitmq_and_nothing_is_a_sentinel() -> None:
-    for url in ("sentinel://s/0", "amqp://mq"):
-        with pytest.raises(InvalidSettings, match="redis_url"):
-            Settings(redis_url=url)
-    assert Settings(broker_url="amqp://mq").broker_url.get_secret_value() == "amqp://mq"
-    with pytest.raises(InvalidSettings, match="broker_url"):  # beat's lock knows no Sentinel
-        Settings(broker_url="sentinel://s/0")
-
-
-@pytest.mark.parametrize("scheme", ["postgres://", "postgresql://", DATABASE_DRIVER])
-def test_database_url_names_the_driver(scheme: str) -> None:
-    url = Settings(database_url=f"{scheme}u@db/x").database_url.get_secret_value()
-    assert url == "postgresql+psycopg2://u@db/x"
-
-
-def test_the_error_is_of_this_library_and_a_value_error() -> None:
+def test_the_error_is_a_reactions_error_and_a_value_error() -> None:
     with pytest.raises(ReactionsError) as caught:
         Settings(batch_rows=0)
     assert isinstance(caught.value, ValueError)
@@ -303,95 +268,6 @@ def test_no_secret_in_an_error(
         assert password not in "".join(traceback.TracebackException.from_exception(error).format())
 
 
-# -- reaction types --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        ("like", {"like": 1}),
-        ("like,love,wow", {"like": 1, "love": 2, "wow": 3}),
-        ("like=3,love=1", {"like": 3, "love": 1}),
-        ("like,love=7,wow", {"like": 1, "love": 7, "wow": 3}),
-        (" like , love = 7 ", {"like": 1, "love": 7}),
-        ("+1,-1,A_b-9", {"+1": 1, "-1": 2, "A_b-9": 3}),
-        ("x" * 32, {"x" * 32: 1}),
-        ("like=127", {"like": 127}),
-        (["like", "love=7"], {"like": 1, "love": 7}),
-        (("like", "love"), {"like": 1, "love": 2}),
-        ({"like": 1, "love": 127}, {"like": 1, "love": 127}),
-    ],
-)
-def test_reaction_types(value: object, expected: dict[str, int]) -> None:
-    assert Settings(reaction_types=value).reaction_types == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "why"),
-    [
-        ("", "is not a name"),
-        ("like,", "is not a name"),
-        (",like", "is not a name"),
-        ("thumbs up", "is not a name"),
-        ("a:b", "is not a name"),
-        ("é", "is not a name"),
-        ("x" * 33, "is not a name"),
-        ("like,like", "names 'like' twice"),
-        ("like,like=2", "names 'like' twice"),
-        ("like=0", "like has code 0, which is not 1 to 127"),
-        ("like=128", "like has code 128, which is not 1 to 127"),
-        ("like=-1", "is not a number"),
-        ("like=1,love=1", "gives one code to two types"),
-        ("like=2,love", "gives one code to two types"),
-        ("like=one", "is not a number"),
-        ("like=1.5", "is not a number"),
-        ("like=1=2", "is not a number"),
-        (",".join(f"t{n}" for n in range(128)), "which is not 1 to 127"),
-        ({}, "names no type"),
-        ([], "is not a name"),
-        ({"like": 0}, "like has code 0"),
-        ({"like": 128}, "like has code 128"),
-        ({"like": 1, "love": 1}, "gives one code to two types"),
-        ({"a b": 1}, "is not a name"),
-        ({"like": "x"}, "valid integer"),
-        ({1: 1}, "valid string"),
-        (7, "valid dictionary"),
-        (None, "valid dictionary"),
-    ],
-)
-def test_bad_reaction_types(value: object, why: str) -> None:
-    with pytest.raises(InvalidSettings, match=r"^reaction_types") as caught:
-        Settings(reaction_types=value)
-    assert why in str(caught.value)
-
-
-@relaxed
-@given(TYPES)
-def test_types_with_codes_as_text(types: dict[str, int]) -> None:
-    text = ",".join(f"{name}={code}" for name, code in types.items())
-    assert Settings(reaction_types=text).reaction_types == types
-
-
-@relaxed
-@given(st.lists(NAME, min_size=1, max_size=MAX_CODE, unique=True))
-def test_bare_names_are_numbered_from_one(names: list[str]) -> None:
-    expected = {name: code for code, name in enumerate(names, start=1)}
-    assert Settings(reaction_types=",".join(names)).reaction_types == expected
-    assert Settings(reaction_types=names).reaction_types == expected
-
-
-@relaxed
-@given(st.text(max_size=60))
-def test_any_text_is_parsed_or_refused(text: str) -> None:
-    try:
-        types = Settings(reaction_types=text).reaction_types
-    except InvalidSettings:
-        return
-    assert types
-    assert all(1 <= code <= MAX_CODE for code in types.values())
-    assert len(set(types.values())) == len(types)
-
-
 def _pickled(settings: Settings) -> Settings:
     return cast("Settings", pickle.loads(pickle.dumps(settings)))  # noqa: S301 - our own bytes
 
@@ -400,8 +276,3 @@ def _pickled(settings: Settings) -> Settings:
 def test_a_copy_is_the_same(copied: Callable[[Settings], Settings]) -> None:
     settings = Settings(redis_url="redis://:pw@h:1/0", reaction_types="like=3,wow=9", lease_s=2.5)
     assert copied(settings) == settings
-
-
-def test_the_name_of_a_removal_is_no_type() -> None:
-    with pytest.raises(InvalidSettings, match="remove"):
-        Settings(reaction_types="like,remove")

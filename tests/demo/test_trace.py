@@ -1,4 +1,4 @@
-"""Traces: a broken line is counted and the walk goes on; a file that cannot be read is an error."""
+"""A trace counts broken lines and skips them. A file that cannot be read is an error."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BROKEN = {
     "1,1_0,3,like": "id '1_0'",
     "1,,3,like": "id ''",
     "1,1,x,like": "id 'x'",
-    "1,1,²,like": "id '²'",  # a digit to Python, but no integer
+    "1,1,²,like": "id '²'",  # isdigit() is true, but int() fails
     "1,1,٣,like": "id '٣'",
     f"1,1,{MAX_ID + 1},like": f"id '{MAX_ID + 1}'",
     f"1,1,{'9' * 5000},like": f"id '{'9' * 40}' is not",
@@ -60,17 +60,17 @@ def line(event: Event) -> str:
 
 @contextmanager
 def trace_of(*lines: str, limit: int | None = None, zipped: bool = False) -> Iterator[Trace]:
-    """A trace with these lines below the header."""
+    """Write a trace with these lines below the header."""
     data = "\n".join([HEAD, *lines, ""]).encode()
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "trace"  # no suffix: the content decides
+        path = Path(folder) / "trace"  # without a suffix, the content decides
         path.write_bytes(gzip.compress(data) if zipped else data)
         yield Trace(path, limit)
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[bytes], Trace]:
-    """A trace with any bytes."""
+    """Return a function that writes a trace with any bytes."""
 
     def _write(data: bytes) -> Trace:
         path = tmp_path / "trace.csv.gz"
@@ -80,7 +80,7 @@ def write(tmp_path: Path) -> Callable[[bytes], Trace]:
     return _write
 
 
-# -- what is read ----------------------------------------------------------------------------------
+# -- reading ---------------------------------------------------------------------------------------
 
 
 @relaxed
@@ -88,7 +88,7 @@ def write(tmp_path: Path) -> Callable[[bytes], Trace]:
 def test_events_are_read_as_they_were_written(events: list[Event], zipped: bool) -> None:
     with trace_of(*map(line, events), zipped=zipped) as trace:
         assert list(trace) == events
-        assert list(trace) == events  # anew
+        assert list(trace) == events  # a second iteration reads again
         assert (trace.broken, trace.broken_lines) == ([], 0)
 
 
@@ -158,7 +158,7 @@ def test_every_broken_line_is_counted(items: list[Event | str]) -> None:
     lines = [item if isinstance(item, str) else line(item) for item in items]
     numbers = [number for number, item in enumerate(items, start=2) if isinstance(item, str)]
     with trace_of(*lines) as trace:
-        for _ in range(2):  # each walk counts anew
+        for _ in range(2):  # each iteration starts at zero
             assert list(trace) == [item for item in items if isinstance(item, Event)]
             assert trace.broken_lines == len(numbers)
             said = [int(text.removeprefix("line ").partition(":")[0]) for text in trace.broken]
@@ -171,13 +171,13 @@ def test_no_id_beyond_the_last_with_leading_zeros() -> None:
         assert trace.broken_lines == 1
 
 
-def test_a_stray_quote_breaks_its_line_only() -> None:
+def test_a_stray_quote_breaks_only_its_line() -> None:
     with trace_of("0,1,1,like", '0,"2,1,like', "0,3,1,like", "0,4,1,like") as trace:
         assert [event.user_id for event in trace] == [1, 3, 4]
         assert trace.broken_lines == 1
 
 
-def test_a_line_of_any_length_is_only_broken() -> None:
+def test_a_very_long_line_is_broken() -> None:
     with trace_of("0,1,1,like", f"0,{'2' * 200_000},1,like", "0,3,1,like") as trace:
         assert [event.user_id for event in trace] == [1, 3]
         assert trace.broken_lines == 1
@@ -239,7 +239,7 @@ def test_truncated_gzip(write: Callable[[bytes], Trace], tmp_path: Path) -> None
 def test_damaged_gzip(write: Callable[[bytes], Trace], tmp_path: Path) -> None:
     synthesize(tmp_path / "whole.csv", 300, ["like", "love"])
     packed = gzip.compress((tmp_path / "whole.csv").read_bytes())
-    for place in range(10, len(packed), 37):  # behind the header
+    for place in range(10, len(packed), 37):  # after the header
         damaged = bytearray(packed)
         damaged[place] ^= 0xFF
         with pytest.raises(TraceError):
@@ -260,37 +260,3 @@ def test_the_file_is_closed(zipped: bool) -> None:
         warnings.simplefilter("always", ResourceWarning)
         list(trace)
     assert w == []
-
-
-# -- made-up traces --------------------------------------------------------------------------------
-
-
-@relaxed
-@given(st.integers(1, 400), st.integers(0, 3))
-def test_a_synthetic_trace_is_a_trace(events: int, seed: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path, again = Path(folder) / "a.csv", Path(folder) / "b.csv"
-        synthesize(path, events, ["like", "wow"], seed)
-        synthesize(again, events, ["like", "wow"], seed)
-        assert path.read_bytes() == again.read_bytes()
-        trace = Trace(path)
-        assert len(list(trace)) == events
-        assert trace.broken_lines == 0
-        assert set(trace.types()) <= {"like", "wow"}
-
-
-def test_a_synthetic_trace_is_like_a_burst(tmp_path: Path) -> None:
-    synthesize(tmp_path / "a.csv", 20_000, ["like", "wow"], 1)
-    synthesize(tmp_path / "b.csv", 20_000, ["like", "wow"], 2)
-    assert (tmp_path / "a.csv").read_bytes() != (tmp_path / "b.csv").read_bytes()
-    events = list(Trace(tmp_path / "a.csv"))
-    posts = [event.post_id for event in events]
-    removed = sum(event.reaction is None for event in events)
-    seen: set[tuple[int, int]] = set()
-    repeats = 0
-    for user, post, _ in events:
-        repeats += (user, post) in seen
-        seen.add((user, post))
-    assert posts.count(1) > 10 * posts.count(100)  # a few posts are popular
-    assert 0.04 < removed / len(events) < 0.06  # one in twenty removes,
-    assert 0.08 < repeats / len(events) < 0.25  # and another one changes or repeats

@@ -1,4 +1,4 @@
-"""Messages as nobody here writes them, in the form in which they stand in a queue on Redis."""
+"""Forged messages, in the form that Celery stores in a queue on Redis."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def raw(
     packed: bytes | None = None,
     top: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """An honest drain of shard 42, but for what is given."""
+    """Return a valid message that drains shard 42, changed by the arguments."""
     identity = str(uuid.uuid4())
     content = packed if packed is not None else json.dumps(body).encode()
     message: dict[str, Any] = {
@@ -58,7 +58,7 @@ def raw(
 
 
 class Exploit:
-    """Unpickled, it makes a file."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path: pathlib.Path) -> None:
         self.path = path

@@ -1,4 +1,4 @@
-"""Every command with every option as it should not be: a line that names it, no traceback."""
+"""Every command refuses each bad option with one line that names it, and no traceback."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reactions.cli.main import main
 from reactions.demo.embedded import Postgres, Valkey
 from tests.support.engine import DEAD_BROKER
 
-# Stores that nobody has: what gets past its arguments ends there, at once.
+# Stores that do not exist: a command with valid arguments fails at once.
 NOWHERE = {
     "REACTIONS_REDIS_URL": "redis://127.0.0.1:1/0",
     "REACTIONS_DATABASE_URL": "postgresql://127.0.0.1:1/x",
@@ -26,13 +26,13 @@ TEXTS = [
     "a\nCRITICAL forged", "\udcff", "x" * 10_000, "../../etc/passwd", "/dev/null", "/proc/x",
     "%s%n", "{}", "[bold]", "[/bold]", "'; DROP TABLE reactions; --",
 ]  # fmt: skip
-# What an operating system can hand over.
+# The characters that an operating system can pass to a program.
 ARGUMENT = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 
 relaxed = hypothesis_settings(deadline=None, max_examples=15)
 
 STARTS_SERVERS = {"demo", "up", "metrics", "web"}
-"""Commands that are not run with arguments that they may take."""
+"""Commands that the tests do not run with valid arguments."""
 
 
 def leaves() -> dict[str, click.Command]:
@@ -51,7 +51,7 @@ PARAMETERS = [
 
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the group sets up for a process is not for this one."""
+    """Keep the commands from changing the signals and the logging of this process."""
     monkeypatch.setattr("reactions.cli.main.signal.signal", lambda *_: None)
     monkeypatch.setattr("reactions.cli.main.logging.basicConfig", lambda **_: None)
 
@@ -69,19 +69,19 @@ def check_clean(result: Result) -> None:
 
 
 def spelled(parameter: click.Parameter, text: str) -> list[str]:
-    """An argument in its place, or an option by its name."""
+    """Write an argument or an option as it stands on the command line."""
     if isinstance(parameter, click.Argument):
         return ["--", text]
     return [f"{parameter.opts[0]}={text}"]
 
 
 def takes(parameter: click.Parameter, text: str) -> bool:
-    """By click's own checks, which are not what is tested here."""
+    """Whether click's own check accepts the text. These tests do not test click."""
     try:
         parameter.type.convert(text, parameter, None)
     except click.UsageError:
         return False
-    except ValueError:  # a path that cannot be one
+    except ValueError:  # not a valid path
         return False
     return True
 
@@ -110,7 +110,7 @@ def test_a_hostile_value_is_refused_by_name(name: str, parameter: click.Paramete
 
 
 def arguments(name: str) -> list[str]:
-    """Those that a command cannot do without."""
+    """Return the required arguments of a command."""
     given_ = {"post": "7", "trace": __file__, "source": __file__, "before": "2026-01-31T12:00:00Z"}
     return [
         f"--{parameter.name}={text}" if isinstance(parameter, click.Option) else text
@@ -121,7 +121,7 @@ def arguments(name: str) -> list[str]:
 
 
 def test_every_number_has_a_bound() -> None:
-    """Beyond it a list, a query or the operating system would fail."""
+    """Without one, a large number would break a list, a query or a system call."""
     for name, parameter in PARAMETERS:
         if isinstance(parameter.type, click.types.IntParamType):
             bounds = getattr(parameter.type, "min", None), getattr(parameter.type, "max", None)
@@ -129,7 +129,7 @@ def test_every_number_has_a_bound() -> None:
 
 
 @pytest.mark.parametrize("name", LEAVES)
-def test_what_a_command_does_not_have_is_refused(name: str) -> None:
+def test_unknown_options_are_refused(name: str) -> None:
     for text in ("--nonsense", "--nonsense=1", "-Z", "more\nthan", "\udcff"):
         result = run(name, *arguments(name), text)
         check_clean(result)
@@ -142,30 +142,28 @@ def test_no_such_command(text: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(LEAVES.keys() - STARTS_SERVERS))
-def test_stores_that_are_not_there_are_one_line(name: str) -> None:
+def test_missing_stores_give_one_line(name: str) -> None:
     result = run(name, *arguments(name))
     check_clean(result)
-    assert result.exit_code == (1 if name == "doctor" else 2)  # to it they are findings
+    assert result.exit_code == (1 if name == "doctor" else 2)  # doctor reports findings
 
 
 @pytest.mark.parametrize("command", ["replay", "demo"])
-def test_a_file_without_end_is_no_trace(command: str) -> None:
+def test_an_endless_file_is_not_a_trace(command: str) -> None:
     where = ["/dev/zero"] if command == "replay" else ["--trace", "/dev/zero"]
     result = run(command, *where)
     check_clean(result)
     assert result.exit_code == 2
 
 
-def test_a_folder_that_cannot_be_is_one_line() -> None:
+def test_an_impossible_folder_gives_one_line() -> None:
     result = run("up", "--state-dir", "/proc/nowhere")
     check_clean(result)
     assert result.exit_code == 2
 
 
 @pytest.mark.parametrize("host", ["no such host", "a" * 300, "256.0.0.1"])
-def test_a_host_that_cannot_be_served_is_one_line(
-    host: str, valkey: Valkey, postgres: Postgres
-) -> None:
+def test_an_impossible_host_gives_one_line(host: str, valkey: Valkey, postgres: Postgres) -> None:
     env = {
         **NOWHERE,
         "REACTIONS_REDIS_URL": valkey.url,
@@ -177,7 +175,7 @@ def test_a_host_that_cannot_be_served_is_one_line(
 
 
 @pytest.mark.parametrize("revision", ["nonsense", "", "head:base", "\0", "'; DROP TABLE x"])
-def test_a_revision_that_is_none_changes_nothing(revision: str, postgres: Postgres) -> None:
+def test_an_unknown_revision_changes_nothing(revision: str, postgres: Postgres) -> None:
     env = {**NOWHERE, "REACTIONS_DATABASE_URL": postgres.url}
     result = CliRunner().invoke(main, ["migrate", "--to", revision], env=env)
     check_clean(result)

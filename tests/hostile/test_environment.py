@@ -1,4 +1,4 @@
-"""The environment as a hostile or a hasty hand sets it: taken, or refused by the field's name."""
+"""Settings accept each environment variable, or refuse it with the name of the field."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from tests.hostile.values import ANYTHING, LIARS, MAKERS
 FIELDS = Settings.model_fields
 SECRETS = [name for name, field in FIELDS.items() if "SecretStr" in str(field.annotation)]
 ONE_OF_EACH = {str(field.annotation): name for name, field in FIELDS.items()}
-"""A field of each type: what is no text or number is refused by the type."""
+"""One field of each type, because the type refuses what is neither text nor number."""
 
-SECRET = "QXZ78QXZ78QXZ78"  # noqa: S105 - nobody's
-LONGEST = 500  # of a message about one field
+SECRET = "QXZ78QXZ78QXZ78"  # noqa: S105 - not a real secret
+LONGEST = 500  # characters of a message about one field
 
 TEXTS = [
     "", " ", "0", "-1", "1e400", "nan", "inf", "-inf", "0x10", "1_000", "\u0661", "9" * 5_000,
@@ -38,7 +38,7 @@ TEXTS = [
     f"postgresql://u:{SECRET}/@h:x/y", f"http://u:{SECRET}@h", "postgresql://[::1", "amqp://\x01",
     f"unix://{SECRET}", SECRET,
 ]  # fmt: skip
-# The environment cannot hold NUL.
+# An environment variable cannot contain NUL.
 VALUES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
 
 relaxed = hypothesis_settings(deadline=None, max_examples=10)
@@ -63,7 +63,7 @@ def check_refused(error: InvalidSettings, name: str, value: object) -> None:
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_any_variable_is_taken_or_refused_by_name(name: str) -> None:
+def test_any_variable_is_accepted_or_refused_by_name(name: str) -> None:
     def attempt(text: str) -> None:
         with patch.dict(os.environ, {f"REACTIONS_{name.upper()}": text}):
             try:
@@ -77,7 +77,7 @@ def test_any_variable_is_taken_or_refused_by_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH.values(), ids=str)
-def test_any_keyword_is_taken_or_refused_by_name(name: str) -> None:
+def test_any_keyword_is_accepted_or_refused_by_name(name: str) -> None:
     @relaxed
     @given(ANYTHING)
     def fuzz(value: Any) -> None:
@@ -85,7 +85,7 @@ def test_any_keyword_is_taken_or_refused_by_name(name: str) -> None:
             Settings(**{name: value})
 
     for make in MAKERS:
-        if make in LIARS:  # pydantic asks for the class
+        if make in LIARS:  # pydantic reads __class__
             continue
         try:
             Settings(**{name: make()})
@@ -107,7 +107,7 @@ def test_an_unknown_keyword_is_refused_in_one_line(name: str, value: Any) -> Non
 @pytest.mark.parametrize(
     "options", ["socket_timeout=QXZ78", "nonsense=QXZ78", "max_connections=QXZ78"]
 )
-def test_an_option_that_redis_does_not_have_is_refused_at_once(options: str) -> None:
+def test_an_unknown_option_of_redis_is_refused_at_once(options: str) -> None:
     settings = Settings(redis_url=SecretStr(f"redis://127.0.0.1:1/0?{options}"))
     with pytest.raises(InvalidSettings, match="redis_url") as caught:
         connect(settings)
@@ -125,7 +125,7 @@ def test_an_option_that_redis_does_not_have_is_refused_at_once(options: str) -> 
         ("CURSOR_SECRET", SECRET),
     ],
 )
-def test_a_command_says_so_in_one_line(name: str, value: str) -> None:
+def test_a_command_reports_a_bad_setting_in_one_line(name: str, value: str) -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "reactions", "duties"],
         env={**os.environ, f"REACTIONS_{name}": value},

@@ -1,4 +1,4 @@
-"""Broken messages in the queue of a real worker: no code runs, and the worker goes on."""
+"""A real worker drops broken messages: it runs no code from them, and continues."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def broker(tmp_path: Path) -> Iterator[Valkey]:
 
 @pytest.fixture
 def engine(redis_url: str, database_url: str, broker: Valkey) -> Iterator[Engine]:
-    """Its own wake-ups go nowhere."""
+    """An engine whose own wake-ups reach no broker."""
     settings = Settings(redis_url=redis_url, database_url=database_url, broker_url=broker.url)
     made = make_engine(settings.model_copy(update={"broker_url": SecretStr(DEAD_BROKER)}))
     yield made
@@ -48,10 +48,10 @@ def worker(engine: Engine, broker: Valkey, tmp_path: Path) -> Iterator[CeleryPro
         process.kill()
 
 
-def test_broken_messages_end_no_worker_and_come_back_to_none(
+def test_broken_messages_stop_no_worker_and_are_not_redelivered(
     worker: CeleryProcess, engine: Engine, broker: Valkey, tmp_path: Path
 ) -> None:
-    """Each is followed by an honest one, which is done: on the one process that the worker has."""
+    """After each broken message, the worker's only process still handles a valid one."""
     made = tmp_path / "made"
     with Redis(port=broker.port) as queue:
         for user, entry in enumerate([*ENTRIES, pickled(made)], start=1):

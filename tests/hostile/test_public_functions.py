@@ -1,4 +1,4 @@
-"""Every public function with what it should not be given: an answer, or a refusal and no trace."""
+"""Every public function answers a hostile argument, or refuses it and changes nothing."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from tests.hostile.values import ANYTHING, MAKERS
 from tests.support.databases import execute_admin
 from tests.support.engine import DEAD_BROKER
 
-LONGEST = 400  # of a message, whatever was given
-SLOW_S = 2.0  # far above what any takes, on a machine that may be busy
+LONGEST = 400  # characters of any message
+SLOW_S = 2.0  # far above the time of any call, even on a busy machine
 
-# Argument -> what it takes, so that a call can have one hostile argument among good ones.
+# Argument -> valid values, so that a call has one hostile argument and valid others.
 IDS = st.integers(1, MAX_ID)
 NAMES = st.sampled_from(list(Settings().reaction_types))
 GOOD: Mapping[str, st.SearchStrategy[Any]] = {
@@ -41,7 +41,7 @@ GOOD: Mapping[str, st.SearchStrategy[Any]] = {
     "cursor": st.none(),
     "replicas": st.just(0),
 }
-TAKEN: Mapping[str, Callable[[Any], bool]] = {
+ACCEPTED: Mapping[str, Callable[[Any], bool]] = {
     "user_id": lambda value: type(value) is int and 1 <= value <= MAX_ID,
     "post_id": lambda value: type(value) is int and 1 <= value <= MAX_ID,
     "reaction": lambda value: type(value) is str and value in Settings().reaction_types,
@@ -49,16 +49,16 @@ TAKEN: Mapping[str, Callable[[Any], bool]] = {
     "cursor": lambda value: value is None,
     "replicas": lambda value: type(value) is int and 0 <= value <= MAX_REPLICAS,
 }
-"""Whether a value may be taken. Not for iterables, which hold other arguments."""
+"""Whether a function may accept a value. Iterables are not here: they hold other arguments."""
 
 MAY_BE_NONE = {("summaries", "user_id"), ("reactors", "reaction")}
 
 NO_ARGUMENTS = {"close", "relay_stats", "default_client"}
-VALUES = {"Counts", "Status", "Tier"}  # besides dataclasses and errors: made by the library
+VALUES = {"Counts", "Status", "Tier"}  # the library makes them, like dataclasses and errors
 
 
 def public() -> dict[str, tuple[str, ...]]:
-    """Function -> its arguments, of the module and of the client; all else is accounted for."""
+    """Function -> its arguments. Check that every other public name needs no fuzzing."""
     found = {}
     for name in reactions.__all__:
         thing = getattr(reactions, name)
@@ -70,7 +70,7 @@ def public() -> dict[str, tuple[str, ...]]:
                 or thing in (Reactions, Settings)
                 or is_dataclass(thing)
                 or issubclass(thing, ReactionsError | enum.Enum)
-            ), f"{name} is public and fuzzed nowhere"
+            ), f"{name} is public, and no test fuzzes it"
     methods = inspect.getmembers(Reactions, inspect.isfunction)
     for name, method in methods:
         if not name.startswith("_"):
@@ -84,7 +84,7 @@ FUZZED = [(name, argument) for name, arguments in PUBLIC.items() for argument in
 
 @pytest.fixture(scope="module")
 def client(valkey: Valkey, postgres: Postgres) -> Iterator[Reactions]:
-    """Also the default client of the module's functions."""
+    """A client, which the functions of the module use too."""
     execute_admin(postgres.url, "CREATE DATABASE hostile TEMPLATE postgres STRATEGY file_copy")
     url = postgres.url.replace("/postgres?", "/hostile?")
     settings = Settings(
@@ -97,7 +97,7 @@ def client(valkey: Valkey, postgres: Postgres) -> Iterator[Reactions]:
 
 
 class Witness:
-    """Sees whether anything was sent to Redis."""
+    """Counts the commands that Redis received."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -123,12 +123,12 @@ def test_every_public_function_is_fuzzed() -> None:
     assert {name.removeprefix("Reactions.") for name, args in PUBLIC.items() if not args} == (
         NO_ARGUMENTS
     )
-    assert GOOD.keys() - TAKEN.keys() == {"post_ids", "items"}
+    assert GOOD.keys() - ACCEPTED.keys() == {"post_ids", "items"}
     assert MAX_SUMMARIES == MAX_PAGE == 200
 
 
 def check_refused(error: InvalidArgument, argument: str) -> None:
-    # Of an iterable, what is in it may be named.
+    # An error about an iterable may name one of its items.
     inside = {"post_ids": {"post_ids"}, "items": {"items", "user_id", "post_id", "reaction"}}
     assert error.argument in inside.get(argument, {argument})
     message = str(error)
@@ -156,7 +156,7 @@ def test_a_hostile_argument_is_refused_and_leaves_no_trace(
     for make in MAKERS:
         good = {other: ONE[other] for other in PUBLIC[name]}
         attempt(call, name, argument, good | {argument: make()}, witness)
-    if name.startswith("Reactions."):  # the functions hand on to these
+    if name.startswith("Reactions."):  # the functions of the module call these
         fuzz()
 
 
@@ -183,13 +183,13 @@ def attempt(
     method = name.removeprefix("Reactions.")
     before, began = witness.sent(), time.monotonic()
     try:
-        with suppress(NotReplicated):  # there is no replica to wait for
+        with suppress(NotReplicated):  # there is no replica
             call(**arguments)
     except InvalidArgument as error:
         check_refused(error, argument)
-        assert witness.sent() == before, "something was sent"
+        assert witness.sent() == before, "Redis received a command"
     else:
-        fits = TAKEN.get(argument, lambda _: True)
+        fits = ACCEPTED.get(argument, lambda _: True)
         assert fits(value) or (value is None and (method, argument) in MAY_BE_NONE)
     finally:
         assert time.monotonic() - began < SLOW_S
@@ -201,7 +201,7 @@ def failing() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("name", ["Reactions.react_many", "Reactions.summaries"])
-def test_what_an_iterable_raises_is_the_callers_and_nothing_was_sent(
+def test_an_error_of_an_iterable_reaches_the_caller_and_nothing_is_sent(
     name: str, client: Reactions, witness: Witness
 ) -> None:
     before = witness.sent()
@@ -211,25 +211,25 @@ def test_what_an_iterable_raises_is_the_callers_and_nothing_was_sent(
 
 
 @pytest.mark.parametrize("value", [b"\1\2", bytearray(b"\1\2"), memoryview(b"\1\2"), "12"])
-def test_bytes_are_no_list_of_posts(client: Reactions, value: Any) -> None:
+def test_bytes_are_not_a_list_of_posts(client: Reactions, value: Any) -> None:
     with pytest.raises(InvalidArgument, match="post_ids must be an iterable of post ids"):
         client.summaries(value)
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=range(len(MAKERS)))
-def test_a_client_takes_settings_and_nothing_else(make: Callable[[], Any]) -> None:
+def test_a_client_accepts_only_settings(make: Callable[[], Any]) -> None:
     with pytest.raises(InvalidArgument) as caught:
         Reactions(make())
     check_refused(caught.value, "settings")
 
 
 @pytest.mark.parametrize("value", [0, "", False, [], {}])
-def test_what_is_false_is_no_settings_either(value: Any) -> None:
+def test_a_false_value_is_not_settings(value: Any) -> None:
     with pytest.raises(InvalidArgument, match="settings must be"):
         Reactions(value)
 
 
-def test_a_refusal_of_a_type_among_very_many_is_short() -> None:
+def test_a_refusal_of_a_type_is_short_even_with_many_types() -> None:
     many = Settings(reaction_types=[f"a_reaction_with_a_long_name_{n}" for n in range(127)])
     with Reactions(many) as client, pytest.raises(InvalidArgument) as caught:
         client.react(1, 1, "like")

@@ -1,4 +1,4 @@
-"""What the source may not contain: pickle, code from data, SQL or keys put together from text."""
+"""The source contains no pickle, no code from data, and no SQL or keys built from text."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ MODULES = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpi
 CALLS = {"eval", "exec", "compile", "__import__"}
 RUNS_SQL = {"text", "execute", "exec_driver_sql", "scalar", "scalars", "literal_column"}
 
-# Statements that are put together, each with the reason.
+# Statements that are built from text, each with the reason.
 BUILT = {
     # Two constant templates with constant conditions; the values are bound.
     "reactions/postgres/erasure.py": {"ERASE_POST", "ERASE_USER", "ERASE_TOMBSTONES"},
-    # DDL, whose names cannot be bound: those of a migration and of its partitions.
+    # DDL cannot bind names: here those of an index and of partitions.
     "reactions/postgres/migrate.py": {"create_index"},
-    "alembic/env.py": {"run"},  # a constant of the same file
+    "alembic/env.py": {"run"},  # from a constant of the same file
     "alembic/versions/0001_reactions.py": {"upgrade"},
+    "alembic/versions/0006_standard_names.py": {"_rename_duty"},  # constants of the same file
 }
 
 KEY = re.compile(r"(post|user|outbox):")
-# Patterns and prefixes for what is not one key, each beside what it is for.
+# Patterns that match more than one key.
 KEY_TEXTS = {"reactions/redis/user_cache.py": {"user:*"}}
 
 
@@ -51,7 +52,7 @@ def called(node: ast.Call) -> str:
 
 
 def nodes(module: ast.Module) -> Iterator[tuple[str, ast.AST]]:
-    """Every node, with the top-level name that it belongs to."""
+    """Yield every node, with the top-level name that contains it."""
     for top in module.body:
         owner = getattr(top, "name", "")
         if isinstance(top, ast.Assign) and isinstance(top.targets[0], ast.Name):
@@ -70,7 +71,7 @@ def imported(node: ast.AST) -> list[str]:
 
 
 def dangerous(module: ast.Module) -> list[str]:
-    """What turns data into code."""
+    """Find imports and calls that turn data into code."""
     found = []
     for _, node in nodes(module):
         found += [f"import {one}" for one in imported(node) if one in MODULES]
@@ -82,7 +83,7 @@ def dangerous(module: ast.Module) -> list[str]:
 
 
 def built(node: ast.expr) -> bool:
-    """Whether a text is put together: f-string, ``%``, ``+``, ``format``, ``join``, ``replace``."""
+    """Whether an f-string, ``%``, ``+``, ``format``, ``join`` or ``replace`` builds the text."""
     match node:
         case ast.JoinedStr():
             return True
@@ -94,7 +95,7 @@ def built(node: ast.expr) -> bool:
 
 
 def built_sql(module: ast.Module) -> set[str]:
-    """Where a text that is put together is run as SQL, also by way of a variable."""
+    """Find where built text runs as SQL, directly or through a variable."""
     variables = {
         (owner, target.id)
         for owner, node in nodes(module)
@@ -115,7 +116,7 @@ def built_sql(module: ast.Module) -> set[str]:
 
 
 def key_texts(module: ast.Module) -> set[str]:
-    """Texts that begin as a key does, docstrings left out."""
+    """Find strings that begin like a key. Ignore docstrings."""
     documents = {
         id(node.value)
         for _, node in nodes(module)
@@ -137,18 +138,18 @@ def test_no_data_becomes_code(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=name)
-def test_sql_is_never_put_together_from_values(path: Path) -> None:
+def test_sql_is_never_built_from_values(path: Path) -> None:
     assert built_sql(tree(path)) == BUILT.get(name(path), set())
 
 
 @pytest.mark.parametrize("path", PACKAGE, ids=name)
-def test_keys_are_made_in_one_place(path: Path) -> None:
+def test_keys_are_built_in_one_place(path: Path) -> None:
     if path.name != "keys.py":
         assert key_texts(tree(path)) == KEY_TEXTS.get(name(path), set())
 
 
 def test_every_key_is_made_from_integers() -> None:
-    """mypy holds the callers to it; here it is that they are declared so."""
+    """mypy checks the callers; this test checks the declarations."""
     for node in tree(ROOT / "reactions" / "redis" / "keys.py").body:
         if isinstance(node, ast.FunctionDef):
             kinds = {arg.arg: ast.unparse(arg.annotation or arg) for arg in node.args.args}
@@ -167,7 +168,7 @@ def test_celery_reads_json_and_nothing_else() -> None:
     "source",
     ["import pickle", "from marshal import loads", "x = eval(y)", "run(a, shell=True)"],
 )
-def test_what_becomes_code_is_seen(source: str) -> None:
+def test_the_search_finds_data_that_becomes_code(source: str) -> None:
     assert dangerous(ast.parse(source))
 
 
@@ -181,9 +182,9 @@ def test_what_becomes_code_is_seen(source: str) -> None:
         "def f(c, x):\n    q = f'SELECT {x}'\n    c.execute(q)",
     ],
 )
-def test_sql_that_is_put_together_is_seen(source: str) -> None:
+def test_the_search_finds_built_sql(source: str) -> None:
     assert built_sql(ast.parse(source)) == {"f"}
 
 
-def test_a_key_that_is_put_together_is_seen() -> None:
+def test_the_search_finds_a_built_key() -> None:
     assert key_texts(ast.parse("key = f'post:{{42}}:{x}'")) == {"post:{42}:"}

@@ -1,4 +1,4 @@
-"""What another hand wrote into the keys: an answer or a ScriptError, and all else goes on."""
+"""Foreign values in the keys: a call answers or raises ScriptError, and other posts still work."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from tests.support.databases import execute_admin
 from tests.support.engine import DEAD_BROKER, Engine, make_engine
 
 USER, SHARD = 7, 42
-SLOW_S = 2.0  # far above what any call takes
+SLOW_S = 2.0  # far above the time of any call
 TRIES = 4
 VIRAL = 10
 
-# Every key of the keyspace -> its type; of those that mending does not know, too.
+# Every key of the keyspace -> its type, including keys that Quarantine does not check.
 TYPES: Mapping[Callable[[int], str], str] = {
     **CACHED,
     **KEPT,
@@ -56,7 +56,7 @@ Plant = Callable[[Redis, str], object]
 
 
 def plants(kind: str) -> Iterator[Plant]:
-    """Ways to spoil a key: of another type, then with values that are none of ours."""
+    """Ways to spoil a key: another type first, then values that the engine never writes."""
     yield lambda redis, key: redis.xadd(key, {"a": "b"})
     if kind == "string":
         yield lambda redis, key: redis.rpush(key, "a", "7")
@@ -96,7 +96,7 @@ _posts = itertools.count(1)
 
 
 class Scene:
-    """A post with something pending, in a shard with another one; and a post elsewhere."""
+    """A post with pending changes, another one in its shard, and one in another shard."""
 
     def __init__(self, engine: Engine, *, viral: bool) -> None:
         number = next(_posts) * 1_000
@@ -132,7 +132,7 @@ class Scene:
         ]
 
     def drain(self) -> None:
-        """As the task does: again, with the tokens of the try before."""
+        """Drain as the task does: each try passes on the tokens of the try before."""
         tokens: dict[int, str] = {}
         for _ in range(TRIES):
             try:
@@ -174,34 +174,34 @@ def test_a_spoilt_key_stops_nothing_else(
             assert time.monotonic() - began < SLOW_S
         if name in OF_SHARD:  # every few seconds
             LossDetection(spoilt.client, spoilt.database, spoilt.settings).run()
-        if name is keys.outbox_dirty:  # then nobody knows what is pending, until it is touched
+        if name is keys.outbox_dirty:  # the list of dirty posts is lost, so list the post again
             spoilt.outbox_state.list_post(scene.other)
         scene.drain()
         rows = spoilt.queries.reactions([scene.other, scene.far])
         assert rows == {scene.other: {USER: 4}, scene.far: {USER: 4}}
-        spoilt.reactions.react(1, scene.other, "sad")  # and so does the shard
+        spoilt.reactions.react(1, scene.other, "sad")  # the shard still works
         scene.drain()
         assert spoilt.queries.reactions([scene.other])[scene.other] == {USER: 4, 1: 5}
 
 
 @pytest.mark.parametrize("name", OF_SHARD, ids=lambda name: name.__name__)
-def test_the_watch_mends_a_shard_that_nobody_drains(
+def test_loss_detection_repairs_a_shard_that_nobody_drains(
     spoilt: Engine, name: Callable[[int], str]
 ) -> None:
     scene = Scene(spoilt, viral=False)
     spoilt.client.delete(name(SHARD))
     spoilt.client.xadd(name(SHARD), {"a": "b"})
-    assert spoilt.outbox_state.states()  # the sweep, for one, goes on
+    assert spoilt.outbox_state.states()  # the sweep still works
     LossDetection(spoilt.client, spoilt.database, spoilt.settings).run()
     assert not isinstance(spoilt.client.type(name(SHARD)), Exception)
     assert spoilt.client.type(name(SHARD)) != b"stream"
-    assert spoilt.client.type(name(SHARD) + SUFFIX) == b"stream"  # somebody may want it back
+    assert spoilt.client.type(name(SHARD) + SUFFIX) == b"stream"  # an operator may restore it
     scene.engine.reactions.react(2, scene.post, "sad")
     scene.engine.reactions.counts(scene.post)
 
 
 @pytest.mark.parametrize("plant", [*plants("hash")][:2])
-def test_a_duty_puts_away_what_it_cannot_read(spoilt: Engine, plant: Plant) -> None:
+def test_a_duty_isolates_a_key_that_it_cannot_read(spoilt: Engine, plant: Plant) -> None:
     scene = Scene(spoilt, viral=False)
     scene.drain()
     key = keys.post_reaction_counts(scene.post)
@@ -216,7 +216,7 @@ def test_a_duty_puts_away_what_it_cannot_read(spoilt: Engine, plant: Plant) -> N
     }
 
 
-def test_what_is_right_is_left_alone(spoilt: Engine) -> None:
+def test_valid_keys_stay_unchanged(spoilt: Engine) -> None:
     scene = Scene(spoilt, viral=True)
     before = dump(spoilt)
     quarantine = Quarantine(spoilt.client)
@@ -231,7 +231,7 @@ def dump(engine: Engine) -> dict[Any, Any]:
 
 
 @pytest.mark.parametrize("member", [b"abc", b"007", b"-5", b"1e3", b"9" * 19, b"9" * 20, b"\xff"])
-def test_a_post_that_is_none_does_not_stop_its_shard(spoilt: Engine, member: bytes) -> None:
+def test_an_invalid_post_does_not_stop_its_shard(spoilt: Engine, member: bytes) -> None:
     scene = Scene(spoilt, viral=False)
     spoilt.client.zadd(keys.outbox_dirty(SHARD), {member: 0})
     strange = keys.post_prefix(SHARD).encode() + member + b":pending"
@@ -242,7 +242,7 @@ def test_a_post_that_is_none_does_not_stop_its_shard(spoilt: Engine, member: byt
 
 
 @pytest.mark.parametrize("clock", [b"1e300", b"inf", b"nan", b"9" * 17, b"-inf"])
-def test_a_clock_beyond_all_time_gives_out_no_such_version(spoilt: Engine, clock: bytes) -> None:
+def test_an_impossible_clock_gives_no_impossible_version(spoilt: Engine, clock: bytes) -> None:
     scene = Scene(spoilt, viral=False)
     spoilt.client.set(keys.outbox_clock(SHARD), clock)
     first, second = (spoilt.reactions.react(n, scene.other, "sad").version for n in (1, 2))
@@ -258,9 +258,7 @@ def test_a_clock_beyond_all_time_gives_out_no_such_version(spoilt: Engine, clock
         (b"9" * 19, b"1:5"), (b"\xd9\xa7", b"1:5"), (b"7", b"1:\xd9\xa5"),
     ],
 )  # fmt: skip
-def test_what_is_no_entry_goes_to_the_dead_letters(
-    spoilt: Engine, user: bytes, value: bytes
-) -> None:
+def test_a_bad_entry_goes_to_the_dead_letters(spoilt: Engine, user: bytes, value: bytes) -> None:
     scene = Scene(spoilt, viral=False)
     scene.drain()
     spoilt.client.hset(keys.post_pending(scene.post), mapping={user: value, b"5": b"1:6"})
@@ -271,8 +269,8 @@ def test_what_is_no_entry_goes_to_the_dead_letters(
     assert Row(scene.post, 5, 1, 6) in entries
 
 
-def test_a_mark_of_a_billion_buckets_is_not_counted_to(spoilt: Engine) -> None:
-    """The server would be busy for minutes, for everyone."""
+def test_a_mark_of_a_billion_buckets_is_quick(spoilt: Engine) -> None:
+    """A loop over all those buckets would block the server for minutes."""
     scene = Scene(spoilt, viral=False)
     first = keys.post_reactions(scene.post)
     for mark in (b"1000000000", b"-1000000000", b"1e300", b"inf", b"-inf", b"nan"):

@@ -1,4 +1,4 @@
-"""Trace files as a hostile hand writes them: the good lines come out, each other one is named."""
+"""Hostile trace files: the good lines are read, and each other line is reported."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from reactions.demo.trace import HEADER, MAX_DESCRIBED, MAX_LINE, Event, Trace
 Pack = Callable[[bytes], bytes]
 PACKS: list[Pack] = [bytes, gzip.compress]
 
-# What a line must be, by another route than the one that reads it.
+# The form of a good line, described independently of the parser.
 GOOD = re.compile(r"[^,\n\r]*,([0-9]{1,19}),([0-9]{1,19}),([A-Za-z0-9_+-]{1,32})")
 
 EVENTS = st.builds(
@@ -38,7 +38,7 @@ PART = st.one_of(
 LINE = st.lists(PART, max_size=6).map(b",".join) | EVENTS.map(lambda event: line(event))
 NO_BREAK = LINE.filter(lambda data: b"\n" not in data and b"\r" not in data)
 
-relaxed = settings(deadline=None, max_examples=60)  # files, on a machine that may be busy
+relaxed = settings(deadline=None, max_examples=60)  # writes files, possibly on a busy machine
 
 
 def line(event: Event) -> bytes:
@@ -46,7 +46,7 @@ def line(event: Event) -> bytes:
 
 
 def read_alone(data: bytes) -> Event | None:
-    """The event of one line, None for a broken one."""
+    """Return the event of one line, or None if it is broken."""
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -71,7 +71,7 @@ def trace_of(folder: str | Path, data: bytes) -> Trace:
 @example([line(Event(1, 2, "like")), b"1,\xff,3,like", line(Event(4, 5, None))], b"\n", bytes)
 @example([b"1" * (MAX_LINE - 9) + b",1,1,likewise", b"2,1,1,like"], b"\n", bytes)
 @example([b"\xff,1,1,like", b"1" * MAX_LINE + b",1,1,like", b"2,1,1,like"], b"\n", gzip.compress)
-def test_exactly_the_good_lines_come_out(lines: list[bytes], end: bytes, pack: Pack) -> None:
+def test_exactly_the_good_lines_are_read(lines: list[bytes], end: bytes, pack: Pack) -> None:
     expected = [read_alone(data) for data in lines]
     numbers = [number for number, event in enumerate(expected, start=2) if event is None]
     with tempfile.TemporaryDirectory() as folder:
@@ -94,7 +94,7 @@ def test_any_bytes_are_read_or_refused(data: bytes, headed: bool, pack: Pack) ->
 
 @pytest.mark.parametrize("broken", [b"\xff", b"1,\xff,1,like", b"\xff,1,1,like", b"1,1,1,\xc3"])
 @pytest.mark.parametrize("pack", PACKS)
-def test_bytes_that_are_no_text_break_their_own_line(
+def test_bytes_that_are_not_text_break_their_own_line(
     tmp_path: Path, broken: bytes, pack: Pack
 ) -> None:
     data = b"\n".join([HEADER.encode(), b"0,1,1,like", broken, b"0,2,1,like", b""])
@@ -103,15 +103,15 @@ def test_bytes_that_are_no_text_break_their_own_line(
     assert [text[:8] for text in trace.broken] == ["line 3: "]
 
 
-def test_a_mark_of_the_byte_order_is_no_part_of_the_header(tmp_path: Path) -> None:
-    """As spreadsheets write it."""
+def test_a_byte_order_mark_is_not_part_of_the_header(tmp_path: Path) -> None:
+    """Spreadsheets write one."""
     data = b"\xef\xbb\xbf" + HEADER.encode() + b"\r\n0,1,1,like\r\n"
     assert list(trace_of(tmp_path, data)) == [Event(1, 1, "like")]
 
 
 @pytest.mark.parametrize("pack", PACKS)
-def test_a_line_without_end_takes_no_memory(tmp_path: Path, pack: Pack) -> None:
-    """Zipped, these 64 MB are 62 kB: a bomb."""
+def test_a_very_long_line_takes_little_memory(tmp_path: Path, pack: Pack) -> None:
+    """These 64 MB compress to 62 kB: a zip bomb."""
     size = 64 * 2**20
     data = HEADER.encode() + b"\n0,1,1,like\n" + b"1" * size + b"\n0,2,1,like\n"
     trace = trace_of(tmp_path, pack(data))

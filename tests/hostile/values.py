@@ -1,4 +1,4 @@
-"""What nobody should give a function, and somebody will."""
+"""Hostile values for the arguments of functions."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ def _refuse(*_: object, **__: object) -> NoReturn:
 
 
 class EvilInt(int):
-    """Of the right value, but every look at it fails."""
+    """A valid number, but every operation on it raises."""
 
     __repr__ = __str__ = __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
     __hash__ = __index__ = __int__ = __bool__ = __mod__ = __format__ = _refuse
 
 
 class EvilStr(str):
-    """A word that is another one each time."""
+    """A text that hashes like "like" but raises when compared."""
 
     __slots__ = ()
     __eq__ = __ne__ = __len__ = __iter__ = __format__ = __getitem__ = _refuse
@@ -34,7 +34,7 @@ class EvilStr(str):
 
 
 class Liar:
-    """Says that it is an int, and a triple, and true."""
+    """Claims a class that it does not have, and behaves like an index and a triple."""
 
     def __init__(self, says: type) -> None:
         self._says = says
@@ -55,13 +55,13 @@ class Liar:
 
 
 class Classless:
-    """Cannot even be asked what it is."""
+    """Raises when its class is read."""
 
     __class__ = property(_refuse)
 
 
 class NumberLike:
-    """As numpy's integers: an index, but no int."""
+    """An index but not an int, like numpy's integers."""
 
     def __index__(self) -> int:
         return 5
@@ -73,7 +73,7 @@ class NumberLike:
 
 
 class Flood:
-    """Floods a log, and forges a line of it."""
+    """Its repr floods a log, and forges a line in it."""
 
     def __repr__(self) -> str:
         return "\nCRITICAL forged\r\n" + "x" * 10**6
@@ -88,7 +88,7 @@ class EvilDict(dict[Any, Any]):
 
 
 class EvilTuple(tuple[Any, ...]):
-    """Three long, without end."""
+    """Claims length 3, but iterates forever."""
 
     __slots__ = ()
 
@@ -101,7 +101,7 @@ class EvilTuple(tuple[Any, ...]):
 
 
 class NotIterable:
-    def __iter__(self) -> int:  # which is no iterator
+    def __iter__(self) -> int:  # 1 is not an iterator
         return 1
 
 
@@ -119,7 +119,7 @@ def endless(item: object = 1) -> Iterator[object]:
 
 
 NAMELESS = type("x\n" * 10**5, (), {})
-"""A class whose name would flood a log, too."""
+"""A class whose name would flood a log."""
 
 DEEP: Any = []
 for _ in range(5_000):
@@ -132,7 +132,7 @@ LIARS: list[Callable[[], Any]] = [
     Classless,
 ]
 
-# Made anew, as they may be used up; and not by Hypothesis, which looks at what it draws.
+# Functions, because iterators are used up. Hypothesis cannot draw these: it inspects values.
 MAKERS: list[Callable[[], Any]] = [
     lambda: EvilInt(7),
     lambda: EvilStr("like"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from reactions.maintenance.audit import CountAudit
-from reactions.maintenance.checker import SLICE
 from reactions.maintenance.compare import Kind
 from reactions.postgres.duty_runs import DutyRuns
 from reactions.postgres.row_counts import RowCounts
@@ -51,23 +50,3 @@ def test_an_audit_never_counts_a_large_post_at_once(
     assert run.found[Kind.LEDGER] == 2
     assert sound.queries.counts([VIRAL]) == {VIRAL: {1: 6, 2: 6}}
     assert sound.verify().found == {}
-
-
-def test_an_audit_over_many_slices_is_exact_under_live_drains(sound: Engine) -> None:
-    audits, client = RowCounts(sound.database), sound.reactions
-    client.react_many((user, 5042, "like") for user in range(1, 400))
-    sound.drain()
-    execute(sound, "UPDATE reaction_counts SET count = count + 3 WHERE post_id = 5042")
-    slices = 0
-    while not (found := audits.slice(5042, 50, repair=True)).finished:
-        slices += 1
-        client.react_many(  # before and behind the position, new, changed and removed
-            (user, 5042, ("love", None, "wow")[(user + slices) % 3]) for user in range(1, 600, 7)
-        )
-        sound.drain()
-    assert slices >= 7
-    assert {rows - counted for rows, counted in found.differences.values()} == {-3}
-    sound.cache_install.drop(5042)  # as the duty does
-    assert sound.verify().holds
-    assert audits.unfinished() == []
-    assert SLICE > 50

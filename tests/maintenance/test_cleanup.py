@@ -107,25 +107,6 @@ def test_an_audit_under_way_moves_along(old: Engine, cleanup: Cleanup) -> None:
     assert found.differences == {}
 
 
-@pytest.mark.parametrize("erase", ["delete_post", "forget_user"])
-def test_it_moves_along_with_erasures_too(engine: Engine, erase: str) -> None:
-    engine.reactions.react_many((user, POST, "like") for user in range(1, 7))
-    engine.drain()
-    audits = RowCounts(engine.database)
-    assert not audits.slice(POST, 5, repair=True).finished
-    if erase == "delete_post":
-        engine.reactions.delete_post(POST)
-    else:
-        engine.reactions.forget_user(2)
-    while any(engine.erasure_requests.unfinished()):
-        engine.eraser.erase()
-        engine.drain()
-    found = audits.slice(POST, 5, repair=True)
-    assert found.finished
-    assert found.differences == {}
-    assert engine.verify().holds
-
-
 def test_the_index_finds_the_oldest_tombstones(old: Engine) -> None:
     query = (
         "EXPLAIN SELECT post_id, user_id FROM reactions WHERE reaction = 0 AND version <"

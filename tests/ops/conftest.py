@@ -1,4 +1,4 @@
-"""A whole stack, Flower included, for the tests of what operators see."""
+"""A whole stack, Flower included, for the tests of the tools for operators."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reactions.demo.stack import Stack
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """Small tiers. Not under pytest's folder, as PostgreSQL has a user of its own."""
+    """Posts are viral early. The folder is outside of pytest's: PostgreSQL has its own user."""
     folder = Path(tempfile.mkdtemp(prefix="reactions-test-"))
     settings = Settings(viral_threshold=10, viral_horizon_s=0, sweep_interval_s=1, log_json=True)
     try:

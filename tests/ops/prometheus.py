@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -21,30 +22,45 @@ from reactions.demo.stack import Stack
 from tests.support.servers import missing
 from tests.support.waiting import wait_until
 
-CONFIG = Path(__file__).parents[2] / "deploy" / "prometheus" / "prometheus.yml"
+DEPLOY = Path(__file__).parents[2] / "deploy"
+CONFIG = DEPLOY / "prometheus" / "prometheus.yml"
+ALERTS = DEPLOY / "prometheus" / "alerts.yml"
+DASHBOARD = DEPLOY / "grafana" / "reactions.json"
+
 INTERVAL = "2s"
-"""Of scrapes and rules, in place of the one of the configuration."""
+"""Time between scrapes and between evaluations; the project's own configuration has 15 s."""
 
 Series = tuple[dict[str, str], list[float]]
-"""Labels and values."""
+"""Labels, and values in the order of time."""
+
+
+def alerts() -> list[Any]:
+    """The rules of the project's alerts."""
+    (group,) = yaml.safe_load(ALERTS.read_text())["groups"]
+    return list(group["rules"])
+
+
+def panels() -> list[Any]:
+    """The panels of the project's dashboard."""
+    return list(json.loads(DASHBOARD.read_text())["panels"])
 
 
 @dataclass(frozen=True, slots=True)
 class Prometheus:
-    """Its HTTP API."""
+    """The HTTP API of a Prometheus server."""
 
     client: httpx.Client
 
     def get(self, path: str, **parameters: str | float) -> Any:
-        """The data of an answer; an error of Prometheus, in its words, fails the test."""
+        """The data of an answer; an error of Prometheus fails the test with its message."""
         answer = self.client.get(f"/api/v1/{path}", params=parameters).json()
         assert answer["status"] == "success", f"{answer['error']}: {parameters}"
         return answer["data"]
 
     def drawn(self, query: str, begin: float, end: float) -> list[Series]:
-        """What a panel draws: NaN, as of nothing by nothing, is not drawn.
+        """What a panel draws: no NaN, which results from 0 / 0.
 
-        A step further than the end, as the last one may be almost a step before it.
+        The query goes one step past the end, because its last step may fall just short of it.
         """
         found = self.get("query_range", query=query, start=begin, end=end + 1, step=1)["result"]
         series = ((each["metric"], [float(value) for _, value in each["values"]]) for each in found)
@@ -56,7 +72,7 @@ class Prometheus:
         return list(group["rules"])
 
     def scraped(self, since: float) -> bool:
-        """Whether each target has been scraped since, without an error."""
+        """Whether Prometheus has scraped every target since this time, without an error."""
         found = self.get("query", query=f"timestamp(up) > {since} and up == 1")["result"]
         return 0 < len(found) == len(self.get("targets")["activeTargets"])
 
@@ -68,7 +84,7 @@ class Prometheus:
 
 
 def program() -> str:
-    """Debian's Prometheus, or the test is skipped for all to see (and fails in CI)."""
+    """The path of Prometheus; without one, the test is skipped visibly, and fails in CI."""
     found = shutil.which("prometheus")
     if found is None:
         missing("Prometheus is not installed: apt-get install prometheus")
@@ -76,14 +92,14 @@ def program() -> str:
 
 
 def configure(folder: Path, targets: Mapping[str, str], password: str) -> Path:
-    """The project's own files, with the targets of this machine, scraped more often."""
+    """Copy the project's own files, with the targets of this machine and shorter intervals."""
     for given in CONFIG.parent.iterdir():
         shutil.copy(given, folder)
     (folder / "flower-password").write_text(password)
     config = yaml.safe_load(CONFIG.read_text())
     config["global"] = dict.fromkeys(("scrape_interval", "evaluation_interval"), INTERVAL)
     for job in config["scrape_configs"]:
-        job.pop("scrape_timeout", None)  # may not be longer than the interval
+        job.pop("scrape_timeout", None)  # Prometheus refuses one that is longer than the interval
         job["static_configs"] = [{"targets": [targets[job["job_name"]]]}]
     path = folder / CONFIG.name
     path.write_text(yaml.safe_dump(config))
@@ -92,7 +108,7 @@ def configure(folder: Path, targets: Mapping[str, str], password: str) -> Path:
 
 @contextmanager
 def running_prometheus(stack: Stack, folder: Path) -> Iterator[Prometheus]:
-    """It, and both halves of ``reactions metrics``; all targets of the configuration answer."""
+    """Run Prometheus and both halves of ``reactions metrics``, until every target answers."""
     flower = urlsplit(stack.flower_url)
     targets = {"reactions-flower": f"127.0.0.1:{flower.port}"}
     environment = {

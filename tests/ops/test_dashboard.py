@@ -1,8 +1,7 @@
-"""Dashboard and alerts asked of a real Prometheus that scraped a demo: no panel is empty."""
+"""A real Prometheus scrapes a demo: no panel of the dashboard is empty, every alert has samples."""
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 import time
@@ -27,35 +26,40 @@ from reactions.maintenance.reconcile import Reconcile
 from reactions.postgres.database import Database
 from reactions.redis.connection import connect
 from reactions.web.page.ids import GUESTS, POSTS
-from tests.ops.prometheus import CONFIG, Prometheus, Series, program, running_prometheus
+from tests.ops.prometheus import (
+    CONFIG,
+    Prometheus,
+    Series,
+    alerts,
+    panels,
+    program,
+    running_prometheus,
+)
 from tests.support.waiting import wait_until
 from tests.web.serving import user
 
-DASHBOARD = Path(__file__).parents[2] / "deploy" / "grafana" / "reactions.json"
-ALERTS = CONFIG.parent / "alerts.yml"
-
 EVENTS, VIRAL = 20_000, 1_000
-"""So that some posts become viral, however fast the demo is."""
+"""Enough events for some viral posts, however fast the demo is."""
 
 CALM = re.compile(
     r"drain_retries|stale_versions|rows_refused|dead_letters|duty_(found|repaired)|queue_messages"
 )
-"""What may stay at 0 while all is well."""
+"""Series that may stay at 0 in a healthy system."""
 
-LOOKS = (
+VISITS = (
     "/v1/summaries?" + "&".join(f"post_id={post_id}" for post_id in POSTS),
     f"/v1/posts/{POSTS[-1]}/reactors",
     "/v1/users/me/history",
 )
-"""What a visitor of the page asks for: its feed, who reacted, and what they did themselves."""
+"""Requests of a visitor of the page: the feed, the reactors of a post, their own history."""
 
 Draw = Callable[[str], list[Series]]
 
 
 @pytest.fixture
 def stack() -> Iterator[Stack]:
-    """As `reactions demo` has it. Not under pytest's folder, as PostgreSQL has its own user."""
-    program()  # or nothing is started
+    """The stack of `reactions demo`, outside of pytest's folder: PostgreSQL has its own user."""
+    program()  # skips before anything starts
     folder = Path(tempfile.mkdtemp(prefix="reactions-test-"))
     try:
         with Stack(folder, Settings(viral_threshold=VIRAL), page=True) as running:
@@ -71,20 +75,20 @@ def prometheus(stack: Stack, tmp_path: Path) -> Iterator[Prometheus]:
 
 
 def play(stack: Stack) -> None:
-    """`reactions demo`, with somebody who looks at its page."""
+    """Run `reactions demo` with a visitor on its page."""
     trace = Trace(trace_file(stack.folder, None, EVENTS))
     with ThreadPoolExecutor(1) as pool, user(stack.page_url, GUESTS) as visitor:
         playing = pool.submit(run, stack, trace, writers=4, outage=None, progress=lambda *_: None)
         while not wait([playing], 0.2).done:
-            with suppress(httpx.TransportError):  # in the end the demo takes its page away
-                for path in LOOKS:
+            with suppress(httpx.TransportError):  # the demo stops its page at the end
+                for path in VISITS:
                     visitor.get(path)
         report, _ = playing.result()
     assert report.holds
 
 
 def do_daily_duties(stack: Stack) -> None:
-    """What Beat sends at night."""
+    """Run the duties that Beat sends at night."""
     database = Database(stack.settings)
     with connect(stack.settings) as client:
         Cleanup(client, database, stack.settings).run()
@@ -93,14 +97,14 @@ def do_daily_duties(stack: Stack) -> None:
 
 
 def rate_interval() -> str:
-    """What Grafana makes of it by default: four scrapes of the project's own configuration."""
+    """Grafana's default for $__rate_interval: four times the scrape interval."""
     every = yaml.safe_load(CONFIG.read_text())["global"]["scrape_interval"]
     return f"{4 * int(every.removesuffix('s'))}s"
 
 
 def wrong_panels(draw: Draw) -> Iterator[str]:
-    """Each query has to draw something, other than a flat zero, with the labels of its legend."""
-    for panel in json.loads(DASHBOARD.read_text())["panels"]:
+    """Each query must draw something other than a flat zero, with the labels of its legend."""
+    for panel in panels():
         for target in panel["targets"]:
             query, legend = target["expr"], set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
             drawn = draw(query.replace("$__rate_interval", rate_interval()))
@@ -112,26 +116,26 @@ def wrong_panels(draw: Draw) -> Iterator[str]:
 
 
 def wrong_alerts(draw: Draw) -> Iterator[str]:
-    """Without its bound, each has samples also while all is well; a misspelt label never has."""
-    for alert in yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]:
+    """Without its bound, a rule has samples in a healthy system too; a misspelt label has none."""
+    for alert in alerts():
         watched = re.sub(r"(>|==) [\d.]+(?= or |$)|\babsent\b", "", alert["expr"])
         if watched == alert["expr"] or not draw(watched):
             yield f"{alert['alert']} has nothing to watch: {watched}"
 
 
 def wrong_rules(prometheus: Prometheus) -> Iterator[str]:
-    """As Prometheus itself evaluates them."""
+    """Rules that Prometheus itself cannot evaluate."""
     wait_until(lambda: all(rule["health"] != "unknown" for rule in prometheus.rules()), 30)
     for rule in prometheus.rules():
         if rule["health"] != "ok":
             yield f"{rule['name']} is {rule['health']}: {rule.get('lastError')}"
 
 
-# One test, as each process of pytest that had a part of it would play a demo of its own.
+# One test: several could run in several processes of pytest, each with a demo of its own.
 def test_a_demo_fills_every_panel_and_every_alert_has_something_to_watch(
     stack: Stack, prometheus: Prometheus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(stack.metrics))  # of the writers
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(stack.metrics))  # the writers count there
     began = time.time()
     play(stack)
     do_daily_duties(stack)

@@ -1,4 +1,4 @@
-"""The real Flower over its API: our worker, queues and tasks; and nothing without a password."""
+"""A real Flower shows our worker, queues and tasks, and nothing without its password."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUEUES = {"persistence", "maintenance"}
 
 
 def get(stack: Stack, path: str, password: str | None = None) -> str:
-    """A page, with the stack's password unless another one is given; "" for none at all."""
+    """Get a page, with the stack's password by default; "" sends no credentials."""
     url = urlsplit(stack.flower_url)
     word = url.password if password is None else password
     headers = {}
@@ -32,16 +32,16 @@ def get(stack: Stack, path: str, password: str | None = None) -> str:
         credentials = base64.b64encode(f"{url.username}:{word}".encode()).decode()
         headers["Authorization"] = f"Basic {credentials}"
     request = urllib.request.Request(f"http://{url.hostname}:{url.port}{path}", headers=headers)
-    with urllib.request.urlopen(request, timeout=10) as reply:  # noqa: S310 - our own
+    with urllib.request.urlopen(request, timeout=10) as reply:  # noqa: S310 - our own server
         return str(reply.read().decode())
 
 
-def ask(stack: Stack, path: str) -> Any:
+def get_json(stack: Stack, path: str) -> Any:
     return json.loads(get(stack, path))
 
 
 def tasks(stack: Stack, name: str) -> list[dict[str, Any]]:
-    return list(ask(stack, f"/api/tasks?taskname={name}&limit=200").values())
+    return list(get_json(stack, f"/api/tasks?taskname={name}&limit=200").values())
 
 
 @pytest.mark.parametrize(
@@ -55,8 +55,8 @@ def test_nothing_is_shown_without_the_password(stack: Stack, path: str, password
 
 
 def test_our_worker_with_both_queues(stack: Stack) -> None:
-    wait_until(lambda: ask(stack, "/api/workers?refresh=1"), 30, "Flower knows the worker")
-    ((name, worker),) = ask(stack, "/api/workers?refresh=1").items()
+    wait_until(lambda: get_json(stack, "/api/workers?refresh=1"), 30, "Flower knows the worker")
+    ((name, worker),) = get_json(stack, "/api/workers?refresh=1").items()
     assert name.startswith("reactions@")
     assert {queue["name"] for queue in worker["active_queues"]} == QUEUES
     assert {"reactions.drain", "reactions.sweep", "reactions.reconcile"} <= set(
@@ -66,14 +66,14 @@ def test_our_worker_with_both_queues(stack: Stack) -> None:
 
 
 def test_both_queues_with_their_length(stack: Stack) -> None:
-    found = ask(stack, "/api/queues/length")["active_queues"]
+    found = get_json(stack, "/api/queues/length")["active_queues"]
     assert {queue["name"] for queue in found} == QUEUES
     assert all(queue["messages"] >= 0 for queue in found)
     page = get(stack, "/broker")
     assert all(queue in page for queue in QUEUES)
 
 
-def test_a_reaction_is_seen_to_become_durable(stack: Stack) -> None:
+def test_flower_shows_the_drain_of_a_reaction(stack: Stack) -> None:
     before = {task["uuid"] for task in tasks(stack, "reactions.drain")}
 
     def drained() -> list[dict[str, Any]]:
@@ -91,19 +91,19 @@ def test_a_reaction_is_seen_to_become_durable(stack: Stack) -> None:
     assert task["worker"].startswith("reactions@")
     assert task["runtime"] > 0
     wait_until(lambda: tasks(stack, "reactions.sweep"), 30, "the sweep")
-    # None: of one that was received before Flower listened.
-    names = {task["name"] for task in ask(stack, "/api/tasks").values()} - {None}
+    # None: a task that a worker received before Flower listened.
+    names = {task["name"] for task in get_json(stack, "/api/tasks").values()} - {None}
     assert all(re.fullmatch(r"reactions\.[a-z]+", name) for name in names)
 
 
-def test_the_page_of_tasks_has_the_columns_that_mean_something(stack: Stack) -> None:
+def test_the_page_of_tasks_has_the_same_columns_everywhere(stack: Stack) -> None:
     page = get(stack, "/tasks")
     assert ",".join(re.findall(r'data-column="(\w+)"', page)) == TASKS_COLUMNS
     compose = yaml.safe_load((Path(__file__).parents[2] / "compose.yaml").read_text())
     assert f"--tasks-columns={TASKS_COLUMNS}" in compose["services"]["flower"]["command"]
 
 
-def test_its_metrics_are_scraped_as_the_example_does(stack: Stack, project: Path) -> None:
+def test_the_example_of_prometheus_keeps_the_metrics_of_flower(stack: Stack, project: Path) -> None:
     config = yaml.safe_load((project / "deploy" / "prometheus" / "prometheus.yml").read_text())
     (job,) = (j for j in config["scrape_configs"] if j["job_name"] == "reactions-flower")
     assert job["basic_auth"]["username"] == urlsplit(stack.flower_url).username
@@ -119,8 +119,8 @@ def test_its_metrics_are_scraped_as_the_example_does(stack: Stack, project: Path
     assert not any(name.startswith("reactions_") for name in kept)
 
 
-def test_its_metrics_are_open_to_all_and_tell_no_arguments(stack: Stack) -> None:
-    """As docs/security.md says: Flower asks for no password there."""
+def test_its_metrics_are_open_to_all_and_contain_no_arguments(stack: Stack) -> None:
+    """docs/security.md says it: Flower asks for no password there."""
     wait_until(lambda: "flower_events_total{" in get(stack, "/metrics", ""), 30, "a task is seen")
     labels = {
         label

@@ -1,6 +1,6 @@
-"""Metrics, dashboard, alerts and runbook: names that exist, and samples while there is load.
+"""``reactions.ops.metrics``: samples of each metric under load, for each panel and each alert.
 
-What a real Prometheus makes of them is in test_dashboard.py.
+test_dashboard.py lets a real Prometheus scrape them.
 """
 
 from __future__ import annotations
@@ -8,34 +8,18 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from prometheus_client.parser import text_string_to_metric_families
 
-from reactions.api.client import Reactions
-from reactions.core.settings import Settings
-from reactions.demo.process import Process, free_port
 from reactions.demo.stack import Stack
-from reactions.postgres.migrate import migrate
-from tests.support.engine import DEAD_BROKER
-from tests.support.servers import missing, running_postgres, running_redis
+from tests.ops.prometheus import alerts, panels
+from tests.support.prometheus_text import Samples, parse_metrics
 from tests.support.waiting import wait_until
-
-ROOT = Path(__file__).parents[2]
-DASHBOARD = ROOT / "deploy" / "grafana" / "reactions.json"
-PROMETHEUS = ROOT / "deploy" / "prometheus"
-
-Samples = dict[str, float]
 
 LOAD = """
 import sys
@@ -89,21 +73,12 @@ def run(stack: Stack, *command: str) -> str:
 
 
 def scrape(stack: Stack, *options: str) -> dict[str, Samples]:
-    """Name of a series -> labels as text -> value, as Prometheus has them; Flower's too."""
+    """Name of a series -> labels as text -> value, those of Flower included."""
     ours = run(stack, "-m", "reactions", "metrics", "--once", *options)
     address = stack.flower_url.partition("@")[2]
     with urllib.request.urlopen(f"http://{address}metrics") as reply:
         lines = reply.read().decode().splitlines()
-    return parsed(ours, "".join(f"{line}\n" for line in lines if "flower_" in line))
-
-
-def parsed(*texts: str) -> dict[str, Samples]:
-    found: dict[str, Samples] = {}
-    for family in chain(*map(text_string_to_metric_families, texts)):
-        for sample in family.samples:
-            labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
-            found.setdefault(sample.name, {})[labels] = sample.value
-    return found
+    return parse_metrics(ours, "".join(f"{line}\n" for line in lines if "flower_" in line))
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +90,7 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def samples(stack: Stack, script: Path) -> dict[str, Samples]:
-    """While there is load: several web processes, a worker of two, all duties."""
+    """Scraped after load from several web processes, a worker of two processes, and duties."""
     run(stack, str(script), "write")
     wait_until(
         lambda: sum(scrape(stack)["reactions_dirty_posts"].values()) == 0, 60, "all is durable"
@@ -150,14 +125,14 @@ def test_the_counts_of_all_processes_are_summed(samples: dict[str, Samples]) -> 
     assert timed == 2 * 61
     assert samples["reactions_react_seconds_bucket"]["le=+Inf"] == timed
     assert 0 < samples["reactions_react_seconds_sum"][""] < 60
-    # Each reaction is a row of some batch, unless one that came before it took its place.
+    # Each reaction is a row of some batch, unless a later one replaced it before the drain.
     assert 0 < samples["reactions_batch_rows_sum"][""] <= sum(outcomes.values()) + 50
     assert samples["reactions_batch_seconds_count"] == samples["reactions_batch_rows_count"]
     assert samples["reactions_wakeup_messages_total"]["result=published"] >= 1
     assert samples["reactions_tier_changes_total"]["tier=viral"] >= 1
 
 
-def test_the_five_of_the_brief(samples: dict[str, Samples]) -> None:
+def test_cache_reads_tiers_memory_fallbacks_and_duties(samples: dict[str, Samples]) -> None:
     reads = samples["reactions_cache_reads_total"]
     assert reads["result=hit,tier=viral"] >= 1
     assert samples["reactions_posts"]["tier=viral"] == 1
@@ -172,7 +147,7 @@ def test_the_five_of_the_brief(samples: dict[str, Samples]) -> None:
 
 
 def test_a_series_is_there_before_its_first_event(samples: dict[str, Samples]) -> None:
-    """Also of what did not happen; and what happens has no other labels than those."""
+    """Even if the event never happens; and an event adds no other labels."""
     for name, labels in {
         "reactions_wakeup_messages_total": {"result=published", "result=failed"},
         "reactions_cache_reads_total": {
@@ -188,15 +163,17 @@ def test_a_series_is_there_before_its_first_event(samples: dict[str, Samples]) -
         assert samples[name].keys() == labels
 
 
-def test_names_are_by_the_conventions(samples: dict[str, Samples]) -> None:
+def test_names_follow_the_conventions_of_prometheus(samples: dict[str, Samples]) -> None:
     ours = {name for name in samples if name.startswith("reactions_")}
     for name in ours:
         assert re.fullmatch(r"reactions_[a-z_]+", name)
         assert not re.search(r"_(ms|us|milliseconds|kb|mb)(_|$)", name)
-    assert max(len(samples[name]) for name in ours) <= 100  # a shard at most; no user, no post
+    assert (
+        max(len(samples[name]) for name in ours) <= 100
+    )  # labels name a shard at most, never a user or a post
 
 
-def test_halves_can_be_scraped_apart(stack: Stack, samples: dict[str, Samples]) -> None:
+def test_each_half_can_be_scraped_alone(stack: Stack, samples: dict[str, Samples]) -> None:
     assert samples
     stores, processes = scrape(stack, "--only", "stores"), scrape(stack, "--only", "processes")
     assert "reactions_dead_letters" in stores
@@ -205,78 +182,14 @@ def test_halves_can_be_scraped_apart(stack: Stack, samples: dict[str, Samples]) 
     assert "reactions_dead_letters" not in processes
 
 
-# -- without a store ---------------------------------------------------------------------------
-
-
-@contextmanager
-def exporter(settings: Settings, log: Path) -> Iterator[Callable[[], dict[str, Samples]]]:
-    """As Prometheus asks it, each time within the time-out of its configuration."""
-    port = free_port()
-    process = Process("metrics", log)
-    command = ["-m", "reactions", "metrics", "--only", "stores", "--port", str(port)]
-    process.launch([sys.executable, *command], {**os.environ, **settings.environment()})
-
-    def scrape() -> dict[str, Samples]:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
-            return parsed(reply.read().decode())
-
-    try:
-        wait_until(lambda: "serving" in log.read_text(), 30, "it serves")
-        yield scrape
-    finally:
-        process.stop()
-
-
-def test_what_one_store_knows_is_there_while_the_other_is_away(tmp_path: Path) -> None:
-    log = tmp_path / "metrics.log"
-    with running_redis(tmp_path, "valkey") as valkey, running_postgres(18) as postgres:
-        settings = Settings(redis_url=valkey.url, database_url=postgres.url, broker_url=DEAD_BROKER)
-        migrate(settings)
-        with Reactions(settings) as client:
-            client.react(7, 1042, "love")
-        with exporter(settings, log) as scrape:
-            both = scrape()
-            assert both["reactions_store_up"] == {"store=redis": 1, "store=postgresql": 1}
-            postgres.stop()
-            of_redis = scrape()
-            assert of_redis["reactions_store_up"] == {"store=redis": 1, "store=postgresql": 0}
-            age = of_redis["reactions_oldest_change_seconds"]["shard=42"]
-            assert age > both["reactions_oldest_change_seconds"]["shard=42"] > 0
-            postgres.start()
-            valkey.stop()
-            of_postgres = scrape()
-            assert of_postgres["reactions_store_up"] == {"store=redis": 0, "store=postgresql": 1}
-            assert both.keys() == of_redis.keys() | of_postgres.keys()
-            assert of_postgres["reactions_dead_letters"] == {"": 0}
-            valkey.start()
-            assert scrape().keys() == both.keys()
-    said = [line for line in log.read_text().splitlines() if "serving" not in line]
-    assert [line.partition(" is not")[0] for line in said] == [
-        "WARNING reactions.metrics: postgresql",
-        "WARNING reactions.metrics: redis",
-    ]
-
-
-# -- the files ---------------------------------------------------------------------------------
-
-
 def names(query: str) -> set[str]:
-    """The metrics of a PromQL expression: words with our prefixes outside of labels."""
+    """The metrics of a PromQL expression: words with our prefixes, outside of labels."""
     bare = re.sub(r"\{[^}]*\}|\"[^\"]*\"|\b(by|without) \([^)]*\)", "", query)
     return set(re.findall(r"\b(?:reactions|flower)_\w+", bare))
 
 
-def alerts() -> list[Any]:
-    (group,) = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"]
-    return list(group["rules"])
-
-
-def panels() -> list[Any]:
-    return list(json.loads(DASHBOARD.read_text())["panels"])
-
-
 @pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel["title"])
-def test_a_panel_asks_for_what_is_there(panel: Any, samples: dict[str, Samples]) -> None:
+def test_each_metric_of_a_panel_has_samples(panel: Any, samples: dict[str, Samples]) -> None:
     for target in panel["targets"]:
         found = names(target["expr"])
         assert found
@@ -285,51 +198,16 @@ def test_a_panel_asks_for_what_is_there(panel: Any, samples: dict[str, Samples])
 
 
 @pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
-def test_an_alert_asks_for_what_is_there(alert: Any, samples: dict[str, Samples]) -> None:
+def test_each_metric_of_an_alert_has_samples(alert: Any, samples: dict[str, Samples]) -> None:
     found = names(alert["expr"])
     assert found
     assert found <= samples.keys()
 
 
 def test_every_duty_of_beat_is_watched(samples: dict[str, Samples]) -> None:
-    """`rebuild` is none of Beat's: it comes after a loss of Redis."""
+    """Except `rebuild`, which Beat does not start: it follows a loss of Redis."""
     succeeded = samples["reactions_duty_last_success_timestamp_seconds"]
     expressions = " ".join(alert["expr"] for alert in alerts())
     watched = re.findall(r'success_timestamp_seconds\{duty=~"([^"]*)"', expressions)
     listed = {f"duty={duty}" for duty in "|".join(watched).split("|")}
     assert succeeded.keys() - {"duty=rebuild"} <= listed
-
-
-def test_every_alert_has_its_page_and_every_page_its_alert() -> None:
-    text = (ROOT / "docs" / "runbook.md").read_text()
-    pages = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
-    by_name = {page.partition("\n")[0]: page for page in pages}
-    assert set(by_name) == {alert["alert"] for alert in alerts()}
-    for page in by_name.values():
-        for part in ("**Means**", "**Look at**", "**Do**"):
-            assert part in page
-    for alert in alerts():
-        assert alert["annotations"]["runbook"] == f"docs/runbook.md#{alert['alert'].lower()}"
-        assert alert["labels"]["severity"] in ("warning", "critical")
-
-
-def promtool(*command: str | Path, folder: Path | None = None) -> None:
-    program = shutil.which("promtool")
-    if program is None:
-        missing("promtool is not installed: apt-get install prometheus")
-    ran = subprocess.run(
-        [program, *command], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-
-
-def test_promtool_accepts_the_rules_and_the_configuration(tmp_path: Path) -> None:
-    for given in PROMETHEUS.iterdir():
-        shutil.copy(given, tmp_path)
-    (tmp_path / "flower-password").write_text("s3cret")
-    promtool("check", "rules", "alerts.yml", folder=tmp_path)
-    promtool("check", "config", "prometheus.yml", folder=tmp_path)
-
-
-def test_alerts_fire_when_they_should_and_not_before() -> None:
-    promtool("test", "rules", Path(__file__).parent / "alerts_test.yml")

@@ -9,36 +9,36 @@ from reactions.postgres.duty_runs import LEASE, DutyRuns
 from tests.support.engine import Engine
 
 
-def lapse(engine: Engine) -> None:
-    """Let the leases of all duties be over."""
+def expire_leases(engine: Engine) -> None:
+    """Let the leases of all duties expire."""
     update = "UPDATE duties SET leased_until = leased_until - :lease"
     with engine.database.engine.begin() as connection:
         connection.execute(text(update), {"lease": LEASE})
 
 
-def test_a_lease_that_lapsed_is_anothers(engine: Engine) -> None:
+def test_another_worker_takes_an_expired_lease(engine: Engine) -> None:
     duties = DutyRuns(engine.database)
     with duties.run("audit") as first:
         assert first is not None
         with duties.run("audit") as second:
             assert second is None
-        lapse(engine)
+        expire_leases(engine)
         with duties.run("audit") as second:
             assert second is not None
-        with duties.run("audit") as third:  # the second gave it back
+        with duties.run("audit") as third:  # the second run released it
             assert third is not None
-            lapse(engine)
+            expire_leases(engine)
             with duties.run("audit") as fourth:
                 assert fourth is not None
     (total,) = duties.totals()
     assert total.runs == 4
 
 
-def test_one_that_outlived_its_lease_does_not_give_anothers_back(engine: Engine) -> None:
+def test_a_run_that_outlived_its_lease_does_not_release_another(engine: Engine) -> None:
     duties = DutyRuns(engine.database)
     late = duties.run("audit")
     assert late.__enter__() is not None
-    lapse(engine)
+    expire_leases(engine)
     with duties.run("audit") as run:
         assert run is not None
         late.__exit__(None, None, None)
@@ -46,7 +46,7 @@ def test_one_that_outlived_its_lease_does_not_give_anothers_back(engine: Engine)
             assert another is None
 
 
-def test_a_quiet_duty_leaves_a_record_only_when_there_is_something(engine: Engine) -> None:
+def test_a_quiet_run_leaves_a_record_only_if_it_found_something_or_failed(engine: Engine) -> None:
     duties = DutyRuns(engine.database)
     with duties.run("loss_detection", quiet=True) as run:
         assert run is not None
@@ -61,7 +61,7 @@ def test_a_quiet_duty_leaves_a_record_only_when_there_is_something(engine: Engin
     assert duties.last()["loss_detection"].found == 3
 
 
-def test_a_run_that_failed_says_so_and_is_no_success(engine: Engine) -> None:
+def test_a_failed_run_records_its_error_and_is_not_a_success(engine: Engine) -> None:
     duties = DutyRuns(engine.database)
     with pytest.raises(RuntimeError), duties.run("audit"):
         raise RuntimeError("no more")

@@ -1,39 +1,27 @@
-"""The ledger on every PostgreSQL that is supported: newest wins, counts move with the rows."""
+"""The ledger on every supported PostgreSQL: the newest version wins, counts move with the rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
-from sqlalchemy import inspect, text
+from sqlalchemy import text
 
-from alembic import command
-from reactions.core.errors import ReactionsUnavailable, TypesMismatch
+from reactions.core.errors import TypesMismatch
 from reactions.core.model import Row
-from reactions.core.settings import Settings
 from reactions.demo.embedded import Postgres
 from reactions.postgres.database import Database
 from reactions.postgres.ledger import RECORD, Ledger, RowsRefused
-from reactions.postgres.locks import LOCK_CLASS
-from reactions.postgres.migrate import at_head, config_for, migrate
-from reactions.postgres.posts import Posts
 from reactions.postgres.queries import Queries
 from reactions.postgres.stored import read_stored
-from reactions.postgres.tables import PARTITIONS, metadata
-from tests.support.servers import running_postgres
 
 
-@pytest.fixture(scope="module", params=[15, 16, 18])
-def postgres(request: pytest.FixtureRequest) -> Iterator[Postgres]:
-    with running_postgres(request.param) as server:
-        migrate(Settings(database_url=server.url))
-        yield server
+@pytest.fixture(scope="module")
+def postgres(each_postgres: Postgres) -> Postgres:
+    return each_postgres
 
 
 @pytest.fixture
@@ -42,19 +30,12 @@ def ledger(database: Database) -> Ledger:
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    database = Database(Settings(database_url=database_url, database_timeout_s=2))
-    yield database
-    database.close()
-
-
-@pytest.fixture
 def queries(database: Database) -> Queries:
     return Queries(database)
 
 
 class Model:
-    """What the tables must hold: the newest version of each (post, user), and its counts."""
+    """The expected tables: the newest version of each (post, user), and the counts."""
 
     def __init__(self) -> None:
         self.rows: dict[tuple[int, int], tuple[int, int]] = {}
@@ -110,7 +91,7 @@ def test_any_batches_in_any_order_agree_with_the_model(
 def test_counts_stay_exact_when_batches_of_one_shard_race(
     ledger: Ledger, database: Database
 ) -> None:
-    """Replays and new versions of the same rows from eight threads at once."""
+    """Eight threads record new versions and repeats of the same rows."""
     batches = [
         [Row(1042, user, 1 + (version + user) % 3, version) for user in range(1, 30)]
         for version in range(1, 25)
@@ -141,48 +122,6 @@ def test_a_refused_row_takes_its_batch_with_it(ledger: Ledger, queries: Queries)
     assert queries.reactions([1]) == {1: {}}
 
 
-def test_a_lock_that_is_not_given_back_is_an_error_in_time(
-    ledger: Ledger, database: Database
-) -> None:
-    with database.engine.begin() as other:
-        other.execute(text(f"SELECT pg_advisory_xact_lock({LOCK_CLASS}, 1)"))
-        with pytest.raises(ReactionsUnavailable, match="timeout"):
-            ledger.record([Row(1, 1, 1, 1)])
-    assert ledger.record([Row(1, 1, 1, 1)]).changed == 1
-
-
-def test_a_connection_that_died_is_replaced(ledger: Ledger, database: Database) -> None:
-    ledger.record([Row(1, 1, 1, 1)])
-    with database.engine.connect() as other:
-        other.execute(
-            text(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-        )
-    assert ledger.record([Row(1, 1, 1, 2)]).changed == 1
-
-
-def test_a_process_that_vanished_in_a_transaction_gives_its_locks_back(
-    database_url: str, ledger: Ledger
-) -> None:
-    """Off the network, or stopped: its connection stays open, and nothing more comes over it."""
-    vanished = Database(Settings(database_url=database_url, database_timeout_s=0.2))
-    with vanished.engine.connect() as connection:
-        connection.execute(text("LOCK TABLE reactions"))
-        assert ledger.record([Row(1, 1, 1, 1)]).changed == 1  # its own patience is 2 s
-        connection.invalidate()
-    vanished.close()
-
-
-def test_an_error_shows_neither_statement_nor_password() -> None:
-    secret = Ledger(Database(Settings(database_url="postgresql://me:hunter2@127.0.0.1:1/x")))
-    with pytest.raises(ReactionsUnavailable) as error:
-        secret.record([Row(1, 1, 1, 1)])
-    shown = f"{error.value} {error.value!r} {error.value.__cause__}"
-    assert "hunter2" not in shown
-
-
 def test_a_code_keeps_its_name(ledger: Ledger) -> None:
     ledger.register_types({"like": 1, "clap": 9})
     with pytest.raises(TypesMismatch, match="clap=8"):
@@ -191,29 +130,20 @@ def test_a_code_keeps_its_name(ledger: Ledger) -> None:
         ledger.register_types({"heart": 1})
 
 
-def test_posts_walks_everything_once(ledger: Ledger, database: Database) -> None:
-    wanted = list(range(1, 60))
-    ledger.record([Row(post, user, 1, 1) for post in wanted for user in (1, 2)])
-    seen: list[int] = []
-    while chunk := Posts(database).page(seen[-1] if seen else 0, 7):
-        seen += chunk
-    assert seen == wanted
-
-
 def test_a_batch_finds_its_rows_by_index(database: Database) -> None:
-    """A batch must not read the table, however many partitions there are."""
+    """A batch reads no whole table, however many partitions there are."""
     with database.engine.begin() as connection:
         fill = text(
             "INSERT INTO reactions SELECT 1 + i / 100, 1 + i % 100, 1, 1 "
             "FROM generate_series(:first, :first + 19999) AS i"
         )
-        for first in range(0, 200_000, 20_000):  # each within the timeout of a statement
+        for first in range(0, 200_000, 20_000):  # each within the statement timeout
             connection.execute(fill, {"first": first})
         connection.execute(text("ANALYZE reactions"))
         ids = "{" + ",".join(str(i) for i in range(1, 1001)) + "}"
         codes = "{" + ",".join("1" * 1000) + "}"
         plan = connection.execute(
-            text("EXPLAIN " + RECORD.text.split(";", 1)[1]),  # of what comes after the locks
+            text("EXPLAIN " + RECORD.text.split(";", 1)[1]),  # the statement after the locks
             {
                 "posts": ids,
                 "users": ids,
@@ -225,37 +155,3 @@ def test_a_batch_finds_its_rows_by_index(database: Database) -> None:
         )
         lines = [line for (line,) in plan]
     assert not [line for line in lines if "Seq Scan on reactions" in line], lines
-
-
-# -- migrations ------------------------------------------------------------------------------------
-
-
-def test_metadata_and_migrations_agree(database: Database) -> None:
-    with database.engine.connect() as connection:
-        context = MigrationContext.configure(
-            connection, opts={"include_object": _ours, "compare_server_default": True}
-        )
-        assert compare_metadata(context, metadata) == []
-
-
-def _ours(_object: object, name: str | None, kind: str, *_: object) -> bool:
-    """Partitions follow their table, and are no business of the metadata."""
-    return not (kind in {"table", "index"} and (name or "").startswith("reactions_"))
-
-
-def test_down_and_up_again(database_url: str, database: Database) -> None:
-    settings = Settings(database_url=database_url)
-    assert at_head(settings)
-    migrate(settings, "base")
-    assert inspect(database.engine).get_table_names() == ["alembic_version"]
-    assert not at_head(settings)
-    migrate(settings)
-    assert at_head(settings)
-    partitions = [t for t in inspect(database.engine).get_table_names() if t[:10] == "reactions_"]
-    assert len(partitions) == PARTITIONS
-
-
-def test_a_migration_can_be_written_as_sql(capsys: pytest.CaptureFixture[str]) -> None:
-    """For those whose databases are changed by somebody else."""
-    command.upgrade(config_for(), "head", sql=True)
-    assert "PARTITION BY HASH (post_id)" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""How a hash of users is spread: linear hashing, whole contents, buckets that stay listpacks."""
+"""Buckets: linear hashing, complete contents, and buckets that stay listpacks."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from reactions.redis.buckets import FILL, FULL, MARK, PRIME, bucket_of, count_fo
 
 IDS = st.one_of(st.integers(1, MAX_ID), st.integers(1, 1_000_000))
 LISTPACK = 512
-"""hash-max-listpack-entries of Redis and Valkey; the mark is one of them."""
+"""hash-max-listpack-entries of Redis and Valkey. The mark is one of the entries."""
 
 
 @given(IDS, st.integers(1, 600))
-def test_every_user_has_one_of_the_buckets(user: int, count: int) -> None:
+def test_every_user_has_a_valid_bucket(user: int, count: int) -> None:
     assert 0 <= bucket_of(user, count) < count
 
 
 @given(st.lists(IDS, min_size=1, max_size=300), st.integers(1, 600))
 def test_growth_by_one_takes_entries_from_one_bucket_only(users: list[int], count: int) -> None:
-    """Whoever moves, moves into the new bucket, and all of them from the same old one."""
+    """Every user who moves, moves from the same old bucket into the new one."""
     before = {user: bucket_of(user, count) for user in users}
     after = {user: bucket_of(user, count + 1) for user in users}
     moved = [user for user in users if before[user] != after[user]]
@@ -34,8 +34,8 @@ def test_growth_by_one_takes_entries_from_one_bucket_only(users: list[int], coun
     assert {before[user] for user in moved} <= {donor}
 
 
-def test_every_growth_by_one_really_divides_a_bucket() -> None:
-    """With the users 1 to 20,000 a new bucket takes a half of one, and the others stay."""
+def test_growth_by_one_divides_a_bucket_in_halves() -> None:
+    """The new bucket takes half of one bucket's users; the other buckets stay as they are."""
     for count in (1, 2, 3, 7, 8, 63, 64, 99):
         before = Counter(bucket_of(user, count) for user in range(1, 20_001))
         after = Counter(bucket_of(user, count + 1) for user in range(1, 20_001))
@@ -46,7 +46,7 @@ def test_every_growth_by_one_really_divides_a_bucket() -> None:
 
 
 @given(st.dictionaries(IDS, st.integers(1, 127), max_size=1_000))
-def test_everyone_is_in_exactly_one_bucket_and_it_is_theirs(rows: dict[int, int]) -> None:
+def test_every_user_is_in_exactly_their_own_bucket(rows: dict[int, int]) -> None:
     contents = spread(rows)
     assert [bucket[MARK] for bucket in contents] == [len(contents)] + [1] * (len(contents) - 1)
     found = [
@@ -61,7 +61,7 @@ def test_everyone_is_in_exactly_one_bucket_and_it_is_theirs(rows: dict[int, int]
 
 @given(st.dictionaries(IDS, st.integers(1, 127), max_size=500))
 def test_the_mark_comes_first(rows: dict[int, int]) -> None:
-    """It is written first: where a key was lost between two of its pieces, so is its mark."""
+    """Redis gets the mark first. If the key is evicted between two pieces, its mark is lost too."""
     assert [next(iter(bucket)) for bucket in spread(rows)] == [MARK] * len(spread(rows))
 
 
@@ -69,8 +69,8 @@ def test_the_mark_comes_first(rows: dict[int, int]) -> None:
 @example(0)
 @example(FILL)
 @example(FILL + 1)
-def test_a_hash_is_loaded_into_the_fewest_buckets_that_are_not_too_full(entries: int) -> None:
-    """A power of two, as then none is twice as full as others; and with room up to FULL."""
+def test_a_loaded_hash_has_the_fewest_buckets_that_fit(entries: int) -> None:
+    """The count is a power of two, which fills all buckets evenly, and leaves room up to FULL."""
     count = count_for(entries)
     assert count & (count - 1) == 0
     assert entries <= count * FILL < count * FULL
@@ -78,7 +78,7 @@ def test_a_hash_is_loaded_into_the_fewest_buckets_that_are_not_too_full(entries:
 
 
 def _random(numbers: int) -> list[int]:
-    source = random.Random(5)  # noqa: S311 - not for secrecy
+    source = random.Random(5)  # noqa: S311 - not a secret
     return [source.randrange(1, MAX_ID) for _ in range(numbers)]
 
 
@@ -87,15 +87,15 @@ def _stride(step: int, first: int = 0) -> Callable[[int], list[int]]:
 
 
 def _snowflakes(numbers: int) -> list[int]:
-    """Milliseconds, worker, sequence: nearly all of the lowest 12 bits are always the same."""
-    source = random.Random(6)  # noqa: S311 - not for secrecy
+    """Ids of milliseconds, worker and sequence: the lowest 22 bits are always the same."""
+    source = random.Random(6)  # noqa: S311 - not a secret
     return [(source.randrange(10**11, 2 * 10**11) << 22) | (7 << 12) for _ in range(numbers)]
 
 
 FAMILIES: dict[str, Callable[[int], list[int]]] = {
     "random": _random,
     "snowflakes": _snowflakes,
-    "one after the other": _stride(1),
+    "consecutive": _stride(1),
     "every second": _stride(2),
     "multiples of 8": _stride(8),
     "multiples of 64": _stride(64),
@@ -106,20 +106,20 @@ FAMILIES: dict[str, Callable[[int], list[int]]] = {
     "multiples of 2^32": _stride(2**32),
 }
 
-COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # 100,000 users, the highest threshold
+COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # up to 100,000 users, the highest viral_threshold
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_loaded_hash_stays_in_listpacks(family: str) -> None:
-    """At the average that it is loaded with."""
+    """Even at the highest average of a loaded hash."""
     ids = FAMILIES[family](max(COUNTS) * FILL)
     worst = {count: _fullest(ids[: count * FILL], count) for count in COUNTS}
     assert {count: size for count, size in worst.items() if size >= LISTPACK} == {}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_hash_stays_in_listpacks_until_it_is_to_grow(family: str) -> None:
-    """At the highest average that ``settle`` lets pass; the mark is an entry too."""
+def test_a_hash_stays_in_listpacks_until_it_grows(family: str) -> None:
+    """Even at the highest average that ``settle`` accepts. The mark is an entry too."""
     ids = FAMILIES[family](max(COUNTS) * FULL)
     worst = {count: _fullest(ids[: count * FULL], count) for count in COUNTS}
     assert {count: size for count, size in worst.items() if size >= LISTPACK} == {}
@@ -127,12 +127,12 @@ def test_a_hash_stays_in_listpacks_until_it_is_to_grow(family: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_sample_stays_in_listpacks(family: str) -> None:
-    """Also while it is one longer, for a moment."""
+    """Even while it is one user too long, for a moment."""
     assert _fullest(FAMILIES[family](SAMPLE_SIZE + 1), count_for(SAMPLE_SIZE)) < LISTPACK
 
 
-def test_ids_that_are_made_to_meet_are_right_all_the_same() -> None:
-    """Any fixed arithmetic has such a family; theirs is no listpack, and nothing else is lost."""
+def test_ids_that_all_fall_into_one_bucket_lose_nothing() -> None:
+    """Any fixed hash function has such ids. Their bucket only costs more memory."""
     rows = {PRIME * k: 1 + k % 3 for k in range(1, 3_001)}
     contents = spread(rows)
     assert len(contents) == count_for(3_000)

@@ -1,4 +1,4 @@
-"""Everything on a Redis Cluster of three nodes: no script leaves its slot, no read is stale."""
+"""The whole system on a Redis Cluster of three nodes: slots, and reads of own writes."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ def test_the_whole_system_on_three_nodes(spread: Engine) -> None:
         client.react_many((user, post, "like") for post in POSTS)
     spread.drain()
     client.react_many((99, post, "love") for post in POSTS)
-    spread.drain()  # used twice: complete hashes
+    spread.drain()  # the second use of each post loads its complete hash
     client.react_many((user, 7, "wow") for user in range(100, 140))
-    spread.drain()  # viral
+    spread.drain()  # post 7 becomes viral
     summaries = client.summaries(POSTS, 99)
     assert [summary.post_id for summary in summaries] == list(POSTS)
     assert {summary.reaction for summary in summaries} == {"love"}
@@ -103,7 +103,7 @@ def test_the_whole_system_on_three_nodes(spread: Engine) -> None:
 
 
 def test_users_read_what_they_wrote_at_every_step(spread: Engine) -> None:
-    """What is remembered of a user is on another node than the post."""
+    """The cache of a user is on another node than the post."""
     client, names = spread.reactions, ("like", "love", None)
     for round_ in range(4):
         written = {post: names[(round_ + post) % 3] for post in POSTS}

@@ -1,35 +1,33 @@
-"""redis-py's errors become this library's, and never with a password in them."""
+"""The errors of redis-py become this library's errors, and never show a password."""
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 import pytest
 import redis.exceptions
-from hiredis import pack_command
 from redis.exceptions import RedisError, ResponseError
 
-import reactions.redis.connection
 from reactions.core.errors import ReactionsError, ReactionsUnavailable, ScriptError
-from reactions.core.settings import Settings
 from reactions.demo.process import free_port
 from reactions.redis.connection import (
     MEMORY_FULL_ADVICE,
     connect,
-    execute_many,
     translate,
     translated,
 )
 from reactions.redis.scripts import loading
+from tests.redis.fake_server import (
+    HELLO,
+    PASSWORD,
+    echoing,
+    listening,
+    refusing,
+    settings_for,
+)
 
-PASSWORD = "QXZ789QXZ789"  # noqa: S105 - nobody's
-
-# Replies that say "not now", as servers word them.
+# Replies of servers that cannot serve now.
 REFUSALS = [
     "OOM command not allowed when used memory > 'maxmemory'.",
     "OOM command not allowed when used memory > 'maxmemory'. script: 0d2f, on @user_script:32.",
@@ -58,75 +56,10 @@ DEFECTS = [
     "ERR value is not an integer or out of range",
     "NOTBUSY No scripts in execution right now.",
 ]
-HELLO = b"%1\r\n$5\r\nproto\r\n:3\r\n"
-Answer = Callable[[bytes], bytes]
-HANG_UP = b"\0"
-
-
-@contextmanager
-def listening(*answers: Answer) -> Iterator[int]:
-    """A server that answers each request as told; b"" is silence. Yields its port.
-
-    With several answers, each is that of a connection, the last one of all further ones.
-    """
-    left = list(answers)
-
-    def serve(peer: socket.socket, answer: Answer) -> None:
-        with peer:
-            while (request := peer.recv(65536)) and (reply := answer(request)) != HANG_UP:
-                peer.sendall(reply)
-
-    def accept() -> None:
-        while True:
-            try:
-                peer, _ = server.accept()
-            except OSError:
-                return
-            answer = left.pop(0) if len(left) > 1 else left[0]
-            threading.Thread(target=serve, args=(peer, answer), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=accept, daemon=True).start()
-        yield server.getsockname()[1]
-        server.shutdown(socket.SHUT_RDWR)
-
-
-def saying(*replies: bytes) -> Answer:
-    """Lets a client in, then answers its requests with these, and all further with the last."""
-    left = list(replies)
-
-    def answer(request: bytes) -> bytes:
-        if b"HELLO" in request:
-            return HELLO
-        if b"MAINT_NOTIFICATIONS" in request:
-            return b"-ERR unknown subcommand\r\n"
-        # redis-py names itself with a pipeline of these, one reply each.
-        if b"SETINFO" in request:
-            return request.count(b"SETINFO") * b"+OK\r\n"
-        return left.pop(0) if len(left) > 1 else left[0]
-
-    return answer
-
-
-def refusing(reply: str) -> Answer:
-    """Lets a client in, then answers every command with this error."""
-    return saying(f"-{reply}\r\n".encode())
-
-
-def echoing(request: bytes) -> bytes:
-    """As a server from before HELLO: the error repeats the arguments, and so the password."""
-    name, *words = request.split(b"\r\n")[2::2]
-    shown = b" ".join(b"`%s`" % word for word in words)
-    return b"-ERR unknown command `%s`, with args beginning with: %s\r\n" % (name, shown)
-
-
-def settings_for(port: int, *, cluster: bool = False) -> Settings:
-    url = f"redis://:{PASSWORD}@127.0.0.1:{port}/0"
-    return Settings(redis_url=url, redis_cluster=cluster, redis_timeout_s=0.2)
 
 
 def failure(port: int) -> ReactionsError:
-    """What a script call raises on a server on this port."""
+    """Return what a script call to this port raises."""
     with closing(connect(settings_for(port))) as client, pytest.raises(ReactionsError) as caught:
         loading.fence(1042, "token", 1000).run(client)
     assert isinstance(caught.value.__cause__, RedisError)
@@ -138,7 +71,7 @@ def no_password_in(error: BaseException) -> bool:
     return PASSWORD not in str(error) and PASSWORD not in "".join(report.format())
 
 
-# -- by class --------------------------------------------------------------------------------------
+# -- exception classes -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -183,15 +116,15 @@ def test_classes(name: str, kind: type[ReactionsError], begins: str) -> None:
 
 @pytest.mark.parametrize("prefix", ["", "-"])
 @pytest.mark.parametrize("reply", REFUSALS[:-1])
-def test_a_refusal_whose_class_redis_py_does_not_know(reply: str, prefix: str) -> None:
-    """An error inside a pipeline or script may arrive as a plain ResponseError, code and all."""
+def test_a_refusal_that_is_a_plain_response_error(reply: str, prefix: str) -> None:
+    """An error inside a pipeline or script may be a plain ResponseError with its code."""
     found = translate(ResponseError(prefix + reply))
     assert isinstance(found, ReactionsUnavailable)
     advice = f"; {MEMORY_FULL_ADVICE}" if reply.startswith("OOM") else ""
     assert str(found) == f"Redis refuses to serve: {prefix}{reply}{advice}"
 
 
-# -- by what a server says -------------------------------------------------------------------------
+# -- replies of a server ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("reply", REFUSALS)
@@ -232,7 +165,7 @@ def test_nobody_listens() -> None:
 
 @pytest.mark.parametrize("after", [b"", HELLO])
 def test_silence_is_a_timeout(after: bytes) -> None:
-    """Before the greeting, and after it."""
+    """Silence before the greeting, and after it."""
     with listening(lambda request: after if b"HELLO" in request else b"") as port:
         error = failure(port)
     assert isinstance(error, ReactionsUnavailable)
@@ -264,112 +197,3 @@ def test_a_cluster_that_is_down() -> None:
     with pytest.raises(ReactionsUnavailable) as caught, translated():
         connect(settings_for(free_port(), cluster=True)).ping()
     assert no_password_in(caught.value)
-
-
-# -- what is left of an exchange -------------------------------------------------------------------
-
-
-def test_a_reply_that_came_too_late_is_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a caller who was interrupted, by a time limit of Celery's for one."""
-    asked = [("GET", "a"), ("GET", "b"), ("GET", "c")]
-    complete = b":7\r\n:8\r\n:9\r\n"
-    late = saying(b":7\r\n", b":8\r\n:9\r\n" + complete)
-    with (
-        listening(late, saying(complete)) as port,
-        closing(connect(settings_for(port))) as client,
-    ):
-        with monkeypatch.context() as patch:
-            read = reactions.redis.connection._reply
-            patch.setattr(reactions.redis.connection, "_reply", interrupted_after(1, read))
-            with pytest.raises(KeyboardInterrupt):
-                execute_many(client, asked)
-        assert execute_many(client, asked) == [7, 8, 9]
-
-
-def interrupted_after(number: int, call: Callable[..., object]) -> Callable[..., object]:
-    left = [number]
-
-    def calling(*args: object) -> object:
-        if not left[0]:
-            raise KeyboardInterrupt
-        left[0] -= 1
-        return call(*args)
-
-    return calling
-
-
-def test_a_command_that_fails_leaves_the_replies_of_the_others() -> None:
-    with (
-        listening(saying(b":7\r\n-ERR no such thing\r\n:9\r\n")) as port,
-        closing(connect(settings_for(port))) as client,
-    ):
-        for _ in range(2):
-            first, second, third = execute_many(client, [("GET", "a")] * 3)
-            assert (first, str(second), third) == (7, "no such thing", 9)
-            assert type(second) is ResponseError
-
-
-def hanging_up(asked: list[bytes]) -> Answer:
-    """Lets a client in, and closes at its first command."""
-    greet = saying(b"")
-
-    def answer(request: bytes) -> bytes:
-        if b"GET" not in request:
-            return greet(request)
-        asked.append(request)
-        return HANG_UP
-
-    return answer
-
-
-def test_what_a_broken_connection_was_asked_is_asked_once_more() -> None:
-    asked: list[bytes] = []
-    with (
-        listening(hanging_up(asked), saying(b":7\r\n")) as port,
-        closing(connect(settings_for(port))) as client,
-    ):
-        assert execute_many(client, [("GET", "a")]) == [7]
-        assert len(asked) == 1
-
-
-def test_what_a_broken_connection_was_asked_is_asked_no_more_than_that() -> None:
-    asked: list[bytes] = []
-    with (
-        listening(hanging_up(asked)) as port,
-        closing(connect(settings_for(port))) as client,
-    ):
-        with pytest.raises(redis.exceptions.ConnectionError):
-            execute_many(client, [("GET", "a")])
-        assert len(asked) == 2
-
-
-def test_a_large_pipeline_may_take_longer_than_one_time_out() -> None:
-    """Each piece of it has its own, as the server may read slowly."""
-    number, words = 10_000, ("GET", "x" * 1_000)
-    size = len(pack_command(words))  # type: ignore[arg-type]
-    server = socket.create_server(("127.0.0.1", 0))
-    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 131_072)  # holds a part of it only
-
-    def read_slowly() -> None:
-        peer, _ = server.accept()
-        with peer:
-            greet, read, answered = saying(b""), 0, 0
-            while request := peer.recv(131_072):
-                if not read and b"GET" not in request:
-                    peer.sendall(greet(request))
-                    continue
-                read += len(request)
-                peer.sendall(b":7\r\n" * (read // size - answered))
-                answered = read // size
-                time.sleep(0.01)
-
-    threading.Thread(target=read_slowly, daemon=True).start()
-    with closing(server), closing(connect(settings_for(server.getsockname()[1]))) as client:
-        began = time.monotonic()
-        assert execute_many(client, [words] * number) == [7] * number
-        assert time.monotonic() - began > 2 * settings_for(0).redis_timeout_s
-
-
-def test_what_is_no_word_is_an_error_of_redis_py() -> None:
-    with closing(connect(settings_for(1))) as client, pytest.raises(redis.exceptions.DataError):
-        execute_many(client, [("GET", None)])  # type: ignore[list-item]

@@ -1,4 +1,4 @@
-"""Every Redis key: the brief's letter for letter, one slot for a shard, and no two alike."""
+"""Every Redis key: its name, one slot for all keys of a shard, and no two equal keys."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from reactions.redis.scripts import drain, loading, lookups, markers, writes
 from reactions.redis.scripts import user_cache as user_scripts
 
 OF_POST: dict[Callable[[int], str], str] = {
-    keys.post_reactions: "post:{42}:1042:reactions",  # brief
-    keys.post_reaction_counts: "post:{42}:1042:reaction_counts",  # brief
-    keys.post_viral: "post:{42}:1042:viral",  # brief
-    keys.post_total_reactions: "post:{42}:1042:total_reactions",  # brief
+    keys.post_reactions: "post:{42}:1042:reactions",
+    keys.post_reaction_counts: "post:{42}:1042:reaction_counts",
+    keys.post_viral: "post:{42}:1042:viral",
+    keys.post_total_reactions: "post:{42}:1042:total_reactions",
     keys.post_recent: "post:{42}:1042:recent",
     keys.post_rate: "post:{42}:1042:rate",
     keys.post_uniques: "post:{42}:1042:uniques",
@@ -42,14 +42,14 @@ OF_SHARD: dict[Callable[[int], str], str] = {
     keys.outbox_confirmed: "outbox:{42}:confirmed",
 }
 OF_USER: dict[Callable[[int], str], str] = {
-    keys.user_reactions: "user:{17}:1017:reactions",  # brief
+    keys.user_reactions: "user:{17}:1017:reactions",
     keys.user_loading: "user:{17}:1017:loading",
     keys.user_allowance: "user:{17}:1017:allowance",
 }
 POST = st.integers(1, MAX_ID)
 SHARD = st.integers(0, SHARDS - 1)
 
-relaxed = settings(deadline=None)  # the machine may be busy
+relaxed = settings(deadline=None)  # a busy machine may be slow
 
 
 @pytest.mark.parametrize(("function", "key"), OF_POST.items())
@@ -67,7 +67,7 @@ def test_keys_of_a_shard(function: Callable[[int], str], key: str) -> None:
     assert function(42) == key
 
 
-def test_every_function_that_makes_a_key_is_tested_here() -> None:
+def test_this_file_covers_every_key() -> None:
     public = {
         function
         for name, function in inspect.getmembers(keys, inspect.isfunction)
@@ -84,7 +84,7 @@ def test_every_function_that_makes_a_key_is_tested_here() -> None:
 @given(POST)
 def test_all_keys_of_a_post_and_its_shard_are_in_one_slot(post_id: int) -> None:
     shard = shard_of(post_id)
-    assert shard == int(str(post_id)[-2:])  # id % 100, said differently
+    assert shard == int(str(post_id)[-2:])  # the same as post_id % 100
     made = [function(post_id) for function in OF_POST]
     made += [function(shard) for function in OF_SHARD]
     assert {re.findall(r"\{(.*?)\}", key)[0] for key in made} == {str(shard)}
@@ -109,13 +109,13 @@ def test_no_two_keys_are_equal(posts: Sequence[int], shards: Sequence[int]) -> N
 
 
 def test_shards_spread_over_the_slots() -> None:
-    """One hundred shards, one hundred slots: a cluster can share them out."""
+    """Each of the hundred shards has a slot of its own, so a cluster can distribute them."""
     assert len({key_slot(keys.outbox_dirty(shard).encode()) for shard in range(SHARDS)}) == SHARDS
 
 
 @relaxed
 @given(POST, POST)
-def test_calls_stay_in_their_slot_and_bring_their_keys(user_id: int, post_id: int) -> None:
+def test_every_call_names_all_its_keys_within_one_slot(user_id: int, post_id: int) -> None:
     shard = shard_of(post_id)
     settled = [drain.SettledPost(post_id, 1, False, 0, {1: 2})]
     tiers = drain.TierRules(1, 1, 1, 1, 1, 1, 1)

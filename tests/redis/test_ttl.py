@@ -1,4 +1,4 @@
-"""Lives of keys: every cache has one, the outbox none; by tier, jittered, renewed by use."""
+"""TTLs: every cache key has one, by tier, with jitter and renewed by use; outbox keys have none."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VIRAL_FROM = 15
 
 @pytest.fixture
 def small(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    """A life of its own for each tier; viral from 15 on, samples of five, buckets of four."""
+    """Each tier has a TTL of its own; 15 reactions are viral; samples of five, buckets of four."""
     shrink(monkeypatch, 5, 4, 8)
     made = make_engine(with_lives(engine.settings))
     yield made
@@ -55,7 +55,7 @@ def react(engine: Engine, post_id: int, users: Iterable[int], reaction: str = "l
 
 
 def lives(engine: Engine, pattern: str = "*") -> dict[str, float]:
-    """Key -> its life in s; -1 for one without."""
+    """Return key -> TTL in seconds, -1 for a key without one."""
     found = [key.decode() for key in engine.client.scan_iter(pattern, count=10_000)]
     with engine.client.pipeline(transaction=False) as pipe:
         for key in found:
@@ -69,7 +69,7 @@ def lives(engine: Engine, pattern: str = "*") -> dict[str, float]:
 
 
 def of_post(engine: Engine, post_id: int = POST) -> dict[str, float]:
-    """What is cached of a post -> its life."""
+    """Return the last part of each cache key of a post -> its TTL in seconds."""
     return {
         key.split(":", 3)[3]: life
         for key, life in lives(engine, f"post:*:{post_id}:*").items()
@@ -78,7 +78,7 @@ def of_post(engine: Engine, post_id: int = POST) -> dict[str, float]:
 
 
 def check(found: dict[str, float], life: float, *names: str) -> None:
-    """All of these are there, and each has its life, less its jitter."""
+    """Assert that all these keys exist, and that every key has this TTL, less jitter."""
     for name in names:
         assert any(re.fullmatch(name, key) for key in found), f"no {name} in {found}"
     wrong = {key: left for key, left in found.items() if not _within(left, life)}
@@ -90,23 +90,23 @@ def _within(left: float, life: float) -> bool:
 
 
 def shorten(engine: Engine, pattern: str) -> None:
-    """To what is nearly over."""
+    """Let the TTLs nearly end."""
     for key, life in lives(engine, pattern).items():
         if life >= 0:
             engine.client.pexpire(key, 50_000)
 
 
-def test_every_cache_key_has_a_life_and_no_outbox_key_has(
+def test_every_cache_key_has_a_ttl_and_no_outbox_key_has_one(
     small: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After everything that there is to be done."""
+    """After every kind of operation."""
     client = small.reactions
-    react(small, 1, range(1, 4))  # counted
+    react(small, 1, range(1, 4))  # only counted
     react(small, 2, range(1, 9))  # regular
-    react(small, 3, range(1, 4))  # regular, and then many more
+    react(small, 3, range(1, 4))  # regular, then close to viral
     react(small, 4, range(1, 30))  # viral
     react(small, 5, range(1, 30))  # deleted
-    react(small, 6, range(1, 30))  # viral, and then not
+    react(small, 6, range(1, 30))  # viral, then regular
     react(small, 10, range(1, 4))
     small.drain()
     assert small.loader.load([2, 3]) == 2
@@ -154,7 +154,7 @@ def test_every_cache_key_has_a_life_and_no_outbox_key_has(
 
 
 def interrupt_loads(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever loads dies before the install: of a hash, of a sample, and of a user's."""
+    """Start the loads of a hash, a sample and a user's reactions, which die before the install."""
     run, send = Call.run, run_many
     installs = (loading.INSTALL_REACTIONS, loading.INSTALL_SAMPLE)
 
@@ -182,7 +182,7 @@ def interrupt_loads(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     run_many(engine.client, [engine.eraser._users.fence_command(USER, "t")])
 
 
-def test_what_a_load_leaves_behind_is_gone_soon(
+def test_the_leftovers_of_a_load_expire_soon(
     small: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupt_loads(small, monkeypatch)
@@ -191,7 +191,7 @@ def test_what_a_load_leaves_behind_is_gone_soon(
     assert all(0 < life <= LOAD_LIFE_MS / 1000 for life in found.values())
 
 
-def test_each_tier_has_its_life(small: Engine) -> None:
+def test_each_tier_has_its_ttl(small: Engine) -> None:
     react(small, POST, range(1, 9))
     small.drain()
     check(of_post(small), COLD, "reaction_counts")
@@ -231,7 +231,7 @@ def test_a_post_that_is_reacted_on_often_lives_longer(small: Engine) -> None:
     check(of_post(small, POST + 100), REGULAR, "reaction_counts", "reactions")
 
 
-def test_what_a_read_cached_lives_as_long(small: Engine) -> None:
+def test_a_read_sets_the_same_ttls(small: Engine) -> None:
     react(small, POST, range(1, 4))
     react(small, POST + 100, range(1, VIRAL_FROM + 5))
     small.drain()
@@ -244,8 +244,8 @@ def test_what_a_read_cached_lives_as_long(small: Engine) -> None:
     check(lives(small, "user:*"), OF_USERS, r"user:.*:reactions")
 
 
-def test_what_is_written_together_does_not_end_together(small: Engine) -> None:
-    """Within the jitter, and all over it."""
+def test_keys_that_are_written_together_do_not_expire_together(small: Engine) -> None:
+    """Their TTLs are spread over the whole jitter."""
     posts = range(1, 61)
     small.reactions.react_many((post, post, "like") for post in posts)
     small.drain()
@@ -269,7 +269,7 @@ def test_what_is_written_together_does_not_end_together(small: Engine) -> None:
     assert max(found.values()) - min(found.values()) > REGULAR * JITTER / 2
 
 
-def test_without_jitter_lives_are_as_configured(small: Engine) -> None:
+def test_without_jitter_ttls_are_as_configured(small: Engine) -> None:
     exact = make_engine(with_lives(small.settings, cache_ttl_jitter=0.0))
     react(exact, POST, range(1, 9))
     exact.drain()
@@ -287,7 +287,7 @@ def test_without_jitter_lives_are_as_configured(small: Engine) -> None:
 
 
 def prepare(engine: Engine, tier: str) -> float:
-    """A post of this tier; the life of what is cached of it."""
+    """Make a post of this tier, and return its TTL."""
     react(engine, POST, range(1, VIRAL_FROM + 5 if tier == "viral" else 9))
     engine.drain()
     if tier == "regular":
@@ -296,8 +296,8 @@ def prepare(engine: Engine, tier: str) -> float:
 
 
 @pytest.mark.parametrize("tier", ["cold", "regular", "viral"])
-def test_use_renews_a_life_that_is_nearly_over(small: Engine, tier: str) -> None:
-    """A read or a drain; what is not half over is left alone by reads."""
+def test_use_renews_a_ttl_that_is_nearly_over(small: Engine, tier: str) -> None:
+    """Reads and drains renew it. Reads leave a TTL alone until half of it is over."""
     life = prepare(small, tier)
     names = set(of_post(small))
     client = small.reactions
@@ -316,7 +316,7 @@ def test_use_renews_a_life_that_is_nearly_over(small: Engine, tier: str) -> None
     client.react(8, POST, "wow")
     small.drain()
     found = of_post(small)
-    if tier == "cold":  # it was used again, so its hash is there now
+    if tier == "cold":  # the second use has loaded its hash
         assert _within(found.pop("reaction_counts"), COLD)
         life = REGULAR
     assert found
@@ -328,7 +328,7 @@ def react_and_drain(engine: Engine) -> None:
     engine.drain()
 
 
-def test_use_renews_what_is_remembered_of_a_user(small: Engine) -> None:
+def test_use_renews_the_cache_of_a_user(small: Engine) -> None:
     react(small, POST, [USER])
     small.drain()
     name = keys.user_reactions(USER)
@@ -345,8 +345,8 @@ def test_use_renews_what_is_remembered_of_a_user(small: Engine) -> None:
         check(lives(small, name), OF_USERS, re.escape(name))
 
 
-def test_a_read_renews_a_hash_whatever_life_the_counts_have(small: Engine) -> None:
-    """They may be cached for much longer, by a read, as a setting may have it."""
+def test_a_read_renews_a_hash_whatever_ttl_the_counts_have(small: Engine) -> None:
+    """The settings may give counts that a read has cached a much longer TTL."""
     engine = make_engine(with_lives(small.settings, cache_ttl_cold_s=100_000))
     prepare(engine, "regular")
     engine.client.expire(keys.post_reaction_counts(POST), 90_000)

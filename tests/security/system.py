@@ -1,4 +1,4 @@
-"""The whole system under users and roles: what it does, and everything that it lets be seen."""
+"""Runs the whole system with users and roles, and collects everything that it shows."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class System:
     folder: Path
     processes: list[CeleryProcess] = field(default_factory=list)
     seen: dict[str, str] = field(default_factory=dict)
-    """Where -> what was to be seen there."""
+    """Where something was shown -> what was shown there."""
 
     def urls(self, user: str, role: str) -> dict[str, str]:
         verified = ""
@@ -65,7 +65,7 @@ class System:
         return Settings(**self.urls(user, role))
 
     def command(self, *arguments: str, **urls: str) -> subprocess.CompletedProcess[str]:
-        """A command of the project, as a worker or as told; what it prints is kept."""
+        """Run a command with a worker's rights or these URLs, and note what it prints."""
         env = environment(**(self.urls("reactions-worker", "writer") | urls))
         result = subprocess.run(
             [sys.executable, "-m", *arguments],
@@ -83,7 +83,7 @@ class System:
 
 
 class Flower(CeleryProcess):
-    """With a password of its own, and all that it can log."""
+    """Flower with a password, at its most talkative log level."""
 
     def __init__(self, system: System) -> None:
         self.port = free_port()
@@ -94,7 +94,7 @@ class Flower(CeleryProcess):
         super().__init__("flower", system.folder, command, env, "Broker:")
 
     def get(self, path: str) -> str:
-        """A page of it; the text of an error where it has none."""
+        """Return one of its pages."""
         credentials = base64.b64encode(f"{FLOWER_USER}:{PASSWORD}".encode()).decode()
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}",
@@ -106,7 +106,7 @@ class Flower(CeleryProcess):
 
 @contextmanager
 def running_system(folder: Path, *, tls: bool) -> Iterator[System]:
-    """Valkey 9 and PostgreSQL 18; with ``tls``, Redis 7 and PostgreSQL 15, which know it."""
+    """Run Valkey 9 and PostgreSQL 18; with ``tls``, Redis 7 and PostgreSQL 15, which support it."""
     authority = trustme.CA() if tls else None
     kind, version, database = ("redis", 15, 0) if tls else ("valkey", 18, 1)
     users = ("reactions-web", "reactions-worker")
@@ -124,7 +124,7 @@ def running_system(folder: Path, *, tls: bool) -> Iterator[System]:
 
 @contextmanager
 def working(system: System) -> Iterator[Flower]:
-    """With worker, beat and Flower, all as talkative as they can be."""
+    """Run worker, Beat and Flower, all at their most talkative log level."""
     env = environment(**system.urls("reactions-worker", "writer"))
     loud = "--loglevel=DEBUG"
     worker = [*celery_command("worker"), "-Q", "persistence,maintenance", "--concurrency=1", loud]
@@ -146,9 +146,9 @@ def working(system: System) -> Iterator[Flower]:
 
 
 def run(system: System) -> None:
-    """A day in the life of it, noting what is to be seen."""
+    """Run the whole system once, and note everything that it shows."""
     with system.broker.admin(system.database) as broker:
-        broker.sadd("redbeat::statics", "gone")  # a duty that an earlier version had
+        broker.sadd("redbeat::statics", "gone")  # a duty that an earlier version scheduled
         with working(system) as flower:
             work(system, flower, broker)
         system.note("broker, at the end", dump(broker))
@@ -156,16 +156,16 @@ def run(system: System) -> None:
 
 
 def work(system: System, flower: Flower, broker: Redis) -> None:
-    """A reaction becomes durable; a task is left over for the end."""
+    """Make a reaction durable, and leave a task in the broker."""
     with Reactions(system.settings("reactions-web", "reader")) as client:
         client.react(1, POST, "love")
         wait_until(lambda: durable(system), 30, "the drain")
         assert client.summaries([POST], 1)[0].counts["love"] == 1
-    look(system, flower)
+    note_what_shows(system, flower)
     app = make_app(system.settings("reactions-worker", "writer"))
     left = app.send_task(DRAIN, kwargs={"shards": [1]}, countdown=60).id.encode()
-    # Not any task: a duty of Beat's is held for a moment, too.
-    wait_until(lambda: held(broker, left), what="it is held by the worker")
+    # Wait for this task: the worker also holds Beat's duties for a moment.
+    wait_until(lambda: held(broker, left), what="the worker to hold the task")
     system.note("broker", dump(broker))
 
 
@@ -178,11 +178,11 @@ def durable(system: System) -> bool:
     return system.roles.execute("SELECT 1 FROM reactions WHERE post_id = 1042") != []
 
 
-def look(system: System, flower: Flower) -> None:
-    """What those can see who may look."""
+def note_what_shows(system: System, flower: Flower) -> None:
+    """Note what workers, Flower, the process list and PostgreSQL show."""
     app = make_app(system.settings("reactions-worker", "writer"))
     (name,) = app.control.inspect(timeout=1).ping()
-    inspect = app.control.inspect([name], timeout=10)  # until it has answered
+    inspect = app.control.inspect([name], timeout=10)  # wait until it has answered
     for what in ("conf", "report", "stats", "registered", "active", "scheduled", "reserved"):
         system.note(f"inspect {what}", getattr(inspect, what)())
     for page in ("/workers", f"/worker/{name}", "/broker", "/tasks", "/api/workers?refresh=1"):
@@ -195,7 +195,7 @@ def look(system: System, flower: Flower) -> None:
 
 
 def dump(redis: Redis) -> str:
-    """Every key and value; kombu writes bodies in base64."""
+    """Return every key and value. Kombu writes message bodies in base64."""
     read: dict[object, Callable[[Any], object]] = {
         b"string": redis.get,
         b"list": lambda key: redis.lrange(key, 0, -1),

@@ -1,4 +1,4 @@
-"""What ``reactions doctor`` sees with the rights of docs/security.md, and as ``admin``."""
+"""What ``reactions doctor`` can check with the rights of docs/security.md, and as ``admin``."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ NOT_KNOWN = {
     *("redis persistence", "redis listpacks"),
     *(f"broker {check}" for check in ("version", "eviction", "persistence", "memory")),
 }
-"""What wants CONFIG of the data server, and INFO of the broker."""
+"""These checks need CONFIG on the data server, and INFO on the broker."""
 
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """With worker and beat at work."""
+    """A system with a running worker and Beat."""
     with running_system(tmp_path_factory.mktemp("doctor"), tls=False) as running, working(running):
         wait_until(lambda: "duties" not in amiss(running), 60, "a sweep is recorded")
         yield running
 
 
 def amiss(system: System, **urls: str) -> dict[str, str]:
-    """Check -> what is found, of all that is not well; exit code 0 means that nothing fails."""
+    """Return check -> finding of every check that is not ok; none of them may fail."""
     reader = system.roles.url_of("reader")
     result = system.command("reactions", "doctor", "--json", database_url=reader, **urls)
     assert result.returncode == 0, result.stdout + result.stderr

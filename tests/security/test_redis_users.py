@@ -1,4 +1,4 @@
-"""The users of ``deploy/redis-users.acl`` may do all that is needed, and nothing else."""
+"""The users of ``deploy/redis-users.acl`` have exactly the rights that they need."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ from tests.support.waiting import wait_until
 WEB, WORKER, BROKER = "reactions-web", "reactions-worker", "reactions-broker"
 
 BEFORE_LOGIN = {"auth", "hello"}
-"""Allowed to everyone, by every server."""
+"""Every server allows these to everybody."""
 
 NOT_ON_A_CLUSTER = {"cluster|slots", "command"}
-"""Asked by a client of a cluster only."""
+"""Only the client of a cluster sends these."""
 
 NEVER_REACHED = {WEB: set[str](), WORKER: {"lpushx", "rpop"}}
-"""In a script that is run, but not in its part: a worker only takes reactions away (forgetting)."""
+"""Commands in a part of a script that the user never reaches: a worker only removes reactions."""
 
 DENIED = "[Nn]o permissions|The user executing the script can't"
-"""By Redis 7.2 and Valkey, and by Redis 7.0."""
+"""The error of Redis 7.2 and Valkey, and the error of Redis 7.0."""
 
 SCRIPTS = [found for found in vars(scripts).values() if isinstance(found, Script)]
 
 
 def commands_of(names: set[str]) -> set[str]:
-    """What these scripts call, by their text."""
+    """Return the commands in the text of these scripts."""
     sources = [re.sub(r"--.*", "", found.source) for found in SCRIPTS if found.name in names]
     called = re.findall(r"call\(\s*'([A-Z]+)'", "\n".join(sources))
     return {name.lower() for name in called}
 
 
 class Tally:
-    """Counts, by the server's own statistics, which commands and scripts each user has run."""
+    """Collects which commands and scripts each user runs, from the statistics of the server."""
 
     def __init__(self, admin: Redis) -> None:
         self._admin = admin
@@ -108,7 +108,7 @@ def settings_of(server: Guarded, database_url: str) -> Callable[[str], Settings]
 
 
 def granted(server: Guarded, user: str) -> set[str]:
-    """The commands of a user, each by its name; in the file as the server loads it."""
+    """Return the commands that the file grants to a user. It must grant each by its name."""
     (line,) = re.findall(rf"^user {user} (.*)$", server.users.read_text("utf-8"), re.MULTILINE)
     rights = line.partition(" -@all ")[2].split()
     assert rights
@@ -129,7 +129,7 @@ def covers(name: str, command: str) -> bool:
 
 
 def run_everything(tally: Tally, admin: Redis, settings_of: Callable[[str], Settings]) -> None:
-    """All that web tier, workers and operators do, in an order in which each finds its work."""
+    """Do everything that web tier, workers and operators do, in an order with work for each."""
     with tally.of(WORKER):
         engine = make_engine(settings_of(WORKER))
         assert engine.client.ping()
@@ -165,7 +165,7 @@ def run_everything(tally: Tally, admin: Redis, settings_of: Callable[[str], Sett
     engine.close()
 
 
-def test_what_is_granted_is_what_is_used(
+def test_every_granted_command_is_used_and_every_used_one_granted(
     server: Guarded,
     admin: Redis,
     settings_of: Callable[[str], Settings],
@@ -187,7 +187,7 @@ def test_what_is_granted_is_what_is_used(
 
 @pytest.mark.parametrize("server", ["valkey", "redis"], indirect=True)
 def test_nothing_dangerous_is_granted(server: Guarded, admin: Redis) -> None:
-    """But INFO to workers: they look whether the server may evict what is pending."""
+    """Except INFO for workers, which check whether the server may evict pending changes."""
     for name, allowed in ((WEB, set[str]()), (WORKER, {"info"}), (BROKER, set[str]())):
         may = granted(server, name)
         dangerous = set(admin.acl_cat("dangerous"))
@@ -198,7 +198,7 @@ def test_nothing_dangerous_is_granted(server: Guarded, admin: Redis) -> None:
         stranger.ping()
 
 
-def test_as_it_is_shipped_nobody_can_log_in() -> None:
+def test_nobody_can_log_in_with_the_file_as_shipped() -> None:
     lines = (DEPLOY / "redis-users.acl").read_text("utf-8").splitlines()
     assert [line.split()[1] for line in lines] == ["default", "admin", WEB, WORKER, BROKER]
     for line in lines:
@@ -214,7 +214,7 @@ def test_every_key_pattern_is_needed(
 ) -> None:
     engine = make_engine(settings_of(user))
     others = [f"~{other}" for other in ("post:*", "user:*", "outbox:*") if other != pattern]
-    rules: Any = admin.execute_command  # acl_setuser would make the user anew
+    rules: Any = admin.execute_command  # acl_setuser would reset the user
     rules("ACL SETUSER", user, "resetkeys", *others)
     try:
         with pytest.raises((ReactionsUnavailable, DrainFailed), match=DENIED):
@@ -239,7 +239,7 @@ def do_some(engine: Engine, user: str) -> None:
 def test_a_worker_that_lacks_a_command_loses_nothing(
     admin: Redis, settings_of: Callable[[str], Settings], command: str
 ) -> None:
-    """The reaction waits, the error says which command, and the drain is done once it may."""
+    """The reaction stays pending, the error names the command, and a later drain records it."""
     with Reactions(settings_of(WEB)) as web:
         web.react(1, workload.REGULAR, "like")
     engine = make_engine(settings_of(WORKER))
@@ -258,10 +258,10 @@ def test_a_worker_that_lacks_a_command_loses_nothing(
 
 
 @pytest.mark.parametrize("server", ["valkey"], indirect=True)
-def test_an_erasure_that_is_refused_says_so(
+def test_a_refused_erasure_raises_an_error(
     admin: Redis, settings_of: Callable[[str], Settings]
 ) -> None:
-    """It goes on once it may, and does not count what was not taken away."""
+    """Once the right is back, the erasure continues, and counts only what it has removed."""
     engine = make_engine(settings_of(WORKER))
     engine.reactions.react(3, workload.REGULAR, "like")
     engine.drain()
@@ -286,7 +286,7 @@ def test_an_erasure_that_is_refused_says_so(
 
 
 @pytest.mark.parametrize("server", ["valkey"], indirect=True)
-def test_other_keys_are_not_theirs(server: Guarded, admin: Redis) -> None:
+def test_users_cannot_read_other_keys(server: Guarded, admin: Redis) -> None:
     admin.set("{42}session", "of somebody else")
     for user in (WEB, WORKER):
         with Redis.from_url(server.url_of(user)) as client, pytest.raises(NoPermissionError):

@@ -1,4 +1,4 @@
-"""The roles of ``deploy/roles.sql`` may do all that is needed, and nothing else."""
+"""The roles of ``deploy/roles.sql`` have exactly the rights that they need."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SettingsOf = Callable[[str], Settings]
 def roles(request: pytest.FixtureRequest) -> Iterator[Roles]:
     with running_roles(request.param) as running:
         migrate(Settings(database_url=running.url_of("owner")))
-        running.apply()  # again, as docs/security.md says
+        running.apply()  # a second time, as docs/security.md says
         yield running
 
 
@@ -68,7 +68,7 @@ def execute(settings: Settings, statement: str) -> None:
 
 
 def test_each_role_does_its_work(writer: Engine, settings_of: SettingsOf) -> None:
-    """The web tier with the reader's, workers and operators with the writer's."""
+    """The web tier uses the reader; workers and operators use the writer."""
     with Reactions(settings_of("reader")) as client:
         web = workload.Called(client)
         workload.write(web)
@@ -79,14 +79,15 @@ def test_each_role_does_its_work(writer: Engine, settings_of: SettingsOf) -> Non
         writer.dead_letters.add(str(workload.REGULAR), "70", "2:8", "it was full")
         workload.operate(settings_of("writer"))
         workload.recover(writer)
-        writer.client.flushall()  # so that everything has to be asked of PostgreSQL
+        writer.client.flushall()  # so that every read queries PostgreSQL
         workload.read(web)
         assert web.all()
     assert writer.verify().holds
 
 
-def test_the_reader_runs_what_only_looks(writer: Engine, settings_of: SettingsOf) -> None:
-    """The commands that change nothing need no more."""
+def test_the_reader_runs_commands_that_change_nothing(
+    writer: Engine, settings_of: SettingsOf
+) -> None:
     writer.reactions.react(1, workload.REGULAR, "like")
     writer.drain()
     env = settings_of("reader").environment()
@@ -127,7 +128,7 @@ def test_a_role_may_not(settings_of: SettingsOf, role: str, statement: str) -> N
     assert "deploy/roles.sql" in str(caught.value)
 
 
-def test_what_a_later_migration_makes_is_covered(roles: Roles, settings_of: SettingsOf) -> None:
+def test_the_rights_cover_tables_of_later_migrations(roles: Roles, settings_of: SettingsOf) -> None:
     execute(settings_of("owner"), "CREATE TABLE later (id bigint GENERATED ALWAYS AS IDENTITY)")
     try:
         execute(settings_of("writer"), "INSERT INTO later DEFAULT VALUES")
@@ -139,7 +140,7 @@ def test_what_a_later_migration_makes_is_covered(roles: Roles, settings_of: Sett
 
 
 def test_an_existing_database_becomes_the_owners(roles: Roles, settings_of: SettingsOf) -> None:
-    """One that was migrated as a superuser; and running the file once more changes nothing."""
+    """A superuser has migrated it. Running the file once more changes nothing else."""
     roles.execute("ALTER TABLE posts OWNER TO postgres")
     roles.execute("GRANT ALL ON posts TO PUBLIC")
     before = roles.execute("SELECT relname, relacl FROM pg_class WHERE relname = 'runs'")
@@ -157,7 +158,7 @@ def test_an_existing_database_becomes_the_owners(roles: Roles, settings_of: Sett
 def test_a_drain_that_may_not_write_loses_nothing(
     writer: Engine, roles: Roles, privilege: str
 ) -> None:
-    """What is pending stays, the error says why, and it is recorded once the role may."""
+    """The changes stay pending, the error says why, and a later drain records them."""
     writer.reactions.react(1, workload.REGULAR, "like")
     roles.execute(f"REVOKE {privilege} FROM reactions_writer")
     try:
@@ -180,7 +181,7 @@ def test_a_drain_that_may_not_write_loses_nothing(
         ("owner", "wrong", "password authentication failed"),
     ],
 )
-def test_a_migration_that_may_not_is_one_line(
+def test_a_migration_without_rights_prints_one_line(
     roles: Roles, role: str, password: str, says: str
 ) -> None:
     url = roles.url_of(role, password)

@@ -1,4 +1,4 @@
-"""The whole system works as its users and roles let it, by TLS too, and no password shows."""
+"""The whole system works with its users and roles, with and without TLS, and leaks no password."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENCODED = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}")
 
 
 def leaks(seen: str) -> set[str]:
-    """Pieces of the password, also within base64."""
+    """Return the pieces of the password in this text, also inside base64."""
     encoded = [found.rstrip("=") for found in ENCODED.findall(seen)]
     whole = [found[: len(found) // 4 * 4] for found in encoded]
     texts = [seen, *(b64decode(found).decode(errors="replace") for found in whole)]
@@ -38,7 +38,7 @@ def leaks(seen: str) -> set[str]:
 def system(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[System]:
-    """Ran once, from the first reaction to the end of its processes."""
+    """A system that ran from the first reaction to the end of its processes."""
     with running_system(tmp_path_factory.mktemp("system"), tls=request.param) as running:
         with running.broker.admin() as broker, running.store.admin() as store:
             broker.config_resetstat()
@@ -57,7 +57,7 @@ def test_it_worked(system: System) -> None:
             assert [entry["object"] for entry in admin.acl_log()] == []
 
 
-def test_the_broker_may_do_what_it_does(system: System) -> None:
+def test_the_broker_user_has_exactly_the_rights_that_it_uses(system: System) -> None:
     with system.broker.admin() as admin:
         seen = admin.info("commandstats")
     used = {name.removeprefix("cmdstat_") for name, found in seen.items() if found["calls"]}
@@ -67,8 +67,8 @@ def test_the_broker_may_do_what_it_does(system: System) -> None:
     assert refused(may, used - BEFORE_LOGIN - mine) == set()
 
 
-def test_no_password_is_to_be_seen(system: System) -> None:
-    """By those who may ask workers, read logs and queues, or list processes."""
+def test_no_password_shows(system: System) -> None:
+    """Workers, logs, queues and the process list show none."""
     assert "DEBUG" in system.seen["log of worker"]
     assert "://reactions-broker:**@" in system.seen["log of worker"]
     assert "redbeat_redis_url" in system.seen["inspect conf"]
@@ -77,10 +77,10 @@ def test_no_password_is_to_be_seen(system: System) -> None:
     assert {where: leaks(seen) for where, seen in system.seen.items() if leaks(seen)} == {}
 
 
-def test_the_password_of_flower_is_no_argument(
+def test_the_password_of_flower_is_not_an_argument(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where ``reactions up`` and ``demo`` start it; that it counts, test_cli.py has."""
+    """``reactions up`` and ``reactions demo`` pass it in the environment."""
     launched: list[tuple[list[str], Mapping[str, str]]] = []
     monkeypatch.setattr(Process, "launch", lambda _, command, env: launched.append((command, env)))
     flower = Flower(tmp_path)
@@ -91,14 +91,14 @@ def test_the_password_of_flower_is_no_argument(
     assert password not in " ".join(command)
 
 
-def test_the_search_finds_what_leaks() -> None:
+def test_leaks_finds_passwords() -> None:
     assert leaks(f"x {PASSWORD}") == set(PIECES)
     assert leaks("eyJraW5kIjogImRyYWluIiwgInBhc3N3b3JkIjogIlpyMlJ0NSBYcTFKdzgifQ==") == {PIECES[0]}
     assert leaks("nothing") == set()
 
 
 def chain(error: BaseException | None) -> str:
-    """An error as every handler could show it, with all that it came from."""
+    """Return everything that a handler could print about an error and its causes."""
     shown = []
     while error is not None:
         shown += [str(error), repr(error), repr(vars(error))]
@@ -145,7 +145,7 @@ def test_no_password_in_an_error_or_a_repr(
 @pytest.mark.parametrize("name", ["redis_url", "broker_url", "database_url"])
 @pytest.mark.parametrize("written", [PASSWORD, PASSWORD[7:], "Xq1Jw8/@", "Xq1Jw8?", "Xq1Jw8#x"])
 def test_a_password_that_is_not_quoted_is_refused(name: str, written: str) -> None:
-    """A part of it would else be the host, which errors name."""
+    """Otherwise a part of the password would be the host, which errors show."""
     scheme = "postgresql" if name == "database_url" else "redis"
     with pytest.raises(InvalidSettings, match=r"urllib\.parse\.quote") as caught:
         Settings(**{name: f"{scheme}://someone:{written}@127.0.0.1:1/0"})

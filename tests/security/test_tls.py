@@ -1,4 +1,4 @@
-"""TLS to each store and to the broker, by the URL alone; who is not sure of the server fails."""
+"""TLS to each store and the broker, configured in the URL; an unverified server is refused."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def authority() -> trustme.CA:
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The certificate of a CA that signed none of the servers'."""
+    """The certificate of a CA that has signed none of the servers' certificates."""
     path = tmp_path_factory.mktemp("other") / "other.pem"
     trustme.CA().cert_pem.write_to_path(path)
     return path
@@ -39,7 +39,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    """Debian's Redis: the Valkey of the wheel is built without TLS."""
+    """Debian's Redis, because the Valkey of the wheel lacks TLS."""
     folder = tmp_path_factory.mktemp("tls")
     with running_guarded(folder, "redis", USERS, tls=authority) as running:
         yield running
@@ -47,13 +47,13 @@ def server(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(scope="module")
 def roles(authority: trustme.CA) -> Iterator[Roles]:
-    """Debian's PostgreSQL: those of the wheel are built without TLS."""
+    """Debian's PostgreSQL, because those of the wheel lack TLS."""
     with running_roles(15, tls=authority) as running:
         yield running
 
 
 def changed(url: str, how: str, other: Path) -> str:
-    """A URL that is right, made wrong."""
+    """Return a wrong variant of a correct URL."""
     bare = url.partition("?")[0]
     return {
         "another CA": f"{bare}?ssl_cert_reqs=required&ssl_ca_certs={other}",
@@ -73,13 +73,13 @@ STORE = [
 ]
 
 
-def test_the_store_answers_by_tls(server: Guarded) -> None:
+def test_the_store_answers_with_tls(server: Guarded) -> None:
     with connect(Settings(redis_url=server.url_of("reactions-worker"))) as client:
         assert client.set("post:{1}:1:viral", "1")
 
 
 @pytest.mark.parametrize(("how", "says"), STORE)
-def test_the_store_is_refused(server: Guarded, other: Path, how: str, says: str) -> None:
+def test_a_store_is_refused(server: Guarded, other: Path, how: str, says: str) -> None:
     url = changed(server.url_of("reactions-worker"), how, other)
     with (
         connect(Settings(redis_url=url)) as client,
@@ -91,13 +91,13 @@ def test_the_store_is_refused(server: Guarded, other: Path, how: str, says: str)
 
 def publish(url: str) -> None:
     forget: Any = kombu.pools.reset
-    forget()  # it takes connections that differ in their CA for the same
+    forget()  # the pool does not distinguish connections by their CA
     with make_publisher(Settings(broker_url=url)) as app:
         app.send_task(DRAIN, kwargs={"shards": [1]})
     forget()
 
 
-def test_the_broker_answers_by_tls(server: Guarded) -> None:
+def test_the_broker_answers_with_tls(server: Guarded) -> None:
     publish(server.url_of("reactions-broker"))
     with server.admin() as admin:
         assert admin.llen("persistence") == 1
@@ -108,12 +108,12 @@ def test_the_broker_answers_by_tls(server: Guarded) -> None:
     ("how", "says"),
     [
         ("another CA", CERTIFICATE),
-        ("no CA", CERTIFICATE),  # kombu's own default is not to look
+        ("no CA", CERTIFICATE),  # kombu's own default is not to verify
         ("another host", "Hostname mismatch"),
         ("no TLS", "reset by peer|closed by server"),
     ],
 )
-def test_the_broker_is_refused(server: Guarded, other: Path, how: str, says: str) -> None:
+def test_a_broker_is_refused(server: Guarded, other: Path, how: str, says: str) -> None:
     with pytest.raises(OperationalError, match=says):
         publish(changed(server.url_of("reactions-broker"), how, other))
     with server.admin() as admin:
@@ -131,7 +131,7 @@ def encrypted(url: str) -> object:
         database.close()
 
 
-def test_the_database_answers_by_tls(roles: Roles, server: Guarded) -> None:
+def test_the_database_answers_with_tls(roles: Roles, server: Guarded) -> None:
     verified = f"sslmode=verify-full&sslrootcert={server.authority}"
     assert encrypted(f"{roles.url_of('writer')}?{verified}") is True
 
@@ -145,7 +145,7 @@ def test_the_database_answers_by_tls(roles: Roles, server: Guarded) -> None:
         ("no file", "does not exist"),
     ],
 )
-def test_the_database_is_refused(
+def test_a_database_is_refused(
     roles: Roles, server: Guarded, other: Path, how: str, says: str
 ) -> None:
     url, verified = roles.url_of("writer"), "?sslmode=verify-full&sslrootcert="

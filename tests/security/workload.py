@@ -42,18 +42,18 @@ COMMANDS = (
     ("rising",),
     ("metrics", "--once"),
 )
-"""Every command of operators, as far as it ends by itself."""
+"""Every command of operators that ends by itself."""
 
 OLD = f"post_id,user_id,type,at_us\n{REGULAR},99,like,1700000000000000\n"
-"""What a backfill reads, on its standard input."""
+"""The standard input of the backfill."""
 
 HARMLESS = {0, 1}
-"""Exit codes: 1 is drift, or a letter that is still refused; 2 would be a store that refuses."""
+"""Exit codes. 1 means drift or an invalid dead letter; 2 would mean an unavailable store."""
 
 
 @dataclass
 class Called:
-    """Notes which methods of the client are used, so that none is left out."""
+    """Notes which methods of the client are called, so that none is left out."""
 
     client: Reactions
     methods: set[str] = field(default_factory=set)
@@ -68,7 +68,7 @@ class Called:
 
 
 def write(web: Called) -> None:
-    """Posts of each tier, with every outcome."""
+    """Make posts of each tier, with every outcome."""
     web.react_many([(user, HOT, "like") for user in range(1, 16)])
     web.react_many([(user, REGULAR, "like") for user in range(1, 9)])
     for post in (DELETED, SMALL):
@@ -78,7 +78,7 @@ def write(web: Called) -> None:
 
 
 def change(web: Called) -> None:
-    """On posts that are cached: replaced, removed, unchanged, and new ones of a sample."""
+    """Change cached posts: replace, remove and repeat reactions, and add new users to a sample."""
     for post in (REGULAR, HOT):
         web.react(15, post, "love")
         web.react(15, post, "love")
@@ -88,11 +88,11 @@ def change(web: Called) -> None:
         web.react(77, post, "like")
         web.unreact(77, post)
         web.react_many([(user, post, "wow") for user in range(80, 90)])
-    web.react_many([(user, SMALL, "like") for user in range(10, 16)])  # its bucket is too full
+    web.react_many([(user, SMALL, "like") for user in range(10, 16)])  # this overfills its bucket
 
 
 def read(web: Called) -> None:
-    """Every read, on posts of each tier."""
+    """Call every read, on posts of each tier."""
     for post in (REGULAR, HOT, SMALL):
         web.counts(post)
         web.reaction_of(2, post)
@@ -107,7 +107,7 @@ def read(web: Called) -> None:
 
 
 def limit(settings: Settings) -> None:
-    """What the web tier asks by itself: whether a write may pass, and whether Redis answers."""
+    """Do what the web tier does by itself: limit writes, and check whether Redis answers."""
     limiter = RateLimiter(settings)
     limiter.pass_or_refuse(1)
     limiter.check_ready()
@@ -115,7 +115,7 @@ def limit(settings: Settings) -> None:
 
 
 def erase(web: Called) -> None:
-    """A deleted post refuses; a user is forgotten."""
+    """Delete a post, which then refuses reactions, and forget two users."""
     web.delete_post(DELETED)
     with contextlib.suppress(PostDeleted):
         web.react(1, DELETED, "like")
@@ -141,7 +141,7 @@ def run_duties(engine: Engine) -> None:
 
 
 def step_back(admin: Redis) -> None:
-    """Redis is as if restored from an older snapshot."""
+    """Set the epochs back, as if Redis had been restored from an older snapshot."""
     for shard in range(SHARDS):
         epoch: Any = admin.get(keys.outbox_epoch(shard))
         incarnation, tick, at = epoch.decode().split("|")
@@ -149,7 +149,7 @@ def step_back(admin: Redis) -> None:
 
 
 def recover(engine: Engine) -> None:
-    """What workers do every few seconds, and after a loss."""
+    """Do what workers do every few seconds, and after a loss."""
     at = engine.client, engine.database, engine.settings
     LossDetection(*at).run()
     Rebuild(*at).run()
@@ -157,14 +157,14 @@ def recover(engine: Engine) -> None:
 
 
 def operate(settings: Settings) -> None:
-    """Every command of operators."""
+    """Run every command of operators."""
     for command in COMMANDS:
         result = CliRunner().invoke(main, command, OLD, env=settings.environment())
         assert result.exit_code in HARMLESS, (command, result.output, result.exception)
 
 
 def evict(admin: Redis) -> None:
-    """All that may go, goes."""
+    """Delete every cache key."""
     for key in list(admin.scan_iter(count=10_000)):
         if admin.pttl(key) >= 0:
             admin.delete(key)

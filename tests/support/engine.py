@@ -1,4 +1,4 @@
-"""Everything that works on one pair of stores, without Celery."""
+"""Everything that works with one Redis and one PostgreSQL, without Celery."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from reactions.redis.post_cache import PostCache
 from reactions.redis.post_snapshots import PostSnapshots
 from tests.support.loads import SingleLoads
 
-DEAD_BROKER = "redis://127.0.0.1:1/0"  # nobody listens there: wake-ups fail at once
+DEAD_BROKER = "redis://127.0.0.1:1/0"  # nobody listens there, so wake-ups fail immediately
 
 
 @dataclass
 class Engine:
-    """Everything that works on one pair of stores, without Celery."""
+    """Everything that works with one Redis and one PostgreSQL, without Celery."""
 
     settings: Settings
     client: Client

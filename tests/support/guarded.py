@@ -1,4 +1,4 @@
-"""Servers that ask who is there: with the users and roles of ``deploy/``, and by TLS."""
+"""Servers with authentication: the users and roles of ``deploy/``, with or without TLS."""
 
 from __future__ import annotations
 
@@ -28,18 +28,19 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 
 PIECES = ("Xq1Jw8", "Zz2Rt5", "Kk3Mn9", "Vv4Bp6", "Ww5Hs7")
 PASSWORD = "{}@{}/{}:{}%{}".format(*PIECES)
-"""Of everyone. Cut at any of its characters that mean something in a URL, a piece still shows."""
+"""The password of every user. It contains characters with a meaning in URLs; wherever code cuts it,
+a leak still contains one of the pieces."""
 
 OPERATED = {**VALKEY_OPTIONS, "maxmemory-policy": "noeviction"}
 
 
 def user(name: str, password: str = PASSWORD) -> str:
-    """Of a URL: user and password, as they are to be written."""
+    """Return user and password as a URL needs them."""
     return f"{name}:{quote(password, safe='')}@"
 
 
 def users_file(path: Path, names: tuple[str, ...]) -> None:
-    """The users of ``deploy/``, these of them with a password: as docs/security.md says."""
+    """Write the users of ``deploy/``, and give these a password, as docs/security.md says."""
     digest = hashlib.sha256(PASSWORD.encode()).hexdigest()
     content = (DEPLOY / "redis-users.acl").read_text("utf-8")
     for name in ("admin", *names):
@@ -87,7 +88,7 @@ class Guarded(Valkey):
         }
 
     def url_of(self, name: str, database: int = 0, password: str = PASSWORD) -> str:
-        """Of one of its users."""
+        """Return the URL for one of its users."""
         address = f"{user(name, password)}127.0.0.1:{self.port}/{database}"
         if self.tls is None:
             return f"redis://{address}"
@@ -117,7 +118,7 @@ def running_guarded(
     name: str | None = None,
     tls: trustme.CA | None = None,
 ) -> Iterator[Guarded]:
-    """``valkey``, ``redis`` or ``cluster``, as ``tests.support.servers.running_redis``."""
+    """Run a ``valkey``, ``redis`` or ``cluster``, as ``servers.running_redis`` does."""
     server = Guarded(
         folder,
         name or kind,
@@ -126,7 +127,7 @@ def running_guarded(
         binary=redis_binary() if kind == "redis" else None,
         tls=tls,
     )
-    if kind == "redis":  # Redis 7.0 refuses the file for a command that came with 7.2
+    if kind == "redis":  # Redis 7.0 does not know a command that came with 7.2
         server.users.write_text(server.users.read_text("utf-8").replace(" +client|setinfo", ""))
     try:
         server.start()
@@ -141,12 +142,12 @@ def running_guarded(
 
 @dataclass
 class Roles:
-    """A database under the roles of ``deploy/``."""
+    """A database with the roles of ``deploy/``."""
 
     address: str
-    """After the @ of a URL."""
+    """What follows the @ in a URL."""
     admin: str
-    """URL of the superuser."""
+    """The URL for the superuser."""
     binaries: Path
     server: Postgres
 
@@ -159,7 +160,7 @@ class Roles:
         subprocess.run([*command, "-f", str(DEPLOY / "roles.sql")], check=True)
 
     def execute(self, statement: str) -> list[tuple[object, ...]]:
-        """As the superuser."""
+        """Execute a statement as the superuser."""
         engine = create_engine(self.admin.replace("postgresql:", "postgresql+psycopg2:", 1))
         with engine.begin() as connection:
             result = connection.execute(text(statement))
@@ -170,7 +171,7 @@ class Roles:
 
 @contextmanager
 def running_roles(version: int, *, tls: trustme.CA | None = None) -> Iterator[Roles]:
-    """A PostgreSQL of this version that asks for passwords; with ``tls``, by TLS only."""
+    """Run a PostgreSQL that requires passwords and, if ``tls`` is given, TLS."""
     with running_postgres(version) as server:
         execute_admin(server.url, "CREATE DATABASE reactions")
         url = make_url(server.url).set(database="reactions")
@@ -192,17 +193,17 @@ def running_roles(version: int, *, tls: trustme.CA | None = None) -> Iterator[Ro
             yield roles
             return
         server.stop()
-        server._server._postmaster_info = None  # it is not its to stop any more
+        server._server._postmaster_info = None  # the embedded server must not stop it
         with _listening(server, roles.binaries, socket, tls) as port:
             roles.address = f"127.0.0.1:{port}/reactions"
-            url = url.update_query_dict({"port": str(port)})  # its socket is named for it
+            url = url.update_query_dict({"port": str(port)})  # it names the socket
             roles.admin = url.render_as_string(hide_password=False)
             yield roles
 
 
 @contextmanager
 def _listening(server: Postgres, binaries: Path, socket: str, tls: trustme.CA) -> Iterator[int]:
-    """The same server by TCP and TLS, which the embedded one does not do."""
+    """Run the same server with TCP and TLS, which the embedded one cannot do."""
     data, owner, port = Path(str(server._server.pgdata)), server._server.system_user, free_port()
     issued = tls.issue_cert("127.0.0.1")
     issued.private_key_pem.write_to_path(data / "server.key")
@@ -224,6 +225,6 @@ def _listening(server: Postgres, binaries: Path, socket: str, tls: trustme.CA) -
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """Of a process that is configured so, and in no other way."""
+    """Return the environment of a process with exactly these settings."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("REACTIONS_")}
     return kept | {f"REACTIONS_{key.upper()}": value for key, value in settings.items()}

@@ -1,7 +1,7 @@
-"""Local processes behind the interface of docker containers, for pytest-celery's stock fixtures.
+"""Local processes with the interface of Docker containers, for the fixtures of pytest-celery.
 
-The plugin's classes wrap one of docker's containers; here they wrap a ``LocalContainer``, which is
-a process of this machine. What they do with it (wait for a log, kill, restart) stays theirs.
+The plugin's classes wrap a Docker container. Here they wrap a ``LocalContainer``, which is a local
+process, and still do the rest: wait for a log line, kill, restart.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.support.waiting import wait_until
 
 
 class CeleryProcess(Process):
-    """``celery -A reactions.tasks ...`` with these settings; ready when it has logged a prompt."""
+    """``celery -A reactions.tasks ...``. It is ready when it has logged ``prompt``."""
 
     def __init__(
         self, name: str, folder: Path, command: Sequence[str], env: Mapping[str, str], prompt: str
@@ -41,13 +41,13 @@ class CeleryProcess(Process):
         self._started_at = 0
 
     def start(self) -> None:
-        """Start it and wait until it is ready."""
+        """Start the process and wait until it is ready."""
         self._started_at = self.log.stat().st_size if self.log.exists() else 0
         self.launch(self._command, self._env)
         wait_until(self._ready, 30, f"{self.name} is ready; see {self.log}")
 
     def output(self) -> str:
-        """What it has logged since it was last started."""
+        """Return what the process has logged since its last start."""
         return self.log.read_bytes()[self._started_at :].decode(errors="replace")
 
     def _ready(self) -> bool:
@@ -56,14 +56,14 @@ class CeleryProcess(Process):
 
 
 class Ran(NamedTuple):
-    """The reply of ``exec_run``, as docker's."""
+    """The reply of ``exec_run``, as Docker returns it."""
 
     exit_code: int
     output: bytes
 
 
 class LocalContainer:
-    """What the plugin uses of docker's ``Container``, from a process."""
+    """A process with the part of Docker's ``Container`` that the plugin uses."""
 
     def __init__(
         self,
@@ -86,13 +86,13 @@ class LocalContainer:
         return "running" if self._process.alive() else "exited"
 
     def reload(self) -> None:
-        """Docker refreshes a snapshot here; ours is always fresh."""
+        """Do nothing. Docker refreshes a snapshot here; this class has none."""
 
     def start(self) -> None:
         self._process.start()
 
     def kill(self, number: str | int | None = None) -> None:
-        """A container dies whole with its first process, so does this; other signals go to it."""
+        """Send a signal. SIGKILL ends all processes, as it does with a container."""
         number = "SIGKILL" if number is None else number
         wanted = signal.Signals[number] if isinstance(number, str) else signal.Signals(number)
         if wanted is signal.SIGKILL:
@@ -105,7 +105,7 @@ class LocalContainer:
         self._process.start()
 
     def remove(self, *, force: bool = False) -> None:
-        """As docker's: a running one only by force."""
+        """Remove the process. As with Docker, only ``force`` removes a running one."""
         assert force or self.status == "exited", f"{self.name} is running"
         self._process.kill()
 
@@ -113,7 +113,7 @@ class LocalContainer:
         return self._process.log.read_bytes()
 
     def exec_run(self, command: str | Sequence[str]) -> Ran:
-        """On this machine, with the Python of the tests and the plugin's helper module."""
+        """Run a command locally, with the Python of the tests and the plugin's helper module."""
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         ran = subprocess.run(
             shlex.split(command) if isinstance(command, str) else list(command),
@@ -125,11 +125,11 @@ class LocalContainer:
         return Ran(ran.returncode, ran.stdout)
 
 
-# The plugin publishes no types, so its classes are Any to mypy.
+# The plugin has no annotations, so its classes are Any to mypy.
 
 
 class LocalRedis(RedisContainer):  # type: ignore[misc]
-    """The broker: a Valkey with the options that the project gives its broker."""
+    """The broker: a Valkey with the options of the project's broker."""
 
     @classmethod
     def container(cls, folder: Path) -> LocalContainer:
@@ -138,7 +138,7 @@ class LocalRedis(RedisContainer):  # type: ignore[misc]
 
     @property
     def port(self) -> int:
-        """The stock class asks where port 6379 of the container is published."""
+        """Return the local port. The plugin's class returns the published port 6379."""
         return int(self.ports.values()[0][0])
 
     @property
@@ -147,19 +147,19 @@ class LocalRedis(RedisContainer):  # type: ignore[misc]
 
     @property
     def url(self) -> str:
-        """The same from inside: there is no network of docker's."""
+        """Return the same URL: there is no Docker network."""
         return self.host_url
 
 
 class LocalWorker(CeleryWorkerContainer):  # type: ignore[misc]
-    """The project's worker, as ``reactions.stack`` starts it."""
+    """The project's worker, as ``reactions.demo.services`` starts it."""
 
     @classmethod
     def container(
         cls, folder: Path, command: Sequence[str], env: Mapping[str, str]
     ) -> LocalContainer:
         identity = secrets.token_hex(32)
-        # Docker's host name is twelve digits of the id, and the stock node expects it so.
+        # Docker's host name is the first twelve digits of the id; the plugin expects this.
         command = [*command, f"--hostname={cls.worker_name()}@{identity[:12]}"]
         process = CeleryProcess("worker", folder, command, env, "ready.")
         return LocalContainer(process, identity=identity)
@@ -190,7 +190,7 @@ class LocalWorker(CeleryWorkerContainer):  # type: ignore[misc]
 
 
 class Beat(CeleryProcess):
-    """The project's beat. Ready is not yet leader: a second one waits for the lock."""
+    """The project's Beat. A second Beat that is ready still waits for the lock."""
 
     def __init__(self, name: str, folder: Path, settings: Settings) -> None:
         command = [*celery_command("beat"), "--loglevel=INFO"]
@@ -200,7 +200,7 @@ class Beat(CeleryProcess):
         return "beat: Acquired lock" in self.output()
 
     def sweeps(self) -> int:
-        """How many it has sent."""
+        """Return how many sweeps it has sent."""
         return self.output().count("Sending due task sweep")
 
 
@@ -210,7 +210,7 @@ def celery_command(command: str) -> list[str]:
 
 @contextmanager
 def running(container: LocalContainer) -> Iterator[LocalContainer]:
-    """Started, and removed whatever happens."""
+    """Run a container, and remove it at the end."""
     try:
         container.start()
         yield container

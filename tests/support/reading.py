@@ -1,4 +1,4 @@
-"""What the tests of reads share: posts of each tier, and what a read sends."""
+"""Helpers for tests of reads: posts of each tier, and what a read sends."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PATIENCE_S = 20.0
 
 
 def shrink(patch: pytest.MonkeyPatch, sample: int, fill: int, full: int) -> None:
-    """Make samples and buckets so small that a handful of users meets all that can happen."""
+    """Shrink samples and buckets, so that a handful of users reaches every case."""
     for module in (drain, loading, writes, cache_loader, compare, checker):
         patch.setattr(module, "SAMPLE_SIZE", sample)
     patch.setattr(buckets, "FILL", fill)
@@ -57,13 +57,13 @@ def cached(engine: Engine) -> list[bytes]:
 
 
 def evict(engine: Engine) -> None:
-    """All that may go, goes."""
+    """Delete every cache key."""
     if gone := cached(engine):
         engine.client.delete(*gone)
 
 
 def make_regular(engine: Engine, post_id: int) -> None:
-    """With its complete hash in several buckets."""
+    """Make a regular post whose complete hash has several buckets."""
     react(engine, post_id, range(1, 9))
     engine.drain()
     assert engine.loader.load([post_id]) == 1
@@ -89,7 +89,7 @@ def database_of(client: Reactions) -> SqlEngine:
 
 @dataclass
 class Traffic:
-    """What this thread sent while it was watched. A pipeline is one round trip."""
+    """What the watched thread sent. A pipeline is one round trip."""
 
     trips: int = 0
     queries: list[str] = field(default_factory=list)
@@ -97,12 +97,12 @@ class Traffic:
 
 @contextmanager
 def traffic(client: Reactions) -> Iterator[Traffic]:
-    """With every script on the server already, whatever ran before."""
+    """Count what this thread sends. The server has every script from the start."""
     for script in ALL:
         client._client.script_load(script.source)
     seen = Traffic()
     send: Callable[..., Any] = AbstractConnection.send_packed_command
-    watched = threading.get_ident()  # the relay has a thread of its own
+    watched = threading.get_ident()  # not the relay, which has a thread of its own
 
     def sending(connection: Any, *args: Any, **options: Any) -> Any:
         seen.trips += threading.get_ident() == watched

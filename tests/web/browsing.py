@@ -1,4 +1,4 @@
-"""A headless Chromium, and what must be true of every page in it."""
+"""A headless Chromium, and checks that every page must pass."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OPTIONS = (
 )
 
 CONTROLS = {"button", "link", "combobox", "menuitemradio", "PopUpButton", "dialog", "img", "image"}
-"""Roles of Chromium's tree of accessibility that need a name."""
+"""Roles in Chromium's accessibility tree that need a name."""
 
 FAINT = """() => {
   const parts = color => (color.match(/[\\d.]+/g) ?? []).map(Number)
@@ -50,12 +50,12 @@ FAINT = """() => {
   }
   return faint
 }"""
-"""Texts with less contrast than WCAG AA asks for."""
+"""Finds texts with less contrast than WCAG AA requires."""
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Debian's, or the test is skipped for all to see (and fails in CI)."""
+    """Start Debian's Chromium. Without it the test is skipped, and fails in CI."""
     if not CHROMIUM.exists():
         missing("Chromium is not installed: apt-get install chromium")
     with sync_playwright() as playwright:
@@ -67,7 +67,7 @@ def chromium() -> Iterator[Browser]:
 
 
 class Visit:
-    """A browser of its own, on the page."""
+    """A visit to the page, with its own cookies and storage."""
 
     def __init__(self, browser: Browser, url: str, **options: Any) -> None:
         self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
@@ -88,7 +88,7 @@ class Visit:
         return self.post(number).locator(f".chip[data-kind={kind}]")
 
     def nameless(self) -> list[dict[str, Any]]:
-        """Controls that a screen reader would not name."""
+        """Return the controls that a screen reader cannot name."""
         return [
             node
             for node in _tree(self.page)

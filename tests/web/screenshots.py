@@ -1,4 +1,4 @@
-"""``python -m tests.web.screenshots``: takes those of the documentation anew, off a stack."""
+"""``python -m tests.web.screenshots`` takes the screenshots of the documentation again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobil
 
 
 def main() -> None:
-    """A burst with a dead worker, seen on a desktop; then a desktop and phones at rest."""
+    """Take a desktop during a burst with a killed worker, then a desktop and phones at rest."""
     FOLDER.mkdir(exist_ok=True)
     where = Path(tempfile.mkdtemp(prefix="reactions-screenshots-"))
     try:
@@ -45,7 +45,7 @@ def _at_work(visit: Visit) -> None:
 
 
 def _move(visit: Visit, place: Locator) -> None:
-    """The mouse; ``hover`` would scroll."""
+    """Move the mouse. ``hover`` would scroll."""
     expect(place).to_be_visible()
     box = place.bounding_box()
     assert box is not None

@@ -1,4 +1,4 @@
-"""Nobody gets in unknown, and nothing starts that would let them."""
+"""The service refuses unknown users, and does not start without an authenticator."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from fastapi import Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from reactions.core.errors import InvalidSettings
-from reactions.core.settings import Settings
 from reactions.web import create_app
-from reactions.web.auth import load
 from reactions.web.demo_auth import COOKIE, HEADER
 from tests.support.engine import Engine
 from tests.web.serving import check_problem, running
@@ -33,7 +31,7 @@ REQUESTS = [
 ]
 
 
-def test_every_route_is_asked_for_without_a_user(address: str) -> None:
+def test_every_route_is_tried_without_a_user(address: str) -> None:
     paths = httpx.get(f"{address}/openapi.json").json()["paths"]
     described = {(method.upper(), path) for path, item in paths.items() for method in item}
     asked = {(m, p.partition("?")[0].replace("/1/", "/{post_id}/")) for m, p in REQUESTS}
@@ -50,7 +48,7 @@ def test_nobody_is_refused(address: str, method: str, path: str, said: dict[str,
 
 
 def of_header(request: Request) -> int | None:
-    """As a deployment may have it: a plain function of the request."""
+    """A plain function of the request, as a deployment may have it."""
     return 7 if request.headers.get("X-Token") == "alice" else None
 
 
@@ -60,7 +58,7 @@ bearer = HTTPBearer(auto_error=False)
 async def of_token(
     found: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
 ) -> int | None:
-    """As one of FastAPI's may be: with a security scheme, and not in a thread."""
+    """An async authenticator with a security scheme of FastAPI."""
     return 7 if found and found.credentials == "alice" else None
 
 
@@ -82,13 +80,13 @@ def test_any_dependency_is_an_authenticator(
 
 
 def of_required(token: Annotated[int, Header()]) -> int:
-    """One whose own parameter may be missing, or malformed."""
+    """An authenticator whose own parameter may be missing or malformed."""
     return token
 
 
 @pytest.mark.parametrize("headers", [{}, {"Token": "x"}])
 @pytest.mark.parametrize(("method", "path"), REQUESTS)
-def test_who_cannot_even_be_asked_is_nobody(
+def test_an_authenticator_with_bad_parameters_refuses_the_request(
     engine: Engine, method: str, path: str, headers: dict[str, str]
 ) -> None:
     body = {"reaction": "like"} if method == "PUT" else None
@@ -103,7 +101,7 @@ def test_a_parameter_without_a_type_is_refused(engine: Engine) -> None:
 
 
 def web(cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    """A start that is to be refused."""
+    """Start the service, which must refuse to run."""
     return subprocess.run(
         [sys.executable, "-m", "reactions", "web", "--port=1"],
         cwd=cwd,
@@ -125,7 +123,7 @@ def web(cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
         ({"REACTIONS_WEB_AUTHENTICATOR": "mine"}, "web_authenticator: String should match"),
     ],
 )
-def test_it_does_not_start_without_an_authenticator(
+def test_the_service_does_not_start_without_an_authenticator(
     tmp_path: Path, env: dict[str, str], said: str
 ) -> None:
     ran = web(tmp_path, **env)
@@ -133,17 +131,3 @@ def test_it_does_not_start_without_an_authenticator(
     assert ran.stderr.startswith("Error: web_authenticator: ")
     assert said in ran.stderr
     assert "Traceback" not in ran.stderr
-
-
-def test_the_demos_says_so_loudly(caplog: pytest.LogCaptureFixture) -> None:
-    sys.modules.pop("reactions.web.demo_auth")
-    load(Settings(web_authenticator="reactions.web.demo_auth:chosen_user"))
-    assert "believes everyone" in caplog.text
-
-
-def test_a_factory_refuses_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    from reactions.web.app import from_environment
-
-    monkeypatch.delenv("REACTIONS_WEB_AUTHENTICATOR", raising=False)
-    with pytest.raises(InvalidSettings, match="needs an authenticator"):
-        from_environment()

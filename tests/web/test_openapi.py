@@ -1,6 +1,6 @@
-"""Schemathesis against the service's own OpenAPI, with every check, on real stores.
+"""Schemathesis tests the service against its own OpenAPI, with every check, on real stores.
 
-The same examples each time. ``/v1/stream`` does not end, and is asked in ``test_stream.py``.
+The examples are the same in each run. ``/v1/stream`` does not end: ``test_stream.py`` tests it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from tests.support.engine import DEAD_BROKER
 from tests.web.serving import running
 
 CONFIG: dict[str, Any] = {
-    # A cursor is a text by its form, but only one that was given out is taken.
+    # The schema of a cursor is any text, but the service accepts only its own cursors.
     "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", "410"]}},
 }
 
 
 @pytest.fixture(scope="module")
 def described(valkey: Valkey, postgres: Postgres) -> Iterator[Any]:
-    """The schema, read from the running service."""
+    """Read the schema from the running service."""
     execute_admin(postgres.url, "CREATE DATABASE openapi TEMPLATE postgres STRATEGY file_copy")
     settings = Settings(
         redis_url=valkey.url,
@@ -53,7 +53,7 @@ def described(valkey: Valkey, postgres: Postgres) -> Iterator[Any]:
 
 @schemathesis.hook
 def filter_query(_context: Any, query: dict[str, Any] | None) -> bool:
-    """Cursors are asked for in pages, in ``test_endpoints.py``."""
+    """Leave out cursors: ``test_routes.py`` reads page after page."""
     return not query or "cursor" not in query
 
 
@@ -91,10 +91,10 @@ def test_every_operation_is_tried(described: Any) -> None:
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_the_service_is_what_it_says(described: Any, name: str, mode: GenerationMode) -> None:
+def test_the_service_keeps_to_its_schema(described: Any, name: str, mode: GenerationMode) -> None:
     operation = operations(described)[name]
     if mode is GenerationMode.NEGATIVE and not takes_anything(operation):
-        pytest.skip("takes nothing that could be wrong")
+        pytest.skip("the operation has no parameters")
 
     @same_each_time
     @given(operation.as_strategy(mode))

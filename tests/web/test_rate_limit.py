@@ -1,4 +1,4 @@
-"""Writes are limited by user, for all processes together; reads are not."""
+"""The service limits the writes of each user, across all processes, but no reads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from reactions.web.demo_auth import chosen_user
 from tests.support.servers import running_redis
 from tests.web.serving import check_problem, running, user
 
-SLOW = {"web_writes_per_s": 0.01, "web_burst": 3}  # no test takes a hundred seconds
+SLOW = {
+    "web_writes_per_s": 0.01,
+    "web_burst": 3,
+}  # the next write is allowed after 100 s
 
 
 def put(client: httpx.Client, post: int = 1) -> httpx.Response:
@@ -25,7 +28,7 @@ def put(client: httpx.Client, post: int = 1) -> httpx.Response:
 
 @pytest.fixture
 def two(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Two processes' worth of service on one Redis."""
+    """Two services on one Redis, as two processes would be."""
     slow = settings.model_copy(update=SLOW)
     with (
         Reactions(slow) as one,
@@ -36,7 +39,7 @@ def two(settings: Settings) -> Iterator[tuple[str, str]]:
         yield first, second
 
 
-def test_a_burst_passes_then_it_is_too_often(two: tuple[str, str]) -> None:
+def test_a_burst_passes_and_the_next_write_is_refused(two: tuple[str, str]) -> None:
     with user(two[0], 7) as here, user(two[1], 7) as there, user(two[0], 8) as bob:
         assert put(here).is_success
         assert put(there).is_success
@@ -49,7 +52,7 @@ def test_a_burst_passes_then_it_is_too_often(two: tuple[str, str]) -> None:
         assert here.get("/v1/summaries?post_id=1").json()["items"][0]["total"] == 2
 
 
-def test_what_is_refused_as_malformed_is_not_counted(two: tuple[str, str]) -> None:
+def test_malformed_requests_do_not_count(two: tuple[str, str]) -> None:
     with user(two[0], 9) as carol:
         for _ in range(5):
             assert carol.put("/v1/posts/x/reaction", json={}).status_code == 422

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import click
 
-from benchmarks.scenarios.virality.replay import run
 from benchmarks.scenarios.virality.report import print_tables
+from benchmarks.scenarios.virality.run import run
 from benchmarks.support import machine, output
 from reactions.cli.console import bars
 from reactions.core.settings import Settings

@@ -2,7 +2,7 @@
 
 import {visitor} from "./people.js"
 
-/** A request that was answered with a problem, or not at all; its message is for people. */
+/** The service answered with a problem, or not at all. The visitor sees the message. */
 export class Refused extends Error {}
 
 export async function call(method, path, body) {
@@ -23,12 +23,12 @@ const said = document.querySelector("#said")
 const trouble = document.querySelector("#trouble")
 let fades
 
-/** For those who listen to the page. */
+/** Announces words to screen readers. */
 export function say(words) {
   said.textContent = words
 }
 
-/** For everyone, for some seconds. */
+/** Shows an error to everyone for 6 s. */
 export function complain(error) {
   if (!(error instanceof Refused)) throw error
   trouble.textContent = error.message

@@ -1,4 +1,4 @@
-// Reaction types: their pictures, words, and numbers.
+// The icons, labels and numbers of reaction types.
 
 const DRAWN = new Set(["like", "love", "laugh", "wow", "sad", "angry"])
 

@@ -1,11 +1,11 @@
-// Puts the page together: the visitor, the feed with its stream, and the engine room.
+// Assembles the page: the visitor, the feed with its stream, and the engine room.
 
 import {call, complain} from "./api.js"
 import {become, visitor, visitors} from "./people.js"
 import {Post} from "./post.js"
 import {watch} from "./room.js"
 
-const AGAIN_MS = 3_000
+const RETRY_MS = 3_000
 const WORDS = {on: "Live", off: "Connecting"}
 
 let posts = new Map()
@@ -24,7 +24,7 @@ function meet() {
 
 const query = () => new URLSearchParams([...posts.keys()].map(id => ["post_id", id]))
 
-/** The posts, and what the visitor reacted. */
+/** Builds the posts, with the visitor's own reactions. */
 async function fill() {
   const written = await call("GET", "posts.json")
   const ids = new URLSearchParams(written.map(post => ["post_id", post.id]))
@@ -43,7 +43,7 @@ async function own() {
   for (const item of items) posts.get(item.post_id).showOwn(item.reaction)
 }
 
-/** Counts as they move. A browser comes back by itself, but not after an error of HTTP. */
+/** Shows counts as they change. A browser reconnects by itself, but not after an HTTP error. */
 function listen() {
   stream = new EventSource(`/v1/stream?${query()}`)
   stream.onopen = () => { live("on") }
@@ -52,7 +52,7 @@ function listen() {
   }
   stream.onerror = () => {
     live("off")
-    if (stream.readyState === EventSource.CLOSED) setTimeout(listen, AGAIN_MS)
+    if (stream.readyState === EventSource.CLOSED) setTimeout(listen, RETRY_MS)
   }
 }
 
@@ -67,7 +67,7 @@ async function begin() {
     await fill()
     listen()
   } catch (error) {
-    setTimeout(begin, AGAIN_MS)
+    setTimeout(begin, RETRY_MS)
     complain(error)
   }
 }

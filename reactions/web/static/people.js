@@ -1,4 +1,4 @@
-// Names for the users of the page: the ids that no trace has.
+// Names of the users of the page. No trace has their ids.
 
 const GUESTS = 2n ** 62n
 const CROWD = GUESTS + 1_000n
@@ -10,7 +10,7 @@ export const visitors = ["Ada", "Bela", "Chen", "Dara", "Emil", "Fatou"].map((na
   return {id: String(GUESTS + BigInt(place + 1)), name}
 })
 
-/** Of any user id, as text. */
+/** Returns the name of a user. The id is a string. */
 export function nameOf(id) {
   const known = visitors.find(visitor => visitor.id === id)
   if (known) return known.name
@@ -21,13 +21,13 @@ export function nameOf(id) {
   return `${FIRST[Number(mixed % BigInt(FIRST.length))]} ${last}.`
 }
 
-/** The visitor of this tab. */
+/** Returns the visitor of this tab. */
 export function visitor() {
   const chosen = sessionStorage.getItem("visitor")
   return visitors.find(one => one.id === chosen) ?? visitors[0]
 }
 
-/** Each tab has its own; the cookie is for the stream, which can send no header. */
+/** Sets the visitor of this tab. The cookie is for the stream, which cannot send a header. */
 export function become(id) {
   sessionStorage.setItem("visitor", id)
   document.cookie = `reactions_user=${id}; path=/; SameSite=Strict`

@@ -1,16 +1,16 @@
-// The menu of reactions over a button: by hover, touch, long press or keyboard.
+// The menu of reactions above a button. Hover, touch, long press and keyboard open it.
 
 import {icon, labelOf} from "./kinds.js"
 
 const OPENS_MS = 150
 const CLOSES_MS = 300
 const LONG_MS = 400
-const ROOM_PX = 150 // over the button, the top of the page included
+const ROOM_PX = 150 // the space above the button that the menu and the top bar need
 
 /**
  * @param chooser holds the button and its menu
  * @param choose called with a kind
- * @param tap called where a mouse clicks the button itself
+ * @param tap called when a mouse clicks the button itself
  */
 export function picker(chooser, kinds, {choose, tap}) {
   const button = chooser.querySelector(".react")
@@ -63,11 +63,11 @@ export function picker(chooser, kinds, {choose, tap}) {
     if (pointer !== "mouse") later(() => { pressed = true; open() }, LONG_MS)
   })
   button.addEventListener("contextmenu", event => {
-    if (pointer !== "mouse") event.preventDefault() // a long press is ours
+    if (pointer !== "mouse") event.preventDefault() // a long press opens the menu instead
   })
   button.addEventListener("click", event => {
     clearTimeout(timer)
-    if (event.detail === 0) enter() // by keyboard, or by what helps
+    if (event.detail === 0) enter() // by keyboard or assistive technology
     else if (pointer === "mouse") { close(); tap() }
     else if (menu.hidden || pressed) open()
     else close()
@@ -83,7 +83,7 @@ export function picker(chooser, kinds, {choose, tap}) {
     const place = items.indexOf(document.activeElement)
     const to = {ArrowRight: place + 1, ArrowDown: place + 1, ArrowLeft: place - 1, ArrowUp: place - 1, Home: 0, End: -1}
     if (event.key === "Escape") close(true)
-    else if (event.key === "Tab") close(true) // and on from the button
+    else if (event.key === "Tab") close(true) // the browser moves on from the button
     else if (event.key in to) items.at(to[event.key] % items.length).focus()
     else return
     if (event.key !== "Tab") event.preventDefault()

@@ -66,7 +66,7 @@ export class Post {
     return made
   }
 
-  /** What everyone sees: full values, from the stream. */
+  /** Shows the counts, which are the same for everyone. The stream sends full values. */
   show({counts, total, tier}) {
     for (const [kind, chip] of this.chips) {
       const number = counts[kind] ?? 0
@@ -86,7 +86,7 @@ export class Post {
     this.label()
   }
 
-  /** The three most frequent types. */
+  /** Shows the three most frequent types. */
   faces() {
     const most = Object.entries(this.counts).filter(([, number]) => number > 0)
       .sort((one, other) => other[1] - one[1]).slice(0, 3).map(([kind]) => kind)
@@ -96,7 +96,7 @@ export class Post {
     faces.replaceChildren(...most.map(icon))
   }
 
-  /** The visitor's own reaction, null for none. */
+  /** Shows the visitor's own reaction. Null means none. */
   showOwn(own) {
     this.own = own
     this.mark(own)
@@ -122,7 +122,7 @@ export class Post {
     this.find(".react").setAttribute("aria-label", said)
   }
 
-  /** At once for the eye; the service is told, one wish after the other. */
+  /** Shows the choice at once, and sends it to the service after all earlier choices. */
   choose(kind) {
     const counts = {...this.counts}
     if (this.own) counts[this.own] = Math.max(0, (counts[this.own] ?? 0) - 1)
@@ -146,7 +146,7 @@ export class Post {
     }
   }
 
-  /** What the service has. */
+  /** Shows what the service has. */
   async refresh() {
     const {items: [summary]} = await call("GET", `/v1/summaries?post_id=${this.id}`)
     this.showOwn(summary.reaction)

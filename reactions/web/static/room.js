@@ -1,4 +1,4 @@
-// The engine room: figures once a second, a burst, and a worker's end.
+// The engine room: figures once a second, the burst, and the button that kills a worker.
 
 import {call, complain} from "./api.js"
 import {inFull, inShort} from "./kinds.js"
@@ -11,7 +11,7 @@ const VERDICT = {
   running: "The burst is under way.",
   settling: "All acknowledged. Some are not in PostgreSQL yet.",
   lost: "PostgreSQL lacks acknowledged reactions, and nothing is pending. This is a defect.",
-  failed: "The burst did not end as it should; the log of the page says why.",
+  failed: "The burst failed. The log of the page says why.",
 }
 
 const find = selector => document.querySelector(selector)
@@ -42,11 +42,11 @@ export function watch() {
   find("#shards").replaceChildren(...cells)
   find("#burst").addEventListener("click", () => start().catch(complain))
   find("#kill").addEventListener("click", () => kill().catch(complain))
-  document.addEventListener("visibilitychange", look)
-  look()
+  document.addEventListener("visibilitychange", refresh)
+  refresh()
 }
 
-async function look() {
+async function refresh() {
   clearTimeout(timer)
   if (document.hidden) return
   try {
@@ -54,10 +54,10 @@ async function look() {
     show(seen.figures)
     prove(seen.burst)
   } catch {
-    // The stream's state says it, and the next look is soon.
+    // The state of the stream shows the outage, and the next request follows soon.
   }
   clearTimeout(timer)
-  timer = setTimeout(look, underWay() ? BUSY_MS : IDLE_MS)
+  timer = setTimeout(refresh, underWay() ? BUSY_MS : IDLE_MS)
 }
 
 const underWay = () => burst.state === "running" || burst.state === "settling"
@@ -137,15 +137,15 @@ async function start() {
   if (underWay()) return
   const {started} = await call("POST", "/room/burst")
   if (started) note("A burst of 5,000 reactions began.")
-  await look()
+  await refresh()
 }
 
-/** In the middle of a burst, so that there is something to lose. */
+/** Kills a worker in the middle of a burst, when there is something to lose. */
 async function kill() {
   if (!underWay()) await start()
   while (burst.state === "running" && burst.acknowledged < burst.size / 10) {
     await new Promise(resolve => { setTimeout(resolve, SOON_MS) })
-    await look()
+    await refresh()
   }
   const {pid, drained} = await call("POST", "/room/kill")
   note(`kill -9 of worker process ${pid}${drained ? ", in the middle of a drain" : ""}. Celery starts another.`)

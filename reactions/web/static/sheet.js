@@ -1,4 +1,4 @@
-// Who reacted: a dialog, by type, page after page.
+// The dialog with who reacted, by type, page after page.
 
 import {call, complain} from "./api.js"
 import {icon, inShort, labelOf} from "./kinds.js"
@@ -38,13 +38,13 @@ function filter(post, kind, number) {
 }
 
 async function next() {
-  const asked = shown
+  const requested = shown
   const query = new URLSearchParams({limit: PAGE})
-  if (asked.kind) query.set("reaction", asked.kind)
-  if (asked.cursor) query.set("cursor", asked.cursor)
+  if (requested.kind) query.set("reaction", requested.kind)
+  if (requested.cursor) query.set("cursor", requested.cursor)
   try {
-    const page = await call("GET", `/v1/posts/${asked.post.id}/reactors?${query}`)
-    if (asked !== shown) return // another type was chosen meanwhile
+    const page = await call("GET", `/v1/posts/${requested.post.id}/reactors?${query}`)
+    if (requested !== shown) return // the visitor chose another type in the meantime
     list.append(...page.items.map(entry))
     shown.cursor = page.cursor
     more.hidden = page.cursor === null

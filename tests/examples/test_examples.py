@@ -1,4 +1,4 @@
-"""The examples, each under the server that its framework brings, do the same."""
+"""All examples behave the same, each under the server of its framework."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SERVERS = {
 def example(
     request: pytest.FixtureRequest, engine: Engine, tmp_path: Path, project: Path
 ) -> Iterator[httpx.Client]:
-    """Signed in at a running example."""
+    """Run an example, and return a signed-in client."""
     port = free_port()
     process = Process(request.param, tmp_path / "log")
     process.launch(

@@ -1,35 +1,17 @@
-"""Each endpoint answers what the library does, for the user who is signed in."""
+"""Each endpoint answers as the library does, for the signed-in user."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import httpx
-from fastapi import FastAPI
 
 from reactions.core.constants import MAX_ID
-from reactions.web import create_app
-from reactions.web.demo_auth import COOKIE, chosen_user
 from tests.support.engine import Engine
-from tests.web.serving import running, user
-from tests.web.test_stream import listening
+from tests.web.serving import get, put, user
 
 POST = 1042
-
-
-def put(client: httpx.Client, reaction: str, post: int = POST) -> Any:
-    answer = client.put(f"/v1/posts/{post}/reaction", json={"reaction": reaction})
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-def get(client: httpx.Client, path: str, **query: Any) -> Any:
-    answer = client.get(path, params=query)
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["Cache-Control"] == "no-store"
-    return answer.json()
 
 
 def test_react_and_unreact(alice: httpx.Client, engine: Engine) -> None:
@@ -109,9 +91,7 @@ def test_the_history_is_the_users_own(alice: httpx.Client, address: str, engine:
         assert refused.status_code == 422
 
 
-def test_the_forms_of_the_documentation_can_be_sent_as_they_are(
-    alice: httpx.Client, project: Path
-) -> None:
+def test_the_requests_in_the_documentation_work(alice: httpx.Client, project: Path) -> None:
     forms = re.findall(r"^\| `GET (/v1/[^`]*)`", (project / "docs/web.md").read_text(), re.M)
     assert len(forms) == 6
     for form in forms:
@@ -120,33 +100,13 @@ def test_the_forms_of_the_documentation_can_be_sent_as_they_are(
             assert answer.is_success, answer.text
 
 
-def test_ids_beyond_what_javascript_counts_to(alice: httpx.Client) -> None:
+def test_ids_beyond_the_exact_numbers_of_javascript(alice: httpx.Client) -> None:
     put(alice, "love", MAX_ID)
     (found,) = get(alice, "/v1/summaries", post_id=MAX_ID)["items"]
     assert (found["post_id"], found["reaction"]) == (str(MAX_ID), "love")
-
-
-def test_the_demos_cookie_and_its_header(address: str) -> None:
-    with httpx.Client(base_url=address, cookies={COOKIE: "9"}) as carol:
-        put(carol, "sad")
-    with user(address, 9) as same:
-        assert get(same, "/v1/summaries", post_id=POST)["items"][0]["reaction"] == "sad"
 
 
 def test_health(address: str) -> None:
     for path in ("/healthz", "/readyz"):
         answer = httpx.get(f"{address}{path}")
         assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
-
-
-def test_mounted_in_another_application(engine: Engine) -> None:
-    """Whose lifespan is the only one that is run."""
-    outer = FastAPI()
-    outer.mount("/inner", create_app(engine.reactions, chosen_user))
-    with running(outer) as address, user(f"{address}/inner", 7) as client:
-        put(client, "love")
-        with listening(f"{address}/inner", POST) as found:
-            assert next(found).totals == {POST: 1}
-            engine.reactions.react(8, POST, "wow")
-            assert next(found).totals == {POST: 2}
-        assert client.get("/v2").status_code == 404

@@ -1,4 +1,4 @@
-"""``reactions web`` as it is run: several processes, signals, and streams that are open."""
+"""``reactions web`` as a command: several processes, signals, and open streams."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reactions.core.settings import Settings
 from reactions.demo.process import Process, free_port
 from tests.support.waiting import wait_until
 from tests.web.serving import user
-from tests.web.test_stream import listening
+from tests.web.streaming import listening
 
 POST = 1042
 AUTHENTICATOR = """
@@ -28,7 +28,7 @@ def of_header(request: Request) -> int | None:
 
 
 class Service(Process):
-    """``reactions web`` in a folder that has the authenticator."""
+    """``reactions web``, started in a folder with the authenticator."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__("web", folder / "web.log")
@@ -56,7 +56,7 @@ class Service(Process):
             return False
 
     def workers(self) -> set[int]:
-        """Those that serve; the rest of the children are multiprocessing's own."""
+        """Return the serving processes. The other children belong to multiprocessing."""
         children = psutil.Process(self.pid).children()
         return {c.pid for c in children if "spawn_main" in cmdline(c)}
 
@@ -76,7 +76,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 def test_two_processes_serve_one_truth(service: Service, settings: Settings) -> None:
     service.start(settings, workers=2)
-    for user_id in range(1, 21):  # each a connection of its own: one process or the other
+    for user_id in range(1, 21):  # each client opens a new connection, to one process or the other
         with user(service.address, user_id) as client:
             client.put(f"/v1/posts/{POST}/reaction", json={"reaction": "love"}).raise_for_status()
     with user(service.address, 3) as client:
@@ -94,7 +94,7 @@ def test_a_process_that_dies_is_replaced(service: Service, settings: Settings) -
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_it_ends_when_told_though_a_stream_is_open(
+def test_a_signal_ends_it_while_a_stream_is_open(
     service: Service, settings: Settings, workers: int
 ) -> None:
     service.start(settings, workers)

@@ -1,0 +1,1 @@
+"""The faults, by what they strike; ``kinds`` lists them all."""

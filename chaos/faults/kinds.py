@@ -1,0 +1,76 @@
+"""All kinds of faults."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from chaos import traps
+from chaos.faults.broker import broker_stopped, delivered_again, queue_lost
+from chaos.faults.network import cut
+from chaos.faults.postgres import (
+    backends_terminated,
+    connections_refused,
+    deadlocked,
+    postgres_killed,
+    table_locked,
+)
+from chaos.faults.processes import (
+    any_worker,
+    any_writer,
+    child_killed,
+    killed,
+    one_or_both_beats,
+    trapped,
+    worker_frozen,
+)
+from chaos.faults.redis import (
+    caches_deleted,
+    clock_stepped,
+    memory_full,
+    scripts_flushed,
+    store_killed,
+    store_paused,
+)
+from chaos.nemesis import Kind
+from chaos.nodes import FAKETIME
+
+KINDS: list[Kind] = [
+    Kind("worker child killed", "worker", child_killed),
+    Kind("worker killed", "worker", partial(killed, any_worker)),
+    Kind("worker stopped beyond its lease", "worker", worker_frozen),
+    *(
+        Kind(f"worker killed {place}", "trap", partial(trapped, place, traps.KILL))
+        for place in traps.PLACES
+    ),
+    *(
+        Kind(f"worker stopped {place}", "trap", partial(trapped, place, traps.STOP))
+        for place in traps.PLACES
+    ),
+    *(
+        Kind(
+            f"error of the driver: {error}",
+            "trap",
+            partial(trapped, traps.BEFORE_STATEMENT, error),
+        )
+        for error in traps.ERRORS
+    ),
+    Kind("beat killed", "beat", partial(killed, one_or_both_beats)),
+    Kind("writer killed", "writer", partial(killed, any_writer)),
+    Kind("broker stopped", "broker", broker_stopped),
+    Kind("broker restarted, its queue lost", "broker", queue_lost),
+    Kind("tasks delivered twice and late", "broker", delivered_again),
+    Kind("backends terminated", "postgres", backends_terminated),
+    Kind("PostgreSQL killed", "postgres", postgres_killed),
+    Kind("PostgreSQL refuses connections", "postgres", connections_refused),
+    Kind("statements time out", "postgres", table_locked),
+    Kind("deadlock", "postgres", deadlocked),
+    Kind("Redis killed", "redis", store_killed),
+    Kind("SCRIPT FLUSH", "redis", scripts_flushed),
+    Kind("cache keys deleted", "redis", caches_deleted),
+    Kind("Redis out of memory", "redis", memory_full),
+    Kind("Redis stopped for seconds", "redis", store_paused),
+    *([Kind("clock of Redis stepped", "redis", clock_stepped)] if FAKETIME else []),
+    Kind("workers cut off from Redis", "network", partial(cut, "store")),
+    Kind("workers cut off from PostgreSQL", "network", partial(cut, "postgres")),
+    Kind("workers cut off from the broker", "network", partial(cut, "broker")),
+]

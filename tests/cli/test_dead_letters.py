@@ -1,0 +1,22 @@
+"""``reactions deadletters``: a list with reasons, and a replay."""
+
+from __future__ import annotations
+
+from tests.cli.conftest import POST, Run, figures
+from tests.support.engine import Engine
+
+
+def test_deadletters_are_listed_and_replayed(filled: Engine, run: Run) -> None:
+    assert "no dead letters" in run("deadletters").stdout
+    filled.dead_letters.add(str(POST), "70", "2:8", "it was full")
+    filled.dead_letters.add(str(POST), "71", "broken", "not a type:version entry")
+    result = run("deadletters", "--json")
+    assert result.exit_code == 0
+    assert "it was full" in result.stdout
+    first, second = figures(result)["letters"]
+    assert (first["user"], second["value"]) == ("70", "broken")
+    result = run("deadletters", "--replay", "--json")
+    assert result.exit_code == 1
+    assert figures(result)["recorded"] == 1
+    assert run("deadletters", "--replay", "--id", str(second["id"])).exit_code == 1
+    assert filled.reactions.reaction_of(70, POST) == "love"

@@ -1,0 +1,137 @@
+"""``reactions demo``: it verifies, stays on a terminal, and leaves nothing running."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from reactions.demo.synthetic_trace import synthesize
+from tests.cli.running import answers, last_line, processes_of, reactions
+from tests.support.waiting import wait_until
+
+DEMO_KEYS = {
+    "events",
+    "accepted_per_s",
+    "durable_per_s",
+    "react_p50_us",
+    "react_p99_us",
+    "react_max_us",
+    "lag_p99_ms",
+    "catch_up_s",
+    "tasks_enqueued",
+    "posts",
+    "mismatched_reactions",
+    "drifted_counts_database",
+    "drifted_counts_redis",
+    "pending",
+}
+
+
+@pytest.mark.parametrize("outage", [[], ["--outage", "broker"], ["--outage", "database"]])
+def test_the_demo_verifies_and_leaves_nothing_running(tmp_path: Path, outage: list[str]) -> None:
+    trace = tmp_path / "trace.csv"
+    synthesize(trace, 6_000, ["like", "love", "RT"], seed=7)
+    with trace.open("a") as file:
+        file.write("1,not a user,1,like\n1,2\n")
+    result = reactions("demo", "--trace", str(trace), "--writers", "2", "--json", *outage)
+    assert result.returncode == 0, result.stderr
+    figures = last_line(result)
+    assert figures.keys() >= DEMO_KEYS
+    assert figures["events"] == 6_000
+    assert figures["broken_lines"] == 2
+    assert "line 6002" in result.stderr
+    for drift in ("mismatched_reactions", "drifted_counts_database", "drifted_counts_redis"):
+        assert figures[drift] == 0
+    assert (figures["outage_s"] > 0) == bool(outage)
+    (folder,) = re.findall(r"data and logs in (\S+)", result.stderr)
+    assert not Path(folder).exists()
+    assert not processes_of(folder)
+
+
+class OnTerminal:
+    """A command on a pseudo-terminal; ``seen`` is what it has printed there."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._main, terminal = pty.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "reactions", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=terminal,
+            stderr=terminal,
+            env={**os.environ, "COLUMNS": "200"},
+            start_new_session=True,  # so that interrupt() does not reach the tests
+        )
+        os.close(terminal)
+        self.seen = ""
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self) -> None:
+        with suppress(OSError):  # EIO: no process has the terminal open any more
+            while piece := os.read(self._main, 4_096):
+                self.seen += piece.decode(errors="replace")
+
+    def interrupt(self, number: signal.Signals) -> None:
+        """Send a signal as a terminal does: to every process in its foreground."""
+        os.killpg(self.process.pid, number)
+
+    def wait(self) -> int:
+        """Wait for the end and for the last output; return the exit code."""
+        code = self.process.wait(200)
+        self._thread.join(10)
+        return code
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.interrupt(signal.SIGTERM)
+            self.wait()
+        os.close(self._main)
+
+
+@contextmanager
+def demo_on_terminal(tmp_path: Path, *options: str) -> Iterator[OnTerminal]:
+    """Run a small demo; at the end, it must have left no folder and no process."""
+    trace = tmp_path / "trace.csv"
+    synthesize(trace, 1_000, ["like", "love"])
+    running = OnTerminal(
+        "demo", "--trace", str(trace), "--writers", "1", "--workers", "1", *options
+    )
+    try:
+        yield running
+    finally:
+        running.close()
+    (folder,) = re.findall(r"data and logs in (\S+)", running.seen)
+    assert not Path(folder).exists()
+    assert not processes_of(folder)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGHUP, 129)])
+def test_on_a_terminal_the_demo_stays_until_it_is_interrupted(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    with demo_on_terminal(tmp_path) as demo:
+        wait_until(lambda: "Ctrl-C" in demo.seen or demo.process.poll() is not None, 200)
+        report, _, hint = demo.seen.partition("verified: the stores agree")
+        assert "mismatched_reactions" in report
+        (address,) = re.findall(r"still running: (\S+)", hint)
+        assert f"watch it here: {address}" in report
+        wait_until(lambda: answers(address), what="the page answers again")
+        demo.interrupt(number)
+        assert demo.wait() == code
+
+
+def test_with_exit_the_demo_ends_on_a_terminal_too(tmp_path: Path) -> None:
+    with demo_on_terminal(tmp_path, "--exit") as demo:
+        assert demo.wait() == 0
+        assert "verified: the stores agree" in demo.seen
+        assert "Ctrl-C" not in demo.seen

@@ -1,0 +1,46 @@
+"""``deploy/prometheus``: each alert has its page in the runbook, and fires when it should."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.ops.prometheus import CONFIG, alerts
+from tests.support.servers import missing
+
+
+def test_every_alert_has_its_page_and_every_page_its_alert(project: Path) -> None:
+    text = (project / "docs" / "runbook.md").read_text()
+    pages = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    by_name = {page.partition("\n")[0]: page for page in pages}
+    assert set(by_name) == {alert["alert"] for alert in alerts()}
+    for page in by_name.values():
+        for part in ("**Means**", "**Look at**", "**Do**"):
+            assert part in page
+    for alert in alerts():
+        assert alert["annotations"]["runbook"] == f"docs/runbook.md#{alert['alert'].lower()}"
+        assert alert["labels"]["severity"] in ("warning", "critical")
+
+
+def promtool(*command: str | Path, folder: Path | None = None) -> None:
+    program = shutil.which("promtool")
+    if program is None:
+        missing("promtool is not installed: apt-get install prometheus")
+    ran = subprocess.run(
+        [program, *command], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_promtool_accepts_the_rules_and_the_configuration(tmp_path: Path) -> None:
+    for given in CONFIG.parent.iterdir():
+        shutil.copy(given, tmp_path)
+    (tmp_path / "flower-password").write_text("s3cret")
+    promtool("check", "rules", "alerts.yml", folder=tmp_path)
+    promtool("check", "config", "prometheus.yml", folder=tmp_path)
+
+
+def test_alerts_fire_when_they_should_and_not_before() -> None:
+    promtool("test", "rules", Path(__file__).parent / "alerts_test.yml")

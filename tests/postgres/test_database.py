@@ -1,0 +1,66 @@
+"""Connections to every supported PostgreSQL: dead ones, timeouts, errors without secrets."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import text
+
+from reactions.core.errors import ReactionsUnavailable
+from reactions.core.model import Row
+from reactions.core.settings import Settings
+from reactions.demo.embedded import Postgres
+from reactions.postgres.database import Database
+from reactions.postgres.ledger import Ledger
+from reactions.postgres.locks import LOCK_CLASS
+
+
+@pytest.fixture(scope="module")
+def postgres(each_postgres: Postgres) -> Postgres:
+    return each_postgres
+
+
+@pytest.fixture
+def ledger(database: Database) -> Ledger:
+    return Ledger(database)
+
+
+def test_a_lock_that_another_transaction_keeps_is_an_error_in_time(
+    ledger: Ledger, database: Database
+) -> None:
+    with database.engine.begin() as other:
+        other.execute(text(f"SELECT pg_advisory_xact_lock({LOCK_CLASS}, 1)"))
+        with pytest.raises(ReactionsUnavailable, match="timeout"):
+            ledger.record([Row(1, 1, 1, 1)])
+    assert ledger.record([Row(1, 1, 1, 1)]).changed == 1
+
+
+def test_a_connection_that_died_is_replaced(ledger: Ledger, database: Database) -> None:
+    ledger.record([Row(1, 1, 1, 1)])
+    with database.engine.connect() as other:
+        other.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+    assert ledger.record([Row(1, 1, 1, 2)]).changed == 1
+
+
+def test_a_process_that_vanished_in_a_transaction_loses_its_locks(
+    database_url: str, ledger: Ledger
+) -> None:
+    """Its connection stays open but silent, as after a network failure or a stopped process."""
+    vanished = Database(Settings(database_url=database_url, database_timeout_s=0.2))
+    with vanished.engine.connect() as connection:
+        connection.execute(text("LOCK TABLE reactions"))
+        assert ledger.record([Row(1, 1, 1, 1)]).changed == 1  # its own timeout is 2 s
+        connection.invalidate()
+    vanished.close()
+
+
+def test_an_error_shows_neither_statement_nor_password() -> None:
+    secret = Ledger(Database(Settings(database_url="postgresql://me:hunter2@127.0.0.1:1/x")))
+    with pytest.raises(ReactionsUnavailable) as error:
+        secret.record([Row(1, 1, 1, 1)])
+    shown = f"{error.value} {error.value!r} {error.value.__cause__}"
+    assert "hunter2" not in shown
