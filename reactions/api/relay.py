@@ -17,11 +17,15 @@ import time
 import weakref
 from typing import TYPE_CHECKING
 
+from reactions.core.errors import ReactionsError
 from reactions.core.instruments import WAKEUP_MESSAGES, WAKEUPS
 from reactions.core.logs import event
 from reactions.core.model import RelayStats
 from reactions.core.settings import Settings
 from reactions.core.tracing import headers, span
+from reactions.redis.connection import Client
+from reactions.redis.keys import outbox_wake
+from reactions.redis.pipeline import Command, run_all
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -38,14 +42,23 @@ LOAD_EXPIRES_S = 10.0
 MAX_WAITING_LOADS = 200
 """Posts to be cached that wait here at most: they are asked for again if they are still read."""
 
+BUSY_SHARDS = 4
+"""A process that woke more shards than this within a window keeps the window short."""
+
+LONGEST_WINDOW = 4
+"""The longest window, in multiples of ``wake_interval_s``: 0.6 s by default, so that a reaction is
+durable within a second."""
+
 _relays: weakref.WeakSet[Relay] = weakref.WeakSet()
 
 
 class Relay:
     """Deduplicates and publishes wake-ups. Thread-safe; starts anew in a forked child."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, client: Client | None = None) -> None:
+        """With a client, the relay publishes no wake-up that a drain has answered meanwhile."""
         self._settings = settings
+        self._client = client
         self._fresh()
         _relays.add(self)
 
@@ -129,23 +142,43 @@ class Relay:
             self._shards.clear()
 
     def _run(self) -> None:
-        pause = 0.0
+        pause, window = 0.0, self._settings.wake_interval_s
         while True:
             self._wanted.wait()
-            # Gather, unless somebody waits for a load; a broken broker is left alone for longer.
-            (self._closing if pause else self._hurry).wait(
-                max(pause, self._settings.wake_interval_s)
-            )
+            # Gather, unless a read waits for a load; leave a broken broker alone for longer.
+            (self._closing if pause else self._hurry).wait(max(pause, window))
             self._hurry.clear()
             self._wanted.clear()
             with self._lock:
                 shards, self._shards = self._shards, set()
                 posts, self._posts = self._posts, set()
                 users, self._users = self._users, set()
-            if shards or posts or users:
-                pause = self._publish(sorted(shards), sorted(posts), sorted(users), pause)
+            window = self._next_window(window, len(shards))
+            waiting = self._waiting(sorted(shards))
+            if waiting or posts or users:
+                pause = self._publish(waiting, sorted(posts), sorted(users), pause)
             if self._closing.is_set():
                 return
+
+    def _next_window(self, window: float, gathered: int) -> float:
+        """Gather for longer while little happens: a drain costs the same for one change as for ten.
+
+        Under load, a message has enough to do after ``wake_interval_s``.
+        """
+        shortest = self._settings.wake_interval_s
+        if gathered > BUSY_SHARDS:
+            return shortest
+        return min(window * 1.5, shortest * LONGEST_WINDOW)
+
+    def _waiting(self, shards: list[int]) -> list[int]:
+        """Those of these shards whose wake-up no drain has answered; all, if Redis does not say."""
+        if self._client is None or not shards:
+            return shards
+        try:
+            found = run_all(self._client, [Command(("GET", outbox_wake(s))) for s in shards])
+        except ReactionsError:
+            return shards
+        return [shard for shard, wake in zip(shards, found, strict=True) if wake is not None]
 
     def _publish(
         self, shards: list[int], posts: list[int], users: list[int], pause: float

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from reactions.core.errors import ReactionsError, ReactionsUnavailable, ScriptError
 from reactions.core.instruments import REFUSED
@@ -52,13 +52,19 @@ class Persister:
         self._settings = settings
         self._registered = False
 
-    def drain(self, shards: Iterable[int], tokens: Mapping[int, str] | None = None) -> Drained:
+    def drain(
+        self,
+        shards: Iterable[int],
+        tokens: Mapping[int, str] | None = None,
+        more: Callable[[], Sequence[int]] = tuple,
+    ) -> Drained:
         """Make everything that is pending in these shards durable, within ``drain_budget_s``.
 
         Args:
             shards: shard numbers, 0 to 99. A shard that is clean, or that another drain holds,
                 costs nothing.
             tokens: shard -> token of the claim that a failed drain left, to be taken over.
+            more: names further shards when those before are durable; none ends the drain.
 
         Raises:
             DrainFailed: a store failed; try again with the tokens of the error.
@@ -68,15 +74,21 @@ class Persister:
         todo = {shard: tokens.get(shard, "") for shard in shards}
         done = Drained()
         try:
-            self._drain_all(todo, done, deadline)
+            self._drain_all(todo, more, done, deadline)
         finally:
             REFUSED.inc(done.refused)
         return done
 
-    def _drain_all(self, todo: dict[int, str], done: Drained, deadline: float) -> None:
+    def _drain_all(
+        self,
+        todo: dict[int, str],
+        more: Callable[[], Sequence[int]],
+        done: Drained,
+        deadline: float,
+    ) -> None:
         """Run rounds until everything is durable or time is up."""
         self._register(todo)
-        while todo:
+        while todo or (todo := dict.fromkeys(more(), "")):
             if time.monotonic() > deadline:
                 done.leftover = list(todo)
                 break
@@ -84,6 +96,8 @@ class Persister:
                 claims, failed = self._outbox.claim(todo)
             except ReactionsUnavailable as error:
                 raise DrainFailed(todo, error) from error
+            if not claims and not failed:
+                break  # other drains were faster
             todo = dict.fromkeys(self._drain(claims, done), "") if claims else {}
             if failed:
                 self._isolate(failed)

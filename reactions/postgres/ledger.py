@@ -12,7 +12,6 @@ from reactions.core.constants import shard_of
 from reactions.core.errors import TypesMismatch
 from reactions.core.model import Row
 from reactions.postgres.database import Database, RowsRefused, array
-from reactions.postgres.locks import LOCK_CLASS
 from reactions.postgres.tables import TOUCHED_EVERY_US, reaction_types
 
 __all__ = ["RECORD", "Ledger", "Recorded", "RowsRefused"]
@@ -36,88 +35,13 @@ class Recorded:
     older: Set[int]
 
 
-# The driver sends this as one message, and PostgreSQL runs it as one transaction. The first
-# statement locks the shards, so that no other batch changes their rows before the commit. Every
-# part of the second statement therefore sees the same rows; it moves the rows and the counts
-# together. It counts tombstones (type 0) like any other type, so the counts also tell how many
-# users ever reacted.
 RECORD = text("""
-SELECT pg_advisory_xact_lock(:class, shard) FROM unnest(CAST(:shards AS int[])) AS shard;
-WITH deleted AS MATERIALIZED (
-    SELECT post_id FROM deleted_posts WHERE post_id = ANY (CAST(:touched AS bigint[]))
-), forgotten AS MATERIALIZED (
-    SELECT user_id, before FROM forgotten_users WHERE user_id = ANY (CAST(:users AS bigint[]))
-), incoming AS (
-    SELECT * FROM unnest(
-        CAST(:posts AS bigint[]), CAST(:users AS bigint[]),
-        CAST(:codes AS smallint[]), CAST(:versions AS bigint[])
-    ) AS t (post_id, user_id, reaction, version)
-    WHERE NOT EXISTS (SELECT FROM deleted WHERE deleted.post_id = t.post_id)
-      AND NOT EXISTS (
-        SELECT FROM forgotten WHERE forgotten.user_id = t.user_id AND t.version <= before
-      )
-), before AS (
-    SELECT post_id, user_id, old.reaction, old.version > incoming.version AS newer
-    FROM incoming CROSS JOIN LATERAL (
-        -- LIMIT keeps the planner from a hash join, which would read every partition.
-        SELECT reaction, version FROM reactions AS r
-        WHERE r.post_id = incoming.post_id AND r.user_id = incoming.user_id LIMIT 1
-    ) AS old
-), written AS (
-    INSERT INTO reactions AS r (post_id, user_id, reaction, version)
-    SELECT post_id, user_id, reaction, version FROM incoming
-    ON CONFLICT (post_id, user_id)
-    DO UPDATE SET reaction = excluded.reaction, version = excluded.version
-    WHERE r.version < excluded.version
-    RETURNING r.post_id, r.user_id, r.reaction
-), steps AS MATERIALIZED (
-    SELECT post_id, user_id, reaction, 1 AS step FROM written
-    UNION ALL
-    SELECT post_id, user_id, before.reaction, -1 FROM before JOIN written USING (post_id, user_id)
-), moved AS (
-    SELECT post_id, reaction, sum(step) AS step FROM steps
-    GROUP BY post_id, reaction HAVING sum(step) <> 0
-), audited AS (
-    -- An audit under way keeps its tally of the rows it has passed; see row_counts.py.
-    INSERT INTO audits AS a (post_id, reaction, position, rows)
-    SELECT post_id, s.reaction, under.position, sum(step)
-    FROM steps AS s JOIN (
-        SELECT DISTINCT post_id, position FROM audits
-        WHERE post_id = ANY (CAST(:touched AS bigint[]))
-    ) AS under USING (post_id)
-    WHERE s.user_id <= under.position
-    GROUP BY post_id, s.reaction, under.position
-    ON CONFLICT (post_id, reaction) DO UPDATE SET rows = a.rows + excluded.rows
-), noted AS (
-    -- `touched` moves at most once in TOUCHED_EVERY_US, so most batches write nothing here.
-    INSERT INTO posts AS p (post_id, touched)
-    SELECT i.post_id, max(i.version) FROM incoming AS i
-    WHERE NOT EXISTS (
-        SELECT FROM posts WHERE posts.post_id = i.post_id AND posts.touched > i.version - :every
-    )
-    GROUP BY i.post_id ORDER BY i.post_id
-    ON CONFLICT (post_id) DO UPDATE SET touched = excluded.touched
-    WHERE p.touched < excluded.touched
-), counted AS (
-    INSERT INTO reaction_counts AS c (post_id, reaction, count)
-    SELECT post_id, reaction, step FROM moved ORDER BY post_id, reaction
-    ON CONFLICT (post_id, reaction) DO UPDATE SET count = c.count + excluded.count
-    RETURNING c.post_id, c.reaction, c.count
+SELECT post_id, reaction, count FROM record_reactions(
+    CAST(:shards AS int[]), CAST(:posts AS bigint[]), CAST(:users AS bigint[]),
+    CAST(:codes AS smallint[]), CAST(:versions AS bigint[]), CAST(:touched AS bigint[]), :every
 )
-SELECT post_id, reaction, count FROM counted
-UNION ALL
-SELECT post_id, reaction, count FROM reaction_counts AS c
-WHERE post_id = ANY (CAST(:touched AS bigint[]))
-  AND NOT EXISTS (
-    SELECT FROM counted WHERE counted.post_id = c.post_id AND counted.reaction = c.reaction
-  )
-UNION ALL
-SELECT 0, 0, count(*) FROM written
-UNION ALL
-SELECT post_id, -1, 0 FROM deleted
-UNION ALL
-SELECT DISTINCT post_id, -2, 0 FROM before WHERE newer
 """)
+"""One call of the function of migration 0007, where its statements are."""
 
 
 class Ledger:
@@ -148,7 +72,6 @@ class Ledger:
         found = self._database.execute_at_once(
             RECORD,
             {
-                "class": LOCK_CLASS,
                 "shards": array(shards),
                 "posts": array(row.post_id for row in rows),
                 "users": array(row.user_id for row in rows),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
+from redis import Redis
 from redis.exceptions import RedisError
 
 from reactions.core.constants import SHARDS, shard_of
@@ -15,7 +18,14 @@ from reactions.core.validate import is_id
 from reactions.redis import keys
 from reactions.redis.claims import version_of
 from reactions.redis.clock import Clock
-from reactions.redis.connection import Client, readable, translated
+from reactions.redis.connection import (
+    Client,
+    Words,
+    execute_many,
+    readable,
+    translate,
+    translated,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,38 @@ class OutboxState:
             _state(shard, replies[3 * shard : 3 * shard + 3], now, self._longest_us)
             for shard in range(SHARDS)
         ]
+
+    def woken(self, limit: int) -> list[int]:
+        """Return shards that wait for a drain: with a wake-up outstanding, and no drain on them.
+
+        One round trip for each node. A claim takes the wake-up away, so whoever asks first does the
+        work of all messages that are on their way.
+
+        Args:
+            limit: at most so many, beginning with a random shard: the rest is for other workers.
+        """
+        names = [(keys.outbox_wake(shard), keys.outbox_lease(shard)) for shard in range(SHARDS)]
+        commands: list[Words] = [("MGET", *pair) for pair in names]
+        if isinstance(self._client, Redis):
+            commands = [("MGET", *chain.from_iterable(names))]
+        with translated():
+            replies = execute_many(self._client, commands)
+        for reply in replies:
+            if isinstance(reply, RedisError):
+                raise translate(reply)
+        flat = list(chain.from_iterable(replies))
+        awake = [shard for shard in range(SHARDS) if flat[2 * shard] is not None]
+        if not awake:
+            return []
+        now = self._clock.now_us()
+        free = [
+            shard
+            for shard in awake
+            if flat[2 * shard + 1] is None
+            or not _leased(flat[2 * shard + 1], now, self._longest_us)
+        ]
+        start = random.randrange(len(free)) if len(free) > limit else 0  # noqa: S311 - no secret
+        return [*free[start:], *free[:start]][:limit]
 
     def overdue(self, age_s: float) -> list[int]:
         """Return the shards without a drain that have a change at least ``age_s`` seconds old."""

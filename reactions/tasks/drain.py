@@ -7,6 +7,7 @@ import logging
 import random
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from reactions.core.celery_app import DRAIN
@@ -20,6 +21,9 @@ from reactions.tasks.app import app, settings, worker
 
 log = logging.getLogger(__name__)
 
+MAX_SHARDS = 50
+"""Shards of one round of a drain, so that two workers can share what waits."""
+
 TOKEN = 16
 """Characters of a token; a longer one would be sent on with each retry."""
 
@@ -29,11 +33,18 @@ def drain(
     self: Any,  # noqa: ANN401 - Celery's task has no type
     shards: list[int],
     tokens: dict[str, str] | None = None,
+    force: bool = False,
 ) -> None:
-    """Drain these shards; on a failure keep them, and try again with growing, jittered delays.
+    """Drain every shard that waits for a drain, up to ``MAX_SHARDS`` at a time.
 
-    Idempotent, and harmless twice, late or forged: the lease decides who may, the versions what
-    counts.
+    The message says that some shards were woken; by the time a worker has it, another worker may
+    have drained them, and others may wait. So a worker looks which shards wait now, and messages
+    that arrive together cost the work of one. After a failure the drain keeps its shards, and is
+    retried with growing, jittered delays. Safe when repeated, late or forged: the lease decides
+    who may drain, and the versions decide what counts.
+
+    Args:
+        force: drain the named shards whether or not they were woken, as the sweep asks for.
     """
     shards = _check_shards(shards)
     held = _check_tokens(tokens or {})
@@ -41,7 +52,9 @@ def drain(
     try:
         with span("reactions.drain", _carrier(self.request)) as at:
             at.note(wake=wake, shards=shards)
-            done = worker().persister.drain(shards, held)
+            named = shards if force or held else []
+            more = partial(worker().outbox_state.woken, MAX_SHARDS)
+            done = worker().persister.drain(named, held, more)
             at.note(rows=done.rows, transactions=done.transactions)
     except DrainFailed as failure:
         delay = retry_delay(self.request.retries)
@@ -66,7 +79,7 @@ def drain(
         seconds=round(time.monotonic() - began, 3),
     )
     if done.leftover:
-        drain.delay(shards=done.leftover)
+        drain.delay(shards=done.leftover, force=True)
 
 
 def _wake(request: Any) -> str:  # noqa: ANN401 - Celery's

@@ -60,7 +60,7 @@ def sweep() -> None:
 def _send(shards: Sequence[int], queue: str) -> None:
     for start in range(0, len(shards), GROUP):
         drain.apply_async(
-            kwargs={"shards": shards[start : start + GROUP]},
+            kwargs={"shards": shards[start : start + GROUP], "force": True},
             queue=queue,
             expires=LATE.total_seconds(),
         )
