@@ -19,13 +19,6 @@ MAX_FILE, MAX_FUNCTION, MAX_SCRIPT = 300, 40, 80
 NOT_YET = "not divided yet"
 
 EXCEPTIONS = {
-    "benchmarks/compare/play.py": NOT_YET,
-    "benchmarks/scenarios/memory/report.py::print_tables": NOT_YET,
-    "benchmarks/scenarios/overload/report.py::plot": NOT_YET,
-    "benchmarks/scenarios/rebuild/judge.py::judge": NOT_YET,
-    "benchmarks/scenarios/rebuild/run.py::_run": NOT_YET,
-    "benchmarks/scenarios/virality/run.py::run": NOT_YET,
-    "chaos/run.py::run": NOT_YET,
     "reactions/api/client.py": "the public class: most lines are the docstrings of its methods",
     "reactions/demo/report.py::make_report": NOT_YET,
     "reactions/lua/react.lua": "the hot path: one call, read from top to bottom",
@@ -34,7 +27,6 @@ EXCEPTIONS = {
     "tests/api/test_client.py": NOT_YET,
     "tests/api/test_reactors.py": NOT_YET,
     "tests/api/test_read.py": NOT_YET,
-    "tests/chaos/test_checker.py": NOT_YET,
     "tests/drain/test_full_memory.py::test_a_full_redis_refuses_whole_scripts_and_loses_nothing": NOT_YET,  # noqa: E501
     "tests/drain/test_persister.py": NOT_YET,
     "tests/maintenance/test_erase_post_races.py::test_writers_race_with_a_deletion": NOT_YET,
