@@ -20,8 +20,8 @@ from reactions.tasks.app import app, settings, worker
 
 log = logging.getLogger(__name__)
 
-TOKEN = 16
-"""Characters of a token; a longer one would be sent on with each retry."""
+MAX_TOKEN = 16
+"""Characters of a token. A longer, forged one would be sent again with each retry."""
 
 
 @app.task(name=DRAIN, bind=True, max_retries=None)
@@ -30,10 +30,18 @@ def drain(
     shards: list[int],
     tokens: dict[str, str] | None = None,
 ) -> None:
-    """Drain these shards; on a failure keep them, and try again with growing, jittered delays.
+    """Drain these shards. After a failure, retry with growing, random delays.
 
-    Idempotent, and harmless twice, late or forged: the lease decides who may, the versions what
-    counts.
+    Safe when repeated, late or forged: the lease decides who may drain, and the versions decide
+    which change counts.
+
+    Args:
+        shards: integers from 0 to 99.
+        tokens: shard -> token of the lease that the failed try holds; only a retry sends it.
+
+    Raises:
+        InvalidArgument: a forged argument.
+        Retry: a store failed; Celery sends the message again.
     """
     shards = _check_shards(shards)
     held = _check_tokens(tokens or {})
@@ -70,8 +78,8 @@ def drain(
 
 
 def _wake(request: Any) -> str:  # noqa: ANN401 - Celery's
-    """The id of the message that this drain came of, itself or by way of others."""
-    return short(str(request.root_id or request.id))  # a forged one may be anything
+    """The id of the wake-up that led to this drain, directly or through retries."""
+    return short(str(request.root_id or request.id))  # a forged id may have any type
 
 
 def _carrier(request: Any) -> Mapping[str, Any]:  # noqa: ANN401 - Celery's
@@ -80,16 +88,16 @@ def _carrier(request: Any) -> Mapping[str, Any]:  # noqa: ANN401 - Celery's
 
 
 def retry_delay(retries: int) -> float:
-    """Seconds before the next try: doubling up to the cap, half of it random."""
-    # A forged header may say anything.
+    """Seconds before the next try: they double up to the cap, and half of them is random."""
+    # A forged header may have any type.
     doublings = min(retries, 30) if type(retries) is int and retries >= 0 else 30
     longest = min(settings.retry_cap_s, settings.retry_base_s * 2**doublings)
     return random.uniform(longest / 2, longest)  # noqa: S311 - not for secrecy
 
 
 def _keep(tokens: dict[int, str], delay: float) -> None:
-    """Hold the leases until the next try, so that nobody else runs into the same wall."""
-    with contextlib.suppress(Exception):  # Redis may be the wall; then the leases just lapse
+    """Extend the leases until the next try, so that no other drain meets the same failure."""
+    with contextlib.suppress(Exception):  # when Redis is what failed, the leases just lapse
         worker().outbox.extend_leases(
             {shard: token for shard, token in tokens.items() if token}, delay
         )
@@ -104,10 +112,10 @@ def _check_shards(shards: object) -> list[int]:
 
 
 def _check_tokens(tokens: object) -> dict[int, str]:
-    """JSON has no integer keys: the shards come as text."""
+    """Check the tokens. JSON has no integer keys, so the shards come as text."""
     shards = {str(shard): shard for shard in range(SHARDS)}
     if not isinstance(tokens, dict) or not all(
-        shard in shards and type(token) is str and len(token) <= TOKEN and token.isascii()
+        shard in shards and type(token) is str and len(token) <= MAX_TOKEN and token.isascii()
         for shard, token in tokens.items()
     ):
         raise InvalidArgument("tokens", "an object of shard numbers and their tokens", tokens)

@@ -151,7 +151,7 @@ def test_a_line_that_is_none_is_named(engine: Engine, line: str, said: str) -> N
 
 
 def test_a_time_to_come_and_another_header_are_refused(engine: Engine) -> None:
-    with pytest.raises(BackfillError, match="yet to come"):
+    with pytest.raises(BackfillError, match="in the future"):
         take_over(engine, before_us=2**62)
     with pytest.raises(BackfillError, match="first line"):
         Backfill(engine.client, engine.database, engine.settings).run(io.StringIO("a,b\n"), BEFORE)
