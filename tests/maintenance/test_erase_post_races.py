@@ -39,7 +39,7 @@ ORDERS = sorted(
 
 @pytest.mark.parametrize("large", [False, True])
 def test_a_drain_under_way_brings_nothing_back(small_batches: Engine, large: bool) -> None:
-    """In any order of its steps and those of the deletion; its other posts are as they should."""
+    """In any order of the steps of drain and deletion. Other posts of the drain are correct."""
     assert len(ORDERS) == 10
     for number, order in enumerate(ORDERS):
         post = POST + 200 * number
@@ -85,7 +85,7 @@ def test_a_stale_drain_brings_nothing_back_long_after(small_batches: Engine) -> 
 
 
 def test_writers_race_with_a_deletion(small_batches: Engine) -> None:
-    """What was acknowledged before is erased; afterwards nothing is acknowledged."""
+    """Reactions acknowledged before the deletion are erased. None is acknowledged afterwards."""
     deleted, over = threading.Event(), threading.Event()
     late: list[int] = []
 
@@ -134,7 +134,7 @@ def test_a_mark_that_redis_lost_is_put_back_by_a_drain(small_batches: Engine) ->
     small_batches.reactions.delete_post(POST)
     finish(small_batches)
     small_batches.client.delete(keys.outbox_deleted(SHARD))
-    react(small_batches, POST, range(1, 4), "love")  # it does not know any better
+    react(small_batches, POST, range(1, 4), "love")  # Redis does not know of the deletion
     react(small_batches, OTHER, range(1, 4), "love")
     small_batches.drain()
     check_post_is_gone(small_batches)

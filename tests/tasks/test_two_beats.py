@@ -135,7 +135,7 @@ def test_a_duty_whose_worker_was_killed_is_done_again_after_its_lease(
 
 
 def kill_an_audit(engine: Engine, broker: Redis, made: Hasty, *, whole: bool) -> int:
-    """Kill an audit in the middle, wait until another worker ran it again, and return its record."""
+    """Kill an audit, wait until another worker has run it again, and return the lost record."""
     with engine.database.engine.begin() as connection:
         connection.execute(text("LOCK TABLE audits IN ACCESS EXCLUSIVE MODE"))
         wait_until(lambda: sql(engine, STALLED), PATIENCE_S, "an audit in the middle")
