@@ -16,7 +16,14 @@ from reactions.core.errors import ScriptError
 from reactions.core.model import PostTier
 from reactions.core.settings import Settings
 from reactions.drain.cache_loader import CacheLoader
-from reactions.maintenance.compare import Difference, Kind, Tiering, compare_cache, compare_ledger
+from reactions.maintenance.compare import (
+    Difference,
+    Kind,
+    Tiering,
+    compare_cache,
+    compare_keys,
+    compare_ledger,
+)
 from reactions.postgres.database import Database
 from reactions.postgres.posts import Posts
 from reactions.postgres.queries import Queries
@@ -110,32 +117,21 @@ class PostChecker:
             snapshots = dict(zip(tiers, self._snapshots.snapshots(list(tiers), token), strict=True))
         checked = Checked()
         for post_id, tier in tiers.items():
-            snapshot = snapshots[post_id]
+            snapshot, found = snapshots[post_id], checked.differences
             if tier is not FenceReply.DELETED and snapshot.loading != token:
                 continue  # a drain claimed the post after the fence
             checked.decided[post_id] = stored[post_id]
             checked.snapshots[post_id] = snapshot
-            found = checked.differences
             if count_rows:
                 found += self._compare_ledger(post_id, stored[post_id])
             if tier is FenceReply.DELETED:
                 continue
             if post_id in deleted:
-                found.append(
-                    Difference(
-                        Kind.UNMARKED, post_id, "deleted, but not marked as deleted in Redis"
-                    )
-                )
+                found.append(Difference(Kind.UNMARKED, post_id, "deleted, but not so in Redis"))
                 continue
             found += compare_cache(post_id, stored[post_id], snapshot, self._tiering)
             found += self._compare_users(post_id, stored[post_id], cached)
-            if snapshot.pending and not snapshot.dirty:
-                found.append(
-                    Difference(Kind.UNLISTED, post_id, "pending, but not listed in the outbox")
-                )
-            if snapshot.immortal:
-                names = ", ".join(snapshot.immortal)
-                found.append(Difference(Kind.IMMORTAL, post_id, f"without a TTL: {names}"))
+            found += compare_keys(post_id, snapshot)
         return checked
 
     @contextmanager

@@ -108,6 +108,14 @@ def compare_cache(
     yield from _compare_flag(post_id, redis, total, tiering)
 
 
+def compare_keys(post_id: int, redis: Snapshot) -> Iterator[Difference]:
+    """Check that a drain would find the pending changes, and that every cache key has a TTL."""
+    if redis.pending and not redis.dirty:
+        yield Difference(Kind.UNLISTED, post_id, "pending, but not listed in the outbox")
+    if redis.immortal:
+        yield Difference(Kind.IMMORTAL, post_id, f"without a TTL: {', '.join(redis.immortal)}")
+
+
 def _compare_flag(
     post_id: int, redis: Snapshot, total: int, tiering: Tiering
 ) -> Iterator[Difference]:
