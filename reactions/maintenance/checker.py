@@ -57,7 +57,7 @@ class Checked:
     """The result of a check.
 
     Attributes:
-        decided: post -> what PostgreSQL stores. A post that a drain claimed meanwhile is missing.
+        decided: post -> what PostgreSQL stores. A post that a drain claimed is missing.
         snapshots: post -> what Redis had, for the decided posts.
         differences: all differences of the decided posts.
     """

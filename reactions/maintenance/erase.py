@@ -123,7 +123,7 @@ class Eraser:
         if not step.cutoff:
             step = Step(self._clock.newest_version())
             if not self._requests.advance_erasure(user_id, written, str(step)):
-                return  # somebody requested it again meanwhile
+                return  # somebody requested it again
         if step.quiet and not self._outbox_state.quiet_before(step.quiet):
             return
         removed = self._take_away(user_id, step.cutoff, deadline, done.wake)
