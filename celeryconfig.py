@@ -1,12 +1,12 @@
-"""Celery's configuration: data, with the reason beside each setting.
+"""Celery's configuration, with the reason beside each setting.
 
-The addresses come from the settings (REACTIONS_BROKER_URL and so on); ``reactions.broker`` joins
-the two. Measured behaviour of Celery 5.7 on Redis stands behind most lines.
+The addresses come from the settings (REACTIONS_BROKER_URL and so on); ``reactions.core.celery_app``
+joins the two. Most reasons are measured behaviour of Celery 5.7 on Redis.
 """
 
 from kombu import Queue
 
-# -- what is on the wire ---------------------------------------------------------------------------
+# -- messages --------------------------------------------------------------------------------------
 
 task_serializer = "json"
 result_serializer = "json"
@@ -17,9 +17,9 @@ task_compression = None  # a message is a list of shard numbers
 
 # -- queues ----------------------------------------------------------------------------------------
 
-# Separate queues, so that neither stands in the way of the other: workers take from both in turn.
-# The sweep is for what did not get through the queue of durability, so it does not wait there. No
-# priorities: their order is reversed between Redis and RabbitMQ.
+# Workers take from both queues in turn, so neither blocks the other. The sweep repairs what did not
+# get through `persistence`, so it must not wait there. No priorities: Redis and RabbitMQ order
+# them in opposite ways.
 task_queues = [Queue("persistence"), Queue("maintenance")]
 task_default_queue = "maintenance"
 task_routes = {"reactions.drain": {"queue": "persistence"}}
@@ -28,20 +28,20 @@ task_create_missing_queues = False  # a misspelt queue is an error, not a queue 
 # -- at least once ---------------------------------------------------------------------------------
 
 task_acks_late = True  # a task that dies with its worker is delivered again
-task_reject_on_worker_lost = True  # also when the child alone is killed
-task_acks_on_failure = True  # what fails for good is in the dead letters, not in a loop
-task_acks_on_timeout = True  # same; the sweep finds the shard again
-worker_prefetch_multiplier = 1  # a waiting wake-up is better off in the queue than in a busy worker
-worker_eta_task_limit = 200  # waiting retries bypass prefetch; there is at most one for each shard
+task_reject_on_worker_lost = True  # also when only the child process is killed
+task_acks_on_failure = True  # a permanent failure becomes a dead letter, not a loop
+task_acks_on_timeout = True  # as above; the sweep finds the shard again
+worker_prefetch_multiplier = 1  # a wake-up waits in the queue, not in a busy worker
+worker_eta_task_limit = 200  # waiting retries bypass prefetch; at most one for each shard
 
 # -- time ------------------------------------------------------------------------------------------
 
-# A drain stops by itself after drain_budget_s (10 s) plus one round of claims. These are for a
-# stuck driver, or a round of millions of rows: the next drain goes on where this one was.
+# A drain stops by itself after drain_budget_s (10 s) plus one round of claims. These limits are for
+# a stuck driver, or a round of millions of rows. The next drain continues where this one stopped.
 task_soft_time_limit = 60
 task_time_limit = 90
-# Longer than the longest countdown (retry_cap_s, at most 600 s) and the hard limit together, or
-# waiting retries would be delivered twice; reactions.broker checks it.
+# Longer than the longest countdown (retry_cap_s, at most 600 s) plus the hard limit. Otherwise the
+# broker would deliver a waiting retry twice. reactions.core.celery_app checks this.
 visibility_timeout = 900
 
 broker_transport_options = {
@@ -49,16 +49,16 @@ broker_transport_options = {
     "unacked_restore_interval": 5,  # look for lost messages every 5 polls ...
     "unacked_restore_throttle": 5,  # ... and at most one worker every 5 s; the default takes 100 s
     "socket_connect_timeout": 5,
-    "socket_timeout": 30,  # longer than a blocking pop (1 s) by far; a frozen broker is given up
-    "socket_keepalive": True,  # half-open connections are noticed
+    "socket_timeout": 30,  # far above a blocking pop (1 s); ends the wait for a frozen broker
+    "socket_keepalive": True,  # detects half-open connections
     "health_check_interval": 15,
 }
 broker_connection_retry_on_startup = True
-broker_connection_max_retries = None  # come back whenever the broker does
+broker_connection_max_retries = None  # reconnect whenever the broker is back
 broker_heartbeat = 10  # RabbitMQ only; on Redis keepalive and health checks do this
 
-# What a publisher in the web tier uses instead. No request waits on it (the relay does), but the
-# relay should find out soon. No retry: a dropped wake-up is found by the sweep.
+# A publisher in the web tier uses these instead. No request waits for it, only the relay does, and
+# the relay should notice a failure soon. No retry: the sweep finds a shard whose wake-up was lost.
 publisher = {
     "task_publish_retry": False,
     "broker_pool_limit": 1,  # one relay thread in a process
@@ -76,8 +76,8 @@ task_publish_retry_policy = {"max_retries": 3, "interval_start": 0.1, "interval_
 
 # -- shutdown --------------------------------------------------------------------------------------
 
-# SIGTERM is a warm shutdown: the batch may finish, within task_time_limit. Give it a grace period
-# of more than that, since a killed worker loses messages on Redis. These two are for SIGQUIT:
+# SIGTERM is a warm shutdown: the batch may finish, within task_time_limit. Give the process a
+# longer grace period than that: a killed worker loses messages on Redis. These two are for SIGQUIT:
 worker_soft_shutdown_timeout = 30  # finish the batch before the cold shutdown
 worker_enable_soft_shutdown_on_idle = True  # retries waiting in memory go back to the queue
 worker_cancel_long_running_tasks_on_connection_loss = False  # a batch is idempotent: let it finish
@@ -91,8 +91,8 @@ worker_hijack_root_logger = False
 
 # -- beat ------------------------------------------------------------------------------------------
 
-# RedBeat: a lock, so that a standby beat can stand by. A lease is not a fence, so every periodic
-# task is harmless when it runs twice.
+# RedBeat takes a lock, so that a second beat can stand by. The lock is a lease and not a fence: two
+# beats may send for a moment. Every periodic task is safe to run twice.
 beat_scheduler = "redbeat.RedBeatScheduler"
 redbeat_lock_timeout = 10  # a standby takes over after this
 beat_max_loop_interval = 1  # the shortest interval is a second or two

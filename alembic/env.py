@@ -1,4 +1,4 @@
-"""Runs migrations on the database of the settings, or on the connection it is handed."""
+"""Runs migrations on the database of the settings, or on a given connection."""
 
 from sqlalchemy import Connection, create_engine, pool
 
@@ -6,7 +6,7 @@ from alembic import context
 from reactions.core.settings import Settings
 from reactions.postgres.tables import metadata
 
-LOCK_TIMEOUT = "5s"  # a migration that cannot have its lock gives way to the traffic, and is re-run
+LOCK_TIMEOUT = "5s"  # without the lock, a migration fails rather than block traffic
 
 
 def run(connection: Connection) -> None:

@@ -72,13 +72,7 @@ def run(
         show("in peace")
         nemesis.hold(peace, peace)
         report.peace = began, time.monotonic()
-        drifted = 0
-        while time.monotonic() < began + minutes * 60:
-            happened = nemesis.salvo()
-            before, drifted = drifted, _drifted(duties)
-            for fault in happened:
-                fault.drift = drifted - before
-                show(f"{len(nemesis.faults)}: {fault.kind}, recovered in {fault.recovery_s:.1f} s")
+        _make_faults(nemesis, duties, began + minutes * 60, show)
         report.faults, report.missed = nemesis.faults, dict(nemesis.missed)
         ended = time.monotonic()
         show("waiting for quiet")
@@ -88,12 +82,27 @@ def run(
         report.found_by_duties = _found(duties)
         report.repaired = _repaired(database)
         show("checking")
-        report.history = read(path for node in system.writers for path in node.histories)
-        report.redis_kills = len(system.losses)
-        report.verdict = check(
-            report.history, _final(system, database, report.history), system.losses
-        )
+        _check(report, system, database)
     return report
+
+
+def _make_faults(nemesis: Nemesis, duties: DutyRuns, until: float, show: Show) -> None:
+    """Make salvos until then (s, monotonic clock), and blame what duties find on each."""
+    drifted = 0
+    while time.monotonic() < until:
+        happened = nemesis.salvo()
+        before, drifted = drifted, _drifted(duties)
+        for fault in happened:
+            fault.drift = drifted - before
+            show(f"{len(nemesis.faults)}: {fault.kind}, recovered in {fault.recovery_s:.1f} s")
+
+
+def _check(report: Report, system: System, database: Database) -> None:
+    """Check the history of all writers against the final state of the stores."""
+    report.history = read(path for node in system.writers for path in node.histories)
+    report.redis_kills = len(system.losses)
+    final = _final(system, database, report.history)
+    report.verdict = check(report.history, final, system.losses)
 
 
 def _found(duties: DutyRuns) -> dict[str, int]:

@@ -43,8 +43,8 @@ def upgrade() -> None:
             f"CREATE TABLE reactions_{part:02} PARTITION OF reactions "
             f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {part})"
         )
-    # The tables are empty, so plain indexes lock nobody out; a later migration that adds one to a
-    # full table does it for each partition, CONCURRENTLY, and attaches it.
+    # The tables are empty, so a plain CREATE INDEX blocks nobody. A migration that indexes a full
+    # table builds the index on each partition CONCURRENTLY and then attaches it.
     op.create_index(
         "ix_reactions_post_newest",
         "reactions",

@@ -3,8 +3,8 @@
 Revision ID: 0003
 Revises: 0002
 
-Safe online: each index is built CONCURRENTLY on every partition and then attached, so no write
-waits for it. Interrupted, it goes on where it was when it is run again.
+Safe online: it builds each index CONCURRENTLY on every partition and then attaches it, so no write
+waits. After an interruption, another run continues.
 """
 
 from alembic import op

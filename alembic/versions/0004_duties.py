@@ -1,4 +1,4 @@
-"""posts with when they were touched, records of the duties, audits under way, marks of Redis
+"""posts and when they last changed, records of duties, unfinished audits, epochs of Redis
 
 Revision ID: 0004
 Revises: 0003

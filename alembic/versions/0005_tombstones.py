@@ -1,9 +1,9 @@
-"""index: tombstones by age, for housekeeping
+"""index: tombstones by age, for the daily cleanup
 
 Revision ID: 0005
 Revises: 0004
 
-Safe online, as 0003 is.
+Safe online, like 0003.
 """
 
 from alembic import op

@@ -1,11 +1,7 @@
-"""The whole system at full load and at half of it: latency, lag, messages, SQL statements."""
+"""The whole system at full load and at half load: latency, lag, messages, SQL statements."""
 
 from __future__ import annotations
 
-import os
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from benchmarks.compare.contenders.ours import Ours
@@ -14,17 +10,16 @@ from benchmarks.compare.workloads import Workload
 from benchmarks.support import feed, filling
 from benchmarks.support.arena import Arena
 from benchmarks.support.output import Show
+from benchmarks.support.statement_log import KINDS, logged
 from reactions.core.latency_histogram import percentile
 from reactions.redis.outbox_state import OutboxState
-
-_NOT_COUNTED = ("BEGIN", "COMMIT", "ROLLBACK", "DISCARD")
 
 FEED_POSTS, FEED_VIRAL = 50, 5
 REGULAR_ROWS, VIRAL_ROWS = 300, 20_000
 
 
 def measure(arena: Arena, seconds: float, writers: int, show: Show) -> dict[str, Any]:
-    """On one hot post and on spread posts. Latencies in µs, lags in ms."""
+    """Measure with one hot post, and with spread posts. Latencies are in µs, lags in ms."""
     found: dict[str, Any] = {}
     for done, name in enumerate(("hot", "zipf")):
         workload = Workload(name)
@@ -60,38 +55,16 @@ def _lag(arena: Arena) -> float:
 
 
 def _messages(arena: Arena) -> int:
-    """Pushed to the broker since it was emptied: wake-ups, beat's, and those of workers."""
+    """Messages pushed to the broker since it was emptied: by web processes, beat and workers."""
     stats: Any = arena.broker.info("commandstats")
     return int(stats.get("cmdstat_lpush", {}).get("calls", 0))
 
 
 def _statements(arena: Arena, workload: Workload, seconds: float, writers: int) -> dict[str, float]:
-    """Of the workers, all duties included, for 1,000 reactions, in a run that logs them."""
+    """Statements of the workers for 1,000 reactions, duties included, in a run that logs them."""
     with logged(arena, "reactions-worker") as sent:
         found = _ours(arena, workload, seconds, writers)
     return {kind: round(sent[kind] * 1e3 / found.reactions, 2) for kind in KINDS}
-
-
-KINDS = ("statements", "of_them_pings", "transactions")
-"""BEGIN, COMMIT and the like are no statements here; ``SELECT 1`` at a checkout is a ping."""
-
-
-@contextmanager
-def logged(arena: Arena, name: str) -> Iterator[Counter[str]]:
-    """What the processes of this name send meanwhile, by KINDS; filled in at the end."""
-    counted: Counter[str] = Counter()
-    prefix = f"{name}|LOG:  statement: "
-    arena.log_statements(True)
-    try:
-        with arena.stack.postgres.log.open(errors="replace") as log:
-            log.seek(0, os.SEEK_END)
-            yield counted
-            sent = [line[len(prefix) :].strip() for line in log if line.startswith(prefix)]
-    finally:
-        arena.log_statements(False)
-    counted["transactions"] = sum(line.startswith("BEGIN") for line in sent)
-    counted["of_them_pings"] = sum(line == "SELECT 1" for line in sent)
-    counted["statements"] = sum(not line.startswith(_NOT_COUNTED) for line in sent)
 
 
 def warm_feed(arena: Arena, show: Show) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The figures to reach, each beside what was measured."""
+"""The figures to reach, each beside the measured one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.support.output import Show
 
 
 class Figure(NamedTuple):
-    """One line of the table; ``most`` says whether the goal is an upper bound."""
+    """One line of the table; ``most`` is True if the goal is an upper bound."""
 
     name: str
     goal: float
@@ -26,12 +26,12 @@ class Figure(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """How long, and how large.
+    """Durations and sizes.
 
     Attributes:
-        seconds: of each run under load.
-        rows: of the large post of the script's cost.
-        batch: events that the persister gets at a time.
+        seconds: duration of each run under load.
+        rows: rows of the large post on which the cost of the script is measured.
+        batch: events of each run of the persister.
     """
 
     seconds: float
@@ -42,7 +42,7 @@ class Plan(NamedTuple):
 
 
 def measure(arena: Arena, plan: Plan, show: Show) -> dict[str, Any]:
-    """Everything but the ratios to contenders."""
+    """Measure everything except the ratios to contenders."""
     return {
         "quiet": hot_path.quiet(arena, show),
         "loaded": hot_path.loaded(arena, plan.seconds, plan.writers),
@@ -54,7 +54,7 @@ def measure(arena: Arena, plan: Plan, show: Show) -> dict[str, Any]:
 
 
 def table(found: Mapping[str, Any], results: Results) -> list[Figure]:
-    """Of what was measured; a contender that did not run has no line."""
+    """The lines of the table; a contender that did not run has none."""
     return [*_measured(found), *_compared(results)]
 
 
@@ -68,7 +68,9 @@ def _measured(found: Mapping[str, Any]) -> Iterator[Figure]:
     statements = max(of["statements"]["statements"] for of in load.values())
     rows, feed = found["script"]["rows"], found["feed"]
     yield Figure("react() p50 / the bare script's, quiet", 1.3, True, found["quiet"]["p50_ratio"])
-    yield Figure("the same, full load", 1.3, True, found["loaded"]["p50_ratio"])
+    yield Figure(
+        "react() p50 / the bare script's, full load", 1.3, True, found["loaded"]["p50_ratio"]
+    )
     yield Figure("react() p99 at full load, ms", 5, True, round(worst["react_p99"] / 1e3, 2))
     throughput = found["quiet"]["throughput_ratio"]["median"]
     yield Figure("react()/s of one thread / the bare script's", 0.75, False, throughput)
@@ -76,7 +78,9 @@ def _measured(found: Mapping[str, Any]) -> Iterator[Figure]:
         reached = found["persister"][workload]["ratio"]["median"]
         yield Figure(f"persister rows/s / a bare batch's, {workload}", 0.7, False, reached)
         alone = found["persister"][workload]["ledger_ratio"]["median"]
-        yield Figure(f"its transactions alone / a bare batch's, {workload}", 0.7, False, alone)
+        yield Figure(
+            f"persister's transactions alone / a bare batch's, {workload}", 0.7, False, alone
+        )
     yield Figure("lag p99 at half load, ms", 250, True, worst["at_half_lag_p99_ms"])
     yield Figure("Celery messages / 1,000 reactions", 20, True, worst["messages"])
     yield Figure("SQL statements / 1,000 reactions", 10, True, statements)
@@ -98,7 +102,7 @@ def _compared(results: Results) -> Iterator[Figure]:
 
 
 def print_table(figures: list[Figure], markdown: bool) -> None:
-    """For people."""
+    """Print the table."""
     output.print_table(
         "Figures to reach",
         ["figure", "goal", "measured", "reached"],

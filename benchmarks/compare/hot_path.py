@@ -1,4 +1,4 @@
-"""``react()`` beside the bare script, and what the script costs the server on posts of any size."""
+"""``react()`` beside the bare script, and the cost of the script on posts of any size."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from benchmarks.compare.contenders.bare import Bare
 from benchmarks.compare.contenders.base import Client
 from benchmarks.compare.contenders.ours import Ours
 from benchmarks.compare.play import play
-from benchmarks.compare.side_by_side import spread
 from benchmarks.compare.workloads import BESIDE_POST, HOT_POST, TYPES, Workload
 from benchmarks.support import filling
 from benchmarks.support.arena import Arena
 from benchmarks.support.output import Show
-from benchmarks.support.statistics import quantiles
+from benchmarks.support.statistics import quantiles, spread
 from reactions.core.settings import Settings
 from reactions.drain.cache_loader import CacheLoader
 from reactions.postgres.queries import Queries
@@ -25,7 +24,7 @@ from reactions.redis.cache_install import CacheInstall
 from reactions.redis.connection import connect
 
 BLOCK, BLOCKS = 250, 80
-"""Calls of each between two changes of turn, and how many turns."""
+"""Calls in each turn, and the number of turns."""
 
 SMALL, LARGE = 4_142, 4_242
 SMALL_ROWS = 1_000
@@ -33,7 +32,7 @@ COST_BLOCK, COST_BLOCKS = 50, 50
 
 
 def quiet(arena: Arena, show: Show) -> dict[str, Any]:
-    """One thread, nothing else at work, taking turns. Times in µs."""
+    """One thread calls both in turns, with no other work on the machine. Times are in µs."""
     arena.empty()
     ours, bare = Ours().connect(arena.settings), Bare().connect(arena.settings)
     users = count(1)
@@ -61,7 +60,7 @@ def quiet(arena: Arena, show: Show) -> dict[str, Any]:
 
 
 def _block(client: Client, post: int, users: Iterator[int]) -> float:
-    """µs of a block, as fast as it goes."""
+    """Duration of a block of calls at full speed, in µs."""
     began = time.perf_counter()
     for user in islice(users, BLOCK):
         client.react(user, post, 1 + user % TYPES)
@@ -69,7 +68,7 @@ def _block(client: Client, post: int, users: Iterator[int]) -> float:
 
 
 def _each(client: Client, post: int, users: Iterator[int]) -> list[float]:
-    """µs of each call of a block."""
+    """Duration of each call of a block, in µs."""
     took: list[float] = []
     for user in islice(users, BLOCK):
         began = time.perf_counter()
@@ -106,7 +105,7 @@ class _Beside:
 
 
 def loaded(arena: Arena, seconds: float, writers: int) -> dict[str, Any]:
-    """The same with the whole system at work, from all writers. Times in µs."""
+    """The same comparison under full load, by all writers. Times are in µs."""
     found = play(arena, Beside(), Workload("beside"), seed=0, seconds=seconds, writers=writers)
     return {
         "react_p50_us": found.react_p50,
@@ -119,10 +118,10 @@ def loaded(arena: Arena, seconds: float, writers: int) -> dict[str, Any]:
 
 
 def server_side(arena: Arena, rows: int, show: Show) -> dict[str, Any]:
-    """µs of one call by the server's own count, on a post of so many rows and on one of 1,000.
+    """The time of one call by the server's own count (µs), on a large post and on a small one.
 
-    Three kinds of calls: another type by somebody who is cached, a first reaction, and its removal;
-    so neither post grows.
+    There are three kinds of calls: a change by a cached user, a first reaction, and its removal. So
+    neither post grows.
     """
     arena.empty()
     shape = filling.Shape(rows, arena.settings.viral_threshold, 0, 1_000)
@@ -131,7 +130,7 @@ def server_side(arena: Arena, rows: int, show: Show) -> dict[str, Any]:
     queries = Queries(arena.database)
     CacheLoader(CacheInstall(client, arena.settings), queries, arena.settings).load([LARGE, SMALL])
     codes = list(arena.settings.reaction_types.values())
-    # Evenly out of all who are cached: the sample is a list, and the newest are at its head.
+    # Spread over all cached users: the sample is a list with the newest users at its head.
     known = {
         post: queries.newest(post, codes, limit=900)[:: 900 // COST_BLOCK]
         for post in (LARGE, SMALL)

@@ -1,6 +1,6 @@
 """The persister beside a bare SQL batch of the same rows, in one process, on the same tables.
 
-Whole, from claims to settlements, and its transactions alone.
+It is timed as a whole, from claims to settlements, and by its transactions alone.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 
 import psycopg2
 
-from benchmarks.compare.side_by_side import spread
 from benchmarks.compare.workloads import Workload
 from benchmarks.support.arena import Arena
 from benchmarks.support.output import Show
+from benchmarks.support.statistics import spread
 from reactions.api.client import Reactions
 from reactions.core.constants import SHARDS
 from reactions.core.model import Row
@@ -38,7 +38,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS incoming
 _UNNEST = """unnest(%s::bigint[], %s::bigint[], %s::smallint[], %s::bigint[])
     AS t (post_id, user_id, reaction, version)"""
 
-# What is there is looked up row by row: a join of the planner's choice may read whole partitions.
+# The LATERAL looks up old rows one by one: a plain join may read whole partitions.
 _BATCH = """
 WITH new AS MATERIALIZED (SELECT * FROM {source}), before AS (
     SELECT post_id, user_id, old.reaction FROM new CROSS JOIN LATERAL (
@@ -64,7 +64,7 @@ ON CONFLICT (post_id, reaction) DO UPDATE SET count = c.count + excluded.count
 
 
 def measure(arena: Arena, rows: int, rounds: int, show: Show) -> dict[str, Any]:
-    """Rows a second of each, on one hot post and on posts of Zipf popularity."""
+    """Rows a second of each way, on one hot post and on posts of Zipf popularity."""
     found: dict[str, Any] = {"rows": rows}
     persister = make(arena)
     for workload in ("hot", "zipf"):
@@ -96,20 +96,20 @@ def measure(arena: Arena, rows: int, rounds: int, show: Show) -> dict[str, Any]:
 
 
 def changes_of(workload: str, seed: int, rows: int) -> dict[tuple[int, int], int]:
-    """(post, user) -> code, of so many events."""
+    """(post, user) -> code, from this number of events."""
     events = islice(Workload(workload).operations(seed, 0, 1), rows)
     return {(event.posts[0], event.user): event.code for event in events}
 
 
 def make(arena: Arena) -> Persister:
-    """One that has its connections and scripts, as a worker has."""
+    """A persister that has its connections and scripts already, like a running worker."""
     persister = Persister(connect(arena.settings), arena.database, arena.settings)
     drain(arena, persister, {(1, 1): 1})
     return persister
 
 
 def drain(arena: Arena, persister: Persister, changes: Mapping[tuple[int, int], int]) -> float:
-    """Seconds of the persister for what these leave pending: claims and settlements included."""
+    """Make these changes, and drain them; returns the seconds, with claims and settlements."""
     names: dict[int, str | None] = {0: None}
     names |= {code: name for name, code in arena.settings.reaction_types.items()}
     items = [(user, post, names[code]) for (post, user), code in changes.items()]
@@ -132,7 +132,7 @@ def _rows(changes: Mapping[tuple[int, int], int]) -> Rows:
 def _record(arena: Arena, changes: Mapping[tuple[int, int], int]) -> float:
     ledger, size = Ledger(arena.database), arena.settings.batch_rows
     rows = [Row(*row) for row in _rows(changes)]
-    ledger.record(rows[:1])  # by a connection that has been used
+    ledger.record(rows[:1])  # opens the connection
     began = time.perf_counter()
     for start in range(0, len(rows), size):
         ledger.record(rows[start : start + size])
@@ -156,7 +156,7 @@ def _sql(arena: Arena, changes: Mapping[tuple[int, int], int], copy: bool) -> fl
         connection.close()
 
 
-def _write(cursor: Any, rows: Rows, copy: bool) -> None:  # noqa: ANN401 - psycopg2's
+def _write(cursor: Any, rows: Rows, copy: bool) -> None:  # noqa: ANN401 - psycopg2 has no types
     if copy:
         lines = StringIO("".join(f"{a}\t{b}\t{c}\t{d}\n" for a, b, c, d in rows))
         cursor.copy_expert("COPY incoming FROM STDIN", lines)

@@ -1,4 +1,4 @@
-"""All contenders side by side: interleaved rounds, medians, spreads, and ratios to ours."""
+"""All contenders in interleaved rounds: medians, spreads, and ratios of ours to each."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from benchmarks.compare.workloads import Workload
 from benchmarks.support import output
 from benchmarks.support.arena import Arena
 from benchmarks.support.output import Show
+from benchmarks.support.statistics import spread
 
 Results = Mapping[str, Mapping[str, Sequence[Result]]]
 """Workload -> contender -> its runs, in order of the rounds."""
@@ -20,9 +21,11 @@ Results = Mapping[str, Mapping[str, Sequence[Result]]]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Attributes:
-    seconds: of each run, until its web processes stop.
-    writers: web processes, where a contender has no number of its own.
+    """What to compare.
+
+    Attributes:
+        seconds: duration of each run, until its web processes stop.
+        writers: number of web processes, unless a contender has its own number.
     """
 
     contenders: Sequence[str]
@@ -33,7 +36,7 @@ class Plan:
 
 
 def run(arena: Arena, plan: Plan, show: Show) -> Results:
-    """Every contender once a round; each round begins with another one."""
+    """Run every contender once a round; each round begins with another contender."""
     names = list(plan.contenders)
     for name in names:
         ALL[name].prepare(arena)
@@ -58,24 +61,15 @@ def run(arena: Arena, plan: Plan, show: Show) -> Results:
     return found
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, least and most."""
-    return {
-        "median": round(median(values), 2),
-        "min": round(min(values), 2),
-        "max": round(max(values), 2),
-    }
-
-
 def ratio(runs: Mapping[str, Sequence[Result]], other: str, what: str) -> dict[str, float] | None:
-    """Ours to another contender's, round by round; None where one of them did not run."""
+    """Ratios of ours to another contender, round by round; None if one of them did not run."""
     pairs = list(zip(runs.get("ours", ()), runs.get(other, ()), strict=False))
     values = [getattr(a, what) / getattr(b, what) for a, b in pairs if getattr(b, what)]
     return spread(values) if values else None
 
 
 def figures(results: Results) -> dict[str, Any]:
-    """As JSON has it."""
+    """The figures of the JSON."""
     return {
         workload: {
             name: {
@@ -93,7 +87,7 @@ _SPREAD = ("accepted", "durable", "feeds", "react_p50", "react_p99", "feed_p50",
 
 
 def print_tables(results: Results, markdown: bool) -> None:
-    """For people: rates, then processor time."""
+    """Print two tables for each workload: rates and times, and processor time."""
     for workload, of in results.items():
         output.print_table(
             f"{workload}: medians of {len(next(iter(of.values())))} runs; ratios round by round",
@@ -119,13 +113,13 @@ def print_tables(results: Results, markdown: bool) -> None:
 
 def _row(of: Mapping[str, Sequence[Result]], name: str, runs: Sequence[Result]) -> list[object]:
     middle = {what: spread([getattr(r, what) for r in runs]) for what in _SPREAD}
-    told = "durable" if ALL[name].durable else "accepted"
-    times = ratio(of, name, told)
+    rate = "durable" if ALL[name].durable else "accepted"
+    times = ratio(of, name, rate)
     exact = [r.exact for r in runs if r.exact is not None]
     return [
         middle["accepted"]["median"],
         middle["durable"]["median"] or None,
-        f"{middle[told]['min']:,.0f}-{middle[told]['max']:,.0f}",
+        f"{middle[rate]['min']:,.0f}-{middle[rate]['max']:,.0f}",
         times["median"] if times else None,
         middle["react_p50"]["median"],
         middle["react_p99"]["median"],

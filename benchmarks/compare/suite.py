@@ -1,4 +1,4 @@
-"""``python -m benchmarks suite``: starts everything it needs, and stops it."""
+"""``python -m benchmarks suite``: the comparison with all contenders, and the figures to reach."""
 
 from __future__ import annotations
 
@@ -23,20 +23,26 @@ WORKLOADS = ("hot", "zipf", "mix")
 @click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True)
 @click.option("--writers", type=click.IntRange(1, 16), default=2, show_default=True)
 @click.option("--workers", type=click.IntRange(1, 16), default=2, show_default=True)
-@click.option("--part", type=click.Choice(PARTS), multiple=True, help="Parts; all.")
-@click.option("--only", type=click.Choice(list(ALL)), multiple=True, help="Contenders; all.")
-@click.option("--workload", type=click.Choice(WORKLOADS), multiple=True, help="Workloads; all.")
+@click.option(
+    "--part", type=click.Choice(PARTS), multiple=True, help="Parts to run; repeatable. [all]"
+)
+@click.option(
+    "--only", type=click.Choice(list(ALL)), multiple=True, help="Contenders; repeatable. [all]"
+)
+@click.option(
+    "--workload", type=click.Choice(WORKLOADS), multiple=True, help="Workloads; repeatable. [all]"
+)
 @click.option(
     "--trace",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A real trace as one more workload.",
+    help="A trace to replay as one more workload.",
 )
 @click.option(
     "--rows",
     type=click.IntRange(20_000, 50_000_000),
     default=200_000,
     show_default=True,
-    help="Of the large post on which the script's cost is measured; the goal is for 10,000,000.",
+    help="Rows of the large post for the cost of the script; the goal is set for 10,000,000.",
 )
 @click.option(
     "--batch",
@@ -61,7 +67,7 @@ def main(
     as_markdown: bool,
     as_json: bool,
 ) -> None:
-    """Run this system beside what a user would build instead."""
+    """Compare this system with what a user would build instead."""
     output.quiet_logs()
     workloads = [Workload(name) for name in workload or WORKLOADS]
     if trace is not None:

@@ -1,4 +1,4 @@
-"""What is done to every contender alike: the same operations, from the same seed."""
+"""The operations that every contender gets: the same seed gives the same operations."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from typing import NamedTuple
 from reactions.demo.trace import Trace
 
 FEED = -1
-"""Code of an operation that reads."""
+"""Stands for a type code: the operation reads a feed."""
 
 TYPES = 6
 FIRST_POST = 1_000
 HOT_POST = 4_242
 BESIDE_POST = 4_342
-"""Of the same shard."""
+"""A post of the same shard as HOT_POST."""
 
 POSTS = 5_000
-"""Of Zipf popularity: the n-th is reacted on n times less often than the first."""
+"""Posts of Zipf popularity: the n-th gets n times fewer reactions than the first."""
 
 USERS = 1_000_000
 READERS = 200
-"""Of the mix: few, so that a short run is not all first reads of a user."""
+"""Users who read in the mix: few, or a short run would be only first reads of a user."""
 
 FEED_POSTS = 20
 FEEDS = 500
-"""Made ready for each client, which takes one of them at each read."""
+"""Feeds prepared for each client; each read takes one of them."""
 
 READ_SHARE = 0.9
 
 REPEATED, REMOVED = 0.05, 0.05
-"""Shares of events by somebody who reacted on that post a moment ago: another type, or none."""
+"""Shares of events that change, or remove, a recent reaction."""
 
 
 class Operation(NamedTuple):
-    """A reaction of a user on the one post, 0 for none; or a feed as the user sees it."""
+    """A reaction of a user on one post (code 0 removes it); or a read of a feed (code FEED)."""
 
     user: int
     code: int
@@ -50,10 +50,12 @@ class Operation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Attributes:
-    name: ``hot``, ``zipf``, ``trace`` or ``mix``; or ``beside``: every other operation is one that
-        a contender of its own takes for the bare script.
-    trace: the file of a ``trace``.
+    """A named sequence of operations.
+
+    Attributes:
+        name: ``hot``, ``zipf``, ``trace``, ``mix``; or ``beside``, in which every other operation
+            is a feed that the contender ``beside`` turns into a call of the bare script.
+        trace: the file of a ``trace``.
     """
 
     name: str
@@ -61,17 +63,17 @@ class Workload:
 
     @property
     def lead_in(self) -> float:
-        """How long it is played before it counts, as a share of the time that counts.
+        """The time before the measurement, as a share of the measured time.
 
-        A mix begins with everything cold, and is to be measured as it goes on for ever.
+        A mix begins with cold caches; the measurement shows its steady state.
         """
         return float(self.name == "mix")
 
     def operations(self, seed: int, number: int, clients: int) -> Iterator[Operation]:
-        """Of one client of so many; no two share a user, so that each user's order is kept."""
+        """The operations of one client. No two clients share a user: each user's order is kept."""
         if self.trace is not None:
             return _replayed(self.trace, number, clients)
-        # Seeded by text: by numbers, neighbouring clients would begin alike.
+        # A text as seed: with numbers, neighbouring clients would begin alike.
         return _made_up(self.name, random.Random(f"{self.name}/{seed}/{number}"), number, clients)
 
 
@@ -108,7 +110,7 @@ def _made_up(name: str, chance: random.Random, number: int, clients: int) -> Ite
 
 
 def _feed(post: Callable[[], int]) -> tuple[int, ...]:
-    """Distinct posts, in the order in which they come."""
+    """FEED_POSTS distinct posts, in the order in which they are drawn."""
     posts: dict[int, None] = {}
     while len(posts) < FEED_POSTS:
         posts[post()] = None
@@ -123,6 +125,6 @@ def _replayed(path: Path, number: int, clients: int) -> Iterator[Operation]:
 
 
 def outcome(operations: Iterable[Operation]) -> Counter[int]:
-    """Code -> how many (post, user) have it in the end."""
+    """Type code -> number of (post, user) that have it in the end."""
     final = {(op.posts[0], op.user): op.code for op in operations if op.code != FEED}
     return Counter(code for code in final.values() if code)

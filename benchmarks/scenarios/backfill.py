@@ -1,8 +1,7 @@
-"""Rows a second of ``reactions backfill``: an older table comes into an empty system, then again.
+"""Rows a second of ``reactions backfill``: an older table, copied into an empty system, twice.
 
-python -m benchmarks backfill --json
-
-One process, on servers of its own without workers or writers. Reading the CSV is part of it.
+``python -m benchmarks backfill --json``: one process, on servers without workers or writers. The
+time includes reading the CSV.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ from reactions.postgres.migrate import migrate
 from reactions.redis.connection import Client, connect
 
 ROWS_A_POST = 20
-"""On average: by Zipf's law, 2,000 on the largest."""
+"""On average; Zipf's law gives the largest post at most 2,000."""
 
 START_US, GAP_US = 1_700_000_000_000_000, 1_000_000
-"""The newest reaction of each post, and what is between two."""
+"""Time of the newest reaction of each post, and the time between two reactions."""
 
 
 def older_table(rows: int) -> str:
-    """About so many likes, as the CSV that deploy/backfill.sql writes."""
+    """A CSV like that of deploy/backfill.sql, with about this number of likes."""
     lines = [HEADER]
     for post, size in sizes(max(1, rows // ROWS_A_POST), rows).items():
         for number in range(size):
@@ -42,8 +41,8 @@ def older_table(rows: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def take_over(at: tuple[Client, Database, Settings], table: str, phase: str, show: Show) -> float:
-    """Seconds that it took."""
+def copy(at: tuple[Client, Database, Settings], table: str, phase: str, show: Show) -> float:
+    """Copy the table; returns the seconds."""
     rows = table.count("\n") - 1
     began = time.perf_counter()
     Backfill(*at).run(
@@ -53,13 +52,13 @@ def take_over(at: tuple[Client, Database, Settings], table: str, phase: str, sho
 
 
 def run(settings: Settings, rows: int, show: Show) -> dict[str, Any]:
-    """Take a table over twice; the figures are those of the JSON."""
+    """Copy a table twice; returns the figures of the JSON."""
     table = older_table(rows)
     migrate(settings)
     database = Database(settings, name="reactions-bench")
     with connect(settings) as client:
         at = (client, database, settings)
-        first, again = (take_over(at, table, phase, show) for phase in ("first", "again"))
+        first, again = (copy(at, table, phase, show) for phase in ("first", "again"))
     with database.transaction() as connection:
         found, posts = connection.execute(
             text("SELECT count(*), count(DISTINCT post_id) FROM reactions")
@@ -79,7 +78,7 @@ def run(settings: Settings, rows: int, show: Show) -> dict[str, Any]:
 @click.option("--rows", type=click.IntRange(1, 10_000_000), default=200_000, show_default=True)
 @output.as_json
 def main(rows: int, as_json: bool) -> None:
-    """Time the backfill of an older table, on servers of its own."""
+    """Time the backfill of an older table."""
     output.quiet_logs()
     with (
         servers.temporary_folder("backfill") as where,

@@ -1,6 +1,6 @@
-"""Forty million real rows for one post: react, read, reconcile, lose all of Redis, rebuild.
+"""Forty million real rows on one post: react, read, reconcile, lose all of Redis, rebuild.
 
-``python -m benchmarks forty`` (``make bench-40m``) needs about 12 GB of disk. Times in ms.
+``python -m benchmarks forty`` (``make bench-40m``) needs about 12 GB of disk. Times are in ms.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 
 import click
 
-from benchmarks.compare.full_load import logged
-from benchmarks.scenarios.growth import memory_of
 from benchmarks.scenarios.large_post.first_reads import FirstReads
 from benchmarks.scenarios.large_post.quiet import POST, Quiet
 from benchmarks.support import filling, machine, output
 from benchmarks.support.arena import Arena, arena, wait
 from benchmarks.support.ids import spread_id
 from benchmarks.support.output import Show
+from benchmarks.support.post_keys import memory_of_post
+from benchmarks.support.statement_log import logged
 from benchmarks.support.statistics import quantiles, timed
 from reactions.api.client import Reactions
 from reactions.cli.console import bars
@@ -37,11 +37,11 @@ from reactions.redis.post_snapshots import PostSnapshots
 
 REACTS, READS = 10_000, 200
 SPAN_US = 7 * 86_400_000_000
-"""From the first reaction to the last."""
+"""Time from the first reaction to the last."""
 
 
 def run(arena: Arena, rows: int, show: Show) -> dict[str, Any]:
-    """Everything; the figures are those of the JSON."""
+    """Run everything; returns the figures of the JSON."""
     arena.empty()
     shape = filling.Shape(rows, arena.settings.viral_threshold, 0, max(1, SPAN_US // rows))
     ms, _ = timed(lambda: filling.fill(arena.database, {POST: rows}, shape, show))
@@ -58,7 +58,7 @@ def run(arena: Arena, rows: int, show: Show) -> dict[str, Any]:
         found["loss"] = _lose(arena, show)
         found["memory"]["rebuilt"] = _memory(arena)
         found["verified"] = _verified(arena)
-        arena.stack.beat.stop()  # it would load what the reads are to load
+        arena.stack.beat.stop()  # beat would load the post before the reads do
         found["first_read"] = FirstReads(arena.stack).measure(show)
     finally:
         arena.stop_workers()
@@ -66,7 +66,7 @@ def run(arena: Arena, rows: int, show: Show) -> dict[str, Any]:
 
 
 def _disk(arena: Arena) -> dict[str, int]:
-    """Bytes of the tables, and of their indexes."""
+    """Bytes of the tables and of their indexes."""
     ((heap, indexes),) = arena.execute(
         "SELECT sum(pg_table_size(relid)), sum(pg_indexes_size(relid))"
         " FROM pg_partition_tree('reactions') WHERE isleaf"
@@ -75,13 +75,16 @@ def _disk(arena: Arena) -> dict[str, int]:
 
 
 def _memory(arena: Arena) -> dict[str, int]:
-    """Bytes of the post's keys, and of all that Redis has."""
+    """Bytes of the post's keys, and of all data in Redis."""
     stats: Any = arena.redis.info("memory")
-    return {"post": memory_of(arena, POST), "used_memory": int(stats["used_memory_dataset"])}
+    return {
+        "post": memory_of_post(arena.redis, POST),
+        "used_memory": int(stats["used_memory_dataset"]),
+    }
 
 
 def _react(arena: Arena, rows: int, show: Show) -> dict[str, Any]:
-    """One thread, as fast as it goes; every other user has reacted on the post before."""
+    """One thread reacts at full speed; every other user has reacted on the post before."""
     names = list(arena.settings.reaction_types)
     took: list[float] = []
     with logged(arena, "reactions-api") as web, logged(arena, "reactions-worker") as workers:
@@ -103,7 +106,7 @@ def _react(arena: Arena, rows: int, show: Show) -> dict[str, Any]:
 
 
 def _read(arena: Arena, rows: int, show: Show) -> dict[str, Any]:
-    """One thread; the users have reacted long ago, or never."""
+    """One thread reads; its users reacted long ago, or never."""
     users = count(7)
 
     def user() -> int:
@@ -128,7 +131,7 @@ def _read(arena: Arena, rows: int, show: Show) -> dict[str, Any]:
 
 
 def _pages(client: Reactions) -> Callable[[], object]:
-    """The next page at each call."""
+    """A function that reads the next page at each call."""
 
     def walk() -> Iterator[object]:
         cursor: str | None = None
@@ -142,7 +145,7 @@ def _pages(client: Reactions) -> Callable[[], object]:
 
 
 def _lose(arena: Arena, show: Show) -> dict[str, Any]:
-    """FLUSHALL, with worker and beat at work."""
+    """Empty Redis while worker and beat run, and wait until it is rebuilt."""
     client = connect(arena.settings)
     rebuild = Rebuild(client, arena.database, arena.settings)
     cache, epochs = PostSnapshots(client), Epochs(client, arena.database)
@@ -164,7 +167,7 @@ def _lose(arena: Arena, show: Show) -> dict[str, Any]:
 
 
 def _verified(arena: Arena) -> dict[str, Any]:
-    """The stores against each other: the rows are counted one by one."""
+    """Compare the stores; PostgreSQL counts the rows one by one."""
     checked = PostChecker(connect(arena.settings), arena.database, arena.settings).check([POST])
     rows = arena.execute(
         f"SELECT reaction, count(*) FROM reactions WHERE post_id = {POST} GROUP BY 1 ORDER BY 1"  # noqa: S608
@@ -183,7 +186,7 @@ def _verified(arena: Arena) -> dict[str, Any]:
 
 
 def print_tables(found: Mapping[str, Any], markdown: bool) -> None:
-    """For people."""
+    """Print the tables."""
     quiet, first = found["quiet"], found["first_read"]
     times = {
         "react()": found["react"]["ms"],
@@ -211,7 +214,9 @@ def print_tables(found: Mapping[str, Any], markdown: bool) -> None:
         },
         "lag p99, ms": found["react"]["lag_p99_ms"],
         f"SQL statements of {REACTS:,} react()": found["react"]["statements_of_web"],
-        "of the workers meanwhile": found["react"]["statements_of_workers"]["statements"],
+        "SQL statements of the workers meanwhile": found["react"]["statements_of_workers"][
+            "statements"
+        ],
         f"SQL statements of {found['read']['calls']:,} reads": found["read"]["statements"],
         "SQL statements of a check": quiet["check"]["statements"],
         "SQL statements of a load": quiet["load"]["statements"],
@@ -230,7 +235,7 @@ def print_tables(found: Mapping[str, Any], markdown: bool) -> None:
 @output.as_markdown
 @output.as_json
 def main(rows: int, workers: int, as_markdown: bool, as_json: bool) -> None:
-    """Do everything there is to do to one very large post."""
+    """Measure every operation on one very large post."""
     output.quiet_logs()
     with bars(36) as show, arena(workers) as servers:
         found = {"machine": machine.describe(servers), **run(servers, rows, show)}

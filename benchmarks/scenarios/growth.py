@@ -1,4 +1,4 @@
-"""What grows and what does not: by the reactions on one post, and by the rows of the table.
+"""What grows with the reactions on one post, and with the rows of the table, and what does not.
 
 ``python -m benchmarks growth --most 10000000 --table 50000000 --plots docs/benchmarks``
 """
@@ -19,18 +19,18 @@ from benchmarks.scenarios import growth_plots as plots
 from benchmarks.support import filling, machine, output
 from benchmarks.support.arena import Arena, arena
 from benchmarks.support.output import Show
+from benchmarks.support.post_keys import memory_of_post
 from benchmarks.support.statistics import quantiles, timed
 from reactions.cli.console import bars
 from reactions.core.constants import shard_of
 from reactions.drain.cache_loader import CacheLoader
 from reactions.maintenance.checker import PostChecker
 from reactions.postgres.queries import Queries
-from reactions.redis import keys
 from reactions.redis.cache_install import CacheInstall
 from reactions.redis.connection import connect
 
 ROUNDS, CALLS = 20, 100
-"""Turns of each post, and reactions in each."""
+"""Turns of each post, and reactions in each turn."""
 
 FIRST_FILLED, EACH_POST, USERS = 1_000_000, 2_000, 1_000_000
 
@@ -39,7 +39,7 @@ FIRST_FILLED, EACH_POST, USERS = 1_000_000, 2_000, 1_000_000
 
 
 def posts(arena: Arena, most: int, show: Show) -> list[dict[str, Any]]:
-    """Posts of 1,000 reactions, ten times as many, and so on; they take turns. Times in ms."""
+    """Measure posts of 1,000 reactions, 10,000, and so on, in turns. Times are in ms."""
     arena.empty()
     sizes = [10**power for power in range(3, len(str(most)))]
     numbers = {FIRST_POST + place: size for place, size in enumerate(sizes)}
@@ -56,7 +56,7 @@ def posts(arena: Arena, most: int, show: Show) -> list[dict[str, Any]]:
     return [
         {
             "reactions": size,
-            "memory": memory_of(arena, post),
+            "memory": memory_of_post(arena.redis, post),
             **{what: quantiles(times) for what, times in took[post].items()},
         }
         for post, size in numbers.items()
@@ -64,7 +64,7 @@ def posts(arena: Arena, most: int, show: Show) -> list[dict[str, Any]]:
 
 
 def _turn(arena: Arena) -> Callable[[int, int, Mapping[str, list[float]]], None]:
-    """Load a post that nothing is cached of, react on it, drain that, and compare the stores."""
+    """A function that loads an uncached post, reacts on it, drains, and compares the stores."""
     settings, client = arena.settings, connect(arena.settings)
     cache, worker = CacheInstall(client, settings), persister.make(arena)
     loader = CacheLoader(cache, Queries(arena.database), settings)
@@ -77,7 +77,7 @@ def _turn(arena: Arena) -> Callable[[int, int, Mapping[str, list[float]]], None]
         if loaded != 1:
             raise RuntimeError(f"post {post} was not loaded")
         took["rebuild"].append(ms)
-        for user in range(1, CALLS + 1):  # the same: the post does not grow
+        for user in range(1, CALLS + 1):  # the same users, so the post does not grow
             took["react"].append(timed(partial(web.react, user, post, code))[0])
         took["settle"].append(timed(lambda: worker.drain([shard_of(post)]))[0])
         took["reconcile"].append(timed(lambda: reconciler.check([post]))[0])
@@ -85,18 +85,11 @@ def _turn(arena: Arena) -> Callable[[int, int, Mapping[str, list[float]]], None]
     return turn
 
 
-def memory_of(arena: Arena, post: int) -> int:
-    """Bytes of all keys of a post."""
-    names = arena.redis.scan_iter(f"{keys.post_prefix(shard_of(post))}{post}:*", count=1_000)
-    found: list[Any] = [arena.redis.memory_usage(name, samples=0) for name in names]
-    return sum(map(int, found))
-
-
 # -- the table -------------------------------------------------------------------------------------
 
 
 def table(arena: Arena, most: int, steps: int, batch: int, show: Show) -> list[dict[str, Any]]:
-    """Rows a second of the persister as the table grows; between, rows are filled in directly."""
+    """Measure the persister while the table grows; SQL inserts the rows in between."""
     arena.empty()
     worker = persister.make(arena)
     shape = filling.Shape(USERS, arena.settings.viral_threshold, 3_600, 1_000)
@@ -117,7 +110,7 @@ def table(arena: Arena, most: int, steps: int, batch: int, show: Show) -> list[d
 
 
 def _spread(changes: Mapping[tuple[int, int], int], posts: int) -> Mapping[tuple[int, int], int]:
-    """The same over all posts that are filled, the popular ones among them."""
+    """Move the changes to posts that are filled."""
     if not posts:
         return changes
     return {
@@ -176,7 +169,7 @@ def main(
     as_markdown: bool,
     as_json: bool,
 ) -> None:
-    """Measure what is promised to stay flat."""
+    """Measure costs that must not grow with a post or with the table."""
     output.quiet_logs()
     with bars(36) as show, arena(1) as servers:
         found: dict[str, Any] = {"machine": machine.describe(servers)}

@@ -12,11 +12,11 @@ Points = Sequence[Mapping[str, Any]]
 
 
 def draw(posts: Points, table: Points, target: Path) -> None:
-    """``growth.svg``, ``growth_memory.svg`` and ``growth_table.svg``."""
+    """Write ``growth.svg``, ``growth_memory.svg`` and ``growth_table.svg``."""
     import matplotlib as mpl
 
     mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "reactions"  # the same figures, the same file
+    mpl.rcParams["svg.hashsalt"] = "reactions"  # the same figures give the same file
     sizes = [each["reactions"] for each in posts]
     times = {part: [each[part]["p50"] for each in posts] for part in PARTS}
     _draw(target / "growth.svg", sizes, times, "reactions on the post", "ms, p50", log=True)

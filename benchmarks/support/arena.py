@@ -1,10 +1,9 @@
-"""The servers that all contenders share: emptied before each, its workers alone at work."""
+"""The servers that all contenders share: emptied before each run, with its workers alone."""
 
 from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,14 +14,15 @@ from redis import Redis
 from sqlalchemy import text
 
 from benchmarks.support import output, servers
+from benchmarks.support.waiting import wait_until
 from reactions.core.celery_app import make_app
 from reactions.core.settings import Settings
 from reactions.demo.process import Process
 from reactions.demo.stack import Stack
 from reactions.postgres.database import Database
 
-LOOK_S = 0.01
 PATIENCE_S = 600.0
+"""The longest wait for workers, or until everything is durable."""
 
 _EMPTY = text("""
 DO $$ DECLARE tables text; BEGIN
@@ -35,7 +35,7 @@ END $$
 
 
 class Arena:
-    """The stack, and one contender's workers at a time."""
+    """The stack, and the workers of one contender at a time."""
 
     def __init__(self, stack: Stack, workers: int) -> None:
         self.stack = stack
@@ -47,14 +47,14 @@ class Arena:
         self._plain = self.database.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._at_work: list[Process] = []
 
-    def execute(self, sql: str) -> Any:  # noqa: ANN401 - of whatever the statement returns
-        """One statement outside a transaction; its rows, if it has any."""
+    def execute(self, sql: str) -> Any:  # noqa: ANN401 - what the statement returns
+        """Run one statement outside a transaction; returns its rows, if it has any."""
         with self._plain.connect() as connection:
             found = connection.execute(text(sql))
             return found.all() if found.returns_rows else []
 
     def empty(self) -> None:
-        """All three stores, with nothing left to write that an earlier contender wrote."""
+        """Empty all three stores, and wait until no write of an earlier contender is left."""
         for client in (self.redis, self.broker):
             client.flushall()
             client.config_resetstat()
@@ -64,13 +64,13 @@ class Arena:
         wait(lambda: not any(map(_rewriting, (self.redis, self.broker))))
 
     def start_ours(self) -> None:
-        """Worker and beat of the stack."""
+        """Start the worker and the beat of the stack."""
         self.stack.supervise()
         self._at_work = [self.stack.worker, self.stack.beat]
         self._ready(make_app(self.settings))
 
     def start_worker(self, module: str, app: Celery, *options: str) -> None:
-        """A Celery worker of a contender, which finds the stores in its environment."""
+        """Start a contender's Celery worker; its environment names the stores."""
         worker = Process("contender", self.stack.folder / "contender.log")
         worker.launch(
             [
@@ -91,12 +91,13 @@ class Arena:
         wait(ready)
 
     def stop_workers(self) -> None:
+        """Stop all workers that this arena started."""
         for process in reversed(self._at_work):
             process.stop(patience_s=40)
         self._at_work = []
 
     def log_statements(self, wanted: bool) -> None:
-        """Have the server log every statement behind the name of who sent it; or nothing more."""
+        """Let the server log every statement with the name of its application, or stop that."""
         for name, value in (("log_statement", "all"), ("log_line_prefix", "%a|")):
             self.execute(
                 f"ALTER SYSTEM SET {name} = '{value}'" if wanted else f"ALTER SYSTEM RESET {name}"
@@ -109,7 +110,7 @@ class Arena:
         return bool(self.execute("SHOW log_statement")[0][0] == statements)
 
     def cpu(self) -> dict[str, float]:
-        """Processor seconds of each part until now, but for the web processes."""
+        """Processor time of each part until now in s, without the web processes."""
         return {
             "redis": _spent(self.stack.valkey.pid),
             "broker": _spent(self.stack.broker.pid),
@@ -120,7 +121,7 @@ class Arena:
 
 @contextmanager
 def arena(workers: int) -> Iterator[Arena]:
-    """Started, with nobody's workers at work."""
+    """Start the stack; no worker runs at first."""
     with (
         servers.temporary_folder("suite") as where,
         Stack(
@@ -142,16 +143,12 @@ def arena(workers: int) -> Iterator[Arena]:
 
 
 def wait(met: Callable[[], bool]) -> None:
-    """Poll until it is so.
+    """Poll until a condition is met.
 
     Raises:
-        TimeoutError: it was not, for PATIENCE_S.
+        TimeoutError: it was not met within PATIENCE_S.
     """
-    deadline = time.monotonic() + PATIENCE_S
-    while not met():
-        if time.monotonic() > deadline:
-            raise TimeoutError("the contender did not get there")
-        time.sleep(LOOK_S)
+    wait_until(met, PATIENCE_S, "the contender is ready, or everything is durable")
 
 
 def _rewriting(client: Redis) -> bool:
@@ -160,6 +157,6 @@ def _rewriting(client: Redis) -> bool:
 
 
 def _spent(pid: int) -> float:
-    """Of a process, what it started, and what of that has ended."""
+    """Processor time of a process and its children in s, ended children included."""
     parent = psutil.Process(pid)
     return sum(sum(each.cpu_times()[:4]) for each in [parent, *parent.children(recursive=True)])

@@ -1,4 +1,4 @@
-"""A feed, timed beside a bare pipeline of the same reads, and again with nothing cached."""
+"""Times a feed beside a bare pipeline of the same reads, and then with nothing cached."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from redis.connection import AbstractConnection
 from sqlalchemy import event
 
 from benchmarks.support.output import Show
+from benchmarks.support.post_keys import cache_keys
 from benchmarks.support.statistics import quantiles
 from reactions.api.client import Reactions
 from reactions.core.settings import Settings
-from reactions.redis import buckets, keys
+from reactions.redis import keys
 from reactions.redis.connection import connect
 
 ROUNDS = 300
@@ -22,11 +23,11 @@ COLD_ROUNDS = 40
 
 
 class Trips:
-    """Counts what is sent to a Redis: one for each command outside a pipeline, or each pipeline."""
+    """Counts round trips to a Redis: one for each pipeline, or command outside a pipeline."""
 
     def __init__(self, port: int) -> None:
         self.sent = 0
-        self._port = port  # the broker is a Redis, too
+        self._port = port  # not to the broker, which is also a Redis
         self._class: Any = AbstractConnection
         self._original = self._class.send_packed_command
 
@@ -47,13 +48,13 @@ class Trips:
 def measure(
     settings: Settings, posts: Sequence[int], user: int, client: Redis, show: Show
 ) -> dict[str, Any]:
-    """Of this feed as this user sees it: warm beside the bare pipeline, then cold. Times in µs."""
+    """Time this feed for this user: warm beside the bare pipeline, then cold. Times are in µs."""
     figures: dict[str, Any] = {"posts": len(posts)}
     port = _port(client)
     with Reactions(settings) as reader:
         for _ in range(20):
             reader.summaries(posts, user)
-        time.sleep(2)  # workers cache what was asked for
+        time.sleep(2)  # workers load what the reads requested
         bare = _bare(settings, posts, user)
         ours: list[float] = []
         theirs: list[float] = []
@@ -80,7 +81,7 @@ def _timed(call: Callable[[], object]) -> float:
 
 
 def _bare(settings: Settings, posts: Sequence[int], user: int) -> Callable[[], object]:
-    """The same reads, straight through redis-py, with ready-made keys; nothing is made of them."""
+    """The same reads through redis-py alone, with prepared keys; the replies are not parsed."""
     client = connect(settings)
     field = str(user)
     names = [
@@ -112,7 +113,7 @@ def _bare(settings: Settings, posts: Sequence[int], user: int) -> Callable[[], o
 def _cold(
     reader: Reactions, client: Redis, posts: Sequence[int], user: int, show: Show
 ) -> dict[str, Any]:
-    """Nothing of the feed is in Redis; then, nothing of the user alone."""
+    """Time reads with nothing of the feed in Redis; then with nothing of the user."""
     queries = [0]
 
     def asked(*_: Any) -> None:  # noqa: ANN401 - SQLAlchemy's event
@@ -150,15 +151,6 @@ def _port(client: Redis) -> int:
 def _forget(client: Redis, posts: Sequence[int], user: int) -> None:
     names = [keys.user_reactions(user)]
     for post in posts:
-        first = keys.post_reactions(post)
-        mark: Any = client.hget(first, str(buckets.MARK))
-        names += [keys.bucket(first, n) for n in range(max(1, abs(int(mark or 1))))]
-        names += [
-            keys.post_reaction_counts(post),
-            keys.post_viral(post),
-            keys.post_total_reactions(post),
-            keys.post_recent(post),
-            keys.post_uniques(post),
-            keys.post_loading(post),
-        ]
+        names += [name for part in cache_keys(client, post).values() for name in part]
+        names.append(keys.post_loading(post))
     client.unlink(*names)

@@ -1,4 +1,4 @@
-"""Fills PostgreSQL with posts as if their reactions had been drained long ago. Redis knows none."""
+"""Fills PostgreSQL with posts, as if their reactions had been drained long ago; not Redis."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from reactions.core.model import PostTier
 from reactions.postgres.database import Database, array
 
 PIECE = 250_000
-"""Rows of a post in one statement."""
+"""Rows of one post in one statement."""
 
 POSTS = 500
-"""Posts of one statement."""
+"""Posts in one statement."""
 
-# The n-th user is that of common.spread_id with 31 bits. The n-th reaction of a post is its n-th
-# by version, and of users in no order: so the rows lie in the table as they would have come.
+# User ids are those of ids.spread_id with 31 bits. The rows of a post ascend by version while their
+# users are in no order: so they lie in the table as if they had come one by one.
 _ROWS = text("""
 INSERT INTO reactions (post_id, user_id, reaction, version)
 SELECT post_id,
@@ -48,13 +48,13 @@ FROM unnest(CAST(:posts AS bigint[]), CAST(:sizes AS bigint[]), CAST(:touched AS
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How posts are filled.
+    """How to fill the posts.
 
     Attributes:
-        users: who react; at least as many as reactions on the largest post.
-        threshold: from which a post is viral.
-        within_s: each post was touched last within this time, those before others first.
-        gap_us: between two reactions on a post.
+        users: number of users; at least the number of reactions on the largest post.
+        threshold: reactions from which a post is viral.
+        within_s: the posts were last touched within this time, the first post most recently.
+        gap_us: time between two reactions on a post.
     """
 
     users: int
@@ -64,10 +64,10 @@ class Shape:
 
 
 def fill(database: Database, sizes: Mapping[int, int], shape: Shape, show: Show) -> None:
-    """Rows, counts and what the duties go by, then VACUUM and ANALYZE.
+    """Insert rows, counts and posts; then VACUUM and ANALYZE.
 
     Args:
-        sizes: post -> rows, those that took their reaction away included: one in fifty.
+        sizes: post -> number of rows. One row in fifty is a tombstone.
     """
     now = int(time.time() * 1e6)
     between = shape.within_s * 1_000_000 // max(1, len(sizes))
@@ -107,7 +107,7 @@ def _fill_some(
 
 
 def _vacuum(database: Database) -> None:
-    """As autovacuum would have done by now; it is not to do it while something is measured."""
+    """Do what autovacuum would do, or it would run during the measurement."""
     engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text("VACUUM (ANALYZE)"))

@@ -6,6 +6,7 @@ from typing import Any
 
 from redis import Redis
 
+from reactions.core.constants import shard_of
 from reactions.redis import buckets, keys
 
 
@@ -29,6 +30,12 @@ def cache_memory(client: Redis, post_id: int) -> dict[str, int]:
         part: sum(memory_usage(client, name) for name in names)
         for part, names in cache_keys(client, post_id).items()
     }
+
+
+def memory_of_post(client: Redis, post_id: int) -> int:
+    """Bytes (MEMORY USAGE) of all keys of a post; it scans the whole server."""
+    names = client.scan_iter(f"{keys.post_prefix(shard_of(post_id))}{post_id}:*", count=1_000)
+    return sum(memory_usage(client, name) for name in names)
 
 
 def memory_usage(client: Redis, name: str | bytes) -> int:

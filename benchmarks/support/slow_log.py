@@ -1,4 +1,4 @@
-"""What a server says of its own slow commands: its log of them, and its latency monitor."""
+"""Slow commands, from the server's SLOWLOG and its latency monitor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from redis import Redis
 from reactions.redis import scripts
 
 AT_ONCE = 128
-"""Entries read at a time: reading them holds the server, too."""
+"""Entries read at a time; reading them blocks the server, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,8 @@ class Slow:
     """One slow command.
 
     Attributes:
-        seen: when it was found in the log, s of the monotonic clock.
-        us: how long it held the server.
+        seen: when it was read from the log, in s of the monotonic clock.
+        us: how long it blocked the server, in µs.
         name: the command, or the script that it ran.
         size: number of its arguments.
     """
@@ -32,10 +32,10 @@ class Slow:
 
 
 class SlowLog:
-    """Gathers what a server logs as slow; of more than AT_ONCE between two reads, the last ones.
+    """Gathers the slow commands; between two reads, at most the newest AT_ONCE.
 
     Args:
-        from_us: commands that hold the server for longer are logged.
+        from_us: commands that block the server for longer are logged, in µs.
     """
 
     def __init__(self, client: Redis, from_us: int) -> None:
@@ -50,7 +50,7 @@ class SlowLog:
         self._scripts = {script.sha.encode(): script.name for script in scripts.ALL}
 
     def read(self) -> None:
-        """Take in what is new."""
+        """Read the new entries."""
         now = time.monotonic()
         found: Any = self._client.execute_command("SLOWLOG GET", AT_ONCE)
         for entry in found:
@@ -72,7 +72,7 @@ class SlowLog:
     def worst(
         self, since: float = 0.0, until: float = float("inf"), *, most: int = 8
     ) -> list[dict[str, Any]]:
-        """Of each name in this time: how many were slow, and the slowest in µs."""
+        """By name, the slowest commands in this time: their number, and the longest in µs."""
         of: dict[str, list[int]] = {}
         for entry in self.entries:
             if since <= entry.seen <= until:
@@ -81,7 +81,7 @@ class SlowLog:
         return [{"name": n, "slow": len(us), "max_us": max(us)} for n, us in ordered[:most]]
 
     def events(self) -> list[dict[str, Any]]:
-        """The latency monitor's events: the latest and the longest in ms, and how many spikes."""
+        """Events of the latency monitor: latest and longest in ms, and seconds with an event."""
         latest: Any = self._client.execute_command("LATENCY LATEST")
         return [
             {

@@ -1,1 +1,1 @@
-"""The work of Beat's duties and of the maintenance commands. Knows nothing of Celery."""
+"""The work of Beat's duties and of the maintenance commands. It does not import Celery."""

@@ -1,7 +1,8 @@
-"""Takes over the reactions of an older table, beside everything that goes on.
+"""Copies the reactions of an older table into this system, while it is in use.
 
-A row gets the time of its reaction for a version, and loses against whatever this system has of
-the same user and post. Rows and counts move as in a drain; what is cached of them is dropped.
+The version of a copied row is the time of its reaction. Any reaction that this system already has
+for the same user and post is newer, so it wins. Rows and counts change together, as in a drain, and
+the backfill drops the caches of the posts that it changed.
 """
 
 from __future__ import annotations
@@ -27,26 +28,26 @@ from reactions.redis.user_cache import UserCache
 
 HEADER = "post_id,user_id,type,at_us"
 
-LONGEST = 1_000
-"""Characters of a line that are read; a good one has at most 94."""
+MAX_LINE = 1_000
+"""Characters read of one line. A valid line has at most 94."""
 
 PATIENCE_S = 60.0
-"""How long a store may fail, or a drain hold a post, before the backfill gives up."""
+"""The backfill gives up when a store fails, or a drain keeps a post claimed, for this long."""
 
 
 class BackfillError(ReactionsError):
-    """It cannot go on; what is done so far is durable."""
+    """The backfill stopped. Everything before the named line is durable."""
 
 
 @dataclass(slots=True)
 class Backfilled:
-    """What was done.
+    """What a backfill did.
 
     Attributes:
-        lines: reactions read and durable.
-        changed: rows that were written; of the others there is the same, or something newer.
-        refused: posts that are deleted.
-        reached: the post of the last line that is durable; a run may start again with it.
+        lines: lines whose reaction is durable now.
+        changed: rows written. For the other lines the same or a newer reaction was there already.
+        refused: deleted posts among the lines.
+        reached: the post of the last durable line; another run can start with it.
     """
 
     lines: int = 0
@@ -56,7 +57,7 @@ class Backfilled:
 
 
 class Backfill:
-    """Takes over lines of ``post_id,user_id,type,at_us``."""
+    """Copies lines of ``post_id,user_id,type,at_us``."""
 
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
         self._client = client
@@ -74,24 +75,26 @@ class Backfill:
         before_us: int,
         progress: Callable[[int], None] = lambda _: None,
     ) -> Backfilled:
-        """Take over all lines, a batch a transaction. Safe again, and while others write.
+        """Copy all lines, one transaction a batch. Safe to run again, and while others write.
 
         Args:
             source: CSV in the order of post_id, at_us DESC, user_id; ``at_us`` is in µs since 1970.
-            before_us: by the clock of Redis, when everything began to be written here too. A later
-                reaction counts as one of then: what was recorded here since wins.
+            before_us: the time, by the clock of Redis, from which the application wrote every
+                reaction to this system too. A line with a later time gets this time, so that
+                reactions recorded here since then win.
+            progress: called after each batch with the number of lines read.
 
         Raises:
-            BackfillError: of a line, or ``before_us`` is yet to come.
-            ReactionsUnavailable: a store failed.
+            BackfillError: a line is invalid, or ``before_us`` is in the future.
+            ReactionsUnavailable: a store failed for a minute.
         """
         if before_us > self._clock.now_us():
-            raise BackfillError("that time is yet to come, by the clock of Redis")
+            raise BackfillError("that time is in the future, by the clock of Redis")
         self._ledger.register_types(self._types)
         batch: dict[tuple[int, int], Row] = {}
         read = 0
         for read, row in enumerate(self._rows(source, before_us), start=1):
-            # Of a user who is there twice the newest comes first; the others lose, here or later.
+            # When a user has two lines for a post, the first one is the newest and wins.
             batch.setdefault((row.post_id, row.user_id), row)
             if len(batch) == self._size:
                 self._take(batch.values(), read)
@@ -103,7 +106,7 @@ class Backfill:
         return self.done
 
     def _take(self, rows: Collection[Row], read: int) -> None:
-        """Again where a store fails: what was done already changes nothing."""
+        """Write a batch, and try again when a store fails: a row that is there is not changed."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
@@ -117,7 +120,7 @@ class Backfill:
 
     def _write(self, rows: Collection[Row], read: int) -> None:
         recorded = self._ledger.record(list(rows))
-        self._users.write_through(rows, 0)  # drops what is cached of these posts, and refuses reads
+        self._users.write_through(rows, 0)  # drops cached reactions of these posts
         self._drop({row.post_id for row in rows})
         self.done.lines = read
         self.done.changed += recorded.changed
@@ -125,10 +128,13 @@ class Backfill:
         self.done.reached = max(row.post_id for row in rows)
 
     def _drop(self, post_ids: Collection[int]) -> None:
-        """Drop what is cached of posts, once no drain may settle counts from before.
+        """Drop the caches of posts, once no drain can settle counts from before this batch.
 
-        A fence is refused while a claim is open. A claim that comes after it reads counts with
-        these rows in them; so does a load.
+        Redis refuses a fence while a claim is open. A later claim, or a later load, reads counts
+        that include these rows.
+
+        Raises:
+            BackfillError: a claim stayed open for a minute.
         """
         deadline = time.monotonic() + PATIENCE_S
         todo = sorted(post_ids)
@@ -141,27 +147,27 @@ class Backfill:
             if todo:
                 if time.monotonic() > deadline:
                     raise BackfillError(
-                        f"a drain holds post {todo[0]} and does not end; is a worker running?"
+                        f"a drain keeps post {todo[0]} claimed; is a worker running?"
                     )
                 time.sleep(0.02)
 
     def _cached(self, post_ids: list[int]) -> list[int]:
-        """Those of which something is cached; one round trip for each node."""
+        """The posts that have any cache key. One round trip for each node."""
         names = keys.post_reactions, keys.post_reaction_counts, keys.post_viral, keys.post_uniques
         calls = [Command(("EXISTS", *(name(post_id) for name in names))) for post_id in post_ids]
         replies = run_all(self._client, calls)
         return [post_id for post_id, found in zip(post_ids, replies, strict=True) if found]
 
     def _rows(self, source: TextIO, before_us: int) -> Iterator[Row]:
-        """The lines as rows, whose versions fall from one to the next of the same post.
+        """The lines as rows. Within a post, each version is lower than the one before.
 
-        Pages go by the version, so two of one post never have the same; the next run gives the
-        same ones, or higher where rows are gone.
+        Pages are ordered by version, so two rows of a post must not share one. Another run gives a
+        row the same version, or a higher one when rows before it are gone.
         """
-        if source.readline(LONGEST).strip() != HEADER:
+        if source.readline(MAX_LINE).strip() != HEADER:
             raise BackfillError(f"the first line is not {HEADER}")
         last, version = Row(0, 0, 0, 0), 0
-        for number, line in enumerate(iter(lambda: source.readline(LONGEST), ""), start=2):
+        for number, line in enumerate(iter(lambda: source.readline(MAX_LINE), ""), start=2):
             try:
                 row = self._row(line, last)
             except ValueError as error:
@@ -171,14 +177,20 @@ class Backfill:
             yield replace(row, version=version)
 
     def _row(self, line: str, last: Row) -> Row:
-        """With its time for a version."""
+        """Parse a line; the version of the row is its time.
+
+        Raises:
+            ValueError: the line is invalid; the text says why.
+        """
         fields = line.strip().split(",")
         if len(fields) != 4:
-            raise ValueError("has not four fields")
+            raise ValueError("does not have four fields")
         name = fields.pop(2)
         code = self._types.get(name)
         if code is None:
-            raise ValueError(f"has the type {name[:40]!r}, which REACTIONS_REACTION_TYPES has not")
+            raise ValueError(
+                f"has the type {name[:40]!r}, which is not in REACTIONS_REACTION_TYPES"
+            )
         post_id, user_id, at = (
             int(text) if text.isascii() and text.isdigit() and len(text) <= 19 else 0
             for text in fields

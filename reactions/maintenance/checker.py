@@ -1,7 +1,7 @@
-"""Holds the caches of some posts against the database, and repairs what differs.
+"""Compares the caches of posts with PostgreSQL, and repairs differences.
 
-A look is fenced: where a drain claims a post meanwhile, nothing is said about it. A repair of
-caches only drops them and has them loaded anew, so it cannot make anything wrong.
+A check is fenced: when a drain claims a post during the check, the check does not decide about that
+post. A repair drops caches and loads them again, so it cannot make anything wrong.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from reactions.core.errors import ScriptError
 from reactions.core.model import PostTier
 from reactions.core.settings import Settings
 from reactions.drain.cache_loader import CacheLoader
-from reactions.maintenance.compare import Difference, Kind, Tiering, compare_cache, compare_ledger
+from reactions.maintenance.compare import (
+    Difference,
+    Kind,
+    Tiering,
+    compare_cache,
+    compare_keys,
+    compare_ledger,
+)
 from reactions.postgres.database import Database
 from reactions.postgres.posts import Posts
 from reactions.postgres.queries import Queries
@@ -36,22 +43,23 @@ SAMPLED = (PostTier.VIRAL, PostTier.RISING)
 """Tiers whose posts have a sample."""
 
 MAX_CHECKED_USERS = 200
-"""Users of a post whose own cache is looked at: the newest, as those are asked for."""
+"""Users of a post whose own cache is checked: the newest, because they read most."""
 
 MAX_COMPARED_ROWS = 50_000
-"""Rows of regular posts compared together."""
+"""Rows of posts compared together."""
 
 SLICE = 5_000
-"""Rows counted by one transaction of an audit: it holds up drains of the shard for about 20 ms."""
+"""Rows that one transaction of an audit counts. Drains of the shard wait about 20 ms for it."""
 
 
 @dataclass(slots=True)
 class Checked:
-    """What a check saw.
+    """The result of a check.
 
     Attributes:
-        decided: posts that were compared; the others were being drained.
-        snapshots: of those, what Redis had.
+        decided: post -> what PostgreSQL stores. A post that a drain claimed is missing.
+        snapshots: post -> what Redis had, for the decided posts.
+        differences: all differences of the decided posts.
     """
 
     decided: dict[int, Stored] = field(default_factory=dict)
@@ -80,13 +88,16 @@ class PostChecker:
     def check(
         self, post_ids: Sequence[int], *, count_rows: bool = False, yields: bool = False
     ) -> Checked:
-        """Compare posts, in a few queries and round trips for all of them. Changes nothing.
+        """Compare posts, with a few queries and round trips for all of them. Changes nothing.
 
         Args:
-            count_rows: also hold the counts table against the rows, in slices where they are many;
-                otherwise it is an audit's business.
-            yields: as a duty does: leave posts alone that a load is at work on, otherwise it is
-                refused; and put away what cannot be read.
+            count_rows: also compare the counts table with the rows, in slices for large posts.
+            yields: skip a post while a load works on it, and quarantine keys that cannot be read.
+                Duties do this. Without it, the check makes Redis refuse that load.
+
+        Raises:
+            ScriptError: Redis has a value that this library does not write.
+            ReactionsUnavailable: a store failed.
         """
         token = secrets.token_hex(8)
         with self._isolating(post_ids if yields else ()):
@@ -101,36 +112,31 @@ class PostChecker:
             max_tally=SLICE if count_rows else 0,
         )
         deleted = self._posts.deleted(post_ids)
-        remembered = self._cached_reactions(stored)
+        cached = self._cached_reactions(stored)
         with self._isolating(list(tiers) if yields else ()):
             snapshots = dict(zip(tiers, self._snapshots.snapshots(list(tiers), token), strict=True))
         checked = Checked()
         for post_id, tier in tiers.items():
-            snapshot = snapshots[post_id]
+            snapshot, found = snapshots[post_id], checked.differences
             if tier is not FenceReply.DELETED and snapshot.loading != token:
-                continue  # claimed since the fence
+                continue  # a drain claimed the post after the fence
             checked.decided[post_id] = stored[post_id]
             checked.snapshots[post_id] = snapshot
-            found = checked.differences
             if count_rows:
                 found += self._compare_ledger(post_id, stored[post_id])
             if tier is FenceReply.DELETED:
                 continue
             if post_id in deleted:
-                found.append(Difference(Kind.UNMARKED, post_id, "deleted, but not marked so"))
+                found.append(Difference(Kind.UNMARKED, post_id, "deleted, but not so in Redis"))
                 continue
             found += compare_cache(post_id, stored[post_id], snapshot, self._tiering)
-            found += self._compare_users(post_id, stored[post_id], remembered)
-            if snapshot.pending and not snapshot.dirty:
-                found.append(Difference(Kind.UNLISTED, post_id, "pending, but not in the outbox"))
-            if snapshot.immortal:
-                names = ", ".join(snapshot.immortal)
-                found.append(Difference(Kind.IMMORTAL, post_id, f"without a TTL: {names}"))
+            found += self._compare_users(post_id, stored[post_id], cached)
+            found += compare_keys(post_id, snapshot)
         return checked
 
     @contextmanager
     def _isolating(self, post_ids: Sequence[int]) -> Iterator[None]:
-        """What cannot be read of these posts is put away: a duty is not to fail twice for it."""
+        """Quarantine unreadable keys of these posts, so that the next run does not fail again."""
         try:
             yield
         except ScriptError:
@@ -150,7 +156,10 @@ class PostChecker:
         yield from compare_ledger(post_id, rows, counted)
 
     def portions(self, post_ids: Sequence[int]) -> Iterator[list[int]]:
-        """These posts in portions of a bounded number of rows, one post at least. One query."""
+        """Divide posts into portions with a bounded number of rows, at least one post each.
+
+        Costs one query.
+        """
         portion: list[int] = []
         room = MAX_COMPARED_ROWS
         counts = self._queries.counts(post_ids)
@@ -166,7 +175,7 @@ class PostChecker:
             yield portion
 
     def tier(self, post_id: int, checked: Checked) -> PostTier:
-        """What a decided post is to be noted as: hot is not known here."""
+        """The tier of a decided post. A check cannot tell hot from regular posts."""
         snapshot, stored = checked.snapshots[post_id], checked.decided[post_id]
         if sum(count for code, count in stored.counts.items() if code) >= self._tiering.viral:
             return PostTier.VIRAL
@@ -175,7 +184,7 @@ class PostChecker:
         return PostTier.VIRAL if snapshot.viral else PostTier.REGULAR
 
     def repair(self, differences: Sequence[Difference]) -> int:
-        """Make right what differs; how many were. Safe at any time, also when nothing does."""
+        """Repair these differences, and return their number. Safe at any time, and to repeat."""
         kinds: dict[int, set[Kind]] = {}
         for difference in differences:
             kinds.setdefault(difference.post_id, set()).add(difference.kind)
@@ -198,7 +207,7 @@ class PostChecker:
         self.reload(post_id)
 
     def reload(self, post_id: int) -> None:
-        """Drop what is cached of a post, and have it loaded."""
+        """Drop the caches of a post, and load them again."""
         self._cache.drop(post_id)
         self._loader.load([post_id])
 
@@ -212,20 +221,20 @@ class PostChecker:
         self,
         post_id: int,
         stored: Stored,
-        remembered: dict[tuple[int, int], int],
+        cached: dict[tuple[int, int], int],
     ) -> list[Difference]:
         wrong = [
             user_id
             for user_id, code in _users(stored).items()
-            if remembered.get((user_id, post_id), code) != code
+            if cached.get((user_id, post_id), code) != code
         ]
         if not wrong:
             return []
-        return [Difference(Kind.USER, post_id, f"users {wrong[:5]} are remembered otherwise")]
+        return [Difference(Kind.USER, post_id, f"the caches of users {wrong[:5]} differ")]
 
 
 def _users(stored: Stored) -> dict[int, int]:
-    """user -> code of those whose own cache is looked at."""
+    """user -> code, for the users whose own cache is checked."""
     if stored.newest:
         return {row.user_id: row.reaction for row in stored.newest[:MAX_CHECKED_USERS]}
     rows = stored.rows or {}

@@ -1,4 +1,4 @@
-"""Holds what Redis has of a post against the database: names every difference. Pure.
+"""Compares what Redis has of a post with PostgreSQL, and names every difference. No I/O.
 
 Redis must equal database + pending, never the database alone.
 """
@@ -17,47 +17,47 @@ from reactions.redis.summary_cache import fold_changes, parse_base
 
 
 class Kind(enum.StrEnum):
-    """What can differ."""
+    """The kinds of differences."""
 
     LEDGER = "ledger"
     """The counts table differs from the rows."""
     COUNTS = "counts"
     """The cached counts differ."""
     HASH = "hash"
-    """The complete hash differs."""
+    """The hash of a regular post differs from its rows."""
     SAMPLE = "sample"
-    """The sample of a viral post is not the newest, in order."""
+    """The sample of a viral post is not its newest reactions, in order."""
     SHORT = "short"
-    """The sample is right, but has fewer users than it could."""
+    """The sample is correct, but has fewer users than it could."""
     TOTAL = "total"
     """The total of a viral post is not the sum of its counts."""
     FLAG = "flag"
-    """A post below the mark is flagged as viral."""
+    """A post below the lower threshold is flagged as viral."""
     MISSING = "missing"
-    """No sample is cached of a viral post that was touched within a day."""
+    """A viral post that changed within the last day has no sample."""
     UNFLAGGED = "unflagged"
-    """A viral post, or one with a sample, has no flag."""
+    """A viral post, or a post with a sample, has no viral flag."""
     SUMMARY = "summary"
-    """The ready summary differs from the cached counts, or lacks a user with a pending change."""
+    """The ready summary differs from the counts, or lacks a user with a pending change."""
     USER = "user"
-    """What is remembered of a user differs."""
+    """A user's own cache differs from their row."""
     UNLISTED = "unlisted"
-    """Something is pending, but no drain would find it."""
+    """The post has pending changes, but no drain would find them."""
     UNMARKED = "unmarked"
-    """The post is deleted, but takes reactions."""
+    """The post is deleted in PostgreSQL, but Redis accepts reactions on it."""
     IMMORTAL = "immortal"
     """A cache key has no TTL."""
     UNREADABLE = "unreadable"
-    """A key holds what no version of this library writes."""
+    """A key has a value that no version of this library writes."""
 
 
 GAPS = frozenset({Kind.SHORT, Kind.MISSING, Kind.UNFLAGGED})
-"""What is missing rather than wrong, as after an eviction: repaired, but no drift."""
+"""Something is missing, as after an eviction, but nothing is wrong. Repaired, but not drift."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One difference, in words for people."""
+    """One difference between the stores, described in words."""
 
     kind: Kind
     post_id: int
@@ -69,7 +69,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Tiering:
-    """From how many reactions a post is viral, and from how many it stays so."""
+    """Thresholds in reactions: a post is viral from ``viral`` on, and stays so down to ``low``."""
 
     viral: int
     low: int
@@ -78,7 +78,7 @@ class Tiering:
 def compare_ledger(
     post_id: int, tally: Mapping[int, int], counts: Mapping[int, int]
 ) -> Iterator[Difference]:
-    """The counts table against the rows."""
+    """Compare the counts table with the tally of the rows."""
     for code, rows, counted in _differences(tally, counts):
         yield Difference(
             Kind.LEDGER, post_id, f"{rows} rows of type {code}, the counts table has {counted}"
@@ -88,7 +88,7 @@ def compare_ledger(
 def compare_cache(
     post_id: int, stored: Stored, redis: Snapshot, tiering: Tiering
 ) -> Iterator[Difference]:
-    """What Redis has of a post against the counts table and the rows, with what is pending."""
+    """Compare what Redis has of a post with the counts table and the rows, plus pending changes."""
     expected = {
         code: stored.counts.get(code, 0) + redis.delta.get(code, 0)
         for code in stored.counts.keys() | redis.delta.keys()
@@ -112,10 +112,18 @@ def compare_cache(
     yield from _compare_summary(post_id, redis, expected)
 
 
+def compare_keys(post_id: int, redis: Snapshot) -> Iterator[Difference]:
+    """Check that a drain would find the pending changes, and that every cache key has a TTL."""
+    if redis.pending and not redis.dirty:
+        yield Difference(Kind.UNLISTED, post_id, "pending, but not listed in the outbox")
+    if redis.immortal:
+        yield Difference(Kind.IMMORTAL, post_id, f"without a TTL: {', '.join(redis.immortal)}")
+
+
 def _compare_flag(
     post_id: int, redis: Snapshot, total: int, tiering: Tiering
 ) -> Iterator[Difference]:
-    """Only while nothing is pending: a settlement decides on the tier."""
+    """Compare the flag, unless changes are pending: their settlement will set the tier."""
     if redis.pending:
         return
     if redis.viral and total < tiering.low and not redis.rising:
@@ -149,7 +157,7 @@ def _compare_summary(
 
 
 def _compare_hash(post_id: int, rows: Mapping[int, int], redis: Snapshot) -> Iterator[Difference]:
-    """Of every bucket that is there, as each may be evicted alone."""
+    """Compare every bucket that is there. Redis may have evicted any of them."""
     whole = {user_id: code for user_id, code in {**rows, **redis.pending}.items() if code}
     expected: list[dict[int, int]] = [{} for _ in redis.entries]
     for user_id, code in whole.items():
@@ -168,7 +176,7 @@ def _compare_hash(post_id: int, rows: Mapping[int, int], redis: Snapshot) -> Ite
 def _compare_sample(
     post_id: int, stored: Stored, redis: Snapshot, total: int
 ) -> Iterator[Difference]:
-    """A sample that lost a part says so itself, and is no difference."""
+    """Compare the sample. One that lost a part is known to be incomplete: no difference."""
     if not redis.sampled or stored.newest is None:
         return
     fresh = sorted(redis.pending, key=lambda user_id: -redis.versions[user_id])

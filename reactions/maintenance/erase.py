@@ -1,9 +1,9 @@
-"""Carries deletions of posts, and of everything a user did, into PostgreSQL. Celery-free.
+"""The duty `erase`: deletes the rows of deleted posts and forgotten users.
 
-What is asked for stands in the outbox until it is done, so any step may be the last of its process,
-and each may be done twice. A deleted post takes no reaction, so its rows just go. The
-reactions of a user are taken away one by one through the hot path, as the user could do it, so that
-every count stays exact; what is left then are tombstones, and those are deleted.
+A request stays in the outbox until it is done, so the process may die at any step, and each step is
+safe to repeat. A deleted post accepts no reaction, so the eraser deletes its rows. The eraser
+removes the reactions of a user one by one through the write path, as the user could, so every count
+stays exact. Then it deletes the tombstones that remain.
 """
 
 from __future__ import annotations
@@ -27,18 +27,22 @@ from reactions.redis.user_cache import UserCache
 from reactions.redis.writes import RedisWrites
 
 PAGE = 500
-"""Reactions of a user taken away in one round trip."""
+"""Reactions of a user removed in one round trip."""
 
 BUDGET_S = 1.0
-"""How long one call works: below the interval of its task, so it never takes a worker over."""
+"""How long one call works: less than the interval of its task, so no worker is always busy."""
 
 
 @dataclass(slots=True)
 class Erased:
-    """What a call did: rows deleted, posts and users finished, reactions taken away.
+    """What a call did.
 
     Attributes:
-        wake: shards that are to be drained now.
+        rows: rows deleted.
+        posts: deleted posts finished.
+        users: forgotten users finished.
+        removed: reactions of users removed.
+        wake: shards that need a drain now.
     """
 
     rows: int = 0
@@ -50,12 +54,12 @@ class Erased:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How far the erasure of a user is.
+    """The progress of the erasure of a user.
 
     Attributes:
-        cutoff: the newest version when it began: what is newer stays.
-        quiet: when nothing was left to be taken away (µs); 0 until then.
-        before: the newest version then.
+        cutoff: the newest version when it began. Reactions with a newer version stay.
+        quiet: when no reaction was left to remove (µs since 1970); 0 until then.
+        before: the newest version at that moment.
     """
 
     cutoff: int = 0
@@ -71,7 +75,7 @@ class Step:
 
 
 class Eraser:
-    """Goes on with what is to be erased."""
+    """Works on the requested erasures."""
 
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
         self._outbox_state = OutboxState(client, settings)
@@ -84,15 +88,15 @@ class Eraser:
         self._batch = settings.batch_rows
 
     def erase(self, budget_s: float = BUDGET_S) -> Erased:
-        """Work for about this long; what is left is found again by the next call.
+        """Work for about this long. The next call continues.
 
         Raises:
-            ReactionsUnavailable: a store failed; what was committed stays so.
+            ReactionsUnavailable: a store failed. Committed steps stay done.
         """
         began = time.monotonic()
         done = Erased()
         posts, users = self._requests.unfinished()
-        for user_id, step in users.items():  # at most half of the time, so that posts go on too
+        for user_id, step in users.items():  # at most half of the time: posts need the rest
             self._forget(user_id, step, began + budget_s / 2, done)
             if time.monotonic() > began + budget_s / 2:
                 break
@@ -102,7 +106,7 @@ class Eraser:
         return done
 
     def _erase_post(self, post_id: int, deadline: float, done: Erased) -> bool:
-        """False when time is up."""
+        """Returns False when time is up."""
         self._erasures.mark_deleted(post_id)
         while users := self._erasures.erase_post(post_id, self._batch):
             self._users.drop_post(post_id, users)
@@ -114,21 +118,21 @@ class Eraser:
         return True
 
     def _forget(self, user_id: int, written: str, deadline: float, done: Erased) -> None:
-        """One step: note the time; take reactions away; wait until all is durable; erase."""
+        """Do the next step: note the cutoff, remove reactions, wait for drains, delete rows."""
         step = Step.read(written)
         if not step.cutoff:
             step = Step(self._clock.newest_version())
             if not self._requests.advance_erasure(user_id, written, str(step)):
-                return  # asked for anew meanwhile
+                return  # somebody requested it again
         if step.quiet and not self._outbox_state.quiet_before(step.quiet):
             return
         removed = self._take_away(user_id, step.cutoff, deadline, done.wake)
         done.removed += removed
-        if removed:  # once more when it is durable: it may have hidden others
+        if removed:  # again when the removals are durable: pending changes may have hidden others
             self._requests.advance_erasure(user_id, str(step), str(Step(step.cutoff)))
         elif not step.quiet:
             before = self._clock.newest_version()
-            # What is reacted from here on is newer; what came before is waited for.
+            # From here on, new reactions get newer versions. Wait for the older ones to be durable.
             self._clock.raise_clocks(range(SHARDS), before)
             following = Step(step.cutoff, int(self._clock.now_us()), before)
             self._requests.advance_erasure(user_id, str(step), str(following))
@@ -158,7 +162,7 @@ class Eraser:
             before = rows[-1].version, rows[-1].post_id
 
     def _erase_user(self, user_id: int, before: int, deadline: float, done: Erased) -> bool:
-        """False when time is up."""
+        """Returns False when time is up."""
         self._erasures.mark_forgotten(user_id, before)
         while erased := self._erasures.erase_user(user_id, before, self._batch):
             done.rows += erased

@@ -1,7 +1,7 @@
-"""Walks everything and holds the stores against each other, and against what a trace says.
+"""Compares both stores for all posts, and the rows with a recorded trace.
 
-Knows what is pending: Redis must equal database + pending, never the database alone. Each look at a
-post is fenced; where a drain claims it meanwhile, the look is taken again.
+Redis must equal database + pending, never the database alone. Each check of a post is fenced. When
+a drain claims the post during the check, the verifier checks it again.
 """
 
 from __future__ import annotations
@@ -22,28 +22,30 @@ from reactions.redis.connection import Client
 from reactions.redis.outbox_state import OutboxState
 
 CHUNK = 200
-"""Posts looked at together."""
+"""Posts that one query selects."""
 
 PATIENCE_S = 10.0
-"""How long a post that is being drained is looked at again before it counts as undecided."""
+"""A post that drains kept claiming for this long counts as undecided."""
 
-EXAMPLES = 20
+MAX_EXAMPLES = 20
 
 
 @dataclass(slots=True)
 class Verification:
-    """What was compared, and what differs.
+    """What a verification compared and found.
 
     Attributes:
-        posts: posts looked at.
-        reactions: of theirs, by the counts table.
-        cached, hashes, samples: posts with counts, a complete hash, a sample in Redis.
-        pending: changes that are not in the database yet.
-        dead_letters: changes that the database refused.
-        undecided: posts that were being drained at every look.
+        posts: posts checked.
+        reactions: their reactions, by the counts table.
+        cached: posts with counts in Redis.
+        hashes: posts with a complete hash in Redis.
+        samples: posts with a complete sample in Redis.
+        pending: changes that are not in PostgreSQL yet.
+        dead_letters: changes that PostgreSQL refused.
+        undecided: posts that a drain claimed during every check.
         found: differences by kind (``compare.Kind``).
-        repaired: of those.
-        examples: the first differences, in words.
+        repaired: how many of the differences were repaired.
+        examples: the first 20 differences, in words.
     """
 
     posts: int = 0
@@ -60,37 +62,37 @@ class Verification:
 
     @property
     def drifted_counts_database(self) -> int:
-        """(post, type) whose counts table differs from the rows."""
+        """Pairs (post, type) whose count in the counts table differs from the rows."""
         return self.found[Kind.LEDGER]
 
     @property
     def drifted_counts_redis(self) -> int:
-        """(post, type) whose cached count differs from database + pending."""
+        """Pairs (post, type) whose cached count differs from database + pending."""
         return self.found[Kind.COUNTS]
 
     @property
     def drifted_hashes(self) -> int:
-        """Posts whose complete hash differs from the rows + pending."""
+        """Posts whose hash differs from rows + pending."""
         return self.found[Kind.HASH]
 
     @property
     def drifted_samples(self) -> int:
-        """Differences of what is cached of viral posts."""
+        """Differences in the sample, total or flag of posts."""
         return sum(self.found[kind] for kind in (Kind.SAMPLE, Kind.TOTAL, Kind.FLAG))
 
     @property
     def holds(self) -> bool:
-        """Nothing was left wrong, and every post could be decided. A gap is not wrong."""
+        """Whether nothing is wrong any more, and every post was decided. A gap is not wrong."""
         wrong = sum(number for kind, number in self.found.items() if kind not in GAPS)
         return (not wrong or self.repaired == self.found.total()) and not self.undecided
 
     def note(self, example: str) -> None:
-        if len(self.examples) < EXAMPLES:
+        if len(self.examples) < MAX_EXAMPLES:
             self.examples.append(example)
 
 
 class Verifier:
-    """Walks every post that PostgreSQL or the outbox knows."""
+    """Checks every post that PostgreSQL or the outbox knows."""
 
     def __init__(
         self, client: Client, database: Database, settings: Settings, *, repair: bool = False
@@ -106,7 +108,9 @@ class Verifier:
         progress: Callable[[int], None] = lambda _: None,
         post_ids: Sequence[int] | None = None,
     ) -> Verification:
-        """Compare these posts, or all. Without ``repair``, changes nothing but refuses loads.
+        """Compare these posts, or all.
+
+        Without ``repair`` it changes nothing, but a load that runs during the check is refused.
 
         Raises:
             ReactionsUnavailable: a store failed.
@@ -162,10 +166,11 @@ class Verifier:
 def mismatched(
     database: Database, expected: Mapping[int, Mapping[int, int]], note: Callable[[str], None]
 ) -> int:
-    """Reactions by which the rows differ from what must be the case, one by one.
+    """Count the users whose row differs from a trace.
 
     Args:
-        expected: post -> user -> type code; a reaction that is in neither is no mismatch.
+        expected: post -> user -> type code, the final reactions by the trace.
+        note: called with a description of each difference.
     """
     wrong = 0
     posts = set(expected)

@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 MAX_SHARDS = 50
 """Shards of one round of a drain, so that two workers can share what waits."""
 
-TOKEN = 16
-"""Characters of a token; a longer one would be sent on with each retry."""
+MAX_TOKEN = 16
+"""Characters of a token. A longer, forged one would be sent again with each retry."""
 
 
 @app.task(name=DRAIN, bind=True, max_retries=None)
@@ -35,16 +35,22 @@ def drain(
     tokens: dict[str, str] | None = None,
     force: bool = False,
 ) -> None:
-    """Drain every shard that waits for a drain, up to ``MAX_SHARDS`` at a time.
+    """Drain every shard that waits for a drain, at most ``MAX_SHARDS`` in a round.
 
-    The message says that some shards were woken; by the time a worker has it, another worker may
-    have drained them, and others may wait. So a worker looks which shards wait now, and messages
-    that arrive together cost the work of one. After a failure the drain keeps its shards, and is
-    retried with growing, jittered delays. Safe when repeated, late or forged: the lease decides
-    who may drain, and the versions decide what counts.
+    The message names shards that were woken. By the time a worker has it, another worker may have
+    drained them, and other shards may wait. So a worker looks which shards wait now, and messages
+    that arrive together cost the work of one. After a failure, the drain keeps its shards and is
+    retried with growing, random delays. Safe when repeated, late or forged: the lease decides who
+    may drain, and the versions decide which change counts.
 
     Args:
-        force: drain the named shards whether or not they were woken, as the sweep asks for.
+        shards: integers from 0 to 99.
+        tokens: shard -> token of the lease that the failed try holds; only a retry sends it.
+        force: drain the named shards even if nothing woke them; the sweep sends it.
+
+    Raises:
+        InvalidArgument: a forged argument.
+        Retry: a store failed; Celery sends the message again.
     """
     shards = _check_shards(shards)
     held = _check_tokens(tokens or {})
@@ -83,8 +89,8 @@ def drain(
 
 
 def _wake(request: Any) -> str:  # noqa: ANN401 - Celery's
-    """The id of the message that this drain came of, itself or by way of others."""
-    return short(str(request.root_id or request.id))  # a forged one may be anything
+    """The id of the wake-up that led to this drain, directly or through retries."""
+    return short(str(request.root_id or request.id))  # a forged id may have any type
 
 
 def _carrier(request: Any) -> Mapping[str, Any]:  # noqa: ANN401 - Celery's
@@ -93,16 +99,16 @@ def _carrier(request: Any) -> Mapping[str, Any]:  # noqa: ANN401 - Celery's
 
 
 def retry_delay(retries: int) -> float:
-    """Seconds before the next try: doubling up to the cap, half of it random."""
-    # A forged header may say anything.
+    """Seconds before the next try: they double up to the cap, and half of them is random."""
+    # A forged header may have any type.
     doublings = min(retries, 30) if type(retries) is int and retries >= 0 else 30
     longest = min(settings.retry_cap_s, settings.retry_base_s * 2**doublings)
     return random.uniform(longest / 2, longest)  # noqa: S311 - not for secrecy
 
 
 def _keep(tokens: dict[int, str], delay: float) -> None:
-    """Hold the leases until the next try, so that nobody else runs into the same wall."""
-    with contextlib.suppress(Exception):  # Redis may be the wall; then the leases just lapse
+    """Extend the leases until the next try, so that no other drain meets the same failure."""
+    with contextlib.suppress(Exception):  # when Redis is what failed, the leases just lapse
         worker().outbox.extend_leases(
             {shard: token for shard, token in tokens.items() if token}, delay
         )
@@ -117,10 +123,10 @@ def _check_shards(shards: object) -> list[int]:
 
 
 def _check_tokens(tokens: object) -> dict[int, str]:
-    """JSON has no integer keys: the shards come as text."""
+    """Check the tokens. JSON has no integer keys, so the shards come as text."""
     shards = {str(shard): shard for shard in range(SHARDS)}
     if not isinstance(tokens, dict) or not all(
-        shard in shards and type(token) is str and len(token) <= TOKEN and token.isascii()
+        shard in shards and type(token) is str and len(token) <= MAX_TOKEN and token.isascii()
         for shard, token in tokens.items()
     ):
         raise InvalidArgument("tokens", "an object of shard numbers and their tokens", tokens)

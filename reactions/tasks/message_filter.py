@@ -1,8 +1,8 @@
-"""What a worker takes from the broker: what is no message of ours is dropped, and ends no worker.
+"""Drops messages that would end a worker.
 
-Celery and kombu take the form of a message for granted. One with, say, a list for the name of its
-task ends the worker, is given back, and ends the next one. Whoever can write to the broker could so
-keep all workers down.
+Celery and kombu trust the form of a message. A message whose task name is a list, for example, ends
+the worker, returns to the queue, and ends the next worker. So anybody who can write to the broker
+could stop all workers.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from kombu.transport import redis, virtual
 
 log = logging.getLogger(__name__)
 
-LATEST = timedelta(minutes=15)
-"""How far ahead the time of a message may be: retries wait for ten minutes at most, and the broker
-delivers again after fifteen. Each one that waits takes a place from others."""
+MAX_DELAY = timedelta(minutes=15)
+"""How far in the future the time of a message may be. Retries wait at most ten minutes, and the
+broker delivers a message again after fifteen. Every waiting message takes a place in the worker."""
 
-LONGEST_S = 3_600
-"""Most that a message may say of how long its task may take."""
+MAX_TIME_LIMIT_S = 3_600
+"""The highest time limit that a message may ask for."""
 
 FOREIGN = ("group", "shadow", "stamps", "stamped_headers", "replaced_task_nesting")
-"""Headers that are empty in every message of ours."""
+"""Headers that are empty in every message of this library."""
 
 
 class Message(virtual.Message):
-    """Never unpacked: ours are not compressed, and a few kB may unfold to any size."""
+    """Never decompressed: this library does not compress, and a few kB may expand to any size."""
 
     def __init__(self, payload: Any, channel: Any = None, **rest: Any) -> None:  # noqa: ANN401 - kombu's
         if payload["headers"].get("compression") is not None:
@@ -39,7 +39,7 @@ class Message(virtual.Message):
 
 
 class Channel(redis.Channel):
-    """Goes on after an entry of a queue that is no message at all; it has left the queue."""
+    """Skips a queue entry that is not a message. The entry has already left the queue."""
 
     Message = Message
 
@@ -51,18 +51,18 @@ class Channel(redis.Channel):
         except Exception as error:
             if _is_of_connection(error, self.connection_errors):
                 raise
-            log.critical("an entry of a queue is no message, and is dropped: %.200r", error)
+            log.critical("dropped a queue entry that is not a message: %.200r", error)
             raise Empty from error
 
 
 class Transport(redis.Transport):
-    """kombu's, with this channel."""
+    """kombu's transport, with this channel."""
 
     Channel = Channel
 
 
 class Consumer(StockConsumer):  # type: ignore[misc]
-    """Celery's, but for messages that it cannot make a task of."""
+    """Celery's consumer, except that it drops messages that are not tasks of this library."""
 
     def create_task_handler(self, *args: Any, **rest: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - Celery's
         handle = super().create_task_handler(*args, **rest)
@@ -74,7 +74,7 @@ class Consumer(StockConsumer):  # type: ignore[misc]
             except Exception as error:
                 if _is_of_connection(error, self.connection_errors):
                     raise
-                log.critical("a message cannot be read, and is dropped: %.200r", error)
+                log.critical("dropped a message that cannot be read: %.200r", error)
                 if not message.acknowledged:
                     message.reject_log_error(log, self.connection_errors)
 
@@ -82,7 +82,7 @@ class Consumer(StockConsumer):  # type: ignore[misc]
 
 
 def _is_of_connection(error: Exception, kinds: tuple[type[Exception], ...]) -> bool:
-    """kombu counts a KeyError among them: here it is something that a message lacks."""
+    """kombu counts KeyError as a connection error; here it means that a message lacks a field."""
     return isinstance(error, kinds) and not isinstance(error, KeyError)
 
 
@@ -93,14 +93,14 @@ def check(headers: Mapping[str, Any]) -> None:
         ValueError, TypeError: a header is none that Celery writes for a task of ours.
     """
     if not all(type(headers.get(name)) is str for name in ("id", "task")):
-        raise TypeError("its id or task is no text")
+        raise TypeError("its id or task is not a string")
     if type(headers.get("retries", 0)) is not int:
-        raise TypeError("its number of retries is none")
+        raise TypeError("its number of retries is not an integer")
     if any(headers.get(name) for name in FOREIGN):
-        raise ValueError("it has headers that ours have not")
+        raise ValueError("it has headers that this library does not send")
     hard, soft = headers.get("timelimit") or (None, None)
-    if not all(limit is None or 0 < limit <= LONGEST_S for limit in (hard, soft)):
-        raise ValueError("its time limits are none")
+    if not all(limit is None or 0 < limit <= MAX_TIME_LIMIT_S for limit in (hard, soft)):
+        raise ValueError("its time limits are not numbers in the allowed range")
     _check_time(headers.get("eta"))
 
 
@@ -108,8 +108,8 @@ def _check_time(eta: object) -> None:
     if eta is None:
         return
     if type(eta) is not str:
-        raise ValueError("its time is none")
+        raise ValueError("its time is not a string")
     at = datetime.fromisoformat(eta)
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    if at > datetime.now(UTC) + LATEST:
-        raise ValueError("it is for a time too far ahead")
+    if at > datetime.now(UTC) + MAX_DELAY:
+        raise ValueError("its time is too far in the future")

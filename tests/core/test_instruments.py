@@ -1,4 +1,4 @@
-"""What a process counts: nothing without the extra, everything once, also across a fork."""
+"""The metrics of a process: none without the extra, each event once, also after a fork."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ assert reactions.summaries([1042], user_id=1)[0].reaction == "like"
 FORKS = """
 import os
 from reactions.api.default import default_client, react
-react(1, 1042, "like")  # a thread that folds runs from here on
+react(1, 1042, "like")  # starts the thread that folds
 children = []
 for number in range(8):
     child = os.fork()
@@ -53,7 +53,7 @@ def run(code: str, settings: Settings, **env: str) -> None:
 
 
 def counted() -> dict[str, float]:
-    """Outcomes of this process so far."""
+    """Outcomes that this process has counted so far."""
     assert TIMINGS is not None
     TIMINGS.fold()
     (family,) = OUTCOMES.collect()
@@ -66,11 +66,11 @@ def timed() -> float:
     return float(count)
 
 
-def test_without_the_extra_nothing_breaks(settings: Settings) -> None:
+def test_without_the_extra_everything_works(settings: Settings) -> None:
     run(WITHOUT, settings)
 
 
-def test_forks_count_each_their_own(settings: Settings, tmp_path: Path) -> None:
+def test_each_fork_counts_its_own_events(settings: Settings, tmp_path: Path) -> None:
     folder = tmp_path / "made by itself"
     run(FORKS, settings, PROMETHEUS_MULTIPROC_DIR=str(folder))
     registry = CollectorRegistry()
@@ -104,7 +104,7 @@ def test_every_outcome_is_counted(engine: Engine) -> None:
         nobody.react(1, 1042, "like")
     grown = {name: number - before.get(name, 0) for name, number in counted().items()}
     assert sum(grown.values()) == 9
-    assert grown.keys() == before.keys() >= set(Status)  # each was there before its first 1
+    assert grown.keys() == before.keys() >= set(Status)  # a series exists before its event
     assert (grown["deleted"], grown["not_replicated"], grown["unavailable"]) == (2, 1, 1)
     assert (grown["replaced"], grown["removed"]) == (1, 1)
     assert timed() - calls == 6

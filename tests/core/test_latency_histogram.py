@@ -1,4 +1,4 @@
-"""The lag histogram: bounds hold, and a percentile is at most one bucket high."""
+"""The lag histogram: bounds hold, and a percentile is at most one bucket too high."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_a_lag_is_within_its_bound_and_not_far_below_it(lag: float) -> None:
 
 
 @given(st.lists(LAGS, min_size=1), st.floats(0.01, 1))
-def test_a_percentile_is_at_most_a_bucket_high(lags: list[float], share: float) -> None:
+def test_a_percentile_is_at_most_one_bucket_too_high(lags: list[float], share: float) -> None:
     histogram: dict[int, int] = {}
     for lag in lags:
         histogram[bound(lag)] = histogram.get(bound(lag), 0) + 1
@@ -26,5 +26,5 @@ def test_a_percentile_is_at_most_a_bucket_high(lags: list[float], share: float) 
     assert exact <= percentile(histogram, share) <= max(1.0, exact) * STEP * STEP + 2
 
 
-def test_of_nothing_it_is_nothing() -> None:
+def test_the_percentile_of_no_lags_is_zero() -> None:
     assert percentile({}, 0.99) == 0

@@ -1,4 +1,4 @@
-"""Spans by OpenTelemetry: none without a provider; with one, from react() to its batch."""
+"""Spans of OpenTelemetry: none without a provider; with one, from react() to its batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from redis import Redis
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Valkey
 
-# A provider is for a whole process, so each of these is one.
+# A process can set its provider only once, so each script runs in a process of its own.
 TRACED = """
 import json
 from opentelemetry import trace
@@ -85,12 +85,12 @@ def run(code: str, settings: Settings) -> str:
     return result.stdout
 
 
-def test_no_package_and_no_provider_is_no_span(settings: Settings) -> None:
+def test_without_package_or_provider_there_is_no_span(settings: Settings) -> None:
     for first in ("sys.modules['opentelemetry'] = None", "import opentelemetry.trace"):
         run(WITHOUT.format(first), settings)
 
 
-def test_spans_lead_from_a_wake_up_to_its_batch(settings: Settings, valkey: Valkey) -> None:
+def test_a_trace_leads_from_a_wake_up_to_its_batch(settings: Settings, valkey: Valkey) -> None:
     broker = f"redis://127.0.0.1:{valkey.port}/1"
     traced = Settings(**{**_plain(settings), "broker_url": broker})
     spans: list[Any] = json.loads(run(TRACED, traced).splitlines()[-1])

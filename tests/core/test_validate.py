@@ -1,4 +1,4 @@
-"""Every argument is checked before anything is sent, and a refusal says what is allowed."""
+"""Each check accepts only valid arguments, and its error says what is allowed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from reactions.core.validate import check_id, check_reaction
 TYPES: Mapping[str, int] = {"like": 1, "love": 2, "wow": 7}
 ALLOWED_ID = "an integer from 1 to 2^63-1"
 ALLOWED_TYPE = "one of like, love, wow"
-LONGEST = 200  # of a message, whatever was given
+MAX_MESSAGE = 200  # characters of a message, whatever the value
 
 relaxed = settings(deadline=None)  # the machine may be busy
 
 
 class IntLike:
-    """As numpy's integers: counts and compares as an int, but is none."""
+    """Like an integer of numpy: converts and compares like an int, but is not one."""
 
     def __index__(self) -> int:
         return 5
@@ -49,7 +49,7 @@ class Kind(enum.StrEnum):
 
 
 class Hostile:
-    """Breaks whoever looks at it."""
+    """Raises when it is shown or compared."""
 
     def __repr__(self) -> str:
         raise RuntimeError("no repr")
@@ -65,7 +65,7 @@ class Flood:
         return "x" * 10**6
 
 
-NO_ID = [
+NOT_IDS = [
     True,
     False,
     0,
@@ -90,7 +90,7 @@ NO_ID = [
     Hostile(),
     Flood(),
 ]
-NO_TYPE = [
+NOT_TYPES = [
     "",
     "like ",
     "Like",
@@ -120,14 +120,14 @@ def ids(values: Sequence[object]) -> list[str]:
 def check_refusal(error: InvalidArgument, argument: str, allowed: str) -> None:
     assert (error.argument, error.allowed) == (argument, allowed)
     assert str(error).startswith(f"{argument} must be {allowed}, not ")
-    assert len(str(error)) <= LONGEST
-    assert str(error).isprintable()  # a line break would forge a line of a log
+    assert len(str(error)) <= MAX_MESSAGE
+    assert str(error).isprintable()  # a line break could forge a line in a log
     assert isinstance(error, ReactionsError)
     assert isinstance(error, ValueError)
 
 
-@pytest.mark.parametrize("value", NO_ID, ids=ids(NO_ID))
-def test_what_is_no_id(value: object) -> None:
+@pytest.mark.parametrize("value", NOT_IDS, ids=ids(NOT_IDS))
+def test_refused_ids(value: object) -> None:
     with pytest.raises(InvalidArgument) as caught:
         check_id("post_id", value)
     check_refusal(caught.value, "post_id", ALLOWED_ID)
@@ -140,13 +140,13 @@ def test_ids(value: int) -> None:
 
 @relaxed
 @given(st.integers(1, MAX_ID))
-def test_the_whole_range_is_taken(value: int) -> None:
+def test_the_whole_range_is_accepted(value: int) -> None:
     assert check_id("user_id", value) is value
 
 
 @relaxed
 @given(st.integers(max_value=0) | st.integers(min_value=MAX_ID + 1))
-def test_nothing_beyond_the_range_is_taken(value: int) -> None:
+def test_nothing_beyond_the_range_is_accepted(value: int) -> None:
     with pytest.raises(InvalidArgument) as caught:
         check_id("user_id", value)
     check_refusal(caught.value, "user_id", ALLOWED_ID)
@@ -168,8 +168,8 @@ def test_reactions(name: str, code: int) -> None:
     assert check_reaction(TYPES, name) == code
 
 
-@pytest.mark.parametrize("value", NO_TYPE, ids=ids(NO_TYPE))
-def test_what_is_no_reaction(value: object) -> None:
+@pytest.mark.parametrize("value", NOT_TYPES, ids=ids(NOT_TYPES))
+def test_refused_reactions(value: object) -> None:
     with pytest.raises(InvalidArgument) as caught:
         check_reaction(TYPES, value)
     check_refusal(caught.value, "reaction", ALLOWED_TYPE)

@@ -35,7 +35,7 @@ def sound(engine: Engine) -> Iterator[Engine]:
 
 @pytest.fixture
 def small_batches(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    """Batches and pages of seven; viral from fifteen on, samples of five, buckets of four."""
+    """Batches and pages of seven rows, viral from 15 reactions on, samples of 5, buckets of 4."""
     shrink(monkeypatch, 5, 4, 8)
     monkeypatch.setattr(erase, "PAGE", BATCH)
     update = {"viral_threshold": 15, "batch_rows": BATCH}

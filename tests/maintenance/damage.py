@@ -100,12 +100,12 @@ DAMAGE: dict[str, tuple[Kind, int, Callable[[Engine], object]]] = {
         VIRAL,
         lambda e: e.client.delete(keys.post_viral(VIRAL)),
     ),
-    "a user remembered otherwise": (
+    "a wrong code in a user's cache": (
         Kind.USER,
         VIRAL,
         lambda e: e.client.hset(keys.user_reactions(3), str(VIRAL), 6),
     ),
-    "a removal not remembered": (
+    "a wrong removal in a user's cache": (
         Kind.USER,
         REGULAR,
         lambda e: e.client.hset(keys.user_reactions(2), str(REGULAR), 0),

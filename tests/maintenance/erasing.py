@@ -38,7 +38,7 @@ def rows_of(engine: Engine, where: str, **values: int) -> list[tuple[int, int, i
 
 
 def check_counts(engine: Engine) -> None:
-    """The counts table is the rows, counted; also those who took their reaction away."""
+    """Check that the counts table agrees with the rows, tombstones included."""
     with engine.database.engine.connect() as connection:
         wrong = connection.execute(
             text(
@@ -56,18 +56,18 @@ def keys_of(engine: Engine, pattern: str) -> set[str]:
 
 
 def finish(engine: Engine) -> None:
-    """Erase and drain, as the tasks do, until nothing is left to erase."""
+    """Erase and drain, as the tasks do, until no erasure is left."""
     for _ in range(200):
         if not any(engine.erasure_requests.unfinished()):
             engine.drain()
             return
         engine.eraser.erase()
         engine.drain()
-    pytest.fail("the erasure does not come to its end")
+    pytest.fail("the erasure does not end")
 
 
 def lapse(engine: Engine) -> None:
-    """Whoever drains, died or stalled."""
+    """Let all leases lapse, as if each drain had died or stalled."""
     for shard in range(100):
         engine.client.delete(keys.outbox_lease(shard))
 
@@ -86,7 +86,7 @@ def check_post_is_gone(engine: Engine, post_id: int = POST) -> None:
 
 
 def populate(engine: Engine) -> dict[int, dict[int, int]]:
-    """Posts of all tiers with the user and others; post -> user -> code of the others."""
+    """Make posts of all tiers. Returns post -> user -> code, without the user to forget."""
     play = random.Random(1)  # noqa: S311 - not for secrecy
     names = list(engine.settings.reaction_types)
     others: dict[int, dict[int, int]] = {}
@@ -119,7 +119,7 @@ def check_user_is_gone(engine: Engine, others: dict[int, dict[int, int]]) -> Non
 
 
 class DiedError(Exception):
-    """The process ended here."""
+    """The process died here."""
 
 
 STEPS = {
@@ -134,7 +134,7 @@ STEPS = {
 
 
 def mortal(engine: Engine, life: int, *, after: bool) -> Eraser:
-    """An eraser that dies at its nth step: just before it, or just after it."""
+    """An eraser that dies just before, or just after, one of its steps."""
     eraser = Eraser(engine.client, engine.database, engine.settings)
     steps = itertools.count()
 

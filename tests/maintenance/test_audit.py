@@ -20,7 +20,7 @@ def audit(sound: Engine) -> CountAudit:
 def test_an_audit_goes_all_the_way_round_in_slices(
     sound: Engine, audit: CountAudit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where time is up, the next run goes on; large posts are walked in pieces."""
+    """The next run continues where time was up. Large posts take several slices."""
     monkeypatch.setattr("reactions.maintenance.audit.SLICE", 4)
     execute(sound, "UPDATE reaction_counts SET count = count + 2 WHERE post_id IN (1042, 1142)")
     found = 0
@@ -41,7 +41,7 @@ def test_an_audit_goes_all_the_way_round_in_slices(
 def test_an_audit_never_counts_a_large_post_at_once(
     sound: Engine, audit: CountAudit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Though the counts table, which lost its counts, says that it is a small one."""
+    """Even though the counts table lost the counts, so that the post seems small."""
     monkeypatch.setattr("reactions.maintenance.audit.SLICE", 6)
     execute(sound, "DELETE FROM reaction_counts WHERE post_id = 1142")
     assert RowCounts(sound.database).suspects([REGULAR, VIRAL, COLD], 6) == [VIRAL]

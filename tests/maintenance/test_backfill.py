@@ -1,4 +1,4 @@
-"""Reactions of an older table are taken over: exactly, beside drains, loads and reads."""
+"""A backfill copies an older table exactly, while drains, loads and reads go on."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_no_two_of_a_post_have_the_same_version(engine: Engine) -> None:
         2: (2, BEFORE - 1),
         3: (4, BEFORE - 2),
         4: (1, BEFORE - 3),
-        5: (1, 6),  # one below the line that was not taken
+        5: (1, 6),  # one below the line of user 1 that lost
     }
     assert engine.verify().holds
 
@@ -60,7 +60,7 @@ def test_what_is_recorded_here_wins(engine: Engine) -> None:
     react(engine, POST, [3], "wow")  # not durable yet
     take_over(engine, *(f"{POST},{user},like,{BEFORE}" for user in (1, 2, 3, 4)))
     counts = {"like": 2, "love": 1, "laugh": 0, "wow": 1, "sad": 0, "angry": 0}
-    assert engine.reactions.counts(POST) == counts  # 3 is known to be new at the settlement only
+    assert engine.reactions.counts(POST) == counts  # the drain of user 3's pending change adds 1
     engine.drain()
     assert engine.reactions.counts(POST) == counts | {"like": 1}
     own = [engine.reactions.reaction_of(user, POST) for user in (1, 2, 3, 4)]
@@ -97,7 +97,7 @@ def test_what_is_cached_is_dropped(engine: Engine, viral: bool) -> None:
     engine.drain()
     engine.loader.load([POST])
     shown = engine.reactions.summaries([POST], USER)[0]
-    assert (shown.total, shown.reaction) == (20, None)  # and that is remembered of the user
+    assert (shown.total, shown.reaction) == (20, None)  # and the user's cache says so
     source = io.StringIO(f"{HEADER}\n{POST},{USER},love,{BEFORE}\n")
     Backfill(engine.client, engine.database, settings).run(source, BEFORE)
     shown = engine.reactions.summaries([POST], USER)[0]
@@ -106,7 +106,7 @@ def test_what_is_cached_is_dropped(engine: Engine, viral: bool) -> None:
     assert engine.verify().found == {}
 
 
-def test_what_is_remembered_of_a_user_is_dropped(engine: Engine) -> None:
+def test_the_caches_of_users_are_dropped(engine: Engine) -> None:
     assert engine.reactions.reaction_of(USER, POST) is None
     assert engine.client.exists(keys.user_reactions(USER))
     take_over(engine, f"{POST},{USER},like,{BEFORE}")
@@ -144,14 +144,14 @@ def test_what_was_deleted_stays_so(engine: Engine) -> None:
         (f"{POST},9,like,{BEFORE + 1}", "order"),
     ],
 )
-def test_a_line_that_is_none_is_named(engine: Engine, line: str, said: str) -> None:
+def test_an_invalid_line_is_named(engine: Engine, line: str, said: str) -> None:
     with pytest.raises(BackfillError, match=f"line 3 .*{said}"):
         take_over(engine, f"{POST},8,like,{BEFORE}", line, f"{POST},9,like,{BEFORE}")
     assert engine.verify().holds
 
 
-def test_a_time_to_come_and_another_header_are_refused(engine: Engine) -> None:
-    with pytest.raises(BackfillError, match="yet to come"):
+def test_a_time_in_the_future_and_another_header_are_refused(engine: Engine) -> None:
+    with pytest.raises(BackfillError, match="in the future"):
         take_over(engine, before_us=2**62)
     with pytest.raises(BackfillError, match="first line"):
         Backfill(engine.client, engine.database, engine.settings).run(io.StringIO("a,b\n"), BEFORE)

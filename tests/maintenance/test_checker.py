@@ -32,7 +32,7 @@ def test_damage_is_found_named_and_repaired(sound: Engine, damage: str) -> None:
 
 
 def test_a_clean_system_shows_none_while_it_works(sound: Engine) -> None:
-    """What is pending, or half way through a drain, is no difference."""
+    """Pending and claimed changes are no difference."""
     client, posts = sound.reactions, [REGULAR, VIRAL, COLD]
     for user in range(1, 30):
         client.react_many((user, post, ("wow", None)[user % 3 == 0]) for post in posts)
@@ -40,13 +40,13 @@ def test_a_clean_system_shows_none_while_it_works(sound: Engine) -> None:
     (claim, _other), failed = sound.outbox.claim({42: "", 43: ""})
     assert not failed
     checked = checker(sound).check(posts)
-    assert checked.decided == {}  # it gives up rather than guess
+    assert checked.decided == {}  # a claimed post is not decided
     assert claim.posts
     assert checked.differences == []
 
 
 def test_a_look_at_a_large_post_reads_no_more_than_its_newest(sound: Engine) -> None:
-    """Also of millions of rows; the counts are an audit's business."""
+    """The rows read do not depend on the size of the post. The audit counts rows."""
     for first in range(1, 200_000, 20_000):  # each within the timeout of a statement
         execute(
             sound,
@@ -85,14 +85,14 @@ def test_a_look_at_a_large_post_reads_no_more_than_its_newest(sound: Engine) -> 
 def test_posts_are_compared_in_portions_of_bounded_rows(
     sound: Engine, monkeypatch: pytest.MonkeyPatch, most: int, portions: list[list[int]]
 ) -> None:
-    """5, 3 and 0 rows of regular posts, and the newest 4 of a viral one."""
+    """The regular posts have 5, 3 and 0 rows, and 4 rows of the viral post are read."""
     monkeypatch.setattr("reactions.maintenance.checker.SAMPLE_SIZE", 2)
     monkeypatch.setattr("reactions.maintenance.checker.MAX_COMPARED_ROWS", most)
     assert list(checker(sound).portions([REGULAR, VIRAL, COLD, DELETED])) == portions
 
 
 def test_a_look_leaves_no_load_announced(sound: Engine) -> None:
-    """Or the loads that reads ask for would give way to it until it expires."""
+    """Otherwise the loads that reads ask for would give way to it until it expires."""
     checker(sound).check([REGULAR, VIRAL, COLD], count_rows=True)
     assert sound.client.keys("post:*:loading") == []
     assert sound.cache_install.fence(COLD, "theirs")
@@ -101,7 +101,7 @@ def test_a_look_leaves_no_load_announced(sound: Engine) -> None:
 
 
 def test_a_read_under_way_does_not_undo_a_repair(sound: Engine) -> None:
-    """It read before the repair, and installs after it."""
+    """The read got its counts before the repair, and installs them after it."""
     DAMAGE["a count in the database"][2](sound)
     sound.cache_install.drop(VIRAL)
     assert sound.cache_install.fence(VIRAL, "slow")

@@ -26,7 +26,7 @@ def sql(engine: Engine, statement: str) -> None:
 
 
 def removed(engine: Engine, post: int = POST) -> dict[int, int]:
-    """user -> version of the tombstones."""
+    """user -> version, for the tombstones."""
     with engine.database.engine.connect() as connection:
         query = "SELECT user_id, version FROM reactions WHERE post_id = :post AND reaction = 0"
         return dict(connection.execute(text(query), {"post": post}).all())
@@ -41,7 +41,7 @@ def age(engine: Engine, days: int) -> None:
 
 @pytest.fixture
 def old(engine: Engine) -> Engine:
-    """Users 1 to 3 took their reaction away 40 days ago, 4 today, 5 and 6 have one."""
+    """Users 1 to 3 removed their reaction 40 days ago, user 4 today; 5 and 6 still have one."""
     client = engine.reactions
     for post in (POST, OTHER):
         client.react_many((user, post, "like") for user in range(1, 7))
@@ -65,7 +65,7 @@ def test_old_tombstones_go_and_their_counts_with_them(old: Engine, cleanup: Clea
     assert "6 tombstones" in DutyRuns(old.database).last()["cleanup"].detail
 
 
-def test_in_batches_and_only_as_long_as_told(old: Engine) -> None:
+def test_it_works_in_batches_within_its_budget(old: Engine) -> None:
     settings = old.settings.model_copy(update={"batch_rows": 2})
     cleanup = Cleanup(old.client, old.database, settings)
     gone = []
@@ -76,7 +76,7 @@ def test_in_batches_and_only_as_long_as_told(old: Engine) -> None:
 
 
 def test_none_goes_while_something_as_old_is_pending(old: Engine, cleanup: Cleanup) -> None:
-    """It may be older than a tombstone, and would win where that is gone."""
+    """The change may be older than a tombstone, and would win if the tombstone were gone."""
     old.reactions.react(1, 7042, "like")
     long_ago = old.clock.now_us() - 35 * DAY_US
     old.client.zadd(keys.outbox_dirty(42), {"7042": long_ago})

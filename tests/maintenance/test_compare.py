@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from reactions.core.model import Row
-from reactions.maintenance.compare import Kind, Tiering, compare_cache, compare_ledger
+from reactions.maintenance.compare import Kind, Tiering, compare_cache, compare_keys, compare_ledger
 from reactions.postgres.stored import Stored
 from reactions.redis.replies import Snapshot
 
@@ -85,6 +85,12 @@ def test_what_is_pending_counts() -> None:
 )
 def test_a_viral_post(redis: Snapshot, expected: list[Kind]) -> None:
     assert kinds(STORED_VIRAL, redis) == expected
+
+
+def test_pending_changes_that_no_drain_finds_and_keys_without_a_ttl() -> None:
+    redis = replace(REGULAR, pending={3: 1}, immortal=["a"])
+    assert [found.kind for found in compare_keys(POST, redis)] == [Kind.UNLISTED, Kind.IMMORTAL]
+    assert list(compare_keys(POST, replace(redis, dirty=True, immortal=[]))) == []
 
 
 @pytest.mark.parametrize(("rising", "expected"), [(False, [Kind.FLAG]), (True, [])])

@@ -121,11 +121,11 @@ def test_an_erasure_of_a_post_that_dies_at_any_step_goes_on(
         if not died:
             break
         deaths += 1
-    assert deaths >= 9  # erasures, mark, three batches with their users, the end
+    assert deaths >= 9  # reads the requests, marks the post, three batches with users, confirms
 
 
 def test_everything_a_user_did_goes_and_nothing_else(small_batches: Engine) -> None:
-    """Counts are exact after every step, in both stores."""
+    """Counts are exact in both stores after every step."""
     others = populate(small_batches)
     small_batches.reactions.forget_user(USER)
     calls = 0

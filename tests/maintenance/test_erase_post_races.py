@@ -39,7 +39,7 @@ ORDERS = sorted(
 
 @pytest.mark.parametrize("large", [False, True])
 def test_a_drain_under_way_brings_nothing_back(small_batches: Engine, large: bool) -> None:
-    """In any order of its steps and those of the deletion; its other posts are as they should."""
+    """In any order of the steps of drain and deletion. Other posts of the drain are correct."""
     assert len(ORDERS) == 10
     for number, order in enumerate(ORDERS):
         post = POST + 200 * number
@@ -84,25 +84,35 @@ def test_a_stale_drain_brings_nothing_back_long_after(small_batches: Engine) -> 
     check_post_is_gone(small_batches)
 
 
-def test_writers_race_with_a_deletion(small_batches: Engine) -> None:
-    """What was acknowledged before is erased; afterwards nothing is acknowledged."""
-    deleted, over = threading.Event(), threading.Event()
-    late: list[int] = []
+class Writers:
+    """React to the post, and to another one, until the post refused 20 reactions."""
 
-    def writes(first: int) -> int:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.deleted = threading.Event()
+        self.late: list[int] = []
+        """Users whose reaction was acknowledged although the post was deleted."""
+
+    def write(self, first: int) -> int:
+        """React as every fourth user, and return how many reacted to the other post."""
         refused = 0
         for user in itertools.count(first, 4):
-            known = deleted.is_set()
+            known = self.deleted.is_set()
             try:
-                small_batches.reactions.react(user, POST, "like")
+                self._engine.reactions.react(user, POST, "like")
                 if known:
-                    late.append(user)
+                    self.late.append(user)
             except PostDeleted:
                 refused += 1
-            small_batches.reactions.react(user, OTHER, "like")
+            self._engine.reactions.react(user, OTHER, "like")
             if refused == 20:
                 return len(range(first, user + 1, 4))
         raise AssertionError
+
+
+def test_writers_race_with_a_deletion(small_batches: Engine) -> None:
+    """Reactions acknowledged before the deletion are erased. None is acknowledged afterwards."""
+    writers, over = Writers(small_batches), threading.Event()
 
     def drains() -> None:
         persister = Persister(small_batches.client, small_batches.database, small_batches.settings)
@@ -111,17 +121,17 @@ def test_writers_race_with_a_deletion(small_batches: Engine) -> None:
 
     with ThreadPoolExecutor(5) as pool:
         drain = pool.submit(drains)
-        writers = [pool.submit(writes, first) for first in range(1, 5)]
+        writing = [pool.submit(writers.write, first) for first in range(1, 5)]
         try:
             wait_until(lambda: len(rows_of(small_batches, "post_id = :post", post=POST)) > 20)
             small_batches.reactions.delete_post(POST)
-            deleted.set()
+            writers.deleted.set()
             small_batches.eraser.erase()
-            written = sum(writer.result(PATIENCE_S) for writer in writers)
+            written = sum(writer.result(PATIENCE_S) for writer in writing)
         finally:
             over.set()
         drain.result(PATIENCE_S)
-    assert late == []
+    assert writers.late == []
     finish(small_batches)
     check_post_is_gone(small_batches)
     assert small_batches.reactions.counts(OTHER)["like"] == written
@@ -134,7 +144,7 @@ def test_a_mark_that_redis_lost_is_put_back_by_a_drain(small_batches: Engine) ->
     small_batches.reactions.delete_post(POST)
     finish(small_batches)
     small_batches.client.delete(keys.outbox_deleted(SHARD))
-    react(small_batches, POST, range(1, 4), "love")  # it does not know any better
+    react(small_batches, POST, range(1, 4), "love")  # Redis does not know of the deletion
     react(small_batches, OTHER, range(1, 4), "love")
     small_batches.drain()
     check_post_is_gone(small_batches)

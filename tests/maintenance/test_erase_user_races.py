@@ -43,7 +43,7 @@ def test_what_is_pending_or_claimed_goes_too(small_batches: Engine) -> None:
     assert sum(len(claim.posts) for claim in claims) == 3
     small_batches.reactions.react_many((USER, post, "sad") for post in (2, 4, 888))
     small_batches.reactions.forget_user(USER)
-    for _ in range(5):  # a drain holds some; until it is done, the erasure cannot be
+    for _ in range(5):  # a drain has claimed some changes, so the erasure waits for it
         small_batches.eraser.erase()
         small_batches.persister.drain(set(range(100)) - {1, 2, 77})
         assert USER in small_batches.erasure_requests.unfinished()[1]
@@ -66,7 +66,7 @@ def test_a_reaction_that_waits_in_redis_holds_an_erasure_up(small_batches: Engin
 
 
 def test_what_a_user_does_once_it_has_begun_stays_if_it_is_newer(small_batches: Engine) -> None:
-    """From the first step on, which notes the time, also while the rest is under way."""
+    """The first step notes the cutoff. Later reactions stay, whatever step comes next."""
     others = populate(small_batches)
     small_batches.reactions.forget_user(USER)
     small_batches.eraser.erase(0.0)
@@ -82,7 +82,7 @@ def test_what_a_user_does_once_it_has_begun_stays_if_it_is_newer(small_batches: 
 
 
 def test_a_stale_drain_does_not_bring_a_user_back(small_batches: Engine) -> None:
-    """It claimed before the erasure, and wakes up long after; its other rows are as they were."""
+    """The drain claimed before the erasure and records long after it. Its other rows stay."""
     react(small_batches, POST, [USER, FELLOW])
     react(small_batches, OTHER, [USER])
     claims, _ = small_batches.outbox.claim({SHARD: ""})
@@ -102,7 +102,7 @@ def test_a_stale_drain_does_not_bring_a_user_back(small_batches: Engine) -> None
         small_batches.client.delete(keys.user_reactions(USER))
 
 
-def test_a_reader_who_comes_late_does_not_remember_a_forgotten_user(small_batches: Engine) -> None:
+def test_a_reader_who_comes_late_does_not_cache_a_forgotten_user(small_batches: Engine) -> None:
     react(small_batches, POST, [USER])
     small_batches.drain()
     users = small_batches.eraser._users
@@ -116,7 +116,7 @@ def test_a_reader_who_comes_late_does_not_remember_a_forgotten_user(small_batche
 
 
 def test_reactions_from_before_a_step_of_the_clock_are_forgotten(small_batches: Engine) -> None:
-    """The clock of Redis was ahead for a while: versions of then are ahead of now."""
+    """The clock of Redis was an hour ahead, so older versions are above the current time."""
     ahead = small_batches.client.time()[0] * 1_000_000 + 3_600_000_000
     small_batches.client.set(keys.outbox_clock(SHARD), ahead)
     react(small_batches, POST, [USER, FELLOW])
@@ -127,7 +127,7 @@ def test_reactions_from_before_a_step_of_the_clock_are_forgotten(small_batches: 
 
 
 def test_after_a_step_of_the_clock_a_forgotten_user_can_come_back(small_batches: Engine) -> None:
-    """Versions of one shard are ahead of the clock, and so of what the others give out now."""
+    """Versions of one shard are ahead of the clock, and of the versions of other shards."""
     ahead = small_batches.client.time()[0] * 1_000_000 + 3_600_000_000
     small_batches.client.set(keys.outbox_clock(SHARD), ahead)
     react(small_batches, POST, [USER, FELLOW])
@@ -147,7 +147,7 @@ def test_after_a_step_of_the_clock_a_forgotten_user_can_come_back(small_batches:
 def test_what_a_user_does_just_when_the_time_is_noted_stays(
     small_batches: Engine, method: str
 ) -> None:
-    """At any reading of any clock but the first, which says what is to go."""
+    """At any reading of a clock except the first, which is the cutoff."""
     react(small_batches, POST, [USER, FELLOW])
     small_batches.drain()
     small_batches.reactions.forget_user(USER)
@@ -166,7 +166,7 @@ def test_what_a_user_does_just_when_the_time_is_noted_stays(
 
     setattr(clock, method, reading)
     while small_batches.erasure_requests.unfinished()[1]:
-        small_batches.eraser.erase()  # and no drain, unless it waits for one
+        small_batches.eraser.erase()  # drain only when the erasure waits
         if small_batches.eraser.erase().users == 0:
             small_batches.drain()
     small_batches.drain()
@@ -181,7 +181,7 @@ def _erased(engine: Engine) -> bool:
 
 
 def test_a_user_who_goes_on_while_they_are_forgotten(small_batches: Engine) -> None:
-    """Whatever became of what they did meanwhile: all is consistent, and the rest is gone."""
+    """The stores agree afterwards, and the reactions from before are gone."""
     others = populate(small_batches)
     over = threading.Event()
 
@@ -191,7 +191,7 @@ def test_a_user_who_goes_on_while_they_are_forgotten(small_batches: Engine) -> N
             name = play.choice(["wow", "sad", None])
             post = play.choice(POSTS[:10])
             client.react_many([(USER, post, name)])
-            assert client.reaction_of(USER, post) in (name, None)  # the eraser may have been here
+            assert client.reaction_of(USER, post) in (name, None)  # or the eraser removed it
 
     def drains() -> None:
         persister = Persister(small_batches.client, small_batches.database, small_batches.settings)

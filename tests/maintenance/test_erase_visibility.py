@@ -68,7 +68,7 @@ def test_of_a_batch_only_the_deleted_posts_are_refused(engine: Engine) -> None:
 
 @pytest.mark.parametrize("tier", ["pending", "cold", "regular", "viral"])
 def test_reads_see_nothing_of_a_deleted_post(small_batches: Engine, tier: str) -> None:
-    """From the deletion on, and also once it is done."""
+    """From the deletion on, and after the erasure."""
     client = small_batches.reactions
     react(small_batches, POST, range(1, 21 if tier == "viral" else 9))
     if tier != "pending":
@@ -99,7 +99,7 @@ def check_unseen(engine: Engine) -> None:
 
 @pytest.mark.parametrize("users", [8, 20])
 def test_nobody_ever_reacted_on_a_deleted_post(small_batches: Engine, users: int) -> None:
-    """From the deletion on, not from the day the rows are gone."""
+    """From the deletion on, while the rows still exist."""
     react(small_batches, POST, range(1, users + 1))
     small_batches.drain()
     assert small_batches.reactions.uniques(POST) == users
@@ -110,7 +110,7 @@ def test_nobody_ever_reacted_on_a_deleted_post(small_batches: Engine, users: int
 
 
 def test_history_does_not_show_a_deleted_post(small_batches: Engine) -> None:
-    """From the deletion on, not from the next step of the erasure on."""
+    """From the deletion on, before the erasure begins."""
     small_batches.reactions.react_many((USER, post, "like") for post in (POST, OTHER))
     small_batches.drain()
     small_batches.reactions.delete_post(POST)

@@ -18,7 +18,7 @@ from tests.support.engine import Engine
 
 
 def dump(engine: Engine) -> dict[bytes, bytes]:
-    """As a snapshot of the server."""
+    """A snapshot of the server."""
     return {key: engine.client.dump(key) for key in engine.client.scan_iter()}  # type: ignore[misc]
 
 
@@ -42,7 +42,7 @@ def test_an_empty_server_is_noticed_and_rebuilt(
     fill(viral_at_ten)
     loss_detection.run()
     viral_at_ten.client.flushall()
-    viral_at_ten.reactions.react(77, REGULAR, "love")  # before anybody noticed
+    viral_at_ten.reactions.react(77, REGULAR, "love")  # before the loss is noticed
     run = loss_detection.run()
     assert run is not None
     assert dict(run.found) == {Loss.EMPTY: 100}
@@ -64,7 +64,7 @@ def test_an_empty_server_is_noticed_and_rebuilt(
 def test_no_version_comes_twice_after_a_loss(
     viral_at_ten: Engine, loss_detection: LossDetection
 ) -> None:
-    """Versions were ahead of the clock; the new server starts at its own time."""
+    """Versions were ahead of the clock, and the new server starts at its own time."""
     ahead = viral_at_ten.client.time()[0] * 1_000_000 + 3_600_000_000
     viral_at_ten.client.set(keys.outbox_clock(shard_of(REGULAR)), ahead)
     viral_at_ten.reactions.react(1, REGULAR, "like")
@@ -153,7 +153,7 @@ def test_only_the_shards_that_were_lost_are_recovered(
     } == before
 
 
-def test_two_that_watch_do_not_take_each_other_for_a_loss(
+def test_two_runs_do_not_take_each_other_for_a_loss(
     viral_at_ten: Engine, loss_detection: LossDetection
 ) -> None:
     fill(viral_at_ten)
@@ -180,7 +180,7 @@ def epochs_of(engine: Engine) -> list[RedisEpoch]:
         *(("older", when) for when in ("in_database", "replace", "note", "set_rebuild")),
     ],
 )
-def test_a_loss_while_it_looks_is_seen_by_the_next_look(
+def test_a_loss_during_a_run_is_noticed_by_the_next(
     viral_at_ten: Engine,
     loss_detection: LossDetection,
     rebuild: Rebuild,
@@ -219,7 +219,7 @@ def test_a_loss_while_it_looks_is_seen_by_the_next_look(
 def test_a_read_while_a_batch_is_under_way_does_not_keep_what_was_before(
     viral_at_ten: Engine, loss_detection: LossDetection, rebuild: Rebuild
 ) -> None:
-    """The claim was lost with all of Redis, so no fence stops the read, and nobody will settle."""
+    """The claim is lost with Redis, so no fence stops the read, and no drain will settle it."""
     client = viral_at_ten.reactions
     client.react(1, REGULAR, "like")
     viral_at_ten.drain()
@@ -228,7 +228,7 @@ def test_a_read_while_a_batch_is_under_way_does_not_keep_what_was_before(
     claims, _ = viral_at_ten.outbox.claim({shard_of(REGULAR): ""})
     viral_at_ten.client.flushall()
     assert client.counts(REGULAR)["like"] == 1
-    assert viral_at_ten.cache_install.fence(REGULAR, "slow")  # another read, which comes late
+    assert viral_at_ten.cache_install.fence(REGULAR, "slow")  # another read, which installs late
     done = Drained()
     viral_at_ten.persister.settle(claims, viral_at_ten.persister.record(claims, done), done)
     assert done.lost == 1

@@ -18,12 +18,12 @@ def test_a_rebuild_goes_on_where_it_was_the_newest_first(
     rebuild: Rebuild,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each call a chunk at least; one that dies is gone on with."""
+    """Each run loads at least one chunk, and the next run continues."""
     posts = list(range(1, 12))
     for post in posts:
         viral_at_ten.reactions.react_many((user, post, "like") for user in range(1, 4))
     viral_at_ten.drain()
-    with viral_at_ten.database.engine.begin() as connection:  # touched one after the other
+    with viral_at_ten.database.engine.begin() as connection:  # changed one after the other
         connection.execute(text("UPDATE posts SET touched = touched - 60000000 * post_id"))
     loss_detection.run()
     viral_at_ten.client.flushall()
@@ -71,7 +71,7 @@ def test_what_nobody_touched_within_a_day_is_left_out(
     regular, viral = viral_at_ten.post_snapshots.snapshots([REGULAR, VIRAL])
     assert regular.complete
     assert not viral.sampled
-    assert viral_at_ten.reactions.counts(VIRAL)["like"] == 15  # the first read brings it back
+    assert viral_at_ten.reactions.counts(VIRAL)["like"] == 15  # the first read loads it
 
 
 def test_what_is_touched_during_a_pass_is_loaded_by_the_next(
@@ -91,7 +91,7 @@ def test_what_is_touched_during_a_pass_is_loaded_by_the_next(
     loss_detection.run()
     monkeypatch.setattr("reactions.maintenance.rebuild.CHUNK", 3)
     rebuild.run(0.0)
-    viral_at_ten.reactions.react(2, posts[-1], "love")  # and out of the way of the pass
+    viral_at_ten.reactions.react(2, posts[-1], "love")  # moves it past the position of the pass
     viral_at_ten.drain()
     viral_at_ten.client.delete(*viral_at_ten.client.keys(f"post:*:{posts[-1]}:*"))
     monkeypatch.setattr("reactions.maintenance.rebuild.AGAIN_US", 0)
@@ -108,7 +108,7 @@ def test_what_is_touched_during_a_pass_is_loaded_by_the_next(
 def test_after_a_rebuild_a_feed_is_warm(
     viral_at_ten: Engine, loss_detection: LossDetection, rebuild: Rebuild
 ) -> None:
-    """Counts too, with what is pending by then."""
+    """The counts are cached too, including pending changes."""
     fill(viral_at_ten)
     loss_detection.run()
     viral_at_ten.client.flushall()

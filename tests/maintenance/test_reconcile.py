@@ -23,7 +23,7 @@ def reconcile(sound: Engine) -> Reconcile:
 def test_touched_posts_of_a_tier_are_found_repaired_and_recorded(
     sound: Engine, reconcile: Reconcile
 ) -> None:
-    """From what drains noted, each tier on its own round; then there is nothing to do."""
+    """Each run repairs the posts of its tier that drains noted."""
     DAMAGE["a count too high"][2](sound)
     DAMAGE["a sample out of order"][2](sound)
     run = reconcile.run(PostTier.VIRAL)
@@ -41,7 +41,7 @@ def test_touched_posts_of_a_tier_are_found_repaired_and_recorded(
 
 
 def to_check(engine: Engine) -> set[int]:
-    """Whatever their tier."""
+    """The posts of all tiers that changed since their last check."""
     now = int(engine.clock.now_us())
     return {post.post_id for post in engine.posts.to_check(PostTier, now, MAX_ID, 10)}
 
@@ -68,7 +68,7 @@ def test_a_reconciliation_goes_on_where_time_was_up(
         run = reconcile.run(PostTier.REGULAR, 0.0)
         assert run is not None
         looked_at.append(run.looked_at)
-    assert looked_at == [1, 1, 1, 1, 0]  # the deleted one too
+    assert looked_at == [1, 1, 1, 1, 0]  # includes the deleted post
 
 
 def test_a_tier_that_a_drain_could_not_note_is_noted(sound: Engine, reconcile: Reconcile) -> None:

@@ -27,7 +27,7 @@ def refresh(sound: Engine) -> RefreshSamples:
 def test_a_refresh_loads_what_is_not_the_newest(
     sound: Engine, refresh: RefreshSamples, damage: str, kind: Kind
 ) -> None:
-    """Of viral posts that nobody touched since they were last compared."""
+    """The refresh also checks viral posts that did not change since their last check."""
     run = refresh.run()
     assert run is not None
     assert (run.looked_at, dict(run.found)) == (1, {})
@@ -63,7 +63,7 @@ def test_a_refresh_goes_on_where_it_was(
     monkeypatch.setattr("reactions.maintenance.refresh.CHUNK", 2)
     positions = []
     for _ in range(4):
-        run = refresh.run(0.0)  # each does a chunk, whatever the time
+        run = refresh.run(0.0)  # each run does at least one chunk
         assert run is not None
         positions.append((run.looked_at, DutyRuns(sound.database).position("refresh")))
     assert positions == [(2, 4), (2, 6), (2, VIRAL), (0, 0)]

@@ -1,4 +1,4 @@
-"""Posts on their way: the viral treatment before their time, the list, the end of false alarms."""
+"""Rising posts: their early viral treatment, the list of them, and the end of false alarms."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ POST, OTHER = 1042, 1142
 
 @pytest.fixture
 def early(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    """Viral from a hundred on; watched from ten on, and on its way with an hour to go."""
+    """Viral from 100 reactions on; watched from 10 on, and rising an hour before the threshold."""
     shrink(monkeypatch, 5, 4, 8)
     update = {
         "viral_threshold": 100,
@@ -45,7 +45,7 @@ def virality(early: Engine) -> ReleaseCalmPosts:
 
 
 def rise(engine: Engine, post: int = POST, users: int = 40) -> None:
-    """Half of them, and then the others: only growth between two batches counts."""
+    """Drain one half, then the other: a rate needs the growth between two batches."""
     react(engine, post, range(1, users // 2 + 1))
     engine.drain()
     react(engine, post, range(users // 2 + 1, users + 1))
@@ -59,7 +59,7 @@ def noted(engine: Engine, post: int = POST) -> PostTier:
 
 
 def calm(engine: Engine, post: int = POST) -> None:
-    """As if it had last grown long ago."""
+    """Move the last growth of the post an hour into the past."""
     written = engine.client.get(keys.post_rate(post))
     assert isinstance(written, bytes)
     rate, at, total = written.decode().split("|")
@@ -67,9 +67,9 @@ def calm(engine: Engine, post: int = POST) -> None:
     engine.client.set(keys.post_rate(post), f"{rate}|{long_ago}|{total}", px=60_000)
 
 
-def test_a_post_on_its_way_is_listed_and_has_a_sample(early: Engine, rising: RisingPosts) -> None:
+def test_a_post_rising_is_listed_and_has_a_sample(early: Engine, rising: RisingPosts) -> None:
     rise(early)
-    react(early, OTHER, range(1, 41))  # all at once: how fast, nobody knows
+    react(early, OTHER, range(1, 41))  # one batch alone has no rate
     early.drain()
     (found,) = rising.list()
     assert (found.post_id, found.reactions) == (POST, 40)
@@ -117,7 +117,9 @@ def test_a_false_alarm_is_let_go_though_nobody_reacts(
     assert rising.list() == []
 
 
-def test_above_the_low_mark_it_stays_viral(early: Engine, virality: ReleaseCalmPosts) -> None:
+def test_above_the_lower_threshold_it_stays_viral(
+    early: Engine, virality: ReleaseCalmPosts
+) -> None:
     rise(early, users=90)
     calm(early)
     assert virality.run() is not None
@@ -137,7 +139,7 @@ def test_one_whose_rate_was_lost_is_let_go(
     assert early.verify().found == {}
 
 
-def test_a_deleted_post_is_on_its_way_no_more(
+def test_a_deleted_post_is_rising_no_more(
     early: Engine, rising: RisingPosts, virality: ReleaseCalmPosts
 ) -> None:
     rise(early)
@@ -174,7 +176,7 @@ def test_a_load_under_way_does_not_flag_one_that_was_let_go(
 
 
 @pytest.mark.parametrize("lost", ["reactions", "recent", "viral"])
-def test_a_refresh_leaves_it_on_its_way(early: Engine, lost: str) -> None:
+def test_a_refresh_leaves_it_rising(early: Engine, lost: str) -> None:
     rise(early)
     early.client.delete(f"post:{{42}}:{POST}:{lost}")
     run = RefreshSamples(early.client, early.database, early.settings).run()

@@ -1,4 +1,4 @@
-"""The queries on many rows: by index, and no more rows than they return."""
+"""The queries on many rows: they use an index, and read few rows beyond those they return."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reactions.postgres.queries import Queries
 from tests.support.databases import execute_admin
 
 MANY, LARGE, BUSY = 200_000, 1_042, 7
-"""Rows; a post with a half of them; a user with 5,000."""
+"""Number of rows; the post that has half of them; the user who has 5,000."""
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +48,8 @@ def many(postgres: Postgres) -> Iterator[Database]:
 Plan = dict[str, Any]
 
 
-def explain(database: Database, ask: Callable[[Queries], object]) -> list[Plan]:
-    """The nodes of the plans of what was really sent, as they were really executed."""
+def explain(database: Database, query: Callable[[Queries], object]) -> list[Plan]:
+    """Return the nodes of the executed plans of all statements that a query sends."""
     sent: list[tuple[str, Any]] = []
 
     def executing(_: Any, __: Any, statement: str, values: Any, *___: Any) -> None:
@@ -57,7 +57,7 @@ def explain(database: Database, ask: Callable[[Queries], object]) -> list[Plan]:
 
     event.listen(database.engine, "before_cursor_execute", executing)
     try:
-        ask(Queries(database))
+        query(Queries(database))
     finally:
         event.remove(database.engine, "before_cursor_execute", executing)
     nodes: list[Plan] = []
@@ -79,7 +79,7 @@ def _nodes(plan: Plan) -> Iterator[Plan]:
 
 
 def rows_read(nodes: Sequence[Plan], table: str) -> int:
-    """Rows that the scans of a table and its partitions returned or threw away."""
+    """Count the rows that scans of a table and its partitions returned or filtered out."""
     return sum(
         round((node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"])
         for node in nodes
@@ -93,7 +93,7 @@ def kinds(nodes: Sequence[Plan]) -> set[str]:
 
 INDEX_SCANS = {"Index Scan", "Index Only Scan", "Bitmap Index Scan"}
 
-ASKED: dict[str, Callable[[Queries], object]] = {
+QUERIES: dict[str, Callable[[Queries], object]] = {
     "newest": lambda q: q.newest(LARGE, range(1, 7), limit=51),
     "newest of a type": lambda q: q.newest(LARGE, [3], limit=51),
     "newest, far down": lambda q: q.newest(LARGE, range(1, 7), limit=51, before=1_020_000),
@@ -114,16 +114,16 @@ ASKED: dict[str, Callable[[Queries], object]] = {
 }
 
 
-@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize("name", QUERIES)
 def test_no_read_scans_a_table(many: Database, name: str) -> None:
-    nodes = explain(many, ASKED[name])
+    nodes = explain(many, QUERIES[name])
     assert "Seq Scan" not in kinds(nodes)
     assert kinds(nodes) & INDEX_SCANS
 
 
 @pytest.mark.parametrize("name", ["newest", "newest of a type", "newest, far down"])
-def test_the_newest_are_read_by_index_and_no_more_than_that(many: Database, name: str) -> None:
-    nodes = explain(many, ASKED[name])
+def test_the_newest_reads_by_index_only_the_rows_it_returns(many: Database, name: str) -> None:
+    nodes = explain(many, QUERIES[name])
     assert "Sort" not in kinds(nodes)
     assert "Limit" in kinds(nodes)
     if name != "newest of a type":
@@ -133,15 +133,15 @@ def test_the_newest_are_read_by_index_and_no_more_than_that(many: Database, name
 
 
 def test_a_page_of_history_reads_little_more_than_it_returns(many: Database) -> None:
-    """One index scan a partition, merged; a few versions are equal, a fifth is deleted."""
-    nodes = explain(many, ASKED["history"])
+    """Merges one index scan for each partition; some versions are equal, a fifth is deleted."""
+    nodes = explain(many, QUERIES["history"])
     assert kinds(nodes) & {"Merge Append"}
     assert 51 <= rows_read(nodes, "reactions") <= 200
 
 
 @pytest.mark.parametrize(("name", "most"), [("own", 200), ("own on a large post", 1)])
 def test_own_reactions_are_found_by_the_primary_key(many: Database, name: str, most: int) -> None:
-    nodes = explain(many, ASKED[name])
+    nodes = explain(many, QUERIES[name])
     assert 0 < rows_read(nodes, "reactions") <= most
     executed = [
         node
@@ -152,12 +152,12 @@ def test_own_reactions_are_found_by_the_primary_key(many: Database, name: str, m
 
 
 def test_counts_read_no_rows_of_reactions(many: Database) -> None:
-    nodes = explain(many, ASKED["counts"])
+    nodes = explain(many, QUERIES["counts"])
     assert rows_read(nodes, "reactions_") == 0
     assert 0 < rows_read(nodes, "reaction_counts") <= 200 * 7
 
 
-def test_the_queries_answer_what_they_should_on_many_rows(many: Database) -> None:
+def test_the_queries_return_the_right_rows_of_many(many: Database) -> None:
     queries = Queries(many)
     newest = queries.newest(LARGE, range(1, 7), limit=20)
     top = 1000 + MANY // 2

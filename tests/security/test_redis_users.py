@@ -18,7 +18,6 @@ from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
 from reactions.drain.batch import DrainFailed
 from reactions.redis import scripts
-from reactions.redis.pipeline import Script
 from tests.security import workload
 from tests.support.engine import DEAD_BROKER, Engine, make_engine
 from tests.support.guarded import DEPLOY, Guarded, running_guarded
@@ -39,7 +38,7 @@ NEVER_REACHED = {WEB: set[str](), WORKER: {"lpushx", "rpop"}}
 DENIED = "[Nn]o permissions|The user executing the script can't"
 """The error of Redis 7.2 and Valkey, and the error of Redis 7.0."""
 
-SCRIPTS = [found for found in vars(scripts).values() if isinstance(found, Script)]
+SCRIPTS = scripts.ALL
 
 
 def commands_of(names: set[str]) -> set[str]:
@@ -172,7 +171,7 @@ def test_every_granted_command_is_used_and_every_used_one_granted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shrink(monkeypatch, SMALL_SAMPLE, 4, 8)
-    monkeypatch.setattr(scripts, "MAX_USER_POSTS", 2)
+    monkeypatch.setattr(scripts.user_cache, "MAX_USER_POSTS", 2)
     tally = Tally(admin)
     run_everything(tally, admin, settings_of)
     assert tally.scripts[WEB] | tally.scripts[WORKER] == {found.name for found in SCRIPTS}

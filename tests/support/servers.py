@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +12,10 @@ from typing import NoReturn
 import pytest
 from redis import Redis
 
+from benchmarks.support import servers
+from reactions.core.errors import StackError
 from reactions.demo.embedded import Postgres, Valkey
 from reactions.demo.process import free_port
-from reactions.demo.state_folder import remove
 from reactions.redis.server_options import VALKEY_OPTIONS
 
 
@@ -44,10 +43,10 @@ def postgres_binaries(version: int) -> Path:
 
 def redis_binary() -> Path:
     """Return Debian's Redis 7; skip the test if it is missing (fail it in CI)."""
-    found = shutil.which("redis-server")
-    if found is None:
-        missing("Redis is not installed: apt-get install redis-server")
-    return Path(found)
+    try:
+        return servers.redis_binary()
+    except StackError as error:
+        missing(str(error))
 
 
 def missing(reason: str) -> NoReturn:
@@ -60,19 +59,14 @@ def missing(reason: str) -> NoReturn:
 @contextmanager
 def running_redis(folder: Path, kind: str) -> Iterator[Valkey]:
     """Run a server: ``valkey``, ``redis``, or ``cluster`` (a Valkey Cluster of one node)."""
-    server = Valkey(
-        folder,
-        kind,
-        options=cluster_options() if kind == "cluster" else VALKEY_OPTIONS,
-        binary=redis_binary() if kind == "redis" else None,
-    )
-    server.start()
-    try:
+    if kind == "redis":
+        redis_binary()  # skips the test if it is missing
+    with servers.running_redis(
+        folder, kind, cluster_options() if kind == "cluster" else {}
+    ) as server:
         if kind == "cluster":
             own_all_slots(server)
         yield server
-    finally:
-        server.stop()
 
 
 def own_all_slots(server: Valkey) -> None:
@@ -89,14 +83,11 @@ def own_all_slots(server: Valkey) -> None:
 def running_postgres(version: int) -> Iterator[Postgres]:
     """Run a PostgreSQL of this major version in a temporary folder, and remove the folder.
 
-    The folder is not pytest's: each start of pytest removes other users' rights to its folder, and
-    a server that root starts has a user of its own.
+    The folder is not pytest's; ``temporary_folder`` says why.
     """
-    folder = Path(tempfile.mkdtemp(prefix="reactions-test-"))
-    server = Postgres(folder, binaries=postgres_binaries(version))
-    server.start()
-    try:
+    binaries = postgres_binaries(version)
+    with (
+        servers.temporary_folder("test") as folder,
+        servers.running_postgres(folder, binaries=binaries) as server,
+    ):
         yield server
-    finally:
-        server.stop()
-        remove(folder)

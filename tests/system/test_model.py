@@ -1,10 +1,10 @@
-"""A model beside the system: any order of reactions, drain steps, crashes, losses, loads, erasures.
+"""A model beside the system: reactions, drain steps, crashes, evictions, loads, erasures.
 
-A drain is taken apart into its steps; each may be the last of its process, may be repeated, or may
-come late, after another drain took over. Any cache key may vanish at any moment. Loads of posts and
-of users are taken apart too. Sample, buckets and threshold are so small that posts change their
-tier, grow and shrink all the time. In the end everything is drained, and rows, counts and caches
-must equal the model.
+Hypothesis runs them in any order. It runs each step of a drain alone: a step may be the last one of
+its process, may be repeated, or may come late, after another drain took over. It divides loads of
+posts and of users into steps as well. Any cache key may be evicted at any moment. The sample, the
+buckets and the threshold are so small that posts often change their tier, grow and shrink. At the
+end the test drains everything, and the rows, the counts and the caches must equal the model.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ _fresh = itertools.count(1)
 SAMPLE = 3
 THRESHOLD = 4
 USERS = st.integers(1, 6)
-FEW = st.integers(1, 2)  # so that changes of one reaction meet at every step
+FEW = st.integers(1, 2)  # few users, so that changes of one reaction meet at every step
 WHICH = st.integers(0, 2)  # the first two posts share a shard, the third has another
 REACTIONS = st.sampled_from(["like", "love"])
 
 
 class Drain:
-    """One drain somewhere between its steps."""
+    """A drain between two of its steps."""
 
     def __init__(self, claims: list[Claim]) -> None:
         self.claims = claims
@@ -57,7 +57,7 @@ class Drain:
 
 @dataclass
 class Load:
-    """One load of a post somewhere between its reading and its install."""
+    """A load of a post between its read and its install."""
 
     post: int
     token: str
@@ -67,8 +67,18 @@ class Load:
     ever: list[int]
 
 
+@dataclass
+class UserLoad:
+    """A load of a user between its read and its install."""
+
+    user: int
+    token: str
+    found: dict[int, int]
+    whole: bool
+
+
 class System(RuleBasedStateMachine):
-    """The rules; the engine is set by the test, its stores serve all examples."""
+    """The rules. The test sets the engine; its stores serve all examples."""
 
     engine: ClassVar[Engine]
 
@@ -76,7 +86,7 @@ class System(RuleBasedStateMachine):
         super().__init__()
         base = next(_fresh) * 10_000
         self.posts = (base + 7, base + 107, base + 8)
-        self.first = base  # of the users, who are nobody else's
+        self.first = base  # first user id: no other example has these users
         self.users = UserCache(self.engine.client, self.engine.settings)
         self.model: dict[tuple[int, int], str] = {}
         self.versions: dict[tuple[int, int], int] = {}
@@ -85,9 +95,9 @@ class System(RuleBasedStateMachine):
         self.deleted: set[int] = set()
         self.drains: list[Drain] = []
         self.loads: list[Load] = []
-        self.recalls: list[tuple[int, str, dict[int, int], bool]] = []
+        self.user_loads: list[UserLoad] = []
 
-    # -- reactions -----------------------------------------------------------------------------
+    # -- reactions -------------------------------------------------------------------------------
 
     @rule(user=st.one_of(FEW, USERS), which=WHICH, reaction=REACTIONS)
     def react(self, user: int, which: int, reaction: str) -> None:
@@ -122,7 +132,7 @@ class System(RuleBasedStateMachine):
         self._check(self.engine.reactions.unreact(user, post).status, before, None)
 
     def _check(self, status: Status, before: str | None, after: str | None) -> None:
-        """An outcome is right, or says that it could not know."""
+        """An outcome is right, or says that the previous reaction is unknown."""
         if status is Status.ACCEPTED:
             return
         if before == after:
@@ -132,25 +142,25 @@ class System(RuleBasedStateMachine):
         else:
             assert status is (Status.CREATED if before is None else Status.REPLACED)
 
-    # -- the drain, step by step ---------------------------------------------------------------
+    # -- the drain, step by step -----------------------------------------------------------------
 
     @rule(stalls=st.booleans())
     def claim(self, stalls: bool) -> None:
-        """It may stall at once, beyond its lease, and go on later all the same."""
+        """Claim; the drain may stall until its lease has expired, and continue later."""
         shards = {shard_of(post): "" for post in self.posts}
         claims, failed = self.engine.outbox.claim(shards)
         assert not failed
         if claims:
             self.drains.append(Drain(claims))
         if stalls:
-            self._lapse()
+            self._expire_leases()
             for claim in claims:
-                claim.claimed_at -= 10_000_000  # as long ago as it seems
+                claim.claimed_at -= 10_000_000  # the drain thinks that it claimed 10 s ago
 
     @precondition(lambda self: self.drains)
     @rule(data=st.data())
     def record(self, data: st.DataObject) -> None:
-        """Also a second time, also by one whose lease is another's by now."""
+        """Record, perhaps a second time, or after another drain has taken the lease."""
         drain = data.draw(st.sampled_from(self.drains))
         drain.batch = self.engine.persister.record(drain.claims, Drained())
 
@@ -167,14 +177,14 @@ class System(RuleBasedStateMachine):
         self.drains.remove(data.draw(st.sampled_from(self.drains)))
 
     @rule()
-    def leases_lapse(self) -> None:
-        """Their owners may still be at work, and come late."""
-        self._lapse()
+    def leases_expire(self) -> None:
+        """The owners of the leases may still be at work, and come late."""
+        self._expire_leases()
         for drain in self.drains:
             for claim in drain.claims:
                 claim.claimed_at -= 10_000_000
 
-    def _lapse(self) -> None:
+    def _expire_leases(self) -> None:
         for post in self.posts:
             self.engine.client.delete(keys.outbox_lease(shard_of(post)))
 
@@ -182,11 +192,11 @@ class System(RuleBasedStateMachine):
     def drain(self) -> None:
         self.engine.persister.drain({shard_of(post) for post in self.posts})
 
-    # -- caches come and go --------------------------------------------------------------------
+    # -- evictions and loads ---------------------------------------------------------------------
 
     @rule(data=st.data())
     def evict(self, data: st.DataObject) -> None:
-        """Whatever has a TTL may go, alone, at any moment."""
+        """Redis may evict any key with a TTL, at any moment."""
         cached = [key for key in self._keys() if self.engine.client.pttl(key) >= 0]
         if cached:
             self.engine.client.delete(data.draw(st.sampled_from(sorted(cached))))
@@ -220,7 +230,7 @@ class System(RuleBasedStateMachine):
     @precondition(lambda self: self.loads)
     @rule(data=st.data(), what=st.sampled_from(["hash", "sample", "counts"]))
     def end_load(self, data: st.DataObject, what: str) -> None:
-        """Late, after whatever happened meanwhile: installed or refused, never wrong."""
+        """Install late, after any other step: the cache installs or refuses, and stays right."""
         found = data.draw(st.sampled_from(self.loads))
         cache, post, token = self.engine.cache_install, found.post, found.token
         if what == "hash":
@@ -232,11 +242,11 @@ class System(RuleBasedStateMachine):
             total = sum(found.counts.values())
             cache.install_sample(post, token, total=total, newest=newest, ever=found.ever)
 
-    # -- reads ---------------------------------------------------------------------------------
+    # -- reads -----------------------------------------------------------------------------------
 
     @rule(user=USERS, which=WHICH)
     def reaction_of(self, user: int, which: int) -> None:
-        """Users read what they wrote, at every step."""
+        """At every step, users read their own writes."""
         user, post = self.first + user, self.posts[which]
         assert self.engine.reactions.reaction_of(user, post) == self.model.get((post, user))
 
@@ -251,7 +261,7 @@ class System(RuleBasedStateMachine):
 
     @rule(which=WHICH)
     def lists(self, which: int) -> None:
-        """Newest first, with what is not durable yet."""
+        """Lists are newest first, and include reactions that are not durable yet."""
         post = self.posts[which]
         newest = self._newest(post)
         client = self.engine.reactions
@@ -266,11 +276,11 @@ class System(RuleBasedStateMachine):
         assert seen == newest
 
     @rule(user=USERS)
-    def begin_recall(self, user: int) -> None:
+    def begin_user_load(self, user: int) -> None:
         user += self.first
-        token = f"token{len(self.recalls)}"
+        token = f"token{len(self.user_loads)}"
         run_many(self.engine.client, [self.users.fence_command(user, token)])
-        # The reader found nothing in the outbox, so the user is answered from the database.
+        # A reader asks the database only about posts that the outbox has no change for.
         unknown = [
             post
             for post, s in zip(
@@ -281,20 +291,22 @@ class System(RuleBasedStateMachine):
         _, found, whole = self.engine.queries.summaries(
             [], user, unknown, max_others=MAX_WHOLE_USER
         )
-        self.recalls.append((user, token, found, whole))
+        self.user_loads.append(UserLoad(user, token, found, whole))
 
-    @precondition(lambda self: self.recalls)
+    @precondition(lambda self: self.user_loads)
     @rule(data=st.data())
-    def end_recall(self, data: st.DataObject) -> None:
-        user, token, found, whole = data.draw(st.sampled_from(self.recalls))
-        if found:
-            self.users.install_call(user, token, found, whole=whole).run(self.engine.client)
+    def end_user_load(self, data: st.DataObject) -> None:
+        load = data.draw(st.sampled_from(self.user_loads))
+        if load.found:
+            self.users.install_call(load.user, load.token, load.found, whole=load.whole).run(
+                self.engine.client
+            )
 
-    # -- erasures ------------------------------------------------------------------------------
+    # -- erasures --------------------------------------------------------------------------------
 
-    @rule(which=WHICH, sure=st.integers(0, 3))
-    def delete_post(self, which: int, sure: int) -> None:
-        if sure:  # not so often, as a deleted post is no use any more
+    @rule(which=WHICH, chance=st.integers(0, 3))
+    def delete_post(self, which: int, chance: int) -> None:
+        if chance:  # seldom, because few rules do anything with a deleted post
             return
         post = self.posts[which]
         self.engine.reactions.delete_post(post)
@@ -308,29 +320,29 @@ class System(RuleBasedStateMachine):
 
     @rule(user=FEW)
     def forget_user(self, user: int) -> None:
-        """Drains that stalled before may come late; the user may come back."""
+        """Forget; drains that stalled before may come late, and the user may react again."""
         user += self.first
         self.engine.reactions.forget_user(user)
         while user in self.engine.erasure_requests.unfinished()[1]:
             self.engine.eraser.erase()
-            self._lapse()
+            self._expire_leases()
             self.engine.drain()
         for post in self.posts:
             self.model.pop((post, user), None)
             self.ever.discard((post, user))
 
-    # -- duties --------------------------------------------------------------------------------
+    # -- duties ----------------------------------------------------------------------------------
 
     @rule()
     def reconcile(self) -> None:
-        """At no step is anything wrong; a repair of what is missing does no harm."""
+        """At every step, the check finds only gaps, and repairing them is safe."""
         engine = self.engine
-        reconciler = PostChecker(engine.client, engine.database, engine.settings)
-        found = reconciler.check(self.posts).differences
+        checker = PostChecker(engine.client, engine.database, engine.settings)
+        found = checker.check(self.posts).differences
         assert [difference for difference in found if difference.kind not in GAPS] == []
-        reconciler.repair(found)
+        checker.repair(found)
 
-    # -- what must always be true --------------------------------------------------------------
+    # -- invariants and the end ------------------------------------------------------------------
 
     def _newest(self, post: int) -> list[tuple[int, str]]:
         found = [(user, name) for (p, user), name in self.model.items() if p == post]
@@ -376,9 +388,9 @@ class System(RuleBasedStateMachine):
                 }
 
     def teardown(self) -> None:
-        """Everything settles, whatever was left half-done."""
+        """Drain and erase everything; then the stores must equal the model."""
         engine = self.engine
-        self._lapse()
+        self._expire_leases()
         engine.drain()
         while any(engine.erasure_requests.unfinished()):
             engine.eraser.erase()
@@ -405,7 +417,7 @@ class System(RuleBasedStateMachine):
 
 @pytest.fixture
 def small(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """Samples of three, a threshold of four, buckets of two: all of it happens to six users."""
+    """Samples of three, a threshold of four, buckets of two: six users reach every state."""
     shrink(monkeypatch, SAMPLE, 2, 2)
     update = {"viral_threshold": THRESHOLD, "viral_hysteresis": 0.75}
     return make_engine(engine.settings.model_copy(update=update))
@@ -415,16 +427,14 @@ def test_the_system_agrees_with_the_model(small: Engine) -> None:
     _run(small, 80)
 
 
-def test_it_does_with_batches_so_small_that_posts_are_scanned(small: Engine) -> None:
+def test_the_system_agrees_when_small_batches_scan_posts(small: Engine) -> None:
     settings = small.settings.model_copy(update={"batch_rows": 2})
     small.persister = Persister(small.client, small.database, settings)
     _run(small, 40)
 
 
-def test_it_does_where_posts_are_viral_before_their_time(
-    small: Engine,
-) -> None:
-    """Two reactions soon after each other are on their way to four."""
+def test_the_system_agrees_when_posts_are_rising(small: Engine) -> None:
+    """With a threshold of four, two quick reactions make a post rising."""
     early = make_engine(
         small.settings.model_copy(update={"viral_horizon_s": 3_600.0, "viral_watch": 0.25})
     )

@@ -1,8 +1,8 @@
 """Fixtures: Celery as real processes (pytest-celery), and in a thread (celery.contrib.pytest).
 
-Of pytest-celery's, those that reach Docker are replaced by local processes, and the configuration
-is the project's; ``celery_setup`` and the nodes and clusters under it are stock. In the thread,
-``celery_session_worker`` is stock, on the project's application.
+Local processes replace the fixtures of pytest-celery that start Docker, and the configuration is
+the project's. ``celery_setup``, its nodes and its clusters are stock. In the thread,
+``celery_session_worker`` is stock and runs the project's application.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ def default_redis_broker(tmp_path: Path) -> Iterator[LocalRedis]:
 
 @pytest.fixture
 def celery_broker_cluster(celery_redis_broker: RedisTestBroker) -> CeleryBrokerCluster:
-    """Redis alone: the stock one has a test run on each broker that the plugin knows."""
+    """Redis alone: the stock fixture runs a test on each broker that the plugin knows."""
     return CeleryBrokerCluster(celery_redis_broker)
 
 
 @pytest.fixture
 def celery_backend_cluster() -> None:
-    """The plugin's way to say that there is no result backend. The project has none."""
+    """None: the project has no result backend."""
 
 
 @pytest.fixture
 def settings(settings: Settings, default_redis_broker: LocalRedis) -> Settings:
-    """With a broker that lives, and a sweep each second."""
+    """With a running broker, and a sweep each second."""
     broker = {"broker_url": SecretStr(default_redis_broker.host_url), "sweep_interval_s": 1.0}
     return settings.model_copy(update=broker)
 
@@ -82,7 +82,7 @@ def default_worker_container(
 
 @pytest.fixture
 def start_beat(settings: Settings, tmp_path: Path) -> Iterator[Callable[[str], Beat]]:
-    """Starts a beat of this name; all are killed at the end."""
+    """Start a beat with this name. At the end, all beats are killed."""
     with ExitStack() as stack:
 
         def start(name: str = "beat") -> Beat:
@@ -97,17 +97,17 @@ def start_beat(settings: Settings, tmp_path: Path) -> Iterator[Callable[[str], B
 def lane_settings(
     tmp_path_factory: pytest.TempPathFactory, postgres: Postgres
 ) -> Iterator[Settings]:
-    """Stores that the thread's worker has to itself: it lives as long as the session."""
+    """Stores for the worker thread alone, which lives as long as the session."""
     execute_admin(postgres.url, "CREATE DATABASE lane TEMPLATE postgres STRATEGY file_copy")
     with running_redis(tmp_path_factory.mktemp("lane"), "valkey") as server:
         yield Settings(
             redis_url=server.url,
             broker_url=server.url.removesuffix("/0") + "/1",
             database_url=postgres.url.replace("/postgres?", "/lane?"),
-            lease_s=30,  # none lapses within a test, unless the test says so
+            lease_s=30,  # no lease lapses within a test, unless the test deletes it
             retry_base_s=0.05,
             retry_cap_s=0.2,
-            sweep_interval_s=60,  # beyond any test, so that only what a test ages is overdue
+            sweep_interval_s=60,  # longer than any test: only what a test ages is overdue
         )
     execute_admin(postgres.url, "DROP DATABASE lane WITH (FORCE)")
 
@@ -130,7 +130,7 @@ def celery_worker_parameters() -> dict[str, object]:
 
 @pytest.fixture
 def lane(tasks: Tasks, celery_session_worker: object) -> Iterator[Lane]:
-    """Clean stores and a worker; wake-ups of the engine go nowhere, so tests send them."""
+    """Clean stores and a worker. The engine's wake-ups are lost, so tests send the messages."""
     assert celery_session_worker
     settings = tasks.settings
     engine = make_engine(settings.model_copy(update={"broker_url": SecretStr(DEAD_BROKER)}))
@@ -139,5 +139,5 @@ def lane(tasks: Tasks, celery_session_worker: object) -> Iterator[Lane]:
         lane = Lane(tasks, engine, broker)
         with lane.watching():
             yield lane
-            lane.settle()  # a message left over would drain the next test's data
+            lane.settle()  # otherwise a leftover message would drain the next test's data
     engine.close()

@@ -1,4 +1,4 @@
-"""A flow of reactions that does not stop for anything, and what it must add up to."""
+"""A steady flow of reactions, and a check that each of them becomes durable."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from reactions.maintenance.verify import mismatched
 from tests.support.engine import Engine
 from tests.support.waiting import wait_until
 
-PAUSE_S = 0.002  # some 400 reactions a second: a flow, with room for the servers on two cores
+PAUSE_S = 0.002  # about 400 reactions a second leave the servers room on two cores
 USERS, POSTS = 40, 300
 
 
 class Flow:
-    """Reacts from one thread while it is entered. What was acknowledged, it notes."""
+    """Reacts from one thread while entered, and notes every acknowledged reaction."""
 
     def __init__(self, reactions: Reactions, seed: int = 1) -> None:
         self.acknowledged = 0
         self.expected: dict[int, dict[int, int]] = defaultdict(dict)
         self._reactions = reactions
-        self._random = random.Random(seed)  # noqa: S311 - a flow, the same each time
+        self._random = random.Random(seed)  # noqa: S311 - not for secrecy
         self._stopping = threading.Event()
         self._pool = ThreadPoolExecutor(1, "flow")
 
@@ -45,7 +45,7 @@ class Flow:
             self._running.result()  # a reaction that failed fails the test
 
     def wait(self, more: int) -> None:
-        """Until this many more are acknowledged."""
+        """Wait until this many more reactions are acknowledged."""
         target = self.acknowledged + more
         wait_until(lambda: self.acknowledged >= target or self._running.done(), what="the flow")
 
@@ -64,7 +64,7 @@ class Flow:
 
 
 def assert_durable(engine: Engine, flow: Flow, seconds: float = 30) -> None:
-    """Every acknowledged reaction becomes a row, nothing else does, and the counts agree."""
+    """Check that the acknowledged reactions, and no others, become rows, and the counts agree."""
     wait_until(lambda: engine.outbox_state.pending() == 0, seconds, "everything is durable")
     differences: list[str] = []
     assert mismatched(engine.database, flow.expected, differences.append) == 0, differences[:5]

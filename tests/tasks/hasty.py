@@ -1,8 +1,8 @@
-"""The project's Celery application in a hurry: all that Beat sends is due every second.
+"""The project's Celery application, with every periodic task due every second.
 
-``celery -A tests.tasks.hasty``. Here workers also meet at a duty, which short runs would
-hardly ever do: one that has begun a run lingers until another one has asked for the same duty and
-has its answer. What came of it is noted in the broker, for the test.
+``celery -A tests.tasks.hasty``. Short runs of a duty would hardly ever overlap. So a worker that
+has begun a run waits until another worker has asked for the same duty and has got its answer. It
+notes the outcome in the broker, for the test.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ __all__ = ["app"]
 
 EVERY = timedelta(seconds=1)
 EXPIRES_S = 5.0
-"""As in the real schedule, what waits too long is dropped, so that a slow machine keeps up."""
+"""A message that waits longer is dropped, as in the real schedule: a slow machine keeps up."""
 
-# Environment: the longest lease of a duty, and how long a run lingers for another one, in seconds.
+# From the environment, in seconds: the longest lease, and how long a run waits for another worker.
 LEASE_S = float(os.environ.get("HASTY_LEASE_S", LEASE.total_seconds()))
 LINGER_S = float(os.environ.get("HASTY_LINGER_S", "0"))
 
 ANSWERED = "hasty:answered"
-"""Hash duty -> how often a worker asked for it and was told yes or no."""
+"""Hash duty -> how often a worker asked for it and got an answer."""
 REFUSED = "hasty:refused"
-"""Hash duty -> how often it was told that another one is at it."""
+"""Hash duty -> how often a worker was refused, because another one ran it."""
 INSIDE = "hasty:inside"
-"""Hash duty -> process that is at it."""
+"""Hash duty -> process that runs it."""
 TOGETHER = "hasty:together"
-"""Set of duties that two were at together."""
+"""Set of duties that two processes ran at the same time."""
 
 LINGERS = "hasty:lingers"
-"""String: the duty at which somebody lingers."""
+"""String: the duty whose run waits for another worker."""
 
 for _entry in app.conf.beat_schedule.values():
     _entry["schedule"] = EVERY
@@ -53,14 +53,14 @@ _run = DutyRuns.run
 def _contested(
     self: DutyRuns, duty: str, lease: timedelta = LEASE, *, quiet: bool = False
 ) -> Iterator[Run | None]:
-    """``DutyRuns.run``, at which workers meet."""
+    """``DutyRuns.run``, during which another worker asks for the same duty."""
     with _run(self, duty, min(lease, timedelta(seconds=LEASE_S)), quiet=quiet) as run:
         answered = int(_broker().hincrby(ANSWERED, duty))
         if run is None:
             _broker().hincrby(REFUSED, duty)
             yield None
             return
-        if not _broker().hset(INSIDE, duty, str(os.getpid())):  # somebody is there already
+        if not _broker().hset(INSIDE, duty, str(os.getpid())):  # another process runs it
             _broker().sadd(TOGETHER, duty)
         try:
             _linger(duty, answered)
@@ -70,9 +70,9 @@ def _contested(
 
 
 def _linger(duty: str, answered: int) -> None:
-    """Wait until another one has its answer; one worker at a time, so that others can ask.
+    """Wait until another worker has its answer. One worker waits at a time, so that others can ask.
 
-    Once one was refused, a duty has met, and its runs are as short as ever.
+    After the first refusal for a duty, its runs do not wait any more.
     """
     if not LINGER_S or _broker().hexists(REFUSED, duty):
         return
@@ -86,7 +86,7 @@ def _linger(duty: str, answered: int) -> None:
 
 @cache
 def _broker() -> Redis:
-    """One for each worker process: duties run only there."""
+    """One client for each worker process: duties run only there."""
     return Redis.from_url(settings.broker_url.get_secret_value())
 
 

@@ -1,4 +1,4 @@
-"""The fast lane: the project's application with a worker in a thread of the test process."""
+"""The lane: the project's application with a worker in a thread of the test process."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Tasks:
 
 
 def import_tasks(settings: Settings) -> Tasks:
-    """Import them afresh, and leave nothing behind: they read the environment when imported.
+    """Import the modules anew, with these settings: they read the environment when imported.
 
-    Other tests of the same process, before and after, get modules of their own.
+    Other tests of the same process get modules of their own.
     """
     with pytest.MonkeyPatch.context() as patch:
         for name in _imported():
@@ -69,12 +69,12 @@ class Run:
     queue: str
     retries: int
     result: Any
-    """What it returned, or the exception that ended it."""
+    """The value that it returned, or the exception that ended it."""
 
 
 @dataclass
 class Lane:
-    """Sends tasks and sees what became of them; the engine has the stores to itself otherwise."""
+    """Sends tasks and records their runs. Otherwise the engine has the stores to itself."""
 
     tasks: Tasks
     engine: Engine
@@ -86,7 +86,7 @@ class Lane:
         return str(self.tasks.celery.send_task(task, args, **options).id)
 
     def run(self, *args: Any, task: str = "reactions.drain", **options: Any) -> Run:
-        """Publish and wait until it was executed, once at least."""
+        """Publish a message and wait until it was executed at least once."""
         identity = str(uuid.uuid4())
         self.send(*args, task=task, task_id=identity, **options)
         wait_until(lambda: self.of(identity), what=f"{task}{args}")
@@ -99,17 +99,17 @@ class Lane:
         return [run for run in self.runs if run.task == "reactions.drain"]
 
     def idle(self) -> bool:
-        """No message is waiting, and none is in the worker's hands."""
+        """Whether no message waits, and the worker has none."""
         waiting = sum(self.broker.llen(queue) for queue in QUEUES)
         return not waiting and not self.broker.hlen("unacked")
 
     def settle(self) -> None:
-        """Until all that was sent, and what that sent, is done."""
+        """Wait until all messages are done, including those that tasks sent."""
         wait_until(self.idle, what="the queues are empty")
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Note each run of a task."""
+        """Record each run of a task."""
 
         def ended(task_id: str, task: Any, retval: Any, state: str, **rest: Any) -> None:
             request = task.request
@@ -126,7 +126,7 @@ class Lane:
 
 
 def clean(engine: Engine) -> None:
-    """Empty both stores, but for the reaction types: a worker registers them once."""
+    """Empty both stores, except the reaction types: a worker registers them once."""
     engine.client.flushdb()
     with engine.database.engine.begin() as connection:
         connection.execute(text("TRUNCATE reactions, reaction_counts, dead_letters"))

@@ -1,4 +1,4 @@
-"""What ``celeryconfig.py`` promises, on the application as workers and publishers get it."""
+"""``celeryconfig.py``, as the applications of workers and publishers apply it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reactions.core.settings import Settings
 
 @pytest.fixture
 def settings() -> Settings:
-    """Nothing is connected to."""
+    """No test connects."""
     return Settings(broker_url="redis://broker.example:6379/1")
 
 
@@ -59,7 +59,7 @@ def test_the_longest_wait_ends_before_the_broker_delivers_again(settings: Settin
 
 
 def test_a_retry_that_the_broker_would_deliver_twice_is_refused(settings: Settings) -> None:
-    """No validated setting gets there; an edited celeryconfig.py would."""
+    """No valid setting is that long; an edited celeryconfig.py could make one so."""
     conf = make_app(settings).conf
     visible = conf.broker_transport_options["visibility_timeout"]
     too_long = visible - conf.task_time_limit
@@ -74,7 +74,7 @@ def test_a_retry_that_the_broker_would_deliver_twice_is_refused(settings: Settin
 def test_only_drains_wait_in_the_queue_of_durability(
     settings: Settings, task: str, queue: str
 ) -> None:
-    """Not the sweep: it finds what does not get through there."""
+    """The sweep must not wait there: it finds what does not get through."""
     app = make_app(settings)
     assert app.amqp.router.route({}, task)["queue"].name == queue
     assert set(app.amqp.queues) == {"persistence", "maintenance"}

@@ -1,4 +1,4 @@
-"""Forged and stale arguments of every task: refused, and nothing changes."""
+"""Every task refuses forged arguments, and nothing changes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORGED: list[Any] = [
     [-1], [100], [1.0], [2**64], ["42"], [[42]], {"42": "x"},
     [1] * 100_000, "x" * 100_000,
 ]  # fmt: skip
-# What a task may well take: it is what an honest message could say.
+# A task accepts these: an honest message could contain them.
 TAKEN: dict[str, list[Any]] = {
     "reactions.drain": [[], [1] * 100_000],
     "reactions.load": [[], [100]],
@@ -33,7 +33,7 @@ def names(tasks: Tasks) -> list[str]:
 
 
 def stores(engine: Engine) -> Any:
-    """Everything that is in either store, but for what runs of duties leave."""
+    """The contents of both stores, except the records of duties."""
     client: Any = engine.client
     with engine.database.engine.connect() as connection:
         rows = [

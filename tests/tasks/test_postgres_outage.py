@@ -1,4 +1,4 @@
-"""PostgreSQL away while reactions flow. The server is the test's own, since it is stopped."""
+"""PostgreSQL stops while reactions flow. The test starts a server of its own for that."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_reactions_outlast_an_outage_of_the_database(
     own_postgres: Postgres,
     start_beat: Callable[[str], Beat],
 ) -> None:
-    start_beat("beat")  # what came to a post after its claim failed waits for a wake-up or a sweep
+    start_beat("beat")  # changes that follow a failed claim wait for a wake-up or a sweep
     with Flow(engine.reactions) as flow:
         flow.wait(200)
         wait_until(lambda: engine.posts.page(0, 1), what="the first row")

@@ -1,4 +1,4 @@
-"""The engine with real Celery processes: what a user calls and what then stands in PostgreSQL."""
+"""The engine with real Celery processes: reactions of users become rows in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def unheard(settings: Settings) -> Iterator[Reactions]:
 def assert_swept(
     engine: Engine, unheard: Reactions, user: int, ready: Callable[[], bool] = lambda: True
 ) -> None:
-    """A reaction that nobody was told about becomes durable: that is the sweep."""
+    """A reaction without a wake-up becomes durable, so the sweep works."""
     unheard.react(user, POST, "like")
     wait_until(lambda: ready() and user in engine.queries.reactions([POST])[POST], 30, "the sweep")
     wait_until(lambda: engine.outbox_state.pending() == 0, what="the drain has settled")
@@ -41,10 +41,10 @@ def assert_swept(
 
 
 def supervise(worker: CeleryTestWorker, beat: Beat) -> bool:
-    """What systemd or Kubernetes do when the broker goes away; True once the worker is back.
+    """Restart what ended, as systemd or Kubernetes do. True once the worker is back.
 
-    kombu 5.7 ends a worker that has an unacknowledged message then: it means to give it back, on
-    a connection that is gone. RedBeat 2.4 ends when it cannot prolong its lock.
+    Without a broker, kombu 5.7 ends a worker that has an unacknowledged message: it tries to return
+    the message on the lost connection. RedBeat 2.4 ends when it cannot extend its lock.
     """
     if worker.container.status == "exited":
         worker.restart()
@@ -79,7 +79,7 @@ def test_a_reaction_becomes_durable(engine: Engine) -> None:
     assert engine.queries.reactions([POST]) == {POST: {1: 1, 2: 4}}
     assert client.counts(POST) == {**dict.fromkeys(client.counts(POST), 0), "like": 1, "wow": 1}
     assert engine.verify().holds
-    # The acknowledgement gave the lease back: the next drain need not wait for it to lapse.
+    # The settlement released the lease, so the next drain does not wait until it lapses.
     assert not engine.client.exists(keys.outbox_lease(42))
 
 
@@ -87,7 +87,7 @@ def test_a_worker_killed_under_flow_loses_nothing(
     celery_setup: CeleryTestSetup, engine: Engine, start_beat: StartBeat
 ) -> None:
     worker = celery_setup.worker
-    start_beat("beat")  # a killed worker takes messages with it; the sweep finds their shards
+    start_beat("beat")  # a killed worker loses messages; the sweep finds their shards
     with Flow(engine.reactions) as flow:
         for _ in range(2):
             flow.wait(200)

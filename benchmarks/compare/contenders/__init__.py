@@ -1,4 +1,4 @@
-"""Every contender, by its name, ours first."""
+"""All contenders by their names; this system is the first."""
 
 from __future__ import annotations
 

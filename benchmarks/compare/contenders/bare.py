@@ -1,7 +1,7 @@
-"""(a) The bare script by redis-py: the limit of what our design can reach.
+"""(a) The bare script through redis-py: the upper limit of this design.
 
-Tuned: one connection with hiredis, keys made once a post, the script loaded, nothing made of the
-reply, nobody told, nothing drained.
+Tuning: one connection with hiredis, keys made once a post, the script loaded before. It does not
+parse the reply, wakes no worker, and nothing is drained.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Bare:
         return self._redis.evalsha(writes.REACT.sha, len(names), *names, user, post, code, *rest)
 
     def feed(self, user: int, posts: Sequence[int]) -> object:
-        """The reads that the parts of a warm feed are, in one pipeline."""
+        """The commands of a warm feed, in one pipeline."""
         with self._redis.pipeline(transaction=False) as pipe:
             for post in posts:
                 pipe.hgetall(keys.post_reaction_counts(post))

@@ -1,4 +1,4 @@
-"""What a contender is: what a web process calls, what works behind it, when all is durable."""
+"""The interface of a contender: its client, its workers, and when everything is durable."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from reactions.core.settings import Settings
 
 
 class Client(Protocol):
-    """What one thread of a web process uses."""
+    """The client of one thread of a web process."""
 
     def react(self, user: int, post: int, code: int) -> object:
-        """Return once it is accepted; a code of 0 removes."""
+        """Return once the reaction is accepted; code 0 removes it."""
 
     def feed(self, user: int, posts: Sequence[int]) -> object:
-        """Counts of these posts, and the user's own reactions."""
+        """Read the counts of these posts, and the user's own reactions."""
 
     def close(self) -> None:
-        """Hand on what is waiting."""
+        """Send what waits in the client, and close it."""
 
 
 class Contender(ABC):
     """One way to build a like button.
 
     Attributes:
-        name: by which ``--only`` knows it.
-        title: what it is.
-        durable: what it accepts gets into PostgreSQL.
-        inline: it is there when ``react`` returns.
-        processes, threads: web processes and threads of each; without a number, as many processes
-            as writers are asked for.
+        name: its name for ``--only``.
+        title: its name in tables.
+        durable: whether accepted reactions get into PostgreSQL.
+        inline: whether they are there when ``react`` returns.
+        processes, threads: number of web processes, and of threads in each; None means the
+            number of writers.
     """
 
     name: str
@@ -45,23 +45,23 @@ class Contender(ABC):
 
     @abstractmethod
     def connect(self, settings: Settings) -> Client:
-        """For a thread of a web process."""
+        """Make the client of one thread."""
 
-    def prepare(self, arena: Arena) -> None:  # noqa: B027 - most need nothing, and so below
-        """Once: what it needs in the stores beyond what is there."""
+    def prepare(self, arena: Arena) -> None:  # noqa: B027 - most contenders need nothing here
+        """Create what it needs in the stores; called once."""
 
     def start(self, arena: Arena) -> None:  # noqa: B027
-        """Its workers, on empty stores."""
+        """Start its workers, on empty stores."""
 
     def finish(self, arena: Arena) -> None:  # noqa: B027
-        """The web processes are done: begin what would wait for a clock."""
+        """The web processes are done: start at once what would wait for a timer."""
 
     def settled(self, arena: Arena) -> bool:
-        """Whether all that was accepted is in PostgreSQL."""
+        """Whether everything accepted is in PostgreSQL."""
         del arena
         return True
 
     def tally(self, arena: Arena) -> tuple[Counter[int], Counter[int]]:
-        """Code -> reactions, by the rows and by the counts."""
+        """Type code -> number of reactions: in the rows, and in the counts."""
         del arena
         return Counter(), Counter()

@@ -1,8 +1,8 @@
-"""(d) Buffered deltas, in the manner of Misskey: rows inline, counts as deltas, baked later.
+"""(d) Buffered deltas, as in Misskey: rows inline, counts as deltas in Redis that a task bakes.
 
-Tuned: the row in one round trip, the deltas in a second one; 16 clients, as for PostgreSQL alone,
-since each waits for a commit. A task bakes every second, hundreds of posts in one statement; and at
-the end at once, so that nothing is counted as waiting for the clock.
+Tuning: one round trip for the row, and one for the deltas. 16 clients, as for PostgreSQL alone,
+since each waits for a commit. A task bakes every second, hundreds of posts in one statement, and
+once at the end of a run, so that no time is spent waiting for the timer.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ app = make_app(Settings.from_env())
 
 @cache
 def stores() -> tuple[tables.Session, Redis]:
-    """Of a worker process, made after its fork."""
+    """The stores of a worker process, connected after its fork."""
     settings = Settings.from_env()
     return tables.Session(settings), Redis.from_url(settings.redis_url.get_secret_value())
 
@@ -132,5 +132,5 @@ class Deltas(Contender):
         return not arena.redis.exists(DIRTY)
 
     def tally(self, arena: Arena) -> tuple[Counter[int], Counter[int]]:
-        arena.stop_workers()  # the last bake has left Redis, and may not be committed yet
+        arena.stop_workers()  # the last bake may not be committed yet
         return tables.tally(arena)

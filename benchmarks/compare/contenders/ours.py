@@ -40,7 +40,7 @@ class Ours(Contender):
         arena.start_ours()
 
     def settled(self, arena: Arena) -> bool:
-        # Without what is pending, no post is dirty; and that is one look for each shard.
+        # A post with anything pending is dirty; this needs one command for each shard.
         return not OutboxState(arena.redis, arena.settings).dirty_posts()
 
     def tally(self, arena: Arena) -> tuple[Counter[int], Counter[int]]:

@@ -1,7 +1,7 @@
 """(c) PostgreSQL alone: row and counter in one transaction, in one round trip.
 
-Tuned: see ``tables``. With 16 clients commits share the flush of the log; four processes of four
-threads, so that Python's lock is not what they wait for. synchronous_commit is on, as ours.
+Tuning: see ``tables``. With 16 clients, commits share flushes of the log. Four processes have four
+threads each, so that they do not wait for Python's lock. synchronous_commit is on, as in ours.
 """
 
 from __future__ import annotations

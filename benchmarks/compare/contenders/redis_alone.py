@@ -1,6 +1,6 @@
-"""(e) Redis alone: a hash of users and one of counts a post; durable as its append-only file is.
+"""(e) Redis alone: two hashes a post, users and counts; as durable as its append-only file.
 
-Tuned: one script of two to four commands, one round trip, one connection with hiredis.
+Tuning: one script of two to four commands, one round trip, one connection with hiredis.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Tables and statements of the contenders that write SQL themselves.
 
-Leaner than ours: no versions, no partitions, and one index beside the key, for the list of who
-reacted. A function does one reaction in one round trip and one transaction; called by EXECUTE of a
-prepared statement, its plans are cached in the session.
+They are leaner than ours: no versions, no partitions, and one index beside the key, for the list of
+reactors. A function makes one reaction in one round trip and one transaction. A prepared statement
+calls it, so the session caches its plans.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS contender.counts (
     post_id bigint, reaction smallint, count bigint NOT NULL, PRIMARY KEY (post_id, reaction)
 ) WITH (fillfactor = 50);
 
--- The row alone; returns what was there, 0 for nothing.
+-- Writes the row alone; returns the previous reaction, 0 for none.
 CREATE OR REPLACE FUNCTION contender.put(post bigint, who bigint, code smallint)
 RETURNS smallint LANGUAGE plpgsql AS $$
 DECLARE old smallint;
@@ -51,13 +51,13 @@ BEGIN
     RETURN coalesce(old, 0);
 END $$;
 
--- The counters last, so that the locks on them are short; in one order, so without a deadlock.
+-- The counters come last, so that their locks are short, and in one order, against deadlocks.
 CREATE OR REPLACE FUNCTION contender.react(post bigint, who bigint, code smallint)
 RETURNS smallint LANGUAGE plpgsql AS $$
 DECLARE old smallint := contender.put(post, who, code);
 BEGIN
     IF old = code THEN RETURN old; END IF;
-    IF old = 0 THEN -- by far the most: without the sort
+    IF old = 0 THEN -- by far the most frequent case: it needs no sort
         UPDATE contender.counts SET count = count + 1 WHERE post_id = post AND reaction = code;
         IF FOUND THEN RETURN old; END IF;
     END IF;
@@ -80,7 +80,7 @@ PREPARE feed (bigint, bigint[]) AS
 
 
 def prepare(arena: Arena) -> None:
-    """The tables, where they are not there."""
+    """Create the tables, if they are missing."""
     arena.execute(SCHEMA)
 
 
@@ -101,7 +101,7 @@ class Session:
         return self._call("EXECUTE put (%s, %s, %s)", (post, user, code))
 
     def feed(self, user: int, posts: Sequence[int]) -> dict[int, dict[int, int]]:
-        """post -> code -> count; the own reaction as ``-1``."""
+        """post -> code -> count; the key -1 has the user's own reaction."""
         self._cursor.execute("EXECUTE feed (%s, %s)", (user, list(posts)))
         found: dict[int, dict[int, int]] = {post: {} for post in posts}
         for post, code, count in self._cursor:
@@ -123,7 +123,7 @@ class Session:
 
 
 def tally(arena: Arena) -> tuple[Counter[int], Counter[int]]:
-    """By the rows, by the counts."""
+    """Type code -> number of reactions: in the rows, and in the counts."""
     rows = arena.execute("SELECT reaction, count(*) FROM contender.reactions GROUP BY 1")
     counts = arena.execute("SELECT reaction, sum(count)::bigint FROM contender.counts GROUP BY 1")
     return _counter(rows), _counter(counts)

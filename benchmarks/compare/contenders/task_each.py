@@ -1,10 +1,10 @@
 """(b) One Celery task a reaction: upsert and counter in one transaction, in one round trip.
 
-Tuned: no results, no events, no gossip; messages of positional arguments, published without
-retries over one open connection; workers fetch 100 tasks ahead (there and back to the broker once
-for many) and keep one connection with prepared statements each. Acknowledged late, as ours, or a
-killed worker would lose what it fetched. Two workers may do two reactions of a user in another
-order: its result may differ from what was acknowledged, and nothing here repairs that.
+Tuning: no results, no events, no gossip; messages have positional arguments and are published
+without retries over one open connection. Workers prefetch 100 tasks, which saves round trips to the
+broker, and each keeps one connection with prepared statements. Tasks are acknowledged late, as in
+ours, or a killed worker would lose what it fetched. Two workers may swap two reactions of a user:
+the result may differ from what was acknowledged, and nothing repairs that.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ app = make_app(Settings.from_env())
 
 @cache
 def session() -> tables.Session:
-    """Of a worker process, made after its fork."""
+    """The session of a worker process, made after its fork."""
     return tables.Session(Settings.from_env())
 
 
@@ -53,7 +53,7 @@ def react(user: int, post: int, code: int) -> None:
 
 
 class _Publisher:
-    """Reads are those of PostgreSQL alone."""
+    """Publishes a task for each reaction; reads from PostgreSQL."""
 
     def __init__(self, settings: Settings) -> None:
         self._app = make_app(settings)
@@ -85,7 +85,7 @@ class TaskEach(Contender):
         arena.start_worker(__name__, make_app(arena.settings))
 
     def settled(self, arena: Arena) -> bool:
-        # Twice: a message that is being fetched is in neither for a moment.
+        # Twice: while a worker fetches a message, it is in neither place for a moment.
         return not any(arena.broker.llen(QUEUE) or arena.broker.hlen("unacked") for _ in range(2))
 
     def tally(self, arena: Arena) -> tuple[Counter[int], Counter[int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.scenarios.memory.figures import WAYS
@@ -11,29 +11,39 @@ from benchmarks.support import output
 
 
 def print_tables(figures: Mapping[str, Any], markdown: bool) -> None:
-    """Print the tables."""
-    regular = figures["regular"]
+    """Print the tables: regular posts of each server, viral posts, users, deleted posts."""
+    for server, version in figures["servers"].items():
+        _print_regular(server, version, figures["regular"], markdown)
+    _print_viral(figures, markdown)
+    for kind, title in (
+        ("users", "Bytes of a user's hash, by its reactions"),
+        ("deleted", "Bytes of a deleted post's entry, by the number of deleted posts"),
+    ):
+        _print_each(title, figures["servers"], figures[kind], markdown)
+
+
+def _print_regular(
+    server: str, version: str, regular: Sequence[Mapping[str, Any]], markdown: bool
+) -> None:
     widths = sorted({each["bits"] for each in regular})
     sizes = sorted({each["size"] for each in regular})
     of = {(each["server"], each["bits"], each["way"], each["size"]): each for each in regular}
-    for server, version in figures["servers"].items():
-        header = ["reactions"]
+    header = ["reactions"]
+    for bits in widths:
+        header += [f"{bits} bits: {way}" for way in WAYS] + ["hash tables, grown"]
+    rows: list[list[object]] = []
+    for size in sizes:
+        row: list[object] = [size]
         for bits in widths:
-            header += [f"{bits} bits: {way}" for way in WAYS] + ["hash tables, grown"]
-        rows: list[list[object]] = []
-        for size in sizes:
-            row: list[object] = [size]
-            for bits in widths:
-                found = [of.get((server, bits, way, size)) for way in WAYS]
-                row += [each and each["a_reaction"] for each in found]
-                row.append(found[1] and f"{found[1]['tables']:.0%}")
-            rows.append(row)
-        output.print_table(
-            f"Bytes a reaction of a regular post, {version} (the limit: {LIMIT:.0f})",
-            header,
-            rows,
-            markdown,
-        )
+            found = [of.get((server, bits, way, size)) for way in WAYS]
+            row += [each and each["a_reaction"] for each in found]
+            row.append(found[1] and f"{found[1]['tables']:.0%}")
+        rows.append(row)
+    title = f"Bytes a reaction of a regular post, {version} (the limit: {LIMIT:.0f})"
+    output.print_table(title, header, rows, markdown)
+
+
+def _print_viral(figures: Mapping[str, Any], markdown: bool) -> None:
     parts = sorted({part for each in figures["viral"] for part in each["by_key"]})
     output.print_table(
         "Bytes of a viral post (the limit: 50,000)",
@@ -50,18 +60,19 @@ def print_tables(figures: Mapping[str, Any], markdown: bool) -> None:
         ],
         markdown,
     )
-    for kind, title in (
-        ("users", "Bytes of a user's hash, by its reactions"),
-        ("deleted", "Bytes of a deleted post's entry, by the number of deleted posts"),
-    ):
-        numbers = sorted({each["number"] for each in figures[kind]})
-        each_of = {(e["server"], e["bits"], e["number"]): e["bytes"] for e in figures[kind]}
-        output.print_table(
-            title,
-            ["server, ids", *(f"{number:,}" for number in numbers)],
-            [
-                [f"{figures['servers'][s]}, {b} bits", *(each_of.get((s, b, n)) for n in numbers)]
-                for s, b in dict.fromkeys((s, b) for s, b, _ in each_of)
-            ],
-            markdown,
-        )
+
+
+def _print_each(
+    title: str, servers: Mapping[str, str], found: Sequence[Mapping[str, Any]], markdown: bool
+) -> None:
+    numbers = sorted({each["number"] for each in found})
+    of = {(each["server"], each["bits"], each["number"]): each["bytes"] for each in found}
+    output.print_table(
+        title,
+        ["server, ids", *(f"{number:,}" for number in numbers)],
+        [
+            [f"{servers[s]}, {bits} bits", *(of.get((s, bits, n)) for n in numbers)]
+            for s, bits in dict.fromkeys((s, bits) for s, bits, _ in of)
+        ],
+        markdown,
+    )

@@ -39,35 +39,33 @@ def plot(runs: Sequence[Mapping[str, Any]], target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     figure, panels = pyplot.subplots(2, len(runs), figsize=(8.5, 6), squeeze=False, sharex="col")
     for column, each in enumerate(runs):
-        seconds = each["seconds"]
-        at = [sample["at"] for sample in seconds]
         above, below = panels[0][column], panels[1][column]
         above.set_title(f"pairs: {each['pairs']}")
-        for name, ink in (("accepted", "#868e96"), ("distinct", "#2b8a3e"), ("pending", "#c92a2a")):
-            above.plot(at, [sample[name] for sample in seconds], color=ink, label=name)
-        above.set_yscale("symlog", linthresh=1_000)
-        below.plot(at, [s["used"] / 1e6 for s in seconds], color="#0b7285", label="used_memory")
-        below.plot(
-            at,
-            [s["predicted"] / 1e6 for s in seconds],
-            color="#c92a2a",
-            linestyle="--",
-            label="predicted for the outbox",
-        )
-        below.plot(
-            at,
-            [(s["predicted"] + s["caches"]) / 1e6 for s in seconds],
-            color="#868e96",
-            linestyle="--",
-            label="with caches, which may be evicted",
-        )
-        below.set_xlabel("seconds")
+        _plot_backlog(above, each["seconds"])
+        _plot_memory(below, each["seconds"])
     panels[0][0].set_ylabel("reactions")
     panels[1][0].set_ylabel("MB beyond the start")
-    for row in panels:
-        for panel in row:
-            panel.grid(alpha=0.3)
-            panel.legend(fontsize=7)
+    for panel in panels.flat:
+        panel.grid(alpha=0.3)
+        panel.legend(fontsize=7)
     figure.tight_layout()
     figure.savefig(target / "overload.svg", metadata={"Date": None})
     pyplot.close(figure)
+
+
+def _plot_backlog(axes: Any, seconds: Sequence[Mapping[str, Any]]) -> None:  # noqa: ANN401
+    at = [sample["at"] for sample in seconds]
+    for name, ink in (("accepted", "#868e96"), ("distinct", "#2b8a3e"), ("pending", "#c92a2a")):
+        axes.plot(at, [sample[name] for sample in seconds], color=ink, label=name)
+    axes.set_yscale("symlog", linthresh=1_000)
+
+
+def _plot_memory(axes: Any, seconds: Sequence[Mapping[str, Any]]) -> None:  # noqa: ANN401
+    at = [sample["at"] for sample in seconds]
+    outbox = [sample["predicted"] / 1e6 for sample in seconds]
+    both = [(sample["predicted"] + sample["caches"]) / 1e6 for sample in seconds]
+    axes.plot(at, [s["used"] / 1e6 for s in seconds], color="#0b7285", label="used_memory")
+    dashed = {"linestyle": "--"}
+    axes.plot(at, outbox, color="#c92a2a", label="predicted for the outbox", **dashed)
+    axes.plot(at, both, color="#868e96", label="with caches, which may be evicted", **dashed)
+    axes.set_xlabel("seconds")

@@ -21,18 +21,7 @@ def judge(
         lost_us: the loss of Redis; a smaller version was given before it.
         start_us: the start of the writer; a row with a larger version is one of its own.
     """
-    before: dict[Pair, int] = {}
-    after: dict[Pair, Written] = {}
-    versions: dict[Pair, set[int]] = {}
-    lost_by_now = False
-    for each in written:
-        if each.version is not None:
-            versions.setdefault(each.pair, set()).add(each.version)
-            lost_by_now = lost_by_now or each.version >= lost_us
-        if lost_by_now:
-            after[each.pair] = each
-        elif each.version is not None:
-            before[each.pair] = each.version
+    before, after = _divide(written, lost_us)
     rows = _rows(database, {each.pair for each in written})
     ages = [
         (lost_us - version) / 1e3
@@ -45,11 +34,7 @@ def judge(
         if rows.get(pair, (0, None))[0] != each.code
         or (each.version is not None and rows[pair][1] != each.version)
     ]
-    invented = [
-        pair
-        for pair, version in _since(database, start_us)
-        if version not in versions.get(pair, ())
-    ]
+    given = {(each.pair, each.version) for each in written}
     return {
         "acknowledged_before": len(before),
         "lost_before": len(ages),
@@ -57,8 +42,24 @@ def judge(
         "acknowledged_after": len(after),
         "wrong_after": len(wrong),
         "wrong_after_examples": [str((each, rows.get(each.pair))) for each in wrong[:5]],
-        "invented": len(invented),
+        "invented": sum(row not in given for row in _since(database, start_us)),
     }
+
+
+def _divide(
+    written: Sequence[Written], lost_us: int
+) -> tuple[dict[Pair, int], dict[Pair, Written]]:
+    """The last version of each pair before the loss, and its last reaction after the loss."""
+    before: dict[Pair, int] = {}
+    after: dict[Pair, Written] = {}
+    lost = False
+    for each in written:
+        lost = lost or (each.version is not None and each.version >= lost_us)
+        if lost:
+            after[each.pair] = each
+        elif each.version is not None:
+            before[each.pair] = each.version
+    return before, after
 
 
 def _rows(database: Database, pairs: set[Pair]) -> dict[Pair, tuple[int, int]]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from benchmarks.scenarios.rebuild.caches import cached
+from benchmarks.scenarios.rebuild.caches import Cached, cached
 from benchmarks.scenarios.rebuild.judge import judge
 from benchmarks.scenarios.rebuild.writer import FIRST_VIRAL, USERS, Plan, Writer, sizes
 from benchmarks.support import filling, output, servers
@@ -26,7 +26,7 @@ from reactions.core.constants import SHARDS
 from reactions.demo.stack import Stack
 from reactions.maintenance.epochs import Epochs
 from reactions.maintenance.rebuild import Rebuild
-from reactions.maintenance.verify import Verifier
+from reactions.maintenance.verify import Verification, Verifier
 from reactions.postgres.database import Database
 from reactions.redis.connection import Client, connect
 from reactions.redis.outbox_state import OutboxState
@@ -72,45 +72,69 @@ def _run(plan: Plan, stack: Stack, show: Show) -> dict[str, Any]:
     settings = stack.settings
     client, database = connect(settings), Database(settings, name="reactions-bench", timeout_s=600)
     duty = Rebuild(client, database, settings)
-    world = sizes(plan.posts, plan.rows)
-    viral = {FIRST_VIRAL + number: VIRAL_ROWS for number in range(plan.viral)}
-    everything = {**viral, **world}
+    posts = {FIRST_VIRAL + number: VIRAL_ROWS for number in range(plan.viral)}
+    posts |= sizes(plan.posts, plan.rows)
     shape = filling.Shape(USERS, settings.viral_threshold, 20 * 3_600, 1_000)
-    filling.fill(database, everything, shape, show)
-    duty.load(list(everything))
-    cached_before = cached(client, everything)
+    filling.fill(database, posts, shape, show)
+    duty.load(list(posts))
+    cached_before = cached(client, posts)
     epochs = Epochs(client, database)
     _until(stack, lambda: _watched(epochs, duty), "the epochs are written")
     start_us = _now_us(client)
-    with Writer(settings, everything, plan.rate) as writer:
+    with Writer(settings, posts, plan.rate) as writer:
         loss = _lose(client, database, duty, stack, show)
-        cached_then = cached(client, everything)
+        cached_then = cached(client, posts)
         since = {each.pair[0] for each in writer.written if (each.version or 0) >= loss.at_us}
         _sleep(LEAD_OUT_S, stack, "after the rebuild", show)
     outbox = OutboxState(client, settings)
     _until(stack, lambda: not outbox.pending(), "nothing is pending")
     verified = Verifier(client, database, settings).verify(
-        lambda done: show("verifying", done, len(everything))
+        lambda done: show("verifying", done, len(posts))
     )
     figures = {
-        "posts": len(everything),
+        "posts": len(posts),
         "viral": plan.viral,
-        "rows": sum(everything.values()),
+        "rows": sum(posts.values()),
         "system_load": round(os.getloadavg()[0], 1),
+        **_rebuilt(loss, cached_before, cached_then, since),
+        "cached_at_the_end_percent": cached(client, posts).percent,
+        "rebuilds": _rebuilds(database),
+        **_written(writer),
+        **judge(database, writer.written, loss.at_us, start_us),
+        **_verified(verified),
+    }
+    database.close()
+    return figures
+
+
+def _rebuilt(loss: _Loss, before: Cached, then: Cached, since: set[int]) -> dict[str, Any]:
+    """When the loss was noticed and repaired, and what was cached before and after it.
+
+    Args:
+        since: posts that were written to after the loss.
+    """
+    return {
         "noticed_s": round(loss.noticed_s, 2),
         "rebuilt_s": round(loss.rebuilt_s, 2),
-        "cached_before_percent": cached_before.percent,
-        "cached_percent": cached_then.percent,
-        "counts_cached_percent": cached_then.counts_percent,
-        "not_cached": len(cached_then.lacking),
-        "not_cached_nor_written_since": len(cached_then.lacking - since),
-        "cached_at_the_end_percent": cached(client, everything).percent,
+        "cached_before_percent": before.percent,
+        "cached_percent": then.percent,
+        "counts_cached_percent": then.counts_percent,
+        "not_cached": len(then.lacking),
+        "not_cached_nor_written_since": len(then.lacking - since),
         "busy_connections": loss.busy,
-        "rebuilds": _rebuilds(database),
+    }
+
+
+def _written(writer: Writer) -> dict[str, Any]:
+    return {
         "write_ms": quantiles(writer.took),
         "writes": len(writer.written),
         "failed_writes": writer.failed,
-        **judge(database, writer.written, loss.at_us, start_us),
+    }
+
+
+def _verified(verified: Verification) -> dict[str, Any]:
+    return {
         "pending": verified.pending,
         "dead_letters": verified.dead_letters,
         "undecided": verified.undecided,
@@ -118,8 +142,6 @@ def _run(plan: Plan, stack: Stack, show: Show) -> dict[str, Any]:
         "found": {str(kind): number for kind, number in verified.found.items()},
         "examples": verified.examples,
     }
-    database.close()
-    return figures
 
 
 def _lose(client: Client, database: Database, duty: Rebuild, stack: Stack, show: Show) -> _Loss:

@@ -59,7 +59,7 @@ class Replay:
         self._writes = RedisWrites(client, settings)
         self._persister = Persister(client, database, settings)
         self._outbox = Listening(client, settings)
-        self._persister._outbox = self._outbox
+        self._persister._settler._outbox = self._outbox
         self._codes = settings.reaction_types
         self._step_us = step * 1_000_000
         self.noted = Noted()
