@@ -21,6 +21,7 @@ from reactions.redis.scripts.drain import (
     TierRules,
 )
 from reactions.redis.scripts.writes import ReactReply
+from reactions.redis.summary_cache import fold_changes, parse_base
 from tests.support.loads import SingleLoads
 
 SHARD = 42
@@ -233,3 +234,17 @@ def lookup(redis: Redis, user: int = 0, post: int = POST) -> tuple[int, int, int
         [post], user, [1_000], cold_ms=COLD_MS, regular_ms=REGULAR_MS, viral_ms=VIRAL_MS
     ).run(redis)
     return tier, size, code, {int(k): int(v) for k, v in zip(flat[::2], flat[1::2], strict=True)}
+
+
+def read_summary(
+    redis: Redis, post: int = POST
+) -> tuple[int, dict[int, int], dict[int, int]] | None:
+    """Tier, counts after all changes, and user -> code of everyone listed; None without a key."""
+    value = redis.get(keys.post_summary(post))
+    if value is None:
+        return None
+    assert isinstance(value, bytes)
+    base, _, changes = value.partition(b";")
+    tier, counts = parse_base(base)
+    counts, listed = fold_changes(counts, changes) if changes else (counts, {})
+    return tier, {code: number for code, number in counts.items() if code and number}, listed
