@@ -18,6 +18,7 @@ from reactions.api.default import (
     summaries,
     uniques,
     unreact,
+    warm,
 )
 from reactions.core.errors import (
     BatchInterrupted,
@@ -79,4 +80,5 @@ __all__ = [
     "summaries",
     "uniques",
     "unreact",
+    "warm",
 ]

@@ -234,6 +234,23 @@ class Reactions:
         """
         return self._lists.uniques(check_id("post_id", post_id))
 
+    def warm(self, post_ids: Iterable[int]) -> None:
+        """Have a worker cache posts before they are used, for example when they are created.
+
+        The hash of a new post is then complete (and empty) before the first reaction, so every
+        outcome on it is exact while the post is regular, and it never costs a cold read. Returns at
+        once; usually the posts are cached within a few hundredths of a second. Safe at any time and
+        for any post. When the broker is away, the posts stay cold.
+
+        Args:
+            post_ids: at most 200.
+
+        Raises:
+            InvalidArgument: nothing was sent.
+        """
+        for post_id in check_posts(post_ids, MAX_SUMMARIES):
+            self._relay.request_load(post_id)
+
     def delete_post(self, post_id: int) -> None:
         """Delete a post's reactions, and refuse new ones from now on. One round trip.
 

@@ -104,6 +104,12 @@ def uniques(post_id: int) -> int:
 
 
 @_documented
+def warm(post_ids: Iterable[int]) -> None:
+    """``Reactions.warm`` on the default client."""
+    default_client().warm(post_ids)
+
+
+@_documented
 def delete_post(post_id: int) -> None:
     """``Reactions.delete_post`` on the default client."""
     default_client().delete_post(post_id)

@@ -35,6 +35,9 @@ from reactions.redis.replies import PostLookup, installed, parse_lookups
 from reactions.redis.summary_cache import SummaryCache
 from reactions.redis.user_cache import UserCache, parse_user_lookup
 
+MAX_MERGED_CHANGES = 1_000
+"""At most so many changes that are not durable are merged into the counts of a post."""
+
 LOAD_AGAIN_S = 5.0
 """How long this process waits before it asks for the same post to be cached again (seconds)."""
 
@@ -251,8 +254,22 @@ class Feeds:
                 else {post_id: own[post_id] for post_id in unknown}
             )
             installs.append(self._users.install_call(user_id, token, kept, whole=whole))
-        replies = self._run(installs)
-        return {p: installed(reply)[1] for p, reply in zip(cold, replies, strict=False)}, own
+        answers = [installed(reply) for reply in self._run(installs)[: len(cold)]]
+        counts = {p: found for p, (_, found) in zip(cold, answers, strict=True)}
+        refused = [p for p, (done, _) in zip(cold, answers, strict=True) if not done]
+        return {**counts, **self._counts_with_changes(refused)}, own
+
+    def _counts_with_changes(self, post_ids: Sequence[int]) -> Mapping[int, Mapping[int, int]]:
+        """The counts of posts that a drain works on, together with the changes that it has claimed.
+
+        Reads the outbox first and then PostgreSQL, so a change is in at least one of them. A post
+        with more than ``MAX_MERGED_CHANGES`` of them is left out: it is a batch behind.
+        """
+        changes = {p: self._cache.pending(p, MAX_MERGED_CHANGES) for p in post_ids}
+        merged = {p: found for p, found in changes.items() if found is not None}
+        if not merged:
+            return {}
+        return self._stored.ask("summaries", lambda: self._queries.counts_with_changes(merged))
 
     def _count(self, posts: Mapping[int, _Post], missed: Set[int]) -> None:
         """Count hits and misses: whether Redis knew everything about a post."""
@@ -301,10 +318,13 @@ class Feeds:
             return None
         # A count can be below zero for a moment, while an unknown earlier reaction is guessed.
         counts = {name: max(0, post.counts.get(code, 0)) for name, code in self._codes.items()}
+        own = self._names.get(post.code or 0)
+        if own is not None and not counts[own]:
+            counts[own] = 1  # an answer agrees with itself, even if it is a batch behind
         total = sum(counts.values())
         viral = post.lookup.viral or total >= self._settings.viral_threshold
         tier = Tier.DELETED if post.lookup.deleted else Tier.VIRAL if viral else Tier.REGULAR
-        return Summary(post_id, counts, total, tier, self._names.get(post.code or 0))
+        return Summary(post_id, counts, total, tier, own)
 
     def _run(self, calls: Sequence[Call | Command]) -> list[Any]:
         with translated():

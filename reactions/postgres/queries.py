@@ -27,6 +27,16 @@ UNION ALL (
 """)
 
 
+STORED_CHANGES = text("""
+SELECT wanted.post_id, wanted.user_id, found.reaction, found.version
+FROM unnest(CAST(:posts AS bigint[]), CAST(:users AS bigint[])) AS wanted (post_id, user_id)
+CROSS JOIN LATERAL (
+    SELECT reaction, version FROM reactions AS r
+    WHERE r.post_id = wanted.post_id AND r.user_id = wanted.user_id LIMIT 1
+) AS found
+""")
+
+
 class Queries:
     """Reads reactions and counts. A method is one query unless it says otherwise."""
 
@@ -74,6 +84,38 @@ class Queries:
                 own |= dict.fromkeys(unknown, 0)
                 own |= {post_id: code for post_id, code, _ in found if post_id in unknown}
         return counts, own, max_others > 0 and others <= max_others
+
+    def counts_with_changes(
+        self, changes: Mapping[int, Mapping[int, tuple[int, int]]]
+    ) -> dict[int, dict[int, int]]:
+        """Return post -> type code -> count, as it will be once these changes are durable.
+
+        Two queries in one snapshot: a change that is in the table already does not count twice.
+
+        Args:
+            changes: post -> user -> (code, version) of the newest change; code 0 removes.
+        """
+        posts, users = [], []
+        for post_id, of_users in changes.items():
+            posts += [post_id] * len(of_users)
+            users += of_users
+        with self._database.transaction("REPEATABLE READ") as connection:
+            counts = read_counts(connection, set(changes))
+            stored = {
+                (post_id, user_id): (code, version)
+                for post_id, user_id, code, version in connection.execute(
+                    STORED_CHANGES, {"posts": array(posts), "users": array(users)}
+                )
+            }
+        for post_id, of_users in changes.items():
+            moved = counts[post_id]
+            for user_id, (code, version) in of_users.items():
+                before, stored_version = stored.get((post_id, user_id), (0, 0))
+                if stored_version < version:
+                    moved[before] = moved.get(before, 0) - 1
+                    moved[code] = moved.get(code, 0) + 1
+            moved.pop(0, None)
+        return counts
 
     def reactions(self, post_ids: Sequence[int]) -> dict[int, dict[int, int]]:
         """Return post -> user -> type code, without tombstones. Reads all rows of these posts."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cachetools import TTLCache
-from redis.exceptions import RedisError
+from redis.exceptions import ExecAbortError, RedisError
 
 from reactions.core.constants import shard_of
 from reactions.core.model import Summary, Tier, make_summary
@@ -87,7 +87,12 @@ class SummaryCache:
                 return self._found(post_ids, values, user_id, None)
             # MULTI makes the reads one moment: counts and own reaction agree with each other.
             commands = (("MULTI",), summaries, *self._of_user(user_id, post_ids), ("EXEC",))
-            values, own, *_ = _checked(execute_many(self._client, commands)[-1])
+            reply = execute_many(self._client, commands)[-1]
+        if isinstance(reply, ExecAbortError):
+            # A server whose memory is full takes no command of a transaction, not even a read.
+            return Found({}, user_loaded=True)
+        with translated():
+            values, own, *_ = _checked(reply)
         return self._found(post_ids, values, user_id, own)
 
     def _read_cluster(self, post_ids: Sequence[int], user_id: int) -> Found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -14,7 +15,7 @@ from reactions.core.errors import TypesMismatch
 from reactions.core.model import Row
 from reactions.demo.embedded import Postgres
 from reactions.postgres.database import Database
-from reactions.postgres.ledger import RECORD, Ledger, RowsRefused
+from reactions.postgres.ledger import Ledger, RowsRefused
 from reactions.postgres.queries import Queries
 from reactions.postgres.stored import read_stored
 
@@ -142,16 +143,20 @@ def test_a_batch_finds_its_rows_by_index(database: Database) -> None:
         connection.execute(text("ANALYZE reactions"))
         ids = "{" + ",".join(str(i) for i in range(1, 1001)) + "}"
         codes = "{" + ",".join("1" * 1000) + "}"
-        plan = connection.execute(
-            text("EXPLAIN " + RECORD.text.split(";", 1)[1]),  # the statement after the locks
-            {
-                "posts": ids,
-                "users": ids,
-                "codes": codes,
-                "versions": ids,
-                "touched": ids,
-                "every": 1,
-            },
+        body = connection.scalar(
+            text("SELECT prosrc FROM pg_proc WHERE proname = 'record_reactions'")
         )
-        lines = [line for (line,) in plan]
+        statement = re.search(r"RETURN QUERY\n(.*);\nEND", str(body), re.DOTALL)
+        assert statement is not None
+        # As the function runs it: a plan for any values, under the settings of the function.
+        arrays = ("_posts", "_users", "_codes", "_versions", "_touched")
+        prepared = statement[1]
+        for number, name in enumerate((*arrays, "_every"), start=1):
+            prepared = re.sub(rf"(?<!\w){name}\b", f"${number}", prepared)
+        connection.execute(text("SET LOCAL plan_cache_mode = force_generic_plan"))
+        connection.execute(text("SET LOCAL random_page_cost = 1.1"))
+        types = "bigint[], bigint[], smallint[], bigint[], bigint[], bigint"
+        connection.exec_driver_sql(f"PREPARE record ({types}) AS {prepared}")
+        values = f"'{ids}', '{ids}', '{codes}', '{ids}', '{ids}', 1"
+        lines = list(connection.exec_driver_sql(f"EXPLAIN EXECUTE record ({values})").scalars())
     assert not [line for line in lines if "Seq Scan on reactions" in line], lines

@@ -1,0 +1,66 @@
+"""An answer agrees with itself: a summary that shows a reaction has counts that contain it."""
+
+from __future__ import annotations
+
+import pytest
+
+from reactions.api import feeds
+from reactions.core.model import Status
+from reactions.drain.batch import Drained
+from tests.support.engine import Engine
+from tests.support.reading import POST, SHARD, evict, react
+
+USER = 7
+
+
+def shown(engine: Engine, user_id: int = USER) -> tuple[str | None, int]:
+    (summary,) = engine.reactions.summaries([POST], user_id)
+    assert summary.total == sum(summary.counts.values())
+    if summary.reaction is not None:
+        assert summary.counts[summary.reaction] >= 1
+    return summary.reaction, summary.total
+
+
+def test_a_cold_post_whose_first_reaction_a_drain_has_claimed(small: Engine) -> None:
+    small.reactions.react(USER, POST, "love")
+    claims, _ = small.outbox.claim({SHARD: ""})
+    assert shown(small) == ("love", 1)
+    batch = small.persister.record(claims, Drained())
+    assert shown(small) == ("love", 1)  # committed, but not settled
+    small.persister.settle(claims, batch, Drained())
+    assert shown(small) == ("love", 1)
+
+
+def test_a_cold_post_with_a_claim_and_changes_behind_it(small: Engine) -> None:
+    react(small, POST, range(1, 7))
+    small.drain()
+    evict(small)
+    small.reactions.react(1, POST, "love")  # replaces a like that is durable
+    small.reactions.unreact(2, POST)
+    claims, _ = small.outbox.claim({SHARD: ""})
+    small.reactions.react(USER, POST, "love")
+    (summary,) = small.reactions.summaries([POST], USER)
+    assert summary.counts["like"] == 4
+    assert summary.counts["love"] == 2
+    assert summary.reaction == "love"
+    small.persister.settle(claims, small.persister.record(claims, Drained()), Drained())
+    assert shown(small) == ("love", 6)
+
+
+def test_more_changes_than_are_merged(small: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "MAX_MERGED_CHANGES", 2)
+    react(small, POST, range(1, 6), "like")
+    small.reactions.react(USER, POST, "love")
+    small.outbox.claim({SHARD: ""})
+    reaction, total = shown(small)
+    assert reaction == "love"
+    assert total >= 1
+
+
+def test_a_warmed_post_answers_exactly_from_its_first_reaction(small: Engine) -> None:
+    assert small.reactions.react(1, POST + 100, "like").status is Status.ACCEPTED
+    small.loader.load([POST])  # what a worker does when warm() asks for it
+    assert small.reactions.react(1, POST, "like").status is Status.CREATED
+    assert small.reactions.react(1, POST, "love").previous == "like"
+    small.drain()
+    assert small.reactions.unreact(1, POST).status is Status.REMOVED
