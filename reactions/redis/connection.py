@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 from hiredis import pack_command
 from redis import Redis, RedisCluster
 from redis.backoff import NoBackoff
-from redis.connection import ConnectionPool
 from redis.exceptions import (
     AskError,
     AuthenticationError,
@@ -113,7 +112,7 @@ def execute(client: Client, command: Words) -> Any:  # noqa: ANN401 - a reply of
     """
     if not isinstance(client, Redis):
         return client.execute_command(*command)  # type: ignore[no-untyped-call]
-    reply = _exchange(client.connection_pool, _packed(command), 1)[0]
+    reply = _exchange(client, _packed(command), 1)[0]
     if isinstance(reply, RedisError):
         raise reply
     return reply
@@ -135,7 +134,7 @@ def execute_many(client: Client, commands: Sequence[Words]) -> list[Any]:
                 pipe.execute_command(*words)
             return list(pipe.execute(raise_on_error=False))
     packed = b"".join(map(_packed, commands))
-    return _exchange(client.connection_pool, packed, len(commands))
+    return _exchange(client, packed, len(commands))
 
 
 def _packed(command: Words) -> bytes:
@@ -147,24 +146,25 @@ def _packed(command: Words) -> bytes:
     return packed
 
 
-def _exchange(pool: ConnectionPool, packed: bytes, replies: int) -> list[Any]:
+def _exchange(client: Redis, packed: bytes, replies: int) -> list[Any]:
     """Send packed commands and read their replies; once more if the connection is broken."""
     try:
-        return _exchange_once(pool, packed, replies)
+        return _exchange_once(client, packed, replies)
     except (AuthenticationError, MaxConnectionsError):
         raise
     except RedisConnectionError:
-        return _exchange_once(pool, packed, replies)
+        return _exchange_once(client, packed, replies)
 
 
-def _exchange_once(pool: ConnectionPool, packed: bytes, replies: int) -> list[Any]:
-    kept = held(pool)
+def _exchange_once(client: Redis, packed: bytes, replies: int) -> list[Any]:
+    kept = held(client)
     if kept is not None:
         kept.busy = True
         try:
             return _send(kept.connection, packed, replies)
         finally:
             kept.busy = False
+    pool = client.connection_pool
     borrowed = pool.get_connection()
     try:
         return _send(borrowed, packed, replies)

@@ -1,4 +1,4 @@
-"""One connection for each thread and pool, kept from call to call.
+"""One connection for each thread and client, kept from call to call.
 
 Taking a connection from redis-py's pool and giving it back costs more processor time than the whole
 exchange of one script: a lock, a poll of the socket, events. A thread that keeps its connection
@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from redis import Redis
 from redis.connection import ConnectionPool
 
 MAX_IDLE_S = 30.0
@@ -28,27 +29,37 @@ call."""
 
 
 class Held:
-    """The connection that one thread keeps of one pool."""
+    """The connection that one thread keeps of one client."""
 
-    __slots__ = ("__weakref__", "_process", "busy", "connection", "pool", "used_at")
+    __slots__ = ("__weakref__", "_pool", "_process", "busy", "client", "connection", "used_at")
 
-    def __init__(self, pool: ConnectionPool) -> None:
-        self.pool = weakref.ref(pool)
-        self.connection: Any = pool.get_connection()  # redis-py does not say what it returns
+    def __init__(self, client: Redis) -> None:
+        # Not of the pool: redis-py's connections have references to it, so it would live on.
+        self.client = weakref.ref(client)
+        self.connection: Any = None  # redis-py does not say what a pool returns
         self.busy = False
         """A call is under way; a signal handler or a finalizer may want to send in the middle."""
-        self.used_at = time.monotonic()
+        self.used_at = 0.0
+        self._pool = client.connection_pool
         self._process = os.getpid()
+
+    def connect(self) -> None:
+        """Take a connection from the pool.
+
+        Raises:
+            RedisError: the connection cannot be made.
+        """
+        self.connection = self._pool.get_connection()
+        self.used_at = time.monotonic()
 
     def __del__(self, getpid: Callable[[], int] = os.getpid) -> None:
         """Give the connection back when the thread ends; a forked child leaves it alone."""
-        pool = self.pool()
-        if pool is not None and getpid() == self._process:
-            pool.release(self.connection)
+        if self.connection is not None and getpid() == self._process:
+            self._pool.release(self.connection)
 
 
 class _Holder(threading.local):
-    """What one thread keeps, by the identity of the pool."""
+    """What one thread keeps, by the identity of the client."""
 
     def __init__(self) -> None:
         self.held: dict[int, Held] = {}
@@ -58,10 +69,10 @@ _holder = _Holder()
 _kept: weakref.WeakKeyDictionary[ConnectionPool, weakref.WeakSet[Held]] = (
     weakref.WeakKeyDictionary()
 )
-_lock = threading.Lock()
+_lock = threading.RLock()  # a signal handler may need it in the thread that has it
 
 
-def held(pool: ConnectionPool) -> Held | None:
+def held(client: Redis) -> Held | None:
     """The connection that this thread keeps, to be used with ``busy`` set.
 
     None when it is busy already, or when the threads keep as many as they may.
@@ -69,9 +80,9 @@ def held(pool: ConnectionPool) -> Held | None:
     Raises:
         RedisError: the connection cannot be made.
     """
-    found = _holder.held.get(id(pool))
-    if found is None or found.pool() is not pool:
-        return _take(pool)
+    found = _holder.held.get(id(client))
+    if found is None or found.client() is not client:
+        return _take(client)
     if found.busy:
         return None
     now = time.monotonic()
@@ -81,16 +92,18 @@ def held(pool: ConnectionPool) -> Held | None:
     return found
 
 
-def _take(pool: ConnectionPool) -> Held | None:
+def _take(client: Redis) -> Held | None:
     mine = _holder.held
-    for gone in [key for key, other in mine.items() if other.pool() is None]:
+    for gone in [key for key, other in mine.items() if other.client() is None]:
         del mine[gone]
-    with _lock:
-        if len(_kept.setdefault(pool, weakref.WeakSet())) >= pool.max_connections * SHARE:
+    pool, taken = client.connection_pool, Held(client)
+    with _lock:  # counted before it connects: threads that come together keep to the bound
+        kept = _kept.setdefault(pool, weakref.WeakSet())
+        if len(kept) >= pool.max_connections * SHARE:
             return None
-    taken = mine[id(pool)] = Held(pool)  # not under the lock: it connects
-    with _lock:
-        _kept.setdefault(pool, weakref.WeakSet()).add(taken)
+        kept.add(taken)
+    taken.connect()  # not under the lock; if it fails, `taken` ends here and is not counted
+    mine[id(client)] = taken
     return taken
 
 
@@ -111,7 +124,7 @@ def condemn(pool: ConnectionPool) -> None:
 def _after_fork() -> None:
     """A child owns none of its parent's connections, and the lock may be held by another thread."""
     global _holder, _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _holder = _Holder()
     _kept.clear()
 

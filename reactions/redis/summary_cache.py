@@ -11,18 +11,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cachetools import TTLCache
-from redis.exceptions import ExecAbortError, RedisError
+from redis.exceptions import RedisError
 
 from reactions.core.constants import shard_of
 from reactions.core.model import Summary, Tier, make_summary
 from reactions.core.settings import Settings
 from reactions.redis import keys
 from reactions.redis.buckets import MARK
-from reactions.redis.connection import Client, Words, execute_many, translated
+from reactions.redis.connection import Client, Words, execute_many, is_full, translated
 from reactions.redis.ttl import Ttl
 
-VIRAL, DELETED = 1, 2
-"""Tiers as a summary has them; 0 is regular."""
+REGULAR, VIRAL, DELETED = 0, 1, 2
+"""Tiers as a summary has them."""
 
 MAX_PARSED = 10_000
 """Distinct counts that a process remembers in parsed form."""
@@ -87,12 +87,14 @@ class SummaryCache:
                 return self._found(post_ids, values, user_id, None)
             # MULTI makes the reads one moment: counts and own reaction agree with each other.
             commands = (("MULTI",), summaries, *self._of_user(user_id, post_ids), ("EXEC",))
-            reply = execute_many(self._client, commands)[-1]
-        if isinstance(reply, ExecAbortError):
-            # A server whose memory is full takes no command of a transaction, not even a read.
-            return Found({}, user_loaded=True)
-        with translated():
-            values, own, *_ = _checked(reply)
+            *queued, answer = execute_many(self._client, commands)
+            if isinstance(answer, RedisError):
+                # EXEC only says that an earlier command failed; the error of that one says why.
+                reason = next((r for r in queued if isinstance(r, RedisError)), answer)
+                if is_full(reason):  # a server without memory takes no command of a transaction
+                    return Found({}, user_loaded=True)
+                raise reason
+            values, own, *_ = answer
         return self._found(post_ids, values, user_id, own)
 
     def _read_cluster(self, post_ids: Sequence[int], user_id: int) -> Found:
@@ -189,6 +191,8 @@ def parse_base(base: bytes) -> tuple[int, dict[int, int]]:
         ValueError: no script of this library wrote it.
     """
     tier, *flat = map(int, base.rstrip(b",").split(b","))
+    if tier not in (REGULAR, VIRAL, DELETED):
+        raise ValueError(f"no tier: {tier}")
     return tier, dict(zip(flat[::2], flat[1::2], strict=True))
 
 
@@ -202,10 +206,10 @@ def fold_changes(
     """
     by_code, listed = dict(counts), dict[int, int]()
     for change in changes.split(b";"):
-        user, *steps = map(int, change.split(b":"))
-        listed[user] = steps[-1]
-        if len(steps) == 2:
-            previous, new = steps
+        user, *steps, new = map(int, change.split(b":"))
+        listed[user] = new
+        if steps:
+            (previous,) = steps
             by_code[previous] = by_code.get(previous, 0) - 1
             by_code[new] = by_code.get(new, 0) + 1
     return by_code, listed

@@ -224,9 +224,20 @@ def install_user(
     found: Mapping[int, int],
     token: str = "t",  # noqa: S107
     *,
+    user: int = USER,
     whole: bool = False,
 ) -> int:
-    return int(user_scripts.install_user(USER, token, 50_000, found, whole=whole).run(redis))
+    return int(user_scripts.install_user(user, token, 50_000, found, whole=whole).run(redis))
+
+
+def cache_user(redis: Redis, found: Mapping[int, int], *, user: int = USER) -> None:
+    """Cache all reactions of a user, as a load does; a drain writes only to a user who is cached.
+
+    The TTL is short, so that a later renewal shows.
+    """
+    announce_load(redis, user=user)
+    assert install_user(redis, found, user=user, whole=True) == 1
+    redis.pexpire(keys.user_reactions(user), 20_000)
 
 
 def lookup(redis: Redis, user: int = 0, post: int = POST) -> tuple[int, int, int, dict[int, int]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from redis import Redis
 
 from reactions.redis import keys
 from tests.lua.support import (
     USER,
     announce_load,
+    cache_user,
     cached_of,
     install_user,
     text,
@@ -25,7 +27,7 @@ def test_a_read_caches_reactions_and_their_absence(redis: Redis) -> None:
 
 
 def test_a_complete_install_replaces_the_cache_and_drains_update_it(redis: Redis) -> None:
-    write_through_users(redis, {USER: [(5, 1)]})
+    cache_user(redis, {5: 1})
     announce_load(redis)
     assert install_user(redis, {1: 2, 7: 0}, whole=True) == 1
     assert cached_of(redis) == {0: 1, 1: 2, 7: 0}
@@ -50,20 +52,31 @@ def test_a_cache_that_dropped_something_loses_its_mark(redis: Redis) -> None:
 
 
 def test_a_refused_read_writes_no_mark(redis: Redis) -> None:
+    """Neither to a hash without one, which drains keep up to date, nor to a user without a hash."""
+    announce_load(redis)
+    write_through_users(redis, {USER: [(1, 3)]})
+    assert install_user(redis, {1: 2}, whole=True) == 0
+    assert redis.dbsize() == 0
+    redis.hset(keys.user_reactions(USER), "1", "9")
     announce_load(redis)
     write_through_users(redis, {USER: [(1, 3)]})
     assert install_user(redis, {1: 2}, whole=True) == 0
     assert cached_of(redis) == {1: 3}
 
 
-def test_a_read_is_refused_after_a_drain_or_another_read(redis: Redis) -> None:
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_read_is_refused_after_a_drain_or_another_read(redis: Redis, cached: bool) -> None:
+    if cached:
+        cache_user(redis, {1: 9})
+    before = cached_of(redis)
     assert install_user(redis, {1: 2}) == 0
     announce_load(redis, "u")
     assert install_user(redis, {1: 2}) == 0
     assert text(redis.get(keys.user_loading(USER))) == "u"
+    assert cached_of(redis) == before
     write_through_users(redis, {USER: [(1, 3)]})
     assert install_user(redis, {1: 2}, "u") == 0
-    assert cached_of(redis) == {1: 3}
+    assert cached_of(redis) == ({0: 1, 1: 3} if cached else {})
 
 
 def test_an_install_is_bounded_too(redis: Redis) -> None:

@@ -91,14 +91,17 @@ def test_a_lookup_survives_a_corrupt_entry(redis: Redis, small: SingleLoads) -> 
 
 
 def test_a_lookup_renews_what_is_past_half_its_ttl(redis: Redis, small: SingleLoads) -> None:
+    """It also writes the summary, which lives for a quarter of that TTL."""
+
     def check(everything: set[str], life: int) -> None:
         assert set(lives(redis)) == everything
         for left in (life // 2 + 5_000, life // 2 - 5_000):
             for what in everything:
                 redis.pexpire(key_of(what), left)
+            redis.pexpire(key_of("summary"), 1_000)
             lookup(redis, 1)
             renewed = life if left < life // 2 else left
-            assert lives(redis) == dict.fromkeys(everything, renewed)
+            assert lives(redis) == dict.fromkeys(everything, renewed) | {"summary": life // 4}
 
     settle(redis, {1: 5})
     check({"reaction_counts"}, COLD_MS)
@@ -112,11 +115,11 @@ def test_a_lookup_renews_the_ttl_when_the_counts_are_lost(redis: Redis, small: S
     complete(small, dict.fromkeys(range(1, 6), 1))
     shorten(redis)
     lookup(redis)
-    assert set(lives(redis).values()) == {REGULAR_MS}
+    assert lives(redis) == dict.fromkeys(bucket_names(5), REGULAR_MS)  # and no summary
 
 
 def test_a_lookup_of_many_posts_replies_for_each(redis: Redis, small: SingleLoads) -> None:
-    """The posts are of every tier, and each gets its own share of a TTL."""
+    """The posts are of every tier, and each gets its own summary and its own share of a TTL."""
     deleted, pending, unknown = POST + 200, POST + 300, POST + 400
     complete(small, {1: 1, 2: 2})
     settle(redis, {1: 1, 2: 1})
@@ -135,5 +138,13 @@ def test_a_lookup_of_many_posts_replies_for_each(redis: Redis, small: SingleLoad
         [0, 1, 1, b"1", b"1", b"2", b"1"],
         [0, 0, 5],
     ]
-    assert set(lives(redis).values()) == {REGULAR_MS * 600 // 1000}
-    assert set(lives(redis, OTHER).values()) == {VIRAL_MS * 900 // 1000}
+    viral = {"reaction_counts", "viral", "total_reactions"}
+    for post, share, summary, names_of_it in (
+        (POST, REGULAR_MS * 600 // 1000, b"0,1,1,2,1", {"reaction_counts"} | bucket_names(2)),
+        (OTHER, VIRAL_MS * 900 // 1000, b"1,1,%d" % VIRAL, viral),
+        (deleted, COLD_MS * 800 // 1000, b"2,", set[str]()),
+    ):
+        assert redis.get(keys.post_summary(post)) == summary
+        life = dict.fromkeys(names_of_it, share) | {"summary": share // 4}
+        assert lives(redis, post) == life
+    assert not redis.exists(keys.post_summary(unknown), keys.post_summary(pending))

@@ -1,14 +1,22 @@
-"""An empty Redis for the tests of one module."""
+"""An empty Redis for the tests of one module, and a cluster of three nodes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from reactions.core.settings import Settings
+from reactions.demo.embedded import Valkey
 from reactions.redis.connection import Client, connect
 from tests.support.engine import DEAD_BROKER
+from tests.support.servers import cluster_options
+from tests.support.waiting import wait_until
+
+NODES = 3
 
 
 @pytest.fixture
@@ -20,3 +28,31 @@ def redis_settings(redis_url: str) -> Settings:
 def client(redis_settings: Settings) -> Iterator[Client]:
     with connect(redis_settings) as client:
         yield client
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[list[Valkey]]:
+    """Three primaries that share the slots."""
+    with ExitStack() as stack:
+        nodes: list[Valkey] = []
+        buses: list[str] = []
+        for number in range(NODES):
+            options = cluster_options()
+            node = Valkey(tmp_path, f"node{number}", options=options)
+            node.start()
+            stack.callback(node.stop)
+            nodes.append(node)
+            buses.append(options["cluster-port"])
+        for number, node in enumerate(nodes):
+            with Redis(port=node.port) as client:
+                first, last = 16384 * number // NODES, 16384 * (number + 1) // NODES - 1
+                client.execute_command("CLUSTER ADDSLOTSRANGE", first, last)
+                client.execute_command("CLUSTER MEET", "127.0.0.1", nodes[0].port, buses[0])
+        wait_until(lambda: all(map(_formed, nodes)), what="the cluster to form")
+        yield nodes
+
+
+def _formed(node: Valkey) -> bool:
+    with Redis(port=node.port) as client:
+        info = client.execute_command("CLUSTER INFO")
+        return info["cluster_state"] == "ok" and int(info["cluster_known_nodes"]) == NODES

@@ -24,6 +24,7 @@ OF_POST: dict[Callable[[int], str], str] = {
     keys.post_recent: "post:{42}:1042:recent",
     keys.post_rate: "post:{42}:1042:rate",
     keys.post_uniques: "post:{42}:1042:uniques",
+    keys.post_summary: "post:{42}:1042:summary",
     keys.post_loading: "post:{42}:1042:loading",
     keys.post_pending: "post:{42}:1042:pending",
     keys.post_claimed: "post:{42}:1042:claimed",
@@ -74,10 +75,36 @@ def test_this_file_covers_every_key() -> None:
         if not name.startswith("_")
     }
     rest: set[object] = {keys.post_prefix, keys.post_loaded, keys.bucket}
+    rest |= {keys.post_summaries, keys.of_reaction}
     assert public == {*OF_POST, *OF_SHARD, *OF_USER, *rest}
     assert keys.bucket("first", 0) == "first"
     assert keys.bucket("first", 3) == "first:3"
     assert keys.post_loaded(1042, "t") == "post:{42}:1042:loading:t"
+
+
+def test_every_cache_key_of_a_post_is_listed_once() -> None:
+    assert set(keys.OF_POST) == set(OF_POST)
+    assert len(keys.OF_POST) == len(OF_POST)
+
+
+@relaxed
+@given(st.lists(POST))
+def test_the_summaries_of_many_posts_are_those_of_each(posts: Sequence[int]) -> None:
+    assert keys.post_summaries(posts) == [keys.post_summary(post_id) for post_id in posts]
+    assert keys.post_summaries(iter(posts)) == keys.post_summaries(posts)
+
+
+@relaxed
+@given(POST)
+def test_the_keys_of_a_reaction_are_in_the_order_of_the_script(post_id: int) -> None:
+    """The hot path makes them from two prefixes; the header of ``react.lua`` names the order."""
+    of_post = "reactions reaction_counts pending claimed delta recent total_reactions uniques"
+    shard = shard_of(post_id)
+    made = [*(getattr(keys, f"post_{name}")(post_id) for name in of_post.split())]
+    made += [getattr(keys, f"outbox_{name}")(shard) for name in ("dirty", "clock", "wake")]
+    made += [keys.outbox_deleted(shard), keys.post_summary(post_id)]
+    assert keys.of_reaction(post_id) == tuple(made)
+    assert writes.record(1, post_id, 1, 10).keys == tuple(made)
 
 
 @relaxed

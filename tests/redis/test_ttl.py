@@ -22,6 +22,8 @@ POST = 1042
 USER = 7
 COLD, REGULAR, HOT, VIRAL, OF_USERS = 1_000, 2_000, 3_000, 4_000, 5_000  # s
 JITTER = 0.2
+SUMMARY = "summary"
+SUMMARY_SHARE = 1 / 4  # of the TTL of its post
 VIRAL_FROM = 15
 
 
@@ -78,11 +80,15 @@ def of_post(engine: Engine, post_id: int = POST) -> dict[str, float]:
 
 
 def check(found: dict[str, float], life: float, *names: str) -> None:
-    """Assert that all these keys exist, and that every key has this TTL, less jitter."""
+    """Assert that all these keys exist, and that every key has this TTL, less jitter.
+
+    A summary has its share of it. It ends before the other keys, so that reads renew those in time.
+    """
     for name in names:
         assert any(re.fullmatch(name, key) for key in found), f"no {name} in {found}"
-    wrong = {key: left for key, left in found.items() if not _within(left, life)}
-    assert wrong == {}, f"not {life}"
+    right = {key: life * SUMMARY_SHARE if key == SUMMARY else life for key in found}
+    wrong = {key: left for key, left in found.items() if not _within(left, right[key])}
+    assert wrong == {}, f"not {right}"
 
 
 def _within(left: float, life: float) -> bool:
@@ -137,7 +143,7 @@ def test_every_cache_key_has_a_ttl_and_no_outbox_key_has_one(
     for kind in (
         r"post:\{\d+\}:\d+:(reactions|reaction_counts|viral|total_reactions|recent|uniques)",
         r"post:\{\d+\}:\d+:reactions:[1-9]\d*",
-        r"post:\{\d+\}:\d+:loading",
+        r"post:\{\d+\}:\d+:(loading|summary)",
         r"post:\{\d+\}:\d+:loading:t",
         r"post:\{\d+\}:\d+:loading:t:\d+",
         r"user:\{\d+\}:\d+:(reactions|loading)",
@@ -191,14 +197,24 @@ def test_the_leftovers_of_a_load_expire_soon(
     assert all(0 < life <= LOAD_LIFE_MS / 1000 for life in found.values())
 
 
+def read(engine: Engine, user: int | None = None, post_id: int = POST) -> None:
+    """Read a post by way of the lookup script, as the first read after the end of a summary."""
+    engine.client.delete(keys.post_summary(post_id))
+    engine.reactions.summaries([post_id], user)
+
+
 def test_each_tier_has_its_ttl(small: Engine) -> None:
     react(small, POST, range(1, 9))
     small.drain()
     check(of_post(small), COLD, "reaction_counts")
+    read(small, 98)
+    check(of_post(small), COLD, "reaction_counts", SUMMARY)
     small.loader.load([POST])
     react(small, POST, range(1, 6), "wow")
     small.drain()
     check(of_post(small), REGULAR, "reaction_counts", "reactions", "reactions:1")
+    read(small)
+    check(of_post(small), REGULAR, "reaction_counts", SUMMARY)
     react(small, POST, range(1, VIRAL_FROM + 1), "love")
     small.drain()
     names = "reaction_counts", "reactions", "reactions:1", "viral", "total_reactions", "recent"
@@ -206,15 +222,18 @@ def test_each_tier_has_its_ttl(small: Engine) -> None:
     react(small, POST, [99])
     small.drain()
     check(of_post(small), VIRAL, *names, "uniques")
+    read(small)
+    check(of_post(small), VIRAL, *names, "uniques", SUMMARY)
     small.reactions.react_many((user, POST, None) for user in range(1, 10))
     small.drain()
     found = of_post(small)
     assert "viral" not in found
     assert _within(found["reaction_counts"], COLD)
     react(small, POST, [98])
+    shorten(small, "user:*")
     small.drain()
     check(of_post(small), REGULAR, "reaction_counts", "reactions")
-    check(lives(small, "user:*"), OF_USERS, r"user:.*:reactions")
+    check(lives(small, "user:*"), OF_USERS, re.escape(keys.user_reactions(98)))
 
 
 def test_a_post_that_is_reacted_on_often_lives_longer(small: Engine) -> None:
@@ -247,6 +266,9 @@ def test_a_read_sets_the_same_ttls(small: Engine) -> None:
 def test_keys_that_are_written_together_do_not_expire_together(small: Engine) -> None:
     """Their TTLs are spread over the whole jitter."""
     posts = range(1, 61)
+    for post in posts:  # a drain writes to the users who were read
+        small.reactions.reaction_of(post, post)
+    shorten(small, "user:*")
     small.reactions.react_many((post, post, "like") for post in posts)
     small.drain()
     for found, life in (
@@ -263,6 +285,11 @@ def test_keys_that_are_written_together_do_not_expire_together(small: Engine) ->
     found = lives(small, "post:*:reaction_counts")
     check(found, COLD)
     assert max(found.values()) - min(found.values()) > COLD * JITTER / 2
+    small.reactions.summaries(posts)
+    found = lives(small, "post:*:summary")
+    assert len(found) == len(posts)
+    check(found, COLD * SUMMARY_SHARE)
+    assert max(found.values()) - min(found.values()) > COLD * SUMMARY_SHARE * JITTER / 2
     assert small.loader.load(posts) > 10
     found = lives(small, "post:*:reactions")
     check(found, REGULAR)
@@ -271,13 +298,19 @@ def test_keys_that_are_written_together_do_not_expire_together(small: Engine) ->
 
 def test_without_jitter_ttls_are_as_configured(small: Engine) -> None:
     exact = make_engine(with_lives(small.settings, cache_ttl_jitter=0.0))
+    for user in range(1, 9):  # a drain writes to the users who were read
+        exact.reactions.reaction_of(user, POST)
+    shorten(exact, "user:*")
     react(exact, POST, range(1, 9))
     exact.drain()
     exact.reactions.summaries([POST], 99)
-    cold = of_post(exact)["reaction_counts"]
+    cold = of_post(exact)
     exact.loader.load([POST])
-    assert COLD - 10 <= cold <= COLD
+    assert COLD - 10 <= cold["reaction_counts"] <= COLD
+    assert COLD / 4 - 10 <= cold[SUMMARY] <= COLD / 4
+    exact.reactions.summaries([POST], 99)
     found = of_post(exact)
+    assert REGULAR / 4 - 10 <= found.pop(SUMMARY) <= REGULAR / 4
     assert "reaction_counts" in found
     assert all(REGULAR - 10 <= life <= REGULAR for life in found.values())
     of_users = lives(exact, "user:*")
@@ -295,21 +328,39 @@ def prepare(engine: Engine, tier: str) -> float:
     return {"cold": COLD, "regular": REGULAR, "viral": VIRAL}[tier]
 
 
+def left_at(engine: Engine, left: float) -> dict[str, float]:
+    """Let so much of the TTLs of the post be left, except that of its summary."""
+    for name in set(of_post(engine)) - {SUMMARY}:
+        engine.client.pexpire(f"{keys.post_prefix(POST % 100)}{POST}:{name}", int(left * 1000))
+    return of_post(engine)
+
+
 @pytest.mark.parametrize("tier", ["cold", "regular", "viral"])
 def test_use_renews_a_ttl_that_is_nearly_over(small: Engine, tier: str) -> None:
-    """Reads and drains renew it. Reads leave a TTL alone until half of it is over."""
+    """Reads and drains renew it. Reads leave a TTL alone until half of it is over.
+
+    The summary answers alone, and only the read after its end renews the other keys.
+    """
     life = prepare(small, tier)
     names = set(of_post(small))
     client = small.reactions
     for user in (None, 8):
         shorten(small, f"post:*:{POST}:*")
-        client.summaries([POST], user)
-        assert set(of_post(small)) == names
+        read(small, user)
+        assert set(of_post(small)) == names | {SUMMARY}
         check(of_post(small), life)
-    before = of_post(small)
-    client.summaries([POST])
-    assert all(life <= before[name] for name, life in of_post(small).items())
+    for left in (life * (1 - JITTER) - 50, life / 2 + 50):
+        before = left_at(small, left)
+        client.summaries([POST])
+        assert all(left <= before[name] for name, left in of_post(small).items())
+        read(small)
+        found = of_post(small)
+        assert _within(found.pop(SUMMARY), life / 4)
+        assert all(life / 4 < found[name] <= before[name] for name in names)
     shorten(small, f"post:*:{POST}:*")
+    client.summaries([POST])
+    assert max(of_post(small).values()) <= 50
+    small.client.delete(keys.post_summary(POST))
     client.counts(POST)
     check(of_post(small), life)
     shorten(small, f"post:*:{POST}:*")
@@ -343,6 +394,33 @@ def test_use_renews_the_cache_of_a_user(small: Engine) -> None:
         shorten(small, name)
         use()
         check(lives(small, name), OF_USERS, re.escape(name))
+
+
+def test_a_feed_of_ready_summaries_renews_the_cache_of_a_user_now_and_then(small: Engine) -> None:
+    """Each process does so sixteen times within the TTL, so most of its feeds save a command."""
+    react(small, POST, [USER])
+    small.drain()
+    name = keys.user_reactions(USER)
+    small.reactions.summaries([POST], USER)
+    other = make_engine(small.settings)
+    for engine, renewed in ((small, False), (other, True), (other, False)):
+        assert small.client.exists(keys.post_summary(POST))
+        shorten(small, name)
+        engine.reactions.summaries([POST], USER)
+        (left,) = lives(small, name).values()
+        assert _within(left, OF_USERS) if renewed else left <= 50
+    other.close()
+
+
+def test_a_reaction_leaves_the_ttl_of_a_summary_alone(small: Engine) -> None:
+    """Otherwise a post that is often reacted to would keep it, and nothing would renew the rest."""
+    prepare(small, "regular")
+    read(small)
+    shorten(small, keys.post_summary(POST))
+    before = small.client.get(keys.post_summary(POST))
+    small.reactions.react(8, POST, "wow")
+    assert small.client.get(keys.post_summary(POST)) != before
+    assert of_post(small)[SUMMARY] <= 50
 
 
 def test_a_read_renews_a_hash_whatever_ttl_the_counts_have(small: Engine) -> None:

@@ -38,6 +38,12 @@ def fence(users: UserCache, token: str) -> None:
     run_all(users._client, [users.fence_command(USER, token)])
 
 
+def cache(users: UserCache, found: dict[int, int], user: int = USER) -> None:
+    """Cache all reactions of a user; a drain writes only to a user who is cached."""
+    install = users.install_call(user, "t", found, whole=True)
+    assert run_all(users._client, [users.fence_command(user, "t"), install])[1] == 1
+
+
 def test_a_user_who_is_cached_whole_has_no_other_reactions(users: UserCache) -> None:
     assert lookup(users, [POST]) == UserLookup({}, many=False)
     fence(users, "t")
@@ -52,13 +58,28 @@ def test_a_user_with_too_many_reactions_is_cached_in_part(users: UserCache) -> N
 
 
 def test_a_drain_refuses_the_install_of_a_read(users: UserCache, later: int) -> None:
-    fence(users, "t")
+    cache(users, {5: 1})
+    fence(users, "u")
     users.write_through([Row(POST, USER, 4, 1)], later)
-    install(users, "t", {POST: 3}, whole=True)
-    assert lookup(users, [POST]) == UserLookup({POST: 4}, many=False)
+    install(users, "u", {POST: 3}, whole=True)
+    assert lookup(users, [POST, 5]) == UserLookup({POST: 4, 5: 1}, many=False)
+
+
+def test_a_drain_leaves_nothing_of_a_user_who_is_not_cached(
+    users: UserCache, client: Client, later: int
+) -> None:
+    """It only refuses the install of a read that is under way."""
+    cache(users, {5: 1}, user=8)
+    fence(users, "u")
+    users.write_through([Row(POST, USER, 4, 1), Row(POST, 8, 4, 1)], later)
+    assert client.keys() == [keys.user_reactions(8).encode()]
+    install(users, "u", {POST: 3}, whole=True)
+    assert lookup(users, [POST]) == UserLookup({}, many=False)
+    assert users.cached_reactions([(8, POST), (8, 5)]) == {(8, POST): 4, (8, 5): 1}
 
 
 def test_a_write_after_the_end_of_the_lease_drops_instead(users: UserCache, later: int) -> None:
+    cache(users, {})
     users.write_through([Row(POST, USER, 4, 1), Row(5, USER, 1, 1)], later)
     assert users.cached_reactions([(USER, POST), (USER, 5)]) == {(USER, POST): 4, (USER, 5): 1}
     users.write_through([Row(POST, USER, 2, 2)], 1)
@@ -73,6 +94,8 @@ def test_a_value_that_is_not_a_code_differs_from_every_code(
 
 
 def test_drops(users: UserCache, client: Client, later: int) -> None:
+    for user in (1, 2, 3):
+        cache(users, {}, user)
     users.write_through([Row(POST, user, 1, 1) for user in (1, 2, 3)], later)
     users.drop_post(POST, [1])
     assert set(users.cached_reactions([(u, POST) for u in (1, 2, 3)])) == {(2, POST), (3, POST)}

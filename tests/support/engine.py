@@ -8,6 +8,7 @@ from reactions.api.client import Reactions
 from reactions.core.settings import Settings
 from reactions.drain.cache_loader import CacheLoader
 from reactions.drain.persister import Persister
+from reactions.drain.user_loader import UserLoader
 from reactions.maintenance.erase import Eraser
 from reactions.maintenance.verify import Verification, Verifier
 from reactions.postgres.database import Database
@@ -22,6 +23,7 @@ from reactions.redis.outbox import Outbox
 from reactions.redis.outbox_state import OutboxState
 from reactions.redis.post_cache import PostCache
 from reactions.redis.post_snapshots import PostSnapshots
+from reactions.redis.user_cache import UserCache
 from tests.support.loads import SingleLoads
 
 DEAD_BROKER = "redis://127.0.0.1:1/0"  # nobody listens there, so wake-ups fail immediately
@@ -48,6 +50,7 @@ class Engine:
     queries: Queries
     persister: Persister
     loader: CacheLoader
+    user_loader: UserLoader
     eraser: Eraser
 
     def drain(self) -> None:
@@ -86,5 +89,6 @@ def make_engine(settings: Settings) -> Engine:
         queries,
         Persister(client, database, settings),
         CacheLoader(install, queries, settings),
+        UserLoader(client, UserCache(client, settings), queries),
         Eraser(client, database, settings),
     )

@@ -1,0 +1,130 @@
+"""summary_cache.py on a cluster: the summaries first, then the user; never an answer in between."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+from redis import RedisCluster
+
+from reactions.core.errors import ReactionsUnavailable
+from reactions.core.model import Summary
+from reactions.core.settings import Settings
+from reactions.demo.embedded import Valkey
+from reactions.redis import keys, summary_cache
+from reactions.redis.connection import Client, Words, connect, execute_many
+from reactions.redis.summary_cache import SummaryCache
+
+POST = 1042
+USER = 7
+FEED = range(1, 61)  # of many shards, on every node
+
+
+@pytest.fixture
+def client(cluster: list[Valkey]) -> Iterator[Client]:
+    with connect(Settings(redis_url=cluster[0].url, redis_cluster=True)) as client:
+        yield client
+
+
+@pytest.fixture
+def cache(client: Client) -> SummaryCache:
+    return SummaryCache(client, Settings(redis_cluster=True, viral_threshold=100))
+
+
+def write(client: Client, value: str, post: int = POST) -> None:
+    client.set(keys.post_summary(post), value)
+
+
+def own(client: Client, cached: dict[int, int]) -> None:
+    flat = [str(part) for pair in ({0: 1} | cached).items() for part in pair]
+    client.hset(keys.user_reactions(USER), items=flat)
+
+
+def read(cache: SummaryCache, user: int = USER) -> Summary | None:
+    return cache.read([POST], user).summaries.get(POST)
+
+
+def between_the_trips(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
+    """Do something when the summaries have been read, and the user has not."""
+    trips = itertools.count()
+
+    def executing(client: Client, commands: Sequence[Words]) -> list[Any]:
+        if next(trips) == 1:
+            change()
+        return execute_many(client, commands)
+
+    monkeypatch.setattr(summary_cache, "execute_many", executing)
+
+
+def test_a_feed_over_all_nodes(cache: SummaryCache, client: Client) -> None:
+    assert isinstance(client, RedisCluster)
+    for post in FEED:
+        if post % 3:
+            write(client, f"0,1,{post}", post)
+    own(client, dict.fromkeys(FEED[:10], 1))
+    for user in (0, USER):
+        found = cache.read(FEED, user).summaries
+        assert {post: summary.total for post, summary in found.items()} == {
+            post: post for post in FEED if post % 3
+        }
+        reacted = {post for post, summary in found.items() if summary.reaction == "like"}
+        assert reacted == ({post for post in FEED[:10] if post % 3} if user else set())
+
+
+def test_an_own_reaction_that_the_counts_lack_is_looked_up(
+    cache: SummaryCache, client: Client
+) -> None:
+    own(client, {POST: 1, POST + 1: 1})
+    write(client, "0,1,1,2,3", POST + 1)
+    for lacking in ("0,2,3", "0,1,0,2,3", "0,1,-1,2,3", "0,1,1,2,3;9:1:0"):
+        write(client, lacking)
+        assert set(cache.read([POST, POST + 1], USER).summaries) == {POST + 1}
+    write(client, "0,1,1,2,3;9:1:0;7:0:1")
+    found = read(cache)
+    assert found is not None
+    assert (found.reaction, found.total) == ("like", 4)
+
+
+def test_a_change_that_becomes_durable_between_the_trips(
+    cache: SummaryCache, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The summary is from before the reaction, the user's hash from after the drain."""
+    write(client, "0,2,3")
+    own(client, {})
+    between_the_trips(monkeypatch, lambda: own(client, {POST: 1}))
+    assert read(cache) is None
+
+
+def test_a_settlement_between_the_trips_takes_no_reaction_away(
+    cache: SummaryCache, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(client, "0,1,3;7:0:1")
+    own(client, {})
+    between_the_trips(monkeypatch, lambda: client.delete(keys.post_summary(POST)))
+    found = read(cache)
+    assert found is not None
+    assert (found.reaction, found.total) == ("like", 4)
+
+
+@pytest.mark.parametrize("value", ["garbage", "0,1,5;7"])
+def test_a_foreign_summary_is_as_good_as_none(
+    cache: SummaryCache, client: Client, value: str
+) -> None:
+    own(client, {})
+    write(client, value)
+    assert read(cache) is None
+    client.delete(keys.post_summary(POST))
+    client.rpush(keys.post_summary(POST), "1")
+    assert read(cache) is None
+
+
+def test_a_node_that_is_gone_is_unavailable(
+    cache: SummaryCache, client: Client, cluster: list[Valkey]
+) -> None:
+    for post in FEED:
+        write(client, "0,1,5", post)
+    cluster[2].stop()
+    with pytest.raises(ReactionsUnavailable):
+        cache.read(FEED, USER)
