@@ -95,7 +95,8 @@ class Queries:
         Args:
             changes: post -> user -> (code, version) of the newest change; code 0 removes.
         """
-        posts, users = [], []
+        posts: list[int] = []
+        users: list[int] = []
         for post_id, of_users in changes.items():
             posts += [post_id] * len(of_users)
             users += of_users

@@ -90,12 +90,13 @@ class SummaryCache:
             *queued, answer = execute_many(self._client, commands)
             if isinstance(answer, RedisError):
                 # EXEC only says that an earlier command failed; the error of that one says why.
-                reason = next((r for r in queued if isinstance(r, RedisError)), answer)
-                if is_full(reason):  # a server without memory takes no command of a transaction
-                    return Found({}, user_loaded=True)
-                raise reason
+                error = next((r for r in queued if isinstance(r, RedisError)), answer)
+                if not is_full(error):
+                    raise error
+                # A full Redis rejects every transaction; the lookup script may still read.
+                return Found({}, user_loaded=True)
             values, own, *_ = answer
-        return self._found(post_ids, values, user_id, own)
+            return self._found(post_ids, values, user_id, own)
 
     def _read_cluster(self, post_ids: Sequence[int], user_id: int) -> Found:
         """Read the summaries first: what left the outbox before is in the user's reactions then."""

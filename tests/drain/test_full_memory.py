@@ -119,6 +119,7 @@ def test_a_full_redis_refuses_whole_scripts_and_loses_nothing(full: Full) -> Non
         None,
     ]
     assert client.reaction_of(user, post) == "like"
+    assert client.summaries([post], user)[0].reaction == "like"
     assert full.keyspace() == before
 
     # Each script that was let in was applied as a whole, also the last one.

@@ -116,7 +116,8 @@ def test_after_a_rebuild_a_feed_is_warm(
     loss_detection.run()
     viral_at_ten.persister.drain([])
     rebuild.run()
-    with traffic(viral_at_ten.reactions) as seen:
-        regular, viral = viral_at_ten.reactions.summaries([REGULAR, VIRAL])
-    assert (seen.trips, seen.queries) == (1, [])
-    assert (regular.total, regular.counts["wow"], viral.total) == (7, 1, 15)
+    for trips in (2, 1):  # the first read writes the summaries
+        with traffic(viral_at_ten.reactions) as seen:
+            regular, viral = viral_at_ten.reactions.summaries([REGULAR, VIRAL])
+        assert (seen.trips, seen.queries) == (trips, [])
+        assert (regular.total, regular.counts["wow"], viral.total) == (7, 1, 15)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from reactions.core.errors import ReactionsUnavailable
+from reactions.core.errors import ReactionsUnavailable, ScriptError
 from reactions.core.model import Summary, Tier
 from reactions.core.settings import Settings
 from reactions.redis import keys, summary_cache
 from reactions.redis.connection import Client, connect
 from reactions.redis.summary_cache import Found, SummaryCache, fold_changes, parse_base
+from tests.support.servers import running_redis
 
 POST, OTHER = 1042, 1043  # on two shards
 USER = 7
@@ -243,6 +245,32 @@ def test_a_server_that_refuses_is_unavailable_not_a_defect(
                 cache.read([POST], USER)
             assert cache.read([POST], 0).summaries == {}
     client.execute_command("ACL", "DELUSER", "half")  # type: ignore[no-untyped-call]
+
+
+def test_a_full_redis_leaves_the_user_to_the_lookup(tmp_path: Path) -> None:
+    """Redis then rejects every command of a transaction, also one that only reads."""
+    with running_redis(tmp_path, "redis") as server:
+        settings = Settings(redis_url=server.url)
+        with connect(settings) as client:
+            write(client, "0,1,3")
+            own(client, {POST: 1})
+            client.config_set("maxmemory-policy", "noeviction")
+            client.config_set("maxmemory", 1)
+            cache = SummaryCache(client, settings)
+            for _ in range(2):
+                assert cache.read([POST], USER) == Found({}, user_loaded=True)
+                assert only(cache.read([POST], 0)).total == 3
+            client.config_set("maxmemory", 0)
+            assert only(cache.read([POST], USER)).reaction == "like"
+
+
+def test_a_users_hash_of_another_type_is_an_error_of_this_library(
+    cache: SummaryCache, client: Client
+) -> None:
+    write(client, "0,1,3")
+    client.set(keys.user_reactions(USER), "foreign")
+    with pytest.raises(ScriptError, match=r"WRONGTYPE|wrong kind"):
+        cache.read([POST], USER)
 
 
 def test_an_exchange_in_between_is_not_part_of_the_transaction(
