@@ -23,6 +23,10 @@ COMMANDS = {
         "benchmarks.scenarios.reads.command",
         "How often reads reach PostgreSQL, and their times.",
     ),
+    "feeds": (
+        "benchmarks.scenarios.feeds.command",
+        "What one warm feed costs, beside PostgreSQL alone.",
+    ),
     "web": ("benchmarks.scenarios.web", "The HTTP service beside the library's own calls."),
     "overload": (
         "benchmarks.scenarios.overload.command",

@@ -17,6 +17,7 @@ from redis import Redis
 
 from benchmarks.compare.contenders import tables
 from benchmarks.compare.contenders.base import Client, Contender
+from benchmarks.compare.contenders.summaries import Summaries
 from benchmarks.support.arena import Arena
 from reactions.core.settings import Settings
 
@@ -80,6 +81,7 @@ def bake() -> None:
 class _Deltas:
     def __init__(self, settings: Settings) -> None:
         self._session = tables.Session(settings)
+        self._summaries = Summaries(settings)
         self._redis = Redis.from_url(settings.redis_url.get_secret_value())
 
     def react(self, user: int, post: int, code: int) -> object:
@@ -95,14 +97,15 @@ class _Deltas:
             return pipe.execute()
 
     def feed(self, user: int, posts: Sequence[int]) -> object:
-        counts = self._session.feed(user, posts)
+        counts, own = self._session.read(user, posts)
+        names = self._summaries.names
         with self._redis.pipeline(transaction=False) as pipe:
             for post in posts:
                 pipe.hgetall(f"delta:{post}")
             for post, fields in zip(posts, pipe.execute(), strict=True):
                 for code, step in fields.items():
-                    counts[post][int(code)] = counts[post].get(int(code), 0) + int(step)
-        return counts
+                    counts[post][names[int(code)]] += int(step)
+        return self._summaries.make(counts, own)
 
     def close(self) -> None:
         self._session.close()

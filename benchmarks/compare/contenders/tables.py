@@ -13,7 +13,9 @@ from typing import Any
 
 import psycopg2
 
+from benchmarks.compare.contenders.summaries import CountsOf, Summaries
 from benchmarks.support.arena import Arena
+from reactions.core.model import Summary
 from reactions.core.settings import Settings
 
 SCHEMA = """
@@ -76,6 +78,10 @@ PREPARE feed (bigint, bigint[]) AS
     UNION ALL
     SELECT post_id, reaction, -1 FROM contender.reactions
     WHERE user_id = $1 AND post_id = ANY ($2);
+PREPARE counts (bigint[]) AS
+    SELECT post_id, reaction, count FROM contender.counts WHERE post_id = ANY ($1);
+PREPARE own (bigint, bigint) AS
+    SELECT reaction FROM contender.reactions WHERE user_id = $1 AND post_id = $2;
 """
 
 
@@ -93,6 +99,12 @@ class Session:
         self._connection.autocommit = True
         self._cursor = self._connection.cursor()
         self._cursor.execute(_PREPARE)
+        self._summaries = Summaries(settings)
+
+    @property
+    def pid(self) -> int:
+        """The process id of the server process behind this connection."""
+        return int(self._connection.info.backend_pid)
 
     def react(self, user: int, post: int, code: int) -> int:
         return self._call("EXECUTE react (%s, %s, %s)", (post, user, code))
@@ -100,16 +112,32 @@ class Session:
     def put(self, user: int, post: int, code: int) -> int:
         return self._call("EXECUTE put (%s, %s, %s)", (post, user, code))
 
-    def feed(self, user: int, posts: Sequence[int]) -> dict[int, dict[int, int]]:
-        """post -> code -> count; the key -1 has the user's own reaction."""
-        self._cursor.execute("EXECUTE feed (%s, %s)", (user, list(posts)))
-        found: dict[int, dict[int, int]] = {post: {} for post in posts}
-        for post, code, count in self._cursor:
+    def feed(self, user: int, posts: Sequence[int]) -> list[Summary]:
+        """The same values as ``Reactions.summaries``; user 0 is nobody."""
+        return self._summaries.make(*self.read(user, posts))
+
+    def read(self, user: int, posts: Sequence[int]) -> tuple[CountsOf, dict[int, str]]:
+        """Counts and own reaction of each post, by one prepared query in one round trip."""
+        counts, own = self._summaries.blank(posts), dict[int, str]()
+        names = self._summaries.names
+        # The server reads a text of numbers faster than an ARRAY[...] of expressions.
+        wanted = f"{{{','.join(map(str, posts))}}}"
+        if user:
+            self._cursor.execute("EXECUTE feed (%s, %s)", (user, wanted))
+        else:
+            self._cursor.execute("EXECUTE counts (%s)", (wanted,))
+        for post, code, count in self._cursor.fetchall():
             if count < 0:
-                found[post][-1] = code
+                own[post] = names[code]
             else:
-                found[post][code] = count
-        return found
+                counts[post][names[code]] = count
+        return counts, own
+
+    def reaction_of(self, user: int, post: int) -> str | None:
+        """The name of the type of a user's reaction on a post."""
+        self._cursor.execute("EXECUTE own (%s, %s)", (user, post))
+        found = self._cursor.fetchone()
+        return self._summaries.names[found[0]] if found else None
 
     def execute(self, sql: str, parameters: tuple[Any, ...]) -> None:
         self._cursor.execute(sql, parameters)
