@@ -27,6 +27,10 @@ COMMANDS = {
         "benchmarks.scenarios.feeds.command",
         "What one warm feed costs, beside PostgreSQL alone.",
     ),
+    "calls": (
+        "benchmarks.scenarios.calls.command",
+        "What one react() costs, beside bare calls and older versions.",
+    ),
     "web": ("benchmarks.scenarios.web", "The HTTP service beside the library's own calls."),
     "overload": (
         "benchmarks.scenarios.overload.command",
