@@ -149,7 +149,23 @@ def test_a_warm_feed_is_one_round_trip_and_no_query(small: Engine, user: int | N
         assert mine == [post for post in FEED if post % 2 and post not in (5, 7)]
 
 
-def test_a_cold_feed_is_two_queries_and_three_round_trips(engine: Engine) -> None:
+def test_a_feed_without_a_summary_is_two_round_trips_and_no_query(small: Engine) -> None:
+    """One post without a summary costs the second trip; the lookup writes its summary."""
+    for post in FEED:
+        react(small, post, range(1, 4))
+    small.drain()
+    client = small.reactions
+    for user in (None, USER):
+        first = client.summaries(FEED, user)
+        small.client.delete(keys.post_summary(7))
+        for trips in (2, 1):
+            with traffic(client) as seen:
+                assert client.summaries(FEED, user) == first
+            assert (seen.trips, seen.queries) == (trips, [])
+
+
+def test_a_cold_feed_is_two_queries_and_four_round_trips(engine: Engine) -> None:
+    """Its summaries, the lookup, the fences, and the installs."""
     for post in FEED:
         react(engine, post, range(1, 4))
     engine.reactions.react_many((USER, post, "love") for post in FEED if post % 2)
@@ -160,13 +176,14 @@ def test_a_cold_feed_is_two_queries_and_three_round_trips(engine: Engine) -> Non
     with traffic(client) as seen:
         found = client.summaries(FEED, USER)
     assert len(seen.queries) == 2
-    assert seen.trips <= 3
+    assert seen.trips <= 4
     assert [(s.total, s.reaction) for s in found] == [
         (4, "love") if post % 2 else (3, None) for post in FEED
     ]
-    with traffic(client) as seen:
-        assert client.summaries(FEED, USER) == found  # negative answers are remembered too
-    assert (seen.trips, seen.queries) == (1, [])
+    for trips in (2, 1):  # the next read writes the summaries
+        with traffic(client) as seen:
+            assert client.summaries(FEED, USER) == found  # negative answers are remembered too
+        assert (seen.trips, seen.queries) == (trips, [])
 
 
 def test_a_cold_feed_of_nobody_is_one_query(engine: Engine) -> None:
@@ -175,7 +192,7 @@ def test_a_cold_feed_of_nobody_is_one_query(engine: Engine) -> None:
     with traffic(client) as seen:
         client.summaries(FEED)
     assert len(seen.queries) == 1
-    assert seen.trips <= 3
+    assert seen.trips <= 4
 
 
 def test_a_feed_that_is_cold_in_part_asks_for_that_part(engine: Engine) -> None:
@@ -192,13 +209,18 @@ def test_a_feed_that_is_cold_in_part_asks_for_that_part(engine: Engine) -> None:
     with traffic(client) as seen:
         assert [s.total for s in client.summaries(FEED, USER)] == [3] * 50
     assert len(seen.queries) == 1
-    assert seen.trips <= 3
+    assert seen.trips <= 4
 
 
 def test_a_complete_hash_knows_who_did_not_react(small: Engine) -> None:
     make_regular(small, POST)
     client = small.reactions
     client.counts(POST)
+    with traffic(client) as seen:
+        assert client.reaction_of(123_456, POST) is None
+        assert client.summaries([POST], 123_457)[0].reaction is None
+    assert (seen.trips, seen.queries) == (4, [])  # the summary alone does not say it
+    assert small.user_loader.load([123_456, 123_457]) == 2
     with traffic(client) as seen:
         assert client.reaction_of(123_456, POST) is None
         assert client.summaries([POST], 123_457)[0].reaction is None
@@ -210,14 +232,19 @@ def test_none_is_an_answer_that_is_cached(engine: Engine) -> None:
     assert client.reaction_of(USER, POST) is None
     with traffic(client) as seen:
         assert client.reaction_of(USER, POST) is None
-    assert (seen.trips, seen.queries) == (1, [])
+    assert (seen.trips, seen.queries) == (2, [])  # the counts are not cached, so no summary is
     assert engine.client.hgetall(keys.user_reactions(USER)) == {b"0": b"1"}
     with traffic(client) as seen:
         assert client.reaction_of(USER, POST + 1) is None  # nor did they react anywhere else
     assert seen.queries == []
+    client.counts(POST)
+    client.counts(POST)  # writes the summary
+    with traffic(client) as seen:
+        assert client.reaction_of(USER, POST) is None
+    assert (seen.trips, seen.queries) == (1, [])
 
 
-def test_a_reaction_is_one_query_and_three_round_trips_where_redis_does_not_know(
+def test_a_reaction_is_one_query_and_four_round_trips_where_redis_does_not_know(
     engine: Engine,
 ) -> None:
     react(engine, POST, [USER], "wow")
@@ -228,29 +255,47 @@ def test_a_reaction_is_one_query_and_three_round_trips_where_redis_does_not_know
     with traffic(client) as seen:
         assert client.reaction_of(USER, POST) == "wow"
     assert len(seen.queries) == 1
-    assert seen.trips <= 3
+    assert seen.trips <= 4
     with traffic(client) as seen:
         assert client.reaction_of(USER, POST) == "wow"
-    assert (seen.trips, seen.queries) == (1, [])
+    assert (seen.trips, seen.queries) == (2, [])  # the counts are not cached, so no summary is
 
 
-def test_what_a_drain_wrote_is_remembered_of_its_users(engine: Engine) -> None:
+def test_what_a_drain_wrote_is_remembered_of_cached_users(engine: Engine) -> None:
     """No reader ever has to ask for it."""
+    assert engine.user_loader.load([USER, USER + 1]) == 2
     react(engine, POST, [USER], "wow")
     react(engine, POST, [USER + 1], None)
     engine.drain()
     client = engine.reactions
     with traffic(client) as seen:
         assert client.reaction_of(USER, POST) == "wow"
+    assert (seen.trips, seen.queries) == (2, [])  # the first read writes the summary
+    with traffic(client) as seen:
         assert client.reaction_of(USER + 1, POST) is None
-    assert (seen.trips, seen.queries) == (2, [])
+    assert (seen.trips, seen.queries) == (1, [])
+
+
+def test_nothing_is_remembered_of_a_user_who_is_not_cached(engine: Engine) -> None:
+    """Most users who write are not read; the first read asks PostgreSQL, and caches the answer."""
+    react(engine, POST, [USER], "wow")
+    engine.drain()
+    assert not engine.client.exists(keys.user_reactions(USER))
+    client = engine.reactions
+    client.counts(POST)
+    for trips, queries in ((4, 1), (1, 0)):
+        with traffic(client) as seen:
+            assert client.reaction_of(USER, POST) == "wow"
+        assert (seen.trips, len(seen.queries)) == (trips, queries)
 
 
 def test_what_a_drain_wrote_is_remembered_of_many_users(engine: Engine) -> None:
     """Several scripts write them."""
     users = range(1, 2 * MAX_REACTIONS_PER_WRITE + 100)
-    react(engine, POST, users, "wow")
+    assert engine.user_loader.load(users) == len(users)
+    react(engine, POST, [*users, 999_999], "wow")
     engine.drain()
+    assert not engine.client.exists(keys.user_reactions(999_999))  # who is not cached
     with engine.client.pipeline(transaction=False) as pipe:
         for user in users:
             pipe.hget(keys.user_reactions(user), str(POST))
@@ -284,6 +329,7 @@ def test_concurrent_misses_of_a_cold_post_are_one_query(engine: Engine) -> None:
 def patient(small: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """Its relay gathers for so long, loads too, that a test can see what waits in it."""
     monkeypatch.setattr(Relay, "request_load", lambda relay, post: relay._posts.add(post))
+    monkeypatch.setattr(Relay, "request_user_load", lambda relay, user: relay._users.add(user))
     made = make_engine(small.settings.model_copy(update={"wake_interval_s": 10.0}))
     yield made
     made.close()
@@ -358,9 +404,42 @@ def test_a_loaded_post_answers_readers_without_a_query(patient: Engine) -> None:
     for reader in (101, 102):
         client.summaries([POST], reader)
     assert patient.loader.load(sorted(client._relay._posts)) == 1
-    with traffic(client) as seen:
-        assert client.summaries([POST], 103)[0].total == 3
-    assert (seen.trips, seen.queries) == (1, [])
+    for trips in (2, 1):  # the first read asks for the user to be loaded
+        with traffic(client) as seen:
+            assert client.summaries([POST], 103)[0].total == 3
+        assert (seen.trips, seen.queries) == (trips, [])
+        assert 103 in client._relay._users
+        patient.user_loader.load(sorted(client._relay._users))
+
+
+def test_a_user_whose_hash_has_no_mark_is_asked_for_once(
+    patient: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it was lost: then a later read asks again."""
+    monkeypatch.setattr(feeds, "LOAD_AGAIN_S", 0.2)
+    make_regular(patient, POST)
+    with Reactions(patient.settings) as client:
+        waiting = client._relay._users
+
+        def asked() -> bool:
+            client.summaries([POST], USER)
+            return USER in waiting
+
+        client.counts(POST)
+        assert waiting == set()
+        assert client.reaction_of(USER, POST) == "like"
+        assert waiting == {USER}
+        waiting.clear()
+        assert not asked()  # a moment ago
+        wait_until(asked, what="the user to be asked for again")
+        waiting.clear()
+        assert patient.user_loader.load([USER]) == 1
+        feeds_of(client)._asked_users.clear()
+        assert not asked()
+        patient.client.hset(keys.user_reactions(USER), "0", "0")  # too many, but known
+        assert not asked()
+        patient.client.hdel(keys.user_reactions(USER), "0")
+        assert asked()
 
 
 def test_a_load_of_more_rows_than_it_reads_at_once_is_done_in_parts(small: Engine) -> None:

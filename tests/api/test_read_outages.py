@@ -50,6 +50,7 @@ def test_without_postgresql_a_feed_is_answered_in_part(small: Engine) -> None:
 
 def test_counts_are_answered_where_only_the_user_is_unknown(small: Engine) -> None:
     """The counts are cached, the user is not: with the user no summary is whole."""
+    assert small.user_loader.load([2]) == 1
     react(small, POST, range(1, 4))
     small.drain()
     with without_database(small.settings) as client:
