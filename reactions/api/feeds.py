@@ -8,50 +8,31 @@ Each place is older than the one before, so users read what they wrote.
 
 from __future__ import annotations
 
-import secrets
 import threading
 from collections import Counter as Tally
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
 from typing import Any
 
 from cachetools import TTLCache
 
+from reactions.api.cold_reads import ColdReads, Post
+from reactions.api.load_requests import LoadRequests
 from reactions.api.relay import Relay
-from reactions.api.single_flight import SingleFlight
 from reactions.api.stored_reads import StoredReads
-from reactions.core.constants import MAX_WHOLE_USER
 from reactions.core.errors import ReactionsUnavailable, ReadInterrupted
 from reactions.core.instruments import READS
 from reactions.core.model import Counts, Summary, Tier
 from reactions.core.settings import Settings
 from reactions.postgres.database import Database
-from reactions.postgres.queries import Queries
-from reactions.redis.cache_install import CacheInstall
 from reactions.redis.connection import Client, translated
 from reactions.redis.pipeline import Call, Command, run_many
 from reactions.redis.post_cache import PostCache
-from reactions.redis.replies import PostLookup, installed, parse_lookups
+from reactions.redis.replies import PostLookup, parse_lookups
 from reactions.redis.summary_cache import SummaryCache
 from reactions.redis.user_cache import UserCache, parse_user_lookup
 
-MAX_MERGED_CHANGES = 1_000
-"""At most so many changes that are not durable are merged into the counts of a post."""
-
-LOAD_AGAIN_S = 5.0
-"""How long this process waits before it asks for the same post to be cached again (seconds)."""
-
 _TIER = {False: Tier.REGULAR, True: Tier.VIRAL}
 _REGULAR_HITS, _VIRAL_HITS = (READS.labels(tier, "hit") for tier in ("regular", "viral"))
-
-
-@dataclass(slots=True)
-class _Post:
-    """One post of a feed while the answer is put together."""
-
-    lookup: PostLookup
-    counts: Mapping[int, int] | None
-    code: int | None
 
 
 class Feeds:
@@ -68,18 +49,13 @@ class Feeds:
         self._client = client
         self._cache = PostCache(client, settings)
         self._ready = SummaryCache(client, settings)
-        self._installs = CacheInstall(client, settings)
+        self._cold = ColdReads(client, database, stored, settings)
+        self._requests = LoadRequests(relay)
         self._users = UserCache(client, settings)
-        self._queries = Queries(database)
-        self._stored = stored
-        self._relay = relay
         self._settings = settings
         self._codes = settings.reaction_types
         self._names = {code: name for name, code in settings.reaction_types.items()}
-        self._flight: SingleFlight[int, Mapping[int, int]] = SingleFlight()
         self._lock = threading.Lock()  # cachetools leaves it to its users
-        self._asked: TTLCache[int, bool] = TTLCache(10_000, LOAD_AGAIN_S)
-        self._asked_users: TTLCache[int, bool] = TTLCache(10_000, LOAD_AGAIN_S)
         self._viral: TTLCache[int, Mapping[int, int]] | None = (
             TTLCache(10_000, settings.local_cache_s) if settings.local_cache_s else None
         )
@@ -100,7 +76,7 @@ class Feeds:
         if cold or unknown:
             self._request_loads(posts, unknown)
             try:
-                self._ask_database(posts, cold, user_id, unknown, many)
+                self._cold.read(posts, cold, user_id, unknown, many)
             except ReactionsUnavailable as error:
                 if error.store != "postgresql":
                     raise
@@ -127,7 +103,7 @@ class Feeds:
         post = posts[post_id]
         if post.code is None:
             self._request_loads(posts, [post_id])
-            self._ask_database(posts, [], user_id, [post_id], many)
+            self._cold.read(posts, [], user_id, [post_id], many)
             self._count(posts, {post_id})
         else:
             self._count(posts, set())
@@ -139,7 +115,7 @@ class Feeds:
             return {}
         ready, user_loaded = self._ready.read(post_ids, user_id)
         if not user_loaded:
-            self._request_user_load(user_id)
+            self._requests.user(user_id)
         if ready:
             viral = sum(summary.tier is Tier.VIRAL for summary in ready.values())
             if viral:
@@ -148,7 +124,7 @@ class Feeds:
                 _REGULAR_HITS.inc(len(ready) - viral)
         return ready
 
-    def _lookup(self, post_ids: Sequence[int], user_id: int) -> tuple[dict[int, _Post], bool]:
+    def _lookup(self, post_ids: Sequence[int], user_id: int) -> tuple[dict[int, Post], bool]:
         """What Redis knows of posts, and whether the user has more reactions than are cached.
 
         One round trip; on a cluster a second one for the user's cached reactions, if needed. There
@@ -163,9 +139,9 @@ class Feeds:
         if together:
             calls += self._users.lookup_commands(user_id, post_ids)
         replies = self._run(calls)
-        posts: dict[int, _Post] = {}
+        posts: dict[int, Post] = {}
         for post_id, lookup in parse_lookups(groups, replies[: len(lookup_calls)]).items():
-            posts[post_id] = _Post(lookup, lookup.counts or None, lookup.code)
+            posts[post_id] = Post(lookup, lookup.counts or None, lookup.code)
             if lookup.deleted:
                 posts[post_id].counts, posts[post_id].code = {}, 0
             elif lookup.viral and lookup.counts and self._viral is not None:
@@ -184,94 +160,19 @@ class Feeds:
             posts[post_id].code = own.known.get(post_id)
         return posts, own.many
 
-    def _local(self, post_ids: Sequence[int]) -> dict[int, _Post]:
+    def _local(self, post_ids: Sequence[int]) -> dict[int, Post]:
         """Viral posts whose counts this process read within ``local_cache_s``."""
         if self._viral is None:
             return {}
         with self._lock:
             found = {post_id: self._viral.get(post_id) for post_id in post_ids}
         return {
-            post_id: _Post(PostLookup(False, True, 0, None, counts), counts, None)
+            post_id: Post(PostLookup(False, True, 0, None, counts), counts, None)
             for post_id, counts in found.items()
             if counts is not None
         }
 
-    def _ask_database(
-        self,
-        posts: Mapping[int, _Post],
-        cold: list[int],
-        user_id: int,
-        unknown: list[int],
-        many: bool,
-    ) -> None:
-        """Fill in what Redis does not know of all posts together: at most two queries."""
-
-        def ask(mine: list[int]) -> Mapping[int, Mapping[int, int]]:
-            if not mine and not unknown:
-                return {}
-            counts, own = self._load(mine, user_id, unknown, many)
-            for post_id in unknown:
-                posts[post_id].code = own[post_id]
-            return counts
-
-        try:
-            found = self._flight.load(cold, ask, 2 * self._settings.read_timeout_s)
-        except TimeoutError as error:
-            reason = "another thread is asking PostgreSQL for the same posts, and gets no answer"
-            raise ReactionsUnavailable("postgresql", reason) from error
-        for post_id, counts in found.items():
-            posts[post_id].counts = counts
-
-    def _load(
-        self, cold: list[int], user_id: int, unknown: list[int], many: bool
-    ) -> tuple[dict[int, Mapping[int, int]], dict[int, int]]:
-        """Fence, read, cache: two round trips and at most two queries.
-
-        When a reaction of the user is unknown, the query reads all of them, and they are cached for
-        later reads; for a user with too many of them, it reads only the wanted ones.
-        """
-        self._stored.check()  # before anything is fenced
-        token = secrets.token_hex(8)
-        fences: list[Call | Command] = [self._installs.fence_call(p, token) for p in cold]
-        if unknown:
-            fences.append(self._users.fence_command(user_id, token))
-        self._run(fences)
-        stored, own, whole = self._stored.ask(
-            "summaries",
-            lambda: self._queries.summaries(
-                cold, user_id, unknown, max_others=0 if many else MAX_WHOLE_USER
-            ),
-        )
-        zeros = dict.fromkeys(self._codes.values(), 0)
-        installs: list[Call | Command] = [
-            self._installs.install_counts_call(p, token, zeros | stored[p]) for p in cold
-        ]
-        if unknown:
-            # For a user who is cached whole, a missing post means: no reaction.
-            kept = (
-                {post_id: code for post_id, code in own.items() if code}
-                if whole
-                else {post_id: own[post_id] for post_id in unknown}
-            )
-            installs.append(self._users.install_call(user_id, token, kept, whole=whole))
-        answers = [installed(reply) for reply in self._run(installs)[: len(cold)]]
-        counts = {p: found for p, (_, found) in zip(cold, answers, strict=True)}
-        refused = [p for p, (done, _) in zip(cold, answers, strict=True) if not done]
-        return {**counts, **self._counts_with_changes(refused)}, own
-
-    def _counts_with_changes(self, post_ids: Sequence[int]) -> Mapping[int, Mapping[int, int]]:
-        """The counts of posts that a drain works on, together with the changes that it has claimed.
-
-        Reads the outbox first and then PostgreSQL, so a change is in at least one of them. A post
-        with more than ``MAX_MERGED_CHANGES`` of them is left out: it is a batch behind.
-        """
-        changes = {p: self._cache.pending(p, MAX_MERGED_CHANGES) for p in post_ids}
-        merged = {p: found for p, found in changes.items() if found is not None}
-        if not merged:
-            return {}
-        return self._stored.ask("summaries", lambda: self._queries.counts_with_changes(merged))
-
-    def _count(self, posts: Mapping[int, _Post], missed: Set[int]) -> None:
+    def _count(self, posts: Mapping[int, Post], missed: Set[int]) -> None:
         """Count hits and misses: whether Redis knew everything about a post."""
         found: Tally[tuple[str, str]] = Tally()
         for post_id, post in posts.items():
@@ -280,40 +181,25 @@ class Feeds:
         for labels, number in found.items():
             READS.labels(*labels).inc(number)
 
-    def _is_viral(self, post: _Post) -> bool:
+    def _is_viral(self, post: Post) -> bool:
         counts = post.counts or {}
         return post.lookup.viral or sum(counts.values()) >= self._settings.viral_threshold
 
-    def _request_loads(self, posts: Mapping[int, _Post], unknown: Sequence[int]) -> None:
+    def _request_loads(self, posts: Mapping[int, Post], unknown: Sequence[int]) -> None:
         """Ask for the complete hash of regular posts whose counts alone are cached."""
         for post_id in unknown:
             post = posts[post_id]
             if post.counts and not post.lookup.buckets:
-                self._request_load(post_id)
+                self._requests.post(post_id)
 
-    def _request_samples(self, posts: Mapping[int, _Post], cold: Sequence[int]) -> None:
+    def _request_samples(self, posts: Mapping[int, Post], cold: Sequence[int]) -> None:
         """Ask for the samples of viral posts that were not cached at all."""
         for post_id in cold:
             counts = posts[post_id].counts or {}
             if sum(counts.values()) >= self._settings.viral_threshold:
-                self._request_load(post_id)
+                self._requests.post(post_id)
 
-    def _request_load(self, post_id: int) -> None:
-        with self._lock:
-            if post_id in self._asked:
-                return
-            self._asked[post_id] = True
-        self._relay.request_load(post_id)
-
-    def _request_user_load(self, user_id: int) -> None:
-        """Have a worker cache all reactions of a user whose cached ones prove nothing yet."""
-        with self._lock:
-            if user_id in self._asked_users:
-                return
-            self._asked_users[user_id] = True
-        self._relay.request_user_load(user_id)
-
-    def _summary(self, post_id: int, post: _Post, user_id: int) -> Summary | None:
+    def _summary(self, post_id: int, post: Post, user_id: int) -> Summary | None:
         if post.counts is None or (user_id and post.code is None):
             return None
         # A count can be below zero for a moment, while an unknown earlier reaction is guessed.

@@ -35,20 +35,6 @@ local function code_of(base, busy, reactions, whole, listed, size)
   return tonumber(code) or -1
 end
 
-local function renew(base, reactions, size, life)
-  local left = call('PTTL', base .. 'reaction_counts')
-  if size ~= 0 then
-    left = math.min(left, call('PTTL', reactions))
-  end
-  if left < life / 2 then
-    call('PEXPIRE', base .. 'reaction_counts', life)
-    refresh_buckets(reactions, size, life)
-    for _, name in ipairs({'viral', 'total_reactions', 'recent', 'uniques'}) do
-      call('PEXPIRE', base .. name, life)
-    end
-  end
-end
-
 -- Two commands for all posts together; in most calls no post has anything pending.
 local bases, flags, outbox = {}, {}, {}
 for number, reactions in ipairs(KEYS) do

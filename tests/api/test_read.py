@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from reactions.api import feeds
+from reactions.api import load_requests
 from reactions.api.client import MAX_SUMMARIES, Reactions
 from reactions.api.relay import Relay
 from reactions.core.errors import InvalidArgument
@@ -308,7 +308,7 @@ def test_concurrent_misses_of_a_cold_post_are_one_query(engine: Engine) -> None:
     engine.drain()
     evict(engine)
     client = engine.reactions
-    flying = feeds_of(client)._flight._flying
+    flying = feeds_of(client)._cold._flight._flying
     counts: list[str] = []
 
     def executing(_: Any, __: Any, statement: str, *___: Any) -> None:
@@ -368,7 +368,7 @@ def test_a_viral_post_of_which_nothing_is_cached_is_asked_for_at_once(patient: E
 def test_a_post_is_asked_for_again_when_that_was_lost(
     patient: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feeds, "LOAD_AGAIN_S", 0.05)
+    monkeypatch.setattr(load_requests, "LOAD_AGAIN_S", 0.05)
     client = patient.reactions
     react(patient, POST, range(1, 4))
     patient.drain()
@@ -416,7 +416,7 @@ def test_a_user_whose_hash_has_no_mark_is_asked_for_once(
     patient: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Until it was lost: then a later read asks again."""
-    monkeypatch.setattr(feeds, "LOAD_AGAIN_S", 0.2)
+    monkeypatch.setattr(load_requests, "LOAD_AGAIN_S", 0.2)
     make_regular(patient, POST)
     with Reactions(patient.settings) as client:
         waiting = client._relay._users
@@ -434,7 +434,7 @@ def test_a_user_whose_hash_has_no_mark_is_asked_for_once(
         wait_until(asked, what="the user to be asked for again")
         waiting.clear()
         assert patient.user_loader.load([USER]) == 1
-        feeds_of(client)._asked_users.clear()
+        feeds_of(client)._requests._users.clear()
         assert not asked()
         patient.client.hset(keys.user_reactions(USER), "0", "0")  # too many, but known
         assert not asked()

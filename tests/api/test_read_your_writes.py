@@ -96,7 +96,7 @@ def test_a_reader_who_comes_late_does_not_bring_back_what_was(engine: Engine) ->
     engine.drain()
     evict(engine)
     client = engine.reactions
-    queries = feeds_of(client)._queries
+    queries = feeds_of(client)._cold._queries
     summaries = queries.summaries
     asked = 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reactions.api import feeds
+from reactions.api import cold_reads
 from reactions.core.model import Status
 from reactions.drain.batch import Drained
 from tests.support.engine import Engine
@@ -48,7 +48,7 @@ def test_a_cold_post_with_a_claim_and_changes_behind_it(small: Engine) -> None:
 
 
 def test_more_changes_than_are_merged(small: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feeds, "MAX_MERGED_CHANGES", 2)
+    monkeypatch.setattr(cold_reads, "MAX_MERGED_CHANGES", 2)
     react(small, POST, range(1, 6), "like")
     small.reactions.react(USER, POST, "love")
     small.outbox.claim({SHARD: ""})

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from reactions.redis import keys
 from reactions.redis.pipeline import Call, Script
 
-LOOKUP_POSTS = Script("lookup_posts", keys=1, include=("buckets", "summary"))
+LOOKUP_POSTS = Script("lookup_posts", keys=1, include=("buckets", "renewal", "summary"))
 RECENT = Script("recent", keys=3, include=("buckets",))
 
 

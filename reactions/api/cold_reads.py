@@ -1,0 +1,125 @@
+"""Reads from PostgreSQL what Redis does not know of a feed, and caches it under a fence."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from reactions.api.single_flight import SingleFlight
+from reactions.api.stored_reads import StoredReads
+from reactions.core.constants import MAX_WHOLE_USER
+from reactions.core.errors import ReactionsUnavailable
+from reactions.core.settings import Settings
+from reactions.postgres.database import Database
+from reactions.postgres.queries import Queries
+from reactions.redis.cache_install import CacheInstall
+from reactions.redis.connection import Client
+from reactions.redis.pipeline import Call, Command, run_all
+from reactions.redis.post_cache import PostCache
+from reactions.redis.replies import PostLookup, installed
+from reactions.redis.user_cache import UserCache
+
+MAX_MERGED_CHANGES = 1_000
+"""At most so many changes that are not durable are merged into the counts of a post."""
+
+
+@dataclass(slots=True)
+class Post:
+    """One post of a feed while the answer is put together."""
+
+    lookup: PostLookup
+    counts: Mapping[int, int] | None
+    code: int | None
+
+
+class ColdReads:
+    """Fills in what Redis does not know."""
+
+    def __init__(
+        self, client: Client, database: Database, stored: StoredReads, settings: Settings
+    ) -> None:
+        self._client = client
+        self._cache = PostCache(client, settings)
+        self._installs = CacheInstall(client, settings)
+        self._users = UserCache(client, settings)
+        self._queries = Queries(database)
+        self._stored = stored
+        self._settings = settings
+        self._codes = settings.reaction_types
+        self._flight: SingleFlight[int, Mapping[int, int]] = SingleFlight()
+
+    def read(
+        self,
+        posts: Mapping[int, Post],
+        cold: list[int],
+        user_id: int,
+        unknown: list[int],
+        many: bool,
+    ) -> None:
+        """Fill in what Redis does not know of all posts together: at most two queries."""
+
+        def ask(mine: list[int]) -> Mapping[int, Mapping[int, int]]:
+            if not mine and not unknown:
+                return {}
+            counts, own = self._load(mine, user_id, unknown, many)
+            for post_id in unknown:
+                posts[post_id].code = own[post_id]
+            return counts
+
+        try:
+            found = self._flight.load(cold, ask, 2 * self._settings.read_timeout_s)
+        except TimeoutError as error:
+            reason = "another thread is asking PostgreSQL for the same posts, and gets no answer"
+            raise ReactionsUnavailable("postgresql", reason) from error
+        for post_id, counts in found.items():
+            posts[post_id].counts = counts
+
+    def _load(
+        self, cold: list[int], user_id: int, unknown: list[int], many: bool
+    ) -> tuple[dict[int, Mapping[int, int]], dict[int, int]]:
+        """Fence, read, cache: two round trips and at most two queries.
+
+        When a reaction of the user is unknown, the query reads all of them, and they are cached for
+        later reads; for a user with too many of them, it reads only the wanted ones.
+        """
+        self._stored.check()  # before anything is fenced
+        token = secrets.token_hex(8)
+        fences: list[Call | Command] = [self._installs.fence_call(p, token) for p in cold]
+        if unknown:
+            fences.append(self._users.fence_command(user_id, token))
+        run_all(self._client, fences)
+        stored, own, whole = self._stored.ask(
+            "summaries",
+            lambda: self._queries.summaries(
+                cold, user_id, unknown, max_others=0 if many else MAX_WHOLE_USER
+            ),
+        )
+        zeros = dict.fromkeys(self._codes.values(), 0)
+        installs: list[Call | Command] = [
+            self._installs.install_counts_call(p, token, zeros | stored[p]) for p in cold
+        ]
+        if unknown:
+            # For a user who is cached whole, a missing post means: no reaction.
+            kept = (
+                {post_id: code for post_id, code in own.items() if code}
+                if whole
+                else {post_id: own[post_id] for post_id in unknown}
+            )
+            installs.append(self._users.install_call(user_id, token, kept, whole=whole))
+        answers = [installed(reply) for reply in run_all(self._client, installs)[: len(cold)]]
+        counts = {p: found for p, (_, found) in zip(cold, answers, strict=True)}
+        refused = [p for p, (done, _) in zip(cold, answers, strict=True) if not done]
+        return {**counts, **self._counts_with_changes(refused)}, own
+
+    def _counts_with_changes(self, post_ids: Sequence[int]) -> Mapping[int, Mapping[int, int]]:
+        """The counts of posts that a drain works on, together with the changes that it has claimed.
+
+        Reads the outbox first and then PostgreSQL, so a change is in at least one of them. A post
+        with more than ``MAX_MERGED_CHANGES`` of them is left out: it is a batch behind.
+        """
+        changes = {p: self._cache.pending(p, MAX_MERGED_CHANGES) for p in post_ids}
+        merged = {p: found for p, found in changes.items() if found is not None}
+        if not merged:
+            return {}
+        return self._stored.ask("summaries", lambda: self._queries.counts_with_changes(merged))
