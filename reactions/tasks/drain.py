@@ -53,12 +53,12 @@ def drain(
         Retry: a store failed; Celery sends the message again.
     """
     shards = _check_shards(shards)
-    held = _check_tokens(tokens or {})
+    held, forced = _check_tokens(tokens or {}), _check_force(force)
     wake, began = _wake(self.request), time.monotonic()
     try:
         with span("reactions.drain", _carrier(self.request)) as at:
             at.note(wake=wake, shards=shards)
-            named = shards if force or held else []
+            named = shards if forced or held else []
             more = partial(worker().outbox_state.woken, MAX_SHARDS)
             done = worker().persister.drain(named, held, more)
             at.note(rows=done.rows, transactions=done.transactions)
@@ -120,6 +120,12 @@ def _check_shards(shards: object) -> list[int]:
     ):
         raise InvalidArgument("shards", f"a list of integers from 0 to {SHARDS - 1}", shards)
     return list(dict.fromkeys(shards))
+
+
+def _check_force(force: object) -> bool:
+    if type(force) is not bool:
+        raise InvalidArgument("force", "true or false", force)
+    return force
 
 
 def _check_tokens(tokens: object) -> dict[int, str]:

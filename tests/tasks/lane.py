@@ -21,6 +21,7 @@ from tests.support.engine import Engine
 from tests.support.waiting import wait_until
 
 QUEUES = ("persistence", "maintenance")
+ARGUMENTS = ("shards", "tokens", "force")  # of a drain
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class Lane:
         def ended(task_id: str, task: Any, retval: Any, state: str, **rest: Any) -> None:
             request = task.request
             queue = request.delivery_info["routing_key"]
-            kwargs = dict(zip(("shards", "tokens"), rest["args"], strict=False)) | rest["kwargs"]
+            kwargs = dict(zip(ARGUMENTS, rest["args"], strict=False)) | rest["kwargs"]
             run = Run(task_id, task.name, state, kwargs, queue, request.retries, retval)
             self.runs.append(run)
 

@@ -18,15 +18,43 @@ from tests.tasks.lane import Lane, Tasks
 from tests.tasks.steps import POST, SHARD, age, assert_drained, claim, finish, react, rows
 
 
-def test_a_drain_drains_its_shards_alone(lane: Lane) -> None:
+@pytest.mark.parametrize("shards", [[SHARD], [SHARD + 1], [7], []], ids=repr)
+def test_a_drain_drains_every_shard_that_was_woken(lane: Lane, shards: list[int]) -> None:
+    """Whichever its message names. So messages that arrive together cost the work of one."""
     react(lane, 1, 2, 3)
     react(lane, 1, post_id=POST + 1)
-    run = lane.run([SHARD])
+    run = lane.run(shards)
     assert (run.state, run.result, run.retries) == ("SUCCESS", None, 0)
-    assert rows(lane) == {1: 1, 2: 1, 3: 1}
-    assert (rows(lane, POST + 1), lane.engine.outbox_state.pending()) == ({}, 1)
-    lane.run([SHARD + 1])
+    assert rows(lane, POST + 1) == {1: 1}
     assert_drained(lane, 1, 2, 3)
+    assert lane.run([SHARD + 1]).state == "SUCCESS"
+    lane.settle()
+    assert len(lane.runs) == 2
+
+
+def test_a_drain_leaves_the_shards_of_another_drain(lane: Lane) -> None:
+    react(lane, 1, 2)
+    held = claim(lane)
+    react(lane, 1, post_id=POST + 1)
+    lane.run([SHARD])
+    lane.run([SHARD], {}, True)
+    assert (rows(lane), rows(lane, POST + 1)) == ({}, {1: 1})
+    assert finish(lane, held).lost == 0
+    assert_drained(lane, 1, 2)
+
+
+def test_a_shard_that_nobody_woke_is_drained_by_force(lane: Lane) -> None:
+    """Its wake-up was lost; the sweep sends such a message. Shards in the message stay alone."""
+    react(lane, 1, 2)
+    react(lane, 1, post_id=POST + 1)
+    lane.engine.client.delete(keys.outbox_wake(SHARD), keys.outbox_wake(SHARD + 1))
+    lane.run([SHARD])
+    assert (rows(lane), lane.engine.outbox_state.pending()) == ({}, 3)
+    lane.run([SHARD], {}, True)
+    assert rows(lane) == {1: 1, 2: 1}
+    assert (rows(lane, POST + 1), lane.engine.outbox_state.pending()) == ({}, 1)
+    lane.run([SHARD + 1], {}, True)
+    assert_drained(lane, 1, 2)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +89,7 @@ def test_an_invalid_shard_is_refused_and_harms_nothing(lane: Lane, shards: objec
     assert_drained(lane, 1, 2)
 
 
-@pytest.mark.parametrize("args", [(), ([SHARD], {}, "more")], ids=["none", "too many"])
+@pytest.mark.parametrize("args", [(), ([SHARD], {}, True, "more")], ids=["none", "too many"])
 def test_a_drain_with_other_arguments_fails(lane: Lane, args: tuple[Any, ...]) -> None:
     react(lane, 1)
     run = lane.run(*args)
@@ -123,7 +151,8 @@ def test_a_stale_retry_takes_nothing_from_the_drain_that_has_the_shard_now(lane:
     react(lane, 1)
     stale = claim(lane)
     lane.engine.client.delete(keys.outbox_lease(SHARD))  # as if the lease had lapsed
-    lane.run([SHARD])  # another drain did the work
+    lane.run([SHARD], {}, True)  # another drain did the work
+    assert rows(lane) == {1: 1}
     react(lane, 2)
     held = claim(lane)
     assert lane.run([SHARD], {str(SHARD): stale.token}).state == "SUCCESS"
@@ -189,9 +218,9 @@ def test_the_delay_doubles_up_to_the_cap_and_half_of_it_is_random(tasks: Tasks) 
 
 
 def test_drains_go_to_the_queue_of_durability(lane: Lane) -> None:
+    lane.run([SHARD + 1])
     react(lane, 1)
     age(lane, POST, 61)
-    lane.run([SHARD + 1])
     lane.run(task="reactions.sweep")
     wait_until(lambda: len(lane.drains()) == 2, what="the sweep's drain")
     assert [run.queue for run in lane.drains()] == ["persistence"] * 2

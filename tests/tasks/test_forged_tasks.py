@@ -59,13 +59,38 @@ def test_every_task_refuses_forged_arguments_and_changes_nothing(lane: Lane) -> 
             assert run.state == "FAILURE", (task, value)
             assert isinstance(run.result, InvalidArgument | TypeError)
             assert len(str(run.result)) < 400
-        for args, kwargs in (((), {"nonsense": 1}), (("regular", 1, 2, 3), {}), (([], {}, 1), {})):
+        for args, kwargs in (
+            ((), {"nonsense": 1}),
+            (("regular", 1, 2, 3), {}),
+            (([], {}, True, 1), {}),
+        ):
             run = lane.run(*args, task=task, kwargs=kwargs)
             assert (run.state, type(run.result)) == ("FAILURE", TypeError), task
     lane.settle()
     assert stores(lane.engine) == before
     lane.run([SHARD])
     assert lane.engine.queries.reactions([POST]) == {POST: {7: 1}}
+
+
+@pytest.mark.parametrize(
+    ("task", "argument", "honest"),
+    [("reactions.drain", "force", [True]), ("reactions.load", "users", [None, [], [100]])],
+)
+def test_a_further_argument_is_checked_too(
+    lane: Lane, task: str, argument: str, honest: list[Any]
+) -> None:
+    lane.engine.reactions.react(7, POST, "like")
+    before = stores(lane.engine)
+    first = {"reactions.drain": "shards", "reactions.load": "posts"}[task]
+    for value in FORGED:
+        if any(type(value) is type(known) and value == known for known in honest):
+            continue
+        run = lane.run(task=task, kwargs={first: [], argument: value})
+        assert isinstance(run.result, InvalidArgument), value
+        assert run.result.argument == argument
+        assert len(str(run.result)) < 400
+    lane.settle()
+    assert stores(lane.engine) == before
 
 
 @pytest.mark.parametrize(

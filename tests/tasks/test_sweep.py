@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from reactions.core.constants import shard_of
+from reactions.redis import keys
 from tests.support.waiting import wait_until
 from tests.tasks.lane import Lane, Tasks
 from tests.tasks.steps import POST, age, assert_drained, claim, react, rows
@@ -12,13 +14,25 @@ from tests.tasks.steps import POST, age, assert_drained, claim, react, rows
 def test_the_sweep_enqueues_exactly_the_overdue_shards(lane: Lane) -> None:
     for post, seconds in [(1001, 61), (1002, 299), (1003, 299), (1004, 30)]:
         react(lane, 7, post_id=post)
-        age(lane, post, seconds)  # the last one is recent: its wake-up may still come
+        age(lane, post, seconds)  # the last one is recent: a drain takes it because it was woken
     claim(lane, 3)  # overdue, but a drain holds it
     assert lane.run(task="reactions.sweep").state == "SUCCESS"
     wait_until(lane.drains, what="what the sweep sent")
     lane.settle()
-    assert [run.kwargs for run in lane.drains()] == [{"shards": [1, 2]}]
-    assert [rows(lane, post) for post in (1001, 1002, 1003, 1004)] == [{7: 1}, {7: 1}, {}, {}]
+    assert [run.kwargs for run in lane.drains()] == [{"shards": [1, 2], "force": True}]
+    assert [rows(lane, post) for post in (1001, 1002, 1003, 1004)] == [{7: 1}, {7: 1}, {}, {7: 1}]
+
+
+def test_the_sweep_drains_shards_whose_wake_up_was_lost(lane: Lane) -> None:
+    """Such a shard is drained by its age alone, and not before."""
+    for post, seconds in [(1001, 61), (1002, 30)]:
+        react(lane, 7, post_id=post)
+        age(lane, post, seconds)
+        lane.engine.client.delete(keys.outbox_wake(shard_of(post)))
+    lane.run(task="reactions.sweep")
+    wait_until(lane.drains, what="what the sweep sent")
+    lane.settle()
+    assert [rows(lane, post) for post in (1001, 1002)] == [{7: 1}, {}]
 
 
 def test_beat_is_told_to_sweep_and_drops_a_sweep_that_comes_late(tasks: Tasks) -> None:
