@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping
 
 STEP = 1.1
 """Ratio of neighbouring bounds: a percentile read from the histogram is at most 10 % too high."""
 
 
+_BOUNDS = [math.ceil(STEP**power) for power in range(400)]
+"""All bounds up to 1,000 years, so that a bound is found and not computed."""
+
+
 def bound(lag_us: float) -> int:
     """Return the upper bound (µs) of the bucket for this lag: a power of ``STEP``, rounded up."""
-    return math.ceil(STEP ** math.ceil(math.log(max(lag_us, 1.0), STEP)))
+    return _BOUNDS[min(bisect_left(_BOUNDS, lag_us), len(_BOUNDS) - 1)]
 
 
 def percentile(lags: Mapping[int, int], share: float) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TextIO
 
 from reactions.core.constants import MAX_ID
@@ -174,7 +174,7 @@ class Backfill:
                 raise BackfillError(f"line {number} {short(str(error), 200)}") from error
             below = version - 1 if row.post_id == last.post_id else before_us
             last, version = row, min(row.version, below)
-            yield replace(row, version=version)
+            yield row._replace(version=version)
 
     def _row(self, line: str, last: Row) -> Row:
         """Parse a line; the version of the row is its time.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,8 @@ from reactions.redis.scripts.drain import (
     RISING,
 )
 
-_VALUE = re.compile(rb"([0-9]{1,5}):([0-9]{1,19})")
+MAX_ENTRY = 25
+"""Bytes of an outbox entry: a code of 5 digits, a colon, a version of 19."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +141,10 @@ def settled(reply: Any) -> Settled:  # noqa: ANN401 - a reply of the server
 
 def entry_of(post: str, user: bytes, value: bytes) -> Entry:
     """Read an outbox entry, ``code:version``."""
-    found = _VALUE.fullmatch(value)
-    if found is None or not is_id(user):
-        return BadEntry(post, user.decode(errors="replace"), value.decode(errors="replace"))
-    return Row(int(post), int(user), int(found[1]), int(found[2]))
+    code, _, version = value.partition(b":")
+    if is_id(user) and code.isdigit() and version.isdigit() and len(value) <= MAX_ENTRY:
+        return Row(int(post), int(user), int(code), int(version))
+    return BadEntry(post, user.decode(errors="replace"), value.decode(errors="replace"))
 
 
 def version_of(written: bytes | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from functools import cache
 from typing import Any
@@ -76,6 +77,7 @@ def worker() -> Worker:
 def _after_fork(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     """Forget the objects of the parent: two processes must not share a connection."""
     worker.cache_clear()
+    gc.freeze()  # modules live for ever: a full collection would walk over all of them
 
 
 @signals.after_setup_logger.connect
