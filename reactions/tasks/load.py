@@ -16,10 +16,8 @@ def load(posts: list[int], users: list[int] | None = None) -> None:
     Raises:
         InvalidArgument: ``posts`` or ``users`` is not a list of at most ``MAX_WAITING_LOADS`` ids.
     """
-    wanted, readers = (
-        _check_ids("posts", posts),
-        _check_ids("users", [] if users is None else users),
-    )
+    wanted = _check_ids("posts", posts)
+    readers = _check_ids("users", [] if users is None else users)
     worker().loader.load(wanted)
     worker().user_loader.load(readers)
 
