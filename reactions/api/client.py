@@ -58,7 +58,7 @@ class Reactions:
             )
         self.settings = Settings.from_env() if settings is None else settings
         self._client = connect(self.settings)
-        self._relay = Relay(self.settings, self._client)
+        self._relay = Relay(self.settings)
         self._writer = Writer(RedisWrites(self._client, self.settings), self._relay, self.settings)
         self._reads: Reads | None = None
 

@@ -23,7 +23,7 @@ from reactions.core.logs import event
 from reactions.core.model import RelayStats
 from reactions.core.settings import Settings
 from reactions.core.tracing import headers, span
-from reactions.redis.connection import Client
+from reactions.redis.connection import Client, connect
 from reactions.redis.keys import outbox_wake
 from reactions.redis.pipeline import Command, run_all
 
@@ -55,10 +55,8 @@ _relays: weakref.WeakSet[Relay] = weakref.WeakSet()
 class Relay:
     """Deduplicates and publishes wake-ups. Thread-safe; starts anew in a forked child."""
 
-    def __init__(self, settings: Settings, client: Client | None = None) -> None:
-        """With a client, the relay publishes no wake-up that a drain has answered meanwhile."""
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._client = client
         self._fresh()
         _relays.add(self)
 
@@ -73,6 +71,9 @@ class Relay:
         self._users: set[int] = set()
         self._thread: threading.Thread | None = None
         self._app: Celery | None = None
+        # A client of its own: a lock of the shared pool, held by this thread while the process
+        # forks, would stay locked in the child.
+        self._client: Client | None = None
         self._requested = self._published = self._shards_published = 0
         self._failed = self._dropped = 0
 
@@ -158,6 +159,8 @@ class Relay:
             if waiting or posts or users:
                 pause = self._publish(waiting, sorted(posts), sorted(users), pause)
             if self._closing.is_set():
+                if self._client is not None:
+                    self._client.close()
                 return
 
     def _next_window(self, window: float, gathered: int) -> float:
@@ -172,9 +175,11 @@ class Relay:
 
     def _waiting(self, shards: list[int]) -> list[int]:
         """Those of these shards whose wake-up no drain has answered; all, if Redis does not say."""
-        if self._client is None or not shards:
+        if not shards:
             return shards
         try:
+            if self._client is None:
+                self._client = connect(self._settings)
             found = run_all(self._client, [Command(("GET", outbox_wake(s))) for s in shards])
         except ReactionsError:
             return shards
