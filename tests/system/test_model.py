@@ -18,11 +18,16 @@ import pytest
 from hypothesis import HealthCheck, note
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+)
 
 from reactions.core.constants import MAX_WHOLE_USER, shard_of
 from reactions.core.errors import PostDeleted
-from reactions.core.model import Row, Status, Tier
+from reactions.core.model import Row, Status, Summary, Tier
 from reactions.drain.batch import Batch, Drained
 from reactions.drain.persister import Persister
 from reactions.maintenance.checker import PostChecker
@@ -33,6 +38,7 @@ from reactions.redis import buckets, keys
 from reactions.redis.claims import Claim
 from reactions.redis.pipeline import run_many
 from reactions.redis.replies import Snapshot
+from reactions.redis.summary_cache import DELETED, fold_changes, parse_base
 from reactions.redis.user_cache import UserCache
 from tests.support.engine import Engine, make_engine
 from tests.support.reading import shrink
@@ -194,6 +200,10 @@ class System(RuleBasedStateMachine):
 
     # -- evictions and loads ---------------------------------------------------------------------
 
+    @rule(which=WHICH)
+    def evict_summary(self, which: int) -> None:
+        self.engine.client.delete(keys.post_summary(self.posts[which]))
+
     @rule(data=st.data())
     def evict(self, data: st.DataObject) -> None:
         """Redis may evict any key with a TTL, at any moment."""
@@ -252,12 +262,27 @@ class System(RuleBasedStateMachine):
 
     @rule(user=USERS)
     def summaries(self, user: int) -> None:
+        """An answer agrees with itself: its counts contain the user's own reaction."""
         user += self.first
         for summary in self.engine.reactions.summaries(self.posts, user):
+            self._check_summary(summary)
             assert summary.reaction == self.model.get((summary.post_id, user))
-            assert summary.total == sum(summary.counts.values())
-            assert all(count >= 0 for count in summary.counts.values())
-            assert (summary.tier is Tier.DELETED) == (summary.post_id in self.deleted)
+            if summary.reaction is not None:
+                assert summary.counts[summary.reaction] >= 1
+                assert summary.total >= 1
+
+    @rule(which=WHICH)
+    def summaries_of_nobody(self, which: int) -> None:
+        found = self.engine.reactions.summaries(self.posts)
+        for summary in found:
+            self._check_summary(summary)
+            assert summary.reaction is None
+        assert self.engine.reactions.counts(self.posts[which]) == found[which].counts
+
+    def _check_summary(self, summary: Summary) -> None:
+        assert summary.total == sum(summary.counts.values())
+        assert all(count >= 0 for count in summary.counts.values())
+        assert (summary.tier is Tier.DELETED) == (summary.post_id in self.deleted)
 
     @rule(which=WHICH)
     def lists(self, which: int) -> None:
@@ -377,6 +402,23 @@ class System(RuleBasedStateMachine):
             if post in self.deleted:
                 assert not snapshot.counts
                 assert not snapshot.pending
+            if snapshot.summary is not None:
+                self._check_ready(post, snapshot, snapshot.summary)
+
+    def _check_ready(self, post: int, snapshot: Snapshot, summary: bytes) -> None:
+        """The changes lead to the cached counts, and list everyone in the outbox."""
+        base, _, changes = summary.partition(b";")
+        tier, counts = parse_base(base)
+        counts, listed = fold_changes(counts, changes) if changes else (counts, {})
+        assert (tier == DELETED) == (post in self.deleted)
+        if snapshot.counts:
+            ready, cached = (
+                {code: number for code, number in each.items() if code and number}
+                for each in (counts, snapshot.counts)
+            )
+            assert ready == cached
+        if tier != DELETED:
+            assert listed.items() >= {**snapshot.claimed, **snapshot.pending}.items()
 
     def _check_hash(self, snapshot: Snapshot, rows: dict[int, int]) -> None:
         for number, entries in enumerate(snapshot.entries):

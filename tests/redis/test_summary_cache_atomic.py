@@ -1,0 +1,41 @@
+"""summary_cache.py beside a writer: counts and own reaction are of one moment."""
+
+from __future__ import annotations
+
+import threading
+
+from reactions.core.settings import Settings
+from reactions.redis import keys
+from reactions.redis.connection import Client, connect
+from reactions.redis.summary_cache import SummaryCache
+
+POST, USER = 1042, 7
+
+
+def test_counts_and_own_reaction_are_of_one_moment(
+    client: Client, redis_settings: Settings
+) -> None:
+    """A long feed reaches the server in pieces, and a writer comes between them."""
+    cache = SummaryCache(client, redis_settings)
+    posts = [*range(10_000, 13_000), POST]
+    done = threading.Event()
+
+    def flip() -> None:
+        name, summary = keys.user_reactions(USER), keys.post_summary(POST)
+        with connect(redis_settings) as writer:
+            while not done.is_set():
+                for code in ("1", "0"):
+                    with writer.pipeline(transaction=True) as pipe:
+                        pipe.set(summary, f"0,1,{code}")
+                        pipe.hset(name, items=[0, 1, POST, code])
+                        pipe.execute()
+
+    thread = threading.Thread(target=flip)
+    thread.start()
+    try:
+        for _ in range(150):
+            found = cache.read(posts, USER).summaries.get(POST)
+            assert found is None or (found.reaction == "like") is (found.total == 1)
+    finally:
+        done.set()
+        thread.join()
