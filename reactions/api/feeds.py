@@ -64,15 +64,17 @@ class Feeds:
         """Summaries of these posts, in order; ``user_id`` is 0 when nobody's reaction is wanted."""
         wanted = list(dict.fromkeys(post_ids))
         posts = self._local(wanted) if not user_id else {}
-        ready = self._read_ready([p for p in wanted if p not in posts], user_id)
+        ready, user_loaded = self._read_ready([p for p in wanted if p not in posts], user_id)
         rest = [p for p in wanted if p not in posts and p not in ready]
         if not rest and not posts:
+            self._load_user(user_id, user_loaded)
             return [ready[post_id] for post_id in post_ids]
         found, many = self._lookup(rest, user_id)
         posts |= found
         cold = [post_id for post_id, post in posts.items() if post.counts is None]
         unknown = [post_id for post_id, post in posts.items() if user_id and post.code is None]
         failure = None
+        self._load_user(user_id, user_loaded or bool(unknown))  # the query for unknown loads them
         if cold or unknown:
             self._request_loads(posts, unknown)
             try:
@@ -97,10 +99,13 @@ class Feeds:
 
     def reaction_of(self, user_id: int, post_id: int) -> str | None:
         """The name of the type of a user's reaction on a post, or None."""
-        if (ready := self._read_ready([post_id], user_id).get(post_id)) is not None:
-            return ready.reaction
+        ready, user_loaded = self._read_ready([post_id], user_id)
+        if post_id in ready:
+            self._load_user(user_id, user_loaded)
+            return ready[post_id].reaction
         posts, many = self._lookup([post_id], user_id)
         post = posts[post_id]
+        self._load_user(user_id, user_loaded or post.code is None)
         if post.code is None:
             self._request_loads(posts, [post_id])
             self._cold.read(posts, [], user_id, [post_id], many)
@@ -109,20 +114,25 @@ class Feeds:
             self._count(posts, set())
         return self._names.get(post.code or 0)
 
-    def _read_ready(self, post_ids: Sequence[int], user_id: int) -> Mapping[int, Summary]:
-        """The ready summaries of these posts; asks for the user's reactions to be loaded once."""
-        if not post_ids:
-            return {}
-        ready, user_loaded = self._ready.read(post_ids, user_id)
-        if not user_loaded:
+    def _load_user(self, user_id: int, loaded: bool) -> None:
+        """Have a worker cache all reactions of a user, so that later feeds are ready at once."""
+        if not loaded:
             self._requests.user(user_id)
+
+    def _read_ready(
+        self, post_ids: Sequence[int], user_id: int
+    ) -> tuple[Mapping[int, Summary], bool]:
+        """The ready summaries of these posts, and whether the user's reactions are loaded."""
+        if not post_ids:
+            return {}, True
+        ready, user_loaded = self._ready.read(post_ids, user_id)
         if ready:
             viral = sum(summary.tier is Tier.VIRAL for summary in ready.values())
             if viral:
                 _VIRAL_HITS.inc(viral)
             if viral < len(ready):
                 _REGULAR_HITS.inc(len(ready) - viral)
-        return ready
+        return ready, user_loaded
 
     def _lookup(self, post_ids: Sequence[int], user_id: int) -> tuple[dict[int, Post], bool]:
         """What Redis knows of posts, and whether the user has more reactions than are cached.

@@ -14,8 +14,10 @@ from redis.exceptions import (
     AuthenticationError,
     ClusterCrossSlotError,
     DataError,
+    MasterDownError,
     MaxConnectionsError,
     MovedError,
+    ReadOnlyError,
     RedisClusterException,
     RedisError,
     ResponseError,
@@ -30,7 +32,7 @@ from redis.retry import Retry
 
 from reactions.core.errors import InvalidSettings, ReactionsError, ReactionsUnavailable, ScriptError
 from reactions.core.settings import Settings
-from reactions.redis.kept_connections import held
+from reactions.redis.kept_connections import condemn, held
 
 Client: TypeAlias = "Redis | RedisCluster"
 Argument: TypeAlias = "str | bytes | int"
@@ -149,11 +151,14 @@ def _packed(command: Words) -> bytes:
 def _exchange(client: Redis, packed: bytes, replies: int) -> list[Any]:
     """Send packed commands and read their replies; once more if the connection is broken."""
     try:
-        return _exchange_once(client, packed, replies)
+        found = _exchange_once(client, packed, replies)
     except (AuthenticationError, MaxConnectionsError):
         raise
     except RedisConnectionError:
-        return _exchange_once(client, packed, replies)
+        found = _exchange_once(client, packed, replies)
+    if any(isinstance(reply, RedisError) and _is_of_replica(reply) for reply in found):
+        condemn(client.connection_pool)  # the next call asks for the address of the primary anew
+    return found
 
 
 def _exchange_once(client: Redis, packed: bytes, replies: int) -> list[Any]:
@@ -170,6 +175,11 @@ def _exchange_once(client: Redis, packed: bytes, replies: int) -> list[Any]:
         return _send(borrowed, packed, replies)
     finally:
         pool.release(borrowed)
+
+
+def _is_of_replica(error: RedisError) -> bool:
+    """Whether a server says that it is not the primary, or is not any more."""
+    return isinstance(error, ReadOnlyError | MasterDownError) or str(error).startswith("UNBLOCKED")
 
 
 def _send(connection: Any, packed: bytes, replies: int) -> list[Any]:  # noqa: ANN401 - redis-py's
