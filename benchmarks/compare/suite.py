@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,13 +99,8 @@ def main(
 ) -> None:
     """Compare this system with what a user would build instead."""
     output.quiet_logs()
-    names = workload or WORKLOADS
-    workloads = [Workload(name) for name in names if name != "mix"]
-    if "mix" in names:
-        mixes = [Mix(posts, HOT[n], size) for size in mix_rows for posts in feed for n in hot]
-        workloads += [Workload(mix.name, mix=mix) for mix in mixes]
-    if trace is not None:
-        workloads.append(Workload("trace", trace))
+    mixes = [Mix(posts, HOT[n], size) for size in mix_rows for posts in feed for n in hot]
+    workloads = _workloads(workload or WORKLOADS, mixes, trace)
     plan = side_by_side.Plan(only or list(ALL), workloads, rounds, seconds, writers)
     found: dict[str, Any] = {"seconds": seconds, "rounds": rounds, "writers": writers}
     results: side_by_side.Results = {}
@@ -123,3 +119,12 @@ def main(
         goals.print_table(reached, as_markdown)
         found["reached"] = [{**each._asdict(), "reached": each.reached} for each in reached]
     output.finish(found, as_json)
+
+
+def _workloads(names: Sequence[str], mixes: Sequence[Mix], trace: Path | None) -> list[Workload]:
+    found = [Workload(name) for name in names if name != "mix"]
+    if "mix" in names:
+        found += [Workload(mix.name, mix=mix) for mix in mixes]
+    if trace is not None:
+        found.append(Workload("trace", trace))
+    return found

@@ -138,15 +138,13 @@ def _run(
 ) -> None:
     try:
         os.environ.update(environment)
-        settings = Settings.from_env()
         lead_in = seconds * workload.lead_in
         most = int((lead_in + seconds) * (rate or MAX_PER_SECOND / contender.threads)) + 1
-        clients = processes * contender.threads
         threads = []
-        for thread in range(contender.threads):
-            place = number * contender.threads + thread
-            operations = list(islice(workload.operations(seed, place, clients), most))
-            threads.append(_Client(contender.connect(settings), operations, rate))
+        for place in range(number * contender.threads, (number + 1) * contender.threads):
+            operations = workload.operations(seed, place, processes * contender.threads)
+            client = contender.connect(Settings.from_env())
+            threads.append(_Client(client, list(islice(operations, most)), rate))
         barrier.wait(300)
         _together(threads, lead_in)
         results.put(True)
