@@ -31,6 +31,10 @@ COMMANDS = {
         "benchmarks.scenarios.calls.command",
         "What one react() costs, beside bare calls and older versions.",
     ),
+    "rates": (
+        "benchmarks.scenarios.rates.command",
+        "What a reaction costs at 10, 100 and 1,000 a second.",
+    ),
     "web": ("benchmarks.scenarios.web", "The HTTP service beside the library's own calls."),
     "overload": (
         "benchmarks.scenarios.overload.command",

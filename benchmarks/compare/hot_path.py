@@ -11,8 +11,9 @@ from typing import Any
 from benchmarks.compare.contenders.bare import Bare
 from benchmarks.compare.contenders.base import Client
 from benchmarks.compare.contenders.ours import Ours
+from benchmarks.compare.mix import TYPES
 from benchmarks.compare.play import play
-from benchmarks.compare.workloads import BESIDE_POST, HOT_POST, TYPES, Workload
+from benchmarks.compare.workloads import BESIDE_POST, HOT_POST, Workload
 from benchmarks.support import filling
 from benchmarks.support.arena import Arena
 from benchmarks.support.output import Show

@@ -5,13 +5,17 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
+from benchmarks.compare import mix
 from benchmarks.compare.contenders.base import Contender
 from benchmarks.compare.web import Made, Web
 from benchmarks.compare.workloads import Workload
 from benchmarks.support.arena import Arena, wait
 from reactions.demo.replay import quantile
+
+Tally: TypeAlias = "tuple[Counter[int], Counter[int]]"
+"""Type code -> number of reactions: in the rows, and in the counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,8 @@ class Result:
         accepted: reactions a second, over the time in which the web processes worked.
         durable: reactions a second, over the time until all were in PostgreSQL; 0 without it.
         feeds: feeds a second.
+        operations: reactions and feeds a second, over the time in which the web processes worked.
+        reached: of 1,000 feeds, how many asked PostgreSQL, by the reason.
         cpu_ms: processor time of each part for 1,000 operations, until all were durable.
         exact: whether rows and counts agree with what was acknowledged; None without rows.
     """
@@ -30,6 +36,8 @@ class Result:
     accepted: float
     durable: float
     feeds: float
+    operations: float
+    reached: dict[str, float]
     react_p50: float
     react_p99: float
     feed_p50: float
@@ -51,7 +59,7 @@ def play(
     writers: int,
     rate: float | None = None,
 ) -> Result:
-    """Play on empty stores.
+    """Play on empty stores, or on those that a mix has filled.
 
     Args:
         seed: the same seed gives the same operations.
@@ -61,10 +69,18 @@ def play(
     Raises:
         TimeoutError: the operations did not become durable within PATIENCE_S.
     """
-    arena.empty()
+    if workload.mix is None:
+        arena.empty()
+    else:
+        mix.prepare(arena, workload.mix)
+    base = contender.tally(arena)
     contender.start(arena)
     try:
+        if workload.mix:
+            contender.warm(arena, mix.ALL_POSTS, range(1, mix.READERS + 1))
         with Web(arena, contender, workload, seed, seconds, writers, rate) as web:
+            web.lead_in()
+            wait(lambda: contender.settled(arena))
             before = arena.cpu()
             web.go()
             contender.finish(arena)
@@ -74,9 +90,17 @@ def play(
             made = web.made()
         cpu = {"web": made.cpu} | {part: after[part] - before[part] for part in after}
         until = made.ended if contender.inline else settled
-        return _result(contender, made, until, cpu, contender.tally(arena))
+        return _result(contender, made, until, cpu, _added(contender.tally(arena), base))
     finally:
         arena.stop_workers()
+
+
+def _added(after: Tally, before: Tally) -> Tally:
+    rows, counts = (
+        Counter({code: now[code] - first[code] for code in now})
+        for now, first in zip(after, before, strict=True)
+    )
+    return rows, counts
 
 
 def _result(
@@ -84,7 +108,7 @@ def _result(
     made: Made,
     settled: float,
     cpu: dict[str, float],
-    tally: tuple[Counter[int], Counter[int]],
+    tally: Tally,
 ) -> Result:
     seconds = made.ended - made.began
     react, feed = sorted(made.react), sorted(made.feed)
@@ -95,6 +119,8 @@ def _result(
         accepted=round(len(react) / seconds, 1),
         durable=round(len(react) / (settled - made.began), 1) if contender.durable else 0.0,
         feeds=round(len(feed) / seconds, 1),
+        operations=round(made.operations / seconds, 1),
+        reached={why: round(n * 1e3 / max(1, len(feed)), 1) for why, n in made.reached.items()},
         react_p50=round(quantile(react, 0.5), 1),
         react_p99=round(quantile(react, 0.99), 1),
         feed_p50=round(quantile(feed, 0.5), 1),

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+import click
+
 from benchmarks.compare.contenders import ALL
+from benchmarks.compare.contenders.base import REASONS
 from benchmarks.compare.play import Result, play
 from benchmarks.compare.workloads import Workload
 from benchmarks.support import output
@@ -75,7 +78,9 @@ def figures(results: Results) -> dict[str, Any]:
             name: {
                 "runs": [each.as_dict() for each in runs],
                 **{what: spread([getattr(r, what) for r in runs]) for what in _SPREAD},
-                "ours_to_it": {what: ratio(of, name, what) for what in ("accepted", "durable")},
+                "ours_to_it": {
+                    what: ratio(of, name, what) for what in ("accepted", "durable", "operations")
+                },
             }
             for name, runs in of.items()
         }
@@ -83,12 +88,18 @@ def figures(results: Results) -> dict[str, Any]:
     }
 
 
-_SPREAD = ("accepted", "durable", "feeds", "react_p50", "react_p99", "feed_p50", "feed_p99")
+_SPREAD = (
+    *("accepted", "durable", "feeds", "operations"),
+    *("react_p50", "react_p99", "feed_p50", "feed_p99"),
+)
 
 
 def print_tables(results: Results, markdown: bool) -> None:
     """Print two tables for each workload: rates and times, and processor time."""
     for workload, of in results.items():
+        if workload.startswith("mix"):
+            _print_mix(workload, of, markdown)
+            continue
         output.print_table(
             f"{workload}: medians of {len(next(iter(of.values())))} runs; ratios round by round",
             [
@@ -98,17 +109,54 @@ def print_tables(results: Results, markdown: bool) -> None:
             [[ALL[name].title, *_row(of, name, runs)] for name, runs in of.items()],
             markdown,
         )
-        parts = list(next(iter(of.values()))[0].cpu_ms)
-        output.print_table(
-            f"{workload}: processor ms for 1,000 operations",
-            ["contender", *parts, "together"],
+        _print_processor(workload, of, markdown)
+
+
+def _print_processor(workload: str, of: Mapping[str, Sequence[Result]], markdown: bool) -> None:
+    parts = list(next(iter(of.values()))[0].cpu_ms)
+    output.print_table(
+        f"{workload}: processor ms for 1,000 operations",
+        ["contender", *parts, "together"],
+        [
+            [ALL[name].title, *cpu, round(sum(cpu), 1)]
+            for name, runs in of.items()
+            if (cpu := [median(r.cpu_ms[part] for r in runs) for part in parts])
+        ],
+        markdown,
+    )
+
+
+def _print_mix(workload: str, of: Mapping[str, Sequence[Result]], markdown: bool) -> None:
+    """Feeds and reactions a second together; and how often feeds reach PostgreSQL, and why."""
+    output.print_table(
+        f"{workload}: medians of {len(next(iter(of.values())))} runs; ratios round by round",
+        ["contender", "op/s", "ours to it", "least-most", "feed p50 µs", "p99", "react p50"],
+        [
             [
-                [ALL[name].title, *cpu, round(sum(cpu), 1)]
-                for name, runs in of.items()
-                if (cpu := [median(r.cpu_ms[part] for r in runs) for part in parts])
-            ],
-            markdown,
-        )
+                ALL[name].title,
+                median(r.operations for r in runs),
+                times and times["median"],
+                times and f"{times['min']}-{times['max']}",
+                *(median(getattr(r, what) for r in runs) for what in _MIX),
+            ]
+            for name, runs in of.items()
+            for times in [ratio(of, name, "operations")]
+        ],
+        markdown,
+    )
+    _print_processor(workload, of, markdown)
+    ours = of.get("ours", ())
+    output.print_table(
+        f"{workload}: of 1,000 feeds of ours, how many ask PostgreSQL",
+        ["because of", "feeds"],
+        [[why, median(r.reached.get(why, 0.0) for r in ours)] for why in REASONS if ours],
+        markdown,
+    )
+    exact = {ALL[name].title: all(r.exact is not False for r in runs) for name, runs in of.items()}
+    click.echo(f"\nexact: {', '.join(f'{name} {output.cell(is_)}' for name, is_ in exact.items())}")
+
+
+_MIX = ("feed_p50", "feed_p99", "react_p50")
 
 
 def _row(of: Mapping[str, Sequence[Result]], name: str, runs: Sequence[Result]) -> list[object]:

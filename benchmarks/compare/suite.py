@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import click
 
 from benchmarks.compare import goals, side_by_side
 from benchmarks.compare.contenders import ALL
+from benchmarks.compare.mix import Mix
 from benchmarks.compare.workloads import Workload
 from benchmarks.support import machine, output
 from benchmarks.support.arena import arena
@@ -16,6 +18,7 @@ from reactions.cli.console import bars
 
 PARTS = ("compare", "figures")
 WORKLOADS = ("hot", "zipf", "mix")
+HOT = {"zipf": None, "0": 0, "1": 1, "5": 5}
 
 
 @click.command(context_settings=output.HELP)
@@ -36,6 +39,30 @@ WORKLOADS = ("hot", "zipf", "mix")
     "--trace",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A trace to replay as one more workload.",
+)
+@click.option(
+    "--feed",
+    type=click.IntRange(6, 500),
+    multiple=True,
+    default=(20,),
+    show_default=True,
+    help="Posts of a feed of the mix; repeatable.",
+)
+@click.option(
+    "--hot",
+    type=click.Choice(list(HOT)),
+    multiple=True,
+    default=("zipf", "0", "5"),
+    show_default=True,
+    help="Posts of a feed of the mix that are being reacted on; zipf: whatever is in it.",
+)
+@click.option(
+    "--mix-rows",
+    type=click.IntRange(1_000, 20_000_000),
+    multiple=True,
+    default=(100_000,),
+    show_default=True,
+    help="Reactions in the tables of the mix at first; repeatable.",
 )
 @click.option(
     "--rows",
@@ -62,6 +89,9 @@ def main(
     only: tuple[str, ...],
     workload: tuple[str, ...],
     trace: Path | None,
+    feed: tuple[int, ...],
+    hot: tuple[str, ...],
+    mix_rows: tuple[int, ...],
     rows: int,
     batch: int,
     as_markdown: bool,
@@ -69,9 +99,8 @@ def main(
 ) -> None:
     """Compare this system with what a user would build instead."""
     output.quiet_logs()
-    workloads = [Workload(name) for name in workload or WORKLOADS]
-    if trace is not None:
-        workloads.append(Workload("trace", trace))
+    mixes = [Mix(posts, HOT[n], size) for size in mix_rows for posts in feed for n in hot]
+    workloads = _workloads(workload or WORKLOADS, mixes, trace)
     plan = side_by_side.Plan(only or list(ALL), workloads, rounds, seconds, writers)
     found: dict[str, Any] = {"seconds": seconds, "rounds": rounds, "writers": writers}
     results: side_by_side.Results = {}
@@ -90,3 +119,12 @@ def main(
         goals.print_table(reached, as_markdown)
         found["reached"] = [{**each._asdict(), "reached": each.reached} for each in reached]
     output.finish(found, as_json)
+
+
+def _workloads(names: Sequence[str], mixes: Sequence[Mix], trace: Path | None) -> list[Workload]:
+    found = [Workload(name) for name in names if name != "mix"]
+    if "mix" in names:
+        found += [Workload(mix.name, mix=mix) for mix in mixes]
+    if trace is not None:
+        found.append(Workload("trace", trace))
+    return found

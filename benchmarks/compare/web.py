@@ -14,7 +14,8 @@ from itertools import islice
 from typing import Any, Self
 
 from benchmarks.compare.contenders.base import Client, Contender
-from benchmarks.compare.workloads import FEED, Operation, Workload, outcome
+from benchmarks.compare.mix import FEED
+from benchmarks.compare.workloads import Operation, Workload, outcome
 from benchmarks.support import processes
 from benchmarks.support.arena import PATIENCE_S, Arena, wait
 from reactions.core.settings import Settings
@@ -28,10 +29,11 @@ class Made:
     """What one web process did.
 
     Attributes:
-        began, ended: of the measured time, without the lead-in; s of the monotonic clock.
-        react, feed: times of the measured calls, in µs.
-        operations, cpu, outcome: operations, processor time in s, and the final number of
-            reactions by type code; all with the lead-in.
+        began, ended: of the measured time; s of the monotonic clock.
+        react, feed: times of the calls, in µs.
+        operations, cpu: their number, and the processor time in s.
+        outcome: the final number of reactions by type code, with the lead-in.
+        reached: feeds that asked PostgreSQL, by the reason.
     """
 
     began: float = float("inf")
@@ -41,6 +43,7 @@ class Made:
     operations: int = 0
     cpu: float = 0.0
     outcome: Counter[int] = field(default_factory=Counter)
+    reached: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: Made) -> None:
         self.began, self.ended = min(self.began, other.began), max(self.ended, other.ended)
@@ -49,6 +52,7 @@ class Made:
         self.operations += other.operations
         self.cpu += other.cpu
         self.outcome += other.outcome
+        self.reached += other.reached
 
 
 class Web:
@@ -94,6 +98,10 @@ class Web:
             process.kill()
             process.join()
 
+    def lead_in(self) -> None:
+        """Let them play what does not count; returns when all have done so."""
+        self.go()
+
     def go(self) -> None:
         """Let them begin; returns when all have stopped."""
         processes.meet(self._barrier, self._results)
@@ -130,21 +138,26 @@ def _run(
 ) -> None:
     try:
         os.environ.update(environment)
-        settings = Settings.from_env()
         lead_in = seconds * workload.lead_in
         most = int((lead_in + seconds) * (rate or MAX_PER_SECOND / contender.threads)) + 1
-        clients = processes * contender.threads
         threads = []
-        for thread in range(contender.threads):
-            place = number * contender.threads + thread
-            operations = list(islice(workload.operations(seed, place, clients), most))
-            threads.append(_Thread(contender.connect(settings), operations, lead_in, seconds, rate))
+        for place in range(number * contender.threads, (number + 1) * contender.threads):
+            operations = workload.operations(seed, place, processes * contender.threads)
+            client = contender.connect(Settings.from_env())
+            threads.append(_Client(client, list(islice(operations, most)), rate))
         barrier.wait(300)
-        made = _together(threads)
+        _together(threads, lead_in)
+        results.put(True)
+        reached = [contender.reached(each.client) for each in threads]
+        barrier.wait(2 * PATIENCE_S)
+        made = _together(threads, seconds)
+        for each, before in zip(threads, reached, strict=True):
+            made.reached += contender.reached(each.client) - before
+            each.client.close()
         results.put(True)
         barrier.wait(2 * PATIENCE_S)
         for each in threads:
-            each.made.outcome = outcome(each.done())
+            each.made.outcome = each.outcome()
             made.add(each.made)
         results.put(made)
     except Exception as error:  # noqa: BLE001 - the parent raises it
@@ -152,50 +165,45 @@ def _run(
         barrier.abort()
 
 
-def _together(threads: Sequence[_Thread]) -> Made:
-    """Run all threads at once; the processor time is the time of the whole process."""
+def _together(clients: Sequence[_Client], seconds: float) -> Made:
+    """Let all clients play, a thread each; the processor time is the time of the whole process."""
+    threads = [threading.Thread(target=each.run, args=(seconds,), daemon=True) for each in clients]
     began = time.process_time()
     for thread in threads:
         thread.start()
-    for thread in threads:
+    for thread, client in zip(threads, clients, strict=True):
         thread.join()
-        if thread.failure is not None:
-            raise thread.failure
-    for thread in threads:
-        thread.client.close()
+        if client.failure is not None:
+            raise client.failure
     return Made(cpu=time.process_time() - began)
 
 
-class _Thread(threading.Thread):
-    """A thread of a web process: one client that makes one call after the other."""
+class _Client:
+    """One client that makes one call after the other, in a thread of its own.
 
-    def __init__(
-        self,
-        client: Client,
-        operations: Sequence[Operation],
-        lead_in: float,
-        seconds: float,
-        rate: float,
-    ) -> None:
-        super().__init__(daemon=True)
+    Attributes:
+        made: what it did when it ran last.
+        done: how many operations it made since it began.
+    """
+
+    def __init__(self, client: Client, operations: Sequence[Operation], rate: float) -> None:
         self.client = client
         self.made = Made()
+        self.done = 0
         self.failure: Exception | None = None
         self._operations = operations
-        self._lead_in = lead_in
-        self._seconds = seconds
         self._between = 1 / rate if rate else 0.0
 
-    def done(self) -> Sequence[Operation]:
-        return self._operations[: self.made.operations]
+    def outcome(self) -> Counter[int]:
+        """The final number of reactions by type code."""
+        return outcome(self._operations[: self.done])
 
-    def run(self) -> None:
+    def run(self, seconds: float) -> None:
         try:
-            operations = iter(self._operations)
-            if self._lead_in:
-                self._play(operations, self._lead_in)
-                self.made = Made(operations=self.made.operations)
-            self._play(operations, self._seconds)
+            self.made = Made()
+            if seconds:
+                self._play(islice(self._operations, self.done, None), seconds)
+                self.done += self.made.operations
         except Exception as error:  # noqa: BLE001 - raised by _together
             self.failure = error
 
@@ -219,4 +227,4 @@ class _Thread(threading.Thread):
             if ended > until:
                 break
         made.ended = ended
-        made.operations += len(made.react) + len(made.feed)
+        made.operations = len(made.react) + len(made.feed)

@@ -6,18 +6,15 @@ import random
 import zlib
 from bisect import bisect
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, starmap
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.compare.mix import FEED, TYPES, Mix
 from reactions.demo.trace import Trace
 
-FEED = -1
-"""Stands for a type code: the operation reads a feed."""
-
-TYPES = 6
 FIRST_POST = 1_000
 HOT_POST = 4_242
 BESIDE_POST = 4_342
@@ -27,14 +24,6 @@ POSTS = 5_000
 """Posts of Zipf popularity: the n-th gets n times fewer reactions than the first."""
 
 USERS = 1_000_000
-READERS = 200
-"""Users who read in the mix: few, or a short run would be only first reads of a user."""
-
-FEED_POSTS = 20
-FEEDS = 500
-"""Feeds prepared for each client; each read takes one of them."""
-
-READ_SHARE = 0.9
 
 REPEATED, REMOVED = 0.05, 0.05
 """Shares of events that change, or remove, a recent reaction."""
@@ -53,28 +42,30 @@ class Workload:
     """A named sequence of operations.
 
     Attributes:
-        name: ``hot``, ``zipf``, ``trace``, ``mix``; or ``beside``, in which every other operation
-            is a feed that the contender ``beside`` turns into a call of the bare script.
+        name: ``hot``, ``zipf``, ``trace``, that of a mix; or ``beside``, in which every other
+            operation is a feed that the contender ``beside`` turns into a call of the bare script.
         trace: the file of a ``trace``.
+        mix: what a mix consists of.
     """
 
     name: str
     trace: Path | None = None
+    mix: Mix | None = None
 
     @property
     def lead_in(self) -> float:
-        """The time before the measurement, as a share of the measured time.
-
-        A mix begins with cold caches; the measurement shows its steady state.
-        """
-        return float(self.name == "mix")
+        """The time before the measurement, as a share of the measured time."""
+        return 0.5 if self.mix else 0.0
 
     def operations(self, seed: int, number: int, clients: int) -> Iterator[Operation]:
         """The operations of one client. No two clients share a user: each user's order is kept."""
         if self.trace is not None:
             return _replayed(self.trace, number, clients)
         # A text as seed: with numbers, neighbouring clients would begin alike.
-        return _made_up(self.name, random.Random(f"{self.name}/{seed}/{number}"), number, clients)
+        chance = random.Random(f"{self.name}/{seed}/{number}")
+        if self.mix is not None:
+            return starmap(Operation, self.mix.operations(chance, number, clients))
+        return _made_up(self.name, chance, number, clients)
 
 
 def _made_up(name: str, chance: random.Random, number: int, clients: int) -> Iterator[Operation]:
@@ -90,13 +81,9 @@ def _made_up(name: str, chance: random.Random, number: int, clients: int) -> Ite
             HOT_POST if name in ("hot", "beside") else FIRST_POST + bisect(weights, pick() * whole)
         )
 
-    feeds = [_feed(post) for _ in range(FEEDS)] if name == "mix" else []
     while True:
         if name == "beside":
             yield Operation(user_of(USERS), FEED, (BESIDE_POST,))
-        if feeds and pick() < READ_SHARE:
-            yield Operation(user_of(READERS), FEED, chance.choice(feeds))
-            continue
         luck, code = pick(), chance.randint(1, TYPES)
         user, where = user_of(USERS), post()
         if recent and luck < REPEATED + REMOVED:
@@ -107,14 +94,6 @@ def _made_up(name: str, chance: random.Random, number: int, clients: int) -> Ite
         else:
             recent[chance.randrange(1_000)] = (user, where)
         yield Operation(user, code, (where,))
-
-
-def _feed(post: Callable[[], int]) -> tuple[int, ...]:
-    """FEED_POSTS distinct posts, in the order in which they are drawn."""
-    posts: dict[int, None] = {}
-    while len(posts) < FEED_POSTS:
-        posts[post()] = None
-    return tuple(posts)
 
 
 def _replayed(path: Path, number: int, clients: int) -> Iterator[Operation]:

@@ -14,7 +14,8 @@ import click
 
 from benchmarks.compare import persister
 from benchmarks.compare.contenders.ours import Ours
-from benchmarks.compare.workloads import FIRST_POST, TYPES
+from benchmarks.compare.mix import TYPES
+from benchmarks.compare.workloads import FIRST_POST
 from benchmarks.scenarios import growth_plots as plots
 from benchmarks.support import filling, machine, output
 from benchmarks.support.arena import Arena, arena

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import psutil
 from celery import Celery
 from redis import Redis
 from sqlalchemy import text
 
 from benchmarks.support import output, servers
+from benchmarks.support.processor import tree_s
 from benchmarks.support.waiting import wait_until
 from reactions.core.celery_app import make_app
 from reactions.core.settings import Settings
@@ -46,6 +46,7 @@ class Arena:
         self.database = Database(self.settings, name="reactions-bench", timeout_s=1_200)
         self._plain = self.database.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._at_work: list[Process] = []
+        self.filled = 0  # rows that a mix has put into the tables
 
     def execute(self, sql: str) -> Any:  # noqa: ANN401 - what the statement returns
         """Run one statement outside a transaction; returns its rows, if it has any."""
@@ -55,13 +56,22 @@ class Arena:
 
     def empty(self) -> None:
         """Empty all three stores, and wait until no write of an earlier contender is left."""
-        for client in (self.redis, self.broker):
-            client.flushall()
-            client.config_resetstat()
+        self.flush()
+        self.filled = 0
         with self._plain.connect() as connection:
             connection.execute(_EMPTY)
             connection.execute(text("CHECKPOINT"))
-        wait(lambda: not any(map(_rewriting, (self.redis, self.broker))))
+        wait(lambda: not self.rewriting())
+
+    def flush(self) -> None:
+        """Empty the two Redis."""
+        for client in (self.redis, self.broker):
+            client.flushall()
+            client.config_resetstat()
+
+    def rewriting(self) -> bool:
+        """Whether a Redis still rewrites its append-only file."""
+        return any(map(_rewriting, (self.redis, self.broker)))
 
     def start_ours(self) -> None:
         """Start the worker and the beat of the stack."""
@@ -112,10 +122,10 @@ class Arena:
     def cpu(self) -> dict[str, float]:
         """Processor time of each part until now in s, without the web processes."""
         return {
-            "redis": _spent(self.stack.valkey.pid),
-            "broker": _spent(self.stack.broker.pid),
-            "workers": sum(_spent(process.pid) for process in self._at_work),
-            "postgresql": _spent(self.stack.postgres.pid),
+            "redis": tree_s(self.stack.valkey.pid),
+            "broker": tree_s(self.stack.broker.pid),
+            "workers": sum(tree_s(process.pid) for process in self._at_work),
+            "postgresql": tree_s(self.stack.postgres.pid),
         }
 
 
@@ -154,9 +164,3 @@ def wait(met: Callable[[], bool]) -> None:
 def _rewriting(client: Redis) -> bool:
     found: Any = client.info("persistence")
     return bool(found["aof_rewrite_in_progress"])
-
-
-def _spent(pid: int) -> float:
-    """Processor time of a process and its children in s, ended children included."""
-    parent = psutil.Process(pid)
-    return sum(sum(each.cpu_times()[:4]) for each in [parent, *parent.children(recursive=True)])

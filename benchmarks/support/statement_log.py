@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from benchmarks.support.arena import Arena
@@ -22,15 +22,23 @@ def logged(arena: Arena, name: str) -> Iterator[Counter[str]]:
     The counter that it yields is empty until the block ends.
     """
     counted: Counter[str] = Counter()
-    prefix = f"{name}|LOG:  statement: "
     arena.log_statements(True)
     try:
         with arena.stack.postgres.log.open(errors="replace") as log:
             log.seek(0, os.SEEK_END)
             yield counted
-            sent = [line[len(prefix) :].strip() for line in log if line.startswith(prefix)]
+            lines = [line for line in log if line.startswith(f"{name}|")]
     finally:
         arena.log_statements(False)
+    counted.update(count_statements(lines))
+
+
+def count_statements(lines: Iterable[str]) -> Counter[str]:
+    """Count by KINDS; the server wrote each line with the prefix ``%a|``."""
+    marker = "|LOG:  statement: "
+    sent = [line.partition(marker)[2].strip() for line in lines if marker in line]
+    counted: Counter[str] = Counter()
     counted["transactions"] = sum(line.startswith("BEGIN") for line in sent)
     counted["of_them_pings"] = sum(line == "SELECT 1" for line in sent)
     counted["statements"] = sum(not line.startswith(_NOT_COUNTED) for line in sent)
+    return counted

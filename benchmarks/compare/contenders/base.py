@@ -10,6 +10,9 @@ from typing import Protocol
 from benchmarks.support.arena import Arena
 from reactions.core.settings import Settings
 
+REASONS = ("cold post", "unknown user", "both")
+"""Why a feed is not answered by Redis alone: it lacks counts, or the user's own reactions."""
+
 
 class Client(Protocol):
     """The client of one thread of a web process."""
@@ -52,6 +55,17 @@ class Contender(ABC):
 
     def start(self, arena: Arena) -> None:  # noqa: B027
         """Start its workers, on empty stores."""
+
+    def warm(self, arena: Arena, posts: Sequence[int], users: Sequence[int]) -> None:  # noqa: B027
+        """Bring posts and users into the caches, as readers would have done before."""
+
+    def reached(self, client: Client) -> Counter[str]:
+        """How many feeds of this client had to ask PostgreSQL, by REASONS.
+
+        Empty for a contender whose feeds all do, or never.
+        """
+        del client
+        return Counter()
 
     def finish(self, arena: Arena) -> None:  # noqa: B027
         """The web processes are done: start at once what would wait for a timer."""

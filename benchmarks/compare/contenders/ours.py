@@ -4,17 +4,43 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 from benchmarks.compare.contenders.base import Client, Contender
 from benchmarks.support.arena import Arena
 from reactions.api.client import Reactions
 from reactions.core.settings import Settings
+from reactions.drain.user_loader import UserLoader
+from reactions.postgres.queries import Queries
+from reactions.redis.connection import connect
 from reactions.redis.outbox_state import OutboxState
+from reactions.redis.user_cache import UserCache
+
+TOGETHER = 100
+"""Posts, or users, that are made warm by one call."""
+
+
+_reached: Counter[str] = Counter()
+"""Feeds of this process that asked PostgreSQL; a web process of ours has one client."""
+
+
+@cache
+def _watch() -> None:
+    """Count the calls of the one query that answers what Redis lacks."""
+    original = Queries.summaries
+
+    def counted(queries: Queries, posts: list[int], user: int, own: list[int], **more: int) -> Any:  # noqa: ANN401 - as the original
+        _reached[("both" if own else "cold post") if posts else "unknown user"] += 1
+        return original(queries, posts, user, own, **more)
+
+    Queries.summaries = counted  # type: ignore[method-assign,assignment]
 
 
 class _Ours:
     def __init__(self, settings: Settings) -> None:
         self._client = Reactions(settings)
+        _watch()
         self._names = {code: name for name, code in settings.reaction_types.items()}
 
     def react(self, user: int, post: int, code: int) -> object:
@@ -38,6 +64,20 @@ class Ours(Contender):
 
     def start(self, arena: Arena) -> None:
         arena.start_ours()
+
+    def reached(self, client: Client) -> Counter[str]:
+        del client
+        return _reached.copy()
+
+    def warm(self, arena: Arena, posts: Sequence[int], users: Sequence[int]) -> None:
+        client, queries = connect(arena.settings), Queries(arena.database)
+        loader = UserLoader(client, UserCache(client, arena.settings), queries)
+        with Reactions(arena.settings) as reader:
+            for start in range(0, max(len(posts), len(users)), TOGETHER):
+                loader.load(users[start : start + TOGETHER])
+                for _ in range(2):  # the first one caches counts, the second makes summaries
+                    reader.summaries(posts[start : start + TOGETHER])
+        client.close()
 
     def settled(self, arena: Arena) -> bool:
         # A post with anything pending is dirty; this needs one command for each shard.

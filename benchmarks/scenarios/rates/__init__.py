@@ -1,0 +1,1 @@
+"""What a reaction costs workers and PostgreSQL when little is going on."""
