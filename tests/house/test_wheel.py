@@ -67,10 +67,11 @@ def test_a_plain_install_of_the_wheel_works_without_the_checkout(
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     subprocess.run([folder / "bin" / "pip", "install", "--quiet", str(wheel)], check=True)
     settings = engine.settings.model_copy(update={"broker_url": engine.settings.redis_url})
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     result = subprocess.run(
         [folder / "bin" / "python", "-c", PROGRAM],
         cwd=tmp_path,
-        env={**os.environ, **settings.environment()},
+        env={**environ, **settings.environment()},
         capture_output=True,
         text=True,
         check=False,
@@ -79,4 +80,5 @@ def test_a_plain_install_of_the_wheel_works_without_the_checkout(
     assert result.stdout.startswith(str(folder))
     assert engine.queries.counts([1042])[1042] == {1: 1}
     command = [str(folder / "bin" / "reactions"), "--version"]
-    assert subprocess.run(command, check=True, capture_output=True).stdout
+    shown = subprocess.run(command, cwd=tmp_path, env=environ, check=True, capture_output=True)
+    assert shown.stdout
