@@ -1,13 +1,15 @@
 # make demo       the whole system on a generated burst (ARGS="--trace FILE" for a real one)
 # make test       lint, types, import contracts and every test, servers included
+# make check      lint, types, and the tests that need no more than one Redis, within a minute
 # make bench      this system beside what a user would build instead (ARGS="--seconds 20 --json")
 # make bench-40m  forty million rows on one post (ARGS="--rows 1000000")
 # make faults     everything fails, and nothing is lost (ARGS="--seed 1 --minutes 5 --json")
+# make nightly    every test with ten times the examples, then ten minutes of faults
 PY     ?= python3
 VENV   := .venv
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup demo test faults bench bench-40m lint format clean
+.PHONY: help setup demo check test nightly faults bench bench-40m lint format clean
 help:
 	@sed -n 's/^# //p' Makefile
 
@@ -21,8 +23,18 @@ $(STAMP): pyproject.toml
 demo: setup
 	$(VENV)/bin/reactions demo $(ARGS)
 
+# Files in the order of collection, the slow ones first; each in one process, with its servers.
+PYTEST := $(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+check: lint
+	$(PYTEST) -m "not slow" $(ARGS)
+
 test: lint
-	$(VENV)/bin/pytest --numprocesses 2 $(ARGS)
+	$(PYTEST) $(ARGS)
+
+nightly: lint
+	HYPOTHESIS_PROFILE=nightly $(PYTEST) $(ARGS)
+	$(VENV)/bin/python -m chaos --minutes 10
 
 faults: setup
 	$(VENV)/bin/python -m chaos $(ARGS)

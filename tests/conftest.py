@@ -1,12 +1,12 @@
 """Fixtures: real servers for a session, a clean pair of stores for each test.
 
-Redis is flushed and PostgreSQL gets a database copied from a migrated template, so a test sees
-nothing of another. Every server is on a free port, in a temporary folder, and stopped at the end.
+Redis is flushed and the database is emptied, so a test sees nothing of another. Every server is on
+a free port, in a temporary folder, and stopped at the end.
 """
 
 from __future__ import annotations
 
-import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,12 +16,34 @@ from redis import Redis
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Postgres, Valkey
 from reactions.postgres.migrate import migrate
-from tests.support.databases import execute_admin
+from tests.support.databases import ReusedDatabase, own_database
 from tests.support.engine import DEAD_BROKER, Engine, make_engine
+from tests.support.profiles import load_profile, scale
 from tests.support.reading import SMALL_SAMPLE, VIRAL, shrink
 from tests.support.servers import running_postgres, running_redis
+from tests.support.waiting import patience
 
-_databases = itertools.count()
+TEST_TIMEOUT_S = 300
+SERVERS = {"postgres", "stack"}
+"""Fixtures whose tests need more than one Redis, so `make check` leaves them out."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure() -> None:
+    """Prepare before pytest-timeout reads its variable, and before tests are imported."""
+    load_profile()
+    os.environ.setdefault("PYTEST_TIMEOUT", str(patience(TEST_TIMEOUT_S * max(scale(), 1.0))))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that are marked ``slow``, so that no process ends long after the other.
+
+    Then mark the tests that use PostgreSQL too.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    for item in items:
+        if not SERVERS.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")
@@ -37,13 +59,27 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def reused_databases() -> dict[str, ReusedDatabase]:
+    """URL of a server -> its database that tests use one after the other."""
+    return {}
+
+
 @pytest.fixture
-def database_url(postgres: Postgres) -> Iterator[str]:
-    """A fresh database with the migrated schema."""
-    name = f"test_{next(_databases)}"
-    execute_admin(postgres.url, f"CREATE DATABASE {name} TEMPLATE postgres STRATEGY file_copy")
-    yield postgres.url.replace("/postgres?", f"/{name}?")
-    execute_admin(postgres.url, f"DROP DATABASE {name} WITH (FORCE)")
+def database_url(postgres: Postgres, reused_databases: dict[str, ReusedDatabase]) -> Iterator[str]:
+    """An empty database with the migrated schema."""
+    if postgres.url not in reused_databases:
+        reused_databases[postgres.url] = ReusedDatabase(postgres.url)
+    database = reused_databases[postgres.url]
+    yield database.url
+    database.clean()
+
+
+@pytest.fixture
+def own_database_url(postgres: Postgres) -> Iterator[str]:
+    """A new database with the migrated schema, for a test that changes the schema."""
+    with own_database(postgres.url) as url:
+        yield url
 
 
 @pytest.fixture
@@ -56,13 +92,17 @@ def redis_url(valkey: Valkey) -> str:
 
 @pytest.fixture
 def settings(redis_url: str, database_url: str) -> Settings:
-    """Short lives and delays; the broker is dead unless a test brings one."""
+    """Short lives and delays; the broker is dead unless a test brings one.
+
+    Where the machine is busy, stores may answer later, and a lease does not lapse within a step.
+    """
     return Settings(
         redis_url=redis_url,
         database_url=database_url,
         broker_url=DEAD_BROKER,
         viral_horizon_s=0,  # tests of tiers are not to depend on how fast they run
-        lease_s=1.0,
+        lease_s=patience(1),
+        redis_timeout_s=patience(0.5),
         retry_base_s=0.05,
         retry_cap_s=0.2,
     )

@@ -8,9 +8,16 @@ import pytest
 
 from reactions.api import lists
 from reactions.core.model import Reactor, Row
+from reactions.core.settings import Settings
 from reactions.drain.batch import Drained
 from tests.support.engine import Engine
 from tests.support.reading import POST, SHARD, evict, lists_of, make_viral, react
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """A claim that stays, however long the test takes."""
+    return settings.model_copy(update={"lease_s": 60.0})
 
 
 @pytest.mark.parametrize("viral", [False, True])

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 import pytest
 
 from reactions.api.single_flight import SingleFlight
-from tests.support.waiting import wait_until
+from tests.support.waiting import patience, wait_until
 
-PATIENCE_S = 20.0
+PATIENCE_S = patience(20)
 
 Ask = Callable[[list[int]], Mapping[int, str]]
 

@@ -11,6 +11,8 @@ from typing import Any
 import httpx
 import psutil
 
+from tests.support.waiting import patience
+
 
 def reactions(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
@@ -19,7 +21,7 @@ def reactions(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, **env},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=patience(240),
         check=False,
     )
 

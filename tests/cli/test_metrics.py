@@ -18,7 +18,7 @@ from tests.cli.conftest import POST, Run
 from tests.support.engine import DEAD_BROKER, Engine
 from tests.support.prometheus_text import Samples, parse_metrics
 from tests.support.servers import running_postgres, running_redis
-from tests.support.waiting import wait_until
+from tests.support.waiting import patience, wait_until
 
 
 def test_metrics_are_what_the_stores_have(filled: Engine, run: Run) -> None:
@@ -52,7 +52,8 @@ def exporter(settings: Settings, log: Path) -> Iterator[Callable[[], dict[str, S
     process.launch([sys.executable, *command], {**os.environ, **settings.environment()})
 
     def scrape() -> dict[str, Samples]:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
+        address = f"http://127.0.0.1:{port}/metrics"
+        with urllib.request.urlopen(address, timeout=patience(10)) as reply:
             return parse_metrics(reply.read().decode())
 
     try:
@@ -65,7 +66,13 @@ def exporter(settings: Settings, log: Path) -> Iterator[Callable[[], dict[str, S
 def test_one_store_is_scraped_while_the_other_is_away(tmp_path: Path) -> None:
     log = tmp_path / "metrics.log"
     with running_redis(tmp_path, "valkey") as valkey, running_postgres(18) as postgres:
-        settings = Settings(redis_url=valkey.url, database_url=postgres.url, broker_url=DEAD_BROKER)
+        settings = Settings(
+            redis_url=valkey.url,
+            database_url=postgres.url,
+            broker_url=DEAD_BROKER,
+            redis_timeout_s=patience(2),  # a slow store is not away
+            database_timeout_s=patience(4),
+        )
         migrate(settings)
         with Reactions(settings) as client:
             client.react(7, 1042, "love")

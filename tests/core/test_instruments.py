@@ -18,6 +18,7 @@ from reactions.core.instruments import OUTCOMES, REACT, TIMINGS
 from reactions.core.model import Status
 from reactions.core.settings import Settings
 from tests.support.engine import DEAD_BROKER, Engine
+from tests.support.waiting import patience
 
 WITHOUT = """
 import sys
@@ -31,6 +32,7 @@ assert reactions.summaries([1042], user_id=1)[0].reaction == "like"
 
 FORKS = """
 import os
+from tests.support.waiting import patience
 from reactions.api.default import default_client, react
 react(1, 1042, "like")  # starts the thread that folds
 children = []
@@ -49,7 +51,7 @@ for child in children:
 
 def run(code: str, settings: Settings, **env: str) -> None:
     environment = {**os.environ, **settings.environment(), **env}
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=patience(120))
 
 
 def counted() -> dict[str, float]:

@@ -8,10 +8,12 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
 from redis import Redis
 
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Valkey
+from tests.support.waiting import patience
 
 # A process can set its provider only once, so each script runs in a process of its own.
 TRACED = """
@@ -64,6 +66,7 @@ WITHOUT = """
 import sys
 {}
 import reactions
+from tests.support.waiting import patience
 from reactions.core import tracing
 assert not tracing.active()
 with tracing.span("x") as at:
@@ -73,6 +76,12 @@ assert reactions.react(1, 1042, "like").status in ("accepted", "unchanged")
 """
 
 
+@pytest.fixture
+def database_url(own_database_url: str) -> str:
+    """A database of its own: the traced program drops a table."""
+    return own_database_url
+
+
 def run(code: str, settings: Settings) -> str:
     result = subprocess.run(
         [sys.executable, "-c", code],
@@ -80,7 +89,7 @@ def run(code: str, settings: Settings) -> str:
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        timeout=120,
+        timeout=patience(120),
     )
     return result.stdout
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from reactions.demo.synthetic_trace import synthesize
 from reactions.demo.trace import Trace
+from tests.support.profiles import examples
 
-relaxed = settings(deadline=None, max_examples=50)  # files, on a machine that may be busy
+relaxed = settings(deadline=None, max_examples=examples(50))  # files, on a machine that may be busy
 
 
 @relaxed

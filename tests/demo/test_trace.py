@@ -18,6 +18,7 @@ from reactions.core.constants import MAX_ID, REMOVE
 from reactions.core.errors import TraceError
 from reactions.demo.synthetic_trace import synthesize
 from reactions.demo.trace import HEADER, MAX_DESCRIBED, Event, Trace
+from tests.support.profiles import examples
 
 HEAD = "ts_seconds,user_id,item_id,type"
 BROKEN = {
@@ -51,7 +52,7 @@ EVENT = st.builds(
     Event, st.integers(1, 5), st.integers(1, 3), st.sampled_from(["like", "love", "+1", None])
 )
 
-relaxed = settings(deadline=None, max_examples=50)  # files, on a machine that may be busy
+relaxed = settings(deadline=None, max_examples=examples(50))  # files, on a machine that may be busy
 
 
 def line(event: Event) -> str:

@@ -58,6 +58,12 @@ def both(page: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> tuple[L
 
 
 @pytest.fixture
+def database_url(own_database_url: str) -> str:
+    """A database of its own: the tests add the table of an old system."""
+    return own_database_url
+
+
+@pytest.fixture
 def likes(url: str) -> set[tuple[int, int]]:
     """Fill the old table, and return its rows. Times are whole seconds, so many are equal."""
     chance = random.Random(7)  # noqa: S311

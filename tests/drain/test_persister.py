@@ -24,6 +24,7 @@ from reactions.redis import keys
 from reactions.redis.outbox import Outbox
 from tests.support.engine import Engine, make_engine
 from tests.support.servers import running_redis
+from tests.support.waiting import patience
 
 POST = 1042
 SHARD = 42
@@ -176,7 +177,7 @@ def test_a_scan_cut_by_a_restart_of_redis_loses_nothing(tmp_path: Path, settings
         def recording(rows: Sequence[Row]) -> Recorded:
             number = next(calls)
             if 0 < number <= 5:  # what goes on beside it in Redis is done: the scan is what is cut
-                assert trimmed.acquire(timeout=20)
+                assert trimmed.acquire(timeout=patience(20))
             if number == 5:
                 server.stop()
                 server.start()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from reactions.cli.main import main
 from reactions.demo.embedded import Postgres, Valkey
 from tests.support.engine import DEAD_BROKER
+from tests.support.profiles import examples
 
 # Stores that do not exist: a command with valid arguments fails at once.
 NOWHERE = {
@@ -29,7 +30,7 @@ TEXTS = [
 # The characters that an operating system can pass to a program.
 ARGUMENT = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 
-relaxed = hypothesis_settings(deadline=None, max_examples=15)
+relaxed = hypothesis_settings(deadline=None, max_examples=examples(15))
 
 STARTS_SERVERS = {"demo", "up", "metrics", "web"}
 """Commands that the tests do not run with valid arguments."""

@@ -21,6 +21,7 @@ from reactions.core.errors import InvalidSettings
 from reactions.core.settings import Settings
 from reactions.redis.connection import connect
 from tests.hostile.values import ANYTHING, LIARS, MAKERS
+from tests.support.profiles import examples
 
 FIELDS = Settings.model_fields
 SECRETS = [name for name, field in FIELDS.items() if "SecretStr" in str(field.annotation)]
@@ -41,7 +42,7 @@ TEXTS = [
 # An environment variable cannot contain NUL.
 VALUES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
 
-relaxed = hypothesis_settings(deadline=None, max_examples=10)
+relaxed = hypothesis_settings(deadline=None, max_examples=examples(10))
 
 
 @pytest.fixture(autouse=True)

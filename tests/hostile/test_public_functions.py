@@ -22,8 +22,9 @@ from reactions.core.constants import MAX_ID, MAX_REPLICAS, SAMPLE_SIZE
 from reactions.core.errors import InvalidArgument, NotReplicated
 from reactions.demo.embedded import Postgres, Valkey
 from tests.hostile.values import ANYTHING, MAKERS
-from tests.support.databases import execute_admin
+from tests.support.databases import own_database
 from tests.support.engine import DEAD_BROKER
+from tests.support.profiles import examples
 
 LONGEST = 400  # characters of any message
 SLOW_S = 2.0  # far above the time of any call, even on a busy machine
@@ -85,15 +86,13 @@ FUZZED = [(name, argument) for name, arguments in PUBLIC.items() for argument in
 @pytest.fixture(scope="module")
 def client(valkey: Valkey, postgres: Postgres) -> Iterator[Reactions]:
     """A client, which the functions of the module use too."""
-    execute_admin(postgres.url, "CREATE DATABASE hostile TEMPLATE postgres STRATEGY file_copy")
-    url = postgres.url.replace("/postgres?", "/hostile?")
-    settings = Settings(
-        redis_url=valkey.url, database_url=url, broker_url=DEAD_BROKER, replica_timeout_s=0.01
-    )
-    with Reactions(settings) as made, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("reactions.api.default._client", made)
-        yield made
-    execute_admin(postgres.url, "DROP DATABASE hostile WITH (FORCE)")
+    with own_database(postgres.url) as url:
+        settings = Settings(
+            redis_url=valkey.url, database_url=url, broker_url=DEAD_BROKER, replica_timeout_s=0.01
+        )
+        with Reactions(settings) as made, pytest.MonkeyPatch.context() as patch:
+            patch.setattr("reactions.api.default._client", made)
+            yield made
 
 
 class Witness:
@@ -145,7 +144,10 @@ def test_a_hostile_argument_is_refused_and_leaves_no_trace(
     call = bound(client, name)
 
     @settings(
-        deadline=None, max_examples=40, suppress_health_check=list(HealthCheck), database=None
+        deadline=None,
+        max_examples=examples(40),
+        suppress_health_check=list(HealthCheck),
+        database=None,
     )
     @given(st.data())
     def fuzz(data: st.DataObject) -> None:

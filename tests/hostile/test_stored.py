@@ -25,7 +25,7 @@ from reactions.redis.claims import BadEntry
 from reactions.redis.outbox import Outbox
 from reactions.redis.quarantine import CACHED, KEPT, OF_SHARD, SUFFIX, Quarantine
 from reactions.redis.scripts import writes
-from tests.support.databases import execute_admin
+from tests.support.databases import own_database
 from tests.support.engine import DEAD_BROKER, Engine, make_engine
 
 USER, SHARD = 7, 42
@@ -77,19 +77,18 @@ def plants(kind: str) -> Iterator[Plant]:
 
 @pytest.fixture(scope="module")
 def spoilt(valkey: Valkey, postgres: Postgres) -> Iterator[Engine]:
-    execute_admin(postgres.url, "CREATE DATABASE spoilt TEMPLATE postgres STRATEGY file_copy")
-    settings = Settings(
-        redis_url=valkey.url,
-        database_url=postgres.url.replace("/postgres?", "/spoilt?"),
-        broker_url=DEAD_BROKER,
-        viral_threshold=VIRAL,
-        lease_s=0.06,
-        retry_cap_s=0.06,
-    )
-    engine = make_engine(settings)
-    yield engine
-    engine.close()
-    execute_admin(postgres.url, "DROP DATABASE spoilt WITH (FORCE)")
+    with own_database(postgres.url) as url:
+        settings = Settings(
+            redis_url=valkey.url,
+            database_url=url,
+            broker_url=DEAD_BROKER,
+            viral_threshold=VIRAL,
+            lease_s=0.06,
+            retry_cap_s=0.06,
+        )
+        engine = make_engine(settings)
+        yield engine
+        engine.close()
 
 
 _posts = itertools.count(1)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from reactions.core.constants import MAX_ID, REMOVE
 from reactions.core.errors import TraceError
 from reactions.demo.trace import HEADER, MAX_DESCRIBED, MAX_LINE, Event, Trace
+from tests.support.profiles import examples
 
 Pack = Callable[[bytes], bytes]
 PACKS: list[Pack] = [bytes, gzip.compress]
@@ -38,7 +39,7 @@ PART = st.one_of(
 LINE = st.lists(PART, max_size=6).map(b",".join) | EVENTS.map(lambda event: line(event))
 NO_BREAK = LINE.filter(lambda data: b"\n" not in data and b"\r" not in data)
 
-relaxed = settings(deadline=None, max_examples=60)  # writes files, possibly on a busy machine
+relaxed = settings(max_examples=examples(60))
 
 
 def line(event: Event) -> bytes:

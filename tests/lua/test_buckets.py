@@ -12,6 +12,7 @@ from reactions.core import resources
 from reactions.core.constants import MAX_ID
 from reactions.redis import keys
 from reactions.redis.buckets import PRIME, bucket_of
+from tests.support.profiles import examples
 
 MAX_TESTED_BUCKETS = 600  # more than a hash of 100,000 users has
 
@@ -75,7 +76,7 @@ def python_buckets(user: int) -> list[int]:
 
 
 @hypothesis(
-    max_examples=40,
+    max_examples=examples(40),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

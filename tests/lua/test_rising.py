@@ -25,6 +25,7 @@ from reactions.redis.scripts.drain import (
     TierRules,
 )
 from reactions.redis.scripts.loading import FenceReply
+from tests.support.profiles import examples
 
 SHARD = 42
 POST = 1042
@@ -157,7 +158,9 @@ def test_a_clock_that_steps_back_is_no_growth(redis: Redis) -> None:
 
 
 @hypothesis(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(st.tuples(st.floats(0.001, 3_000), st.integers(-50, 200)), min_size=1, max_size=15))
 def test_the_rate_follows_the_formula(redis: Redis, steps: list[tuple[float, int]]) -> None:

@@ -23,6 +23,7 @@ from tests.lua.support import (
     rows,
 )
 from tests.support.loads import SingleLoads
+from tests.support.profiles import examples
 
 CROWD = 33  # one more than a new summary lists
 
@@ -120,7 +121,9 @@ class Shadow:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(steps=st.lists(STEPS, max_size=30))
 def test_a_summary_always_folds_to_the_counts(

@@ -26,9 +26,9 @@ from tests.maintenance.erasing import (
     rows_of,
 )
 from tests.support.engine import Engine
-from tests.support.waiting import wait_until
+from tests.support.waiting import patience, wait_until
 
-PATIENCE_S = 30.0
+PATIENCE_S = patience(30)
 ORDERS = sorted(
     order
     for order in set(itertools.permutations(["claim", "record", "settle", "delete", "erase"]))

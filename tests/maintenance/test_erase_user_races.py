@@ -31,9 +31,9 @@ from tests.maintenance.erasing import (
     rows_of,
 )
 from tests.support.engine import Engine
-from tests.support.waiting import wait_until
+from tests.support.waiting import patience, wait_until
 
-PATIENCE_S = 30.0
+PATIENCE_S = patience(30)
 
 
 def test_what_is_pending_or_claimed_goes_too(small_batches: Engine) -> None:
@@ -202,7 +202,7 @@ def test_a_user_who_goes_on_while_they_are_forgotten(small_batches: Engine) -> N
         threads = [pool.submit(goes_on, small_batches.reactions), pool.submit(drains)]
         small_batches.reactions.forget_user(USER)
         try:
-            wait_until(lambda: _erased(small_batches), PATIENCE_S, "the erasure to end")
+            wait_until(lambda: _erased(small_batches), 30, "the erasure to end")
         finally:
             over.set()
         for thread in threads:

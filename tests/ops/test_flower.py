@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from reactions.api.client import Reactions
 from reactions.demo.services import TASKS_COLUMNS
 from reactions.demo.stack import Stack
-from tests.support.waiting import wait_until
+from tests.support.waiting import patience, wait_until
 
 QUEUES = {"persistence", "maintenance"}
 
@@ -32,7 +32,7 @@ def get(stack: Stack, path: str, password: str | None = None) -> str:
         credentials = base64.b64encode(f"{url.username}:{word}".encode()).decode()
         headers["Authorization"] = f"Basic {credentials}"
     request = urllib.request.Request(f"http://{url.hostname}:{url.port}{path}", headers=headers)
-    with urllib.request.urlopen(request, timeout=10) as reply:  # noqa: S310 - our own server
+    with urllib.request.urlopen(request, timeout=patience(10)) as reply:  # noqa: S310 - our own server
         return str(reply.read().decode())
 
 

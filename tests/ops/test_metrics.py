@@ -95,6 +95,8 @@ def samples(stack: Stack, script: Path) -> dict[str, Samples]:
     wait_until(
         lambda: sum(scrape(stack)["reactions_dirty_posts"].values()) == 0, 60, "all is durable"
     )
+    published = "reactions_wakeup_messages_total"
+    wait_until(lambda: scrape(stack)[published]["result=published"], 60, "a wake-up is counted")
     run(stack, str(script), "read")
     for duty in ("audit", "refresh", "virality"):
         _celery_call(stack, f"reactions.{duty}")

@@ -18,6 +18,7 @@ from reactions.postgres.database import Database
 from reactions.postgres.ledger import Ledger, RowsRefused
 from reactions.postgres.queries import Queries
 from reactions.postgres.stored import read_stored
+from tests.support.profiles import examples
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,9 @@ batches = st.lists(rows, min_size=1, max_size=12, unique_by=lambda row: (row.pos
 
 
 @hypothesis(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(batches, max_size=6))
 def test_any_batches_in_any_order_agree_with_the_model(

@@ -18,6 +18,12 @@ def postgres(each_postgres: Postgres) -> Postgres:
     return each_postgres
 
 
+@pytest.fixture
+def database_url(own_database_url: str) -> str:
+    """A database of its own: the test removes its tables."""
+    return own_database_url
+
+
 def test_down_and_up_again(database_url: str, database: Database) -> None:
     settings = Settings(database_url=database_url)
     assert at_head(settings)

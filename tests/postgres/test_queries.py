@@ -13,7 +13,7 @@ from reactions.core.settings import Settings
 from reactions.demo.embedded import Postgres
 from reactions.postgres.database import Database
 from reactions.postgres.queries import Queries
-from tests.support.databases import execute_admin
+from tests.support.databases import own_database
 
 MANY, LARGE, BUSY = 200_000, 1_042, 7
 """Number of rows; the post that has half of them; the user who has 5,000."""
@@ -22,8 +22,13 @@ MANY, LARGE, BUSY = 200_000, 1_042, 7
 @pytest.fixture(scope="module")
 def many(postgres: Postgres) -> Iterator[Database]:
     """200,000 rows: half of one post, some of one user, and the rest of 5,000 posts."""
-    execute_admin(postgres.url, "CREATE DATABASE many TEMPLATE postgres STRATEGY file_copy")
-    url = postgres.url.replace("/postgres?", "/many?")
+    with own_database(postgres.url) as url:
+        database = _filled(url)
+        yield database
+        database.close()
+
+
+def _filled(url: str) -> Database:
     database = Database(Settings(database_url=url, database_timeout_s=60))
     with database.engine.begin() as connection:
         for statement in (
@@ -40,9 +45,7 @@ def many(postgres: Postgres) -> Iterator[Database]:
             connection.execute(text(statement), {"large": LARGE, "busy": BUSY, "half": MANY // 2})
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
-    yield database
-    database.close()
-    execute_admin(postgres.url, "DROP DATABASE many WITH (FORCE)")
+    return database
 
 
 Plan = dict[str, Any]

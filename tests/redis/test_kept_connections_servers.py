@@ -23,6 +23,7 @@ from reactions.redis.server_options import VALKEY_OPTIONS
 from reactions.redis.summary_cache import SummaryCache
 from tests.redis.kept import NAME, connections, identity, open_client
 from tests.support.guarded import running_guarded
+from tests.support.waiting import patience
 
 
 @pytest.fixture
@@ -123,6 +124,7 @@ import sys, time
 import gevent
 from tests.redis.kept import connections, identity, open_client
 from reactions.redis.connection import execute
+from tests.support.waiting import patience
 from redis import Redis
 
 url = sys.argv[1]
@@ -162,7 +164,7 @@ def test_gevent_patched_before_the_import(valkey: Valkey, project: Path) -> None
         [sys.executable, "-c", GREENLETS, valkey.url],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
         cwd=project,
         check=False,
     )

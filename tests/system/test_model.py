@@ -41,6 +41,7 @@ from reactions.redis.replies import Snapshot
 from reactions.redis.summary_cache import DELETED, fold_changes, parse_base
 from reactions.redis.user_cache import UserCache
 from tests.support.engine import Engine, make_engine
+from tests.support.profiles import examples
 from tests.support.reading import shrink
 
 _fresh = itertools.count(1)
@@ -484,10 +485,10 @@ def test_the_system_agrees_when_posts_are_rising(small: Engine) -> None:
     small.close()
 
 
-def _run(engine: Engine, examples: int) -> None:
+def _run(engine: Engine, count: int) -> None:
     System.engine = engine
     System.TestCase.settings = hypothesis(
-        max_examples=examples,
+        max_examples=examples(count),
         stateful_step_count=40,
         deadline=None,
         suppress_health_check=list(HealthCheck),

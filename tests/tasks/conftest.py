@@ -20,7 +20,7 @@ from redis import Redis
 from reactions.core.celery_app import make_app
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Postgres
-from tests.support.databases import execute_admin
+from tests.support.databases import own_database
 from tests.support.engine import DEAD_BROKER, make_engine
 from tests.support.nodes import Beat, LocalContainer, LocalRedis, LocalWorker, running
 from tests.support.servers import running_redis
@@ -98,18 +98,19 @@ def lane_settings(
     tmp_path_factory: pytest.TempPathFactory, postgres: Postgres
 ) -> Iterator[Settings]:
     """Stores for the worker thread alone, which lives as long as the session."""
-    execute_admin(postgres.url, "CREATE DATABASE lane TEMPLATE postgres STRATEGY file_copy")
-    with running_redis(tmp_path_factory.mktemp("lane"), "valkey") as server:
+    with (
+        own_database(postgres.url, "lane") as url,
+        running_redis(tmp_path_factory.mktemp("lane"), "valkey") as server,
+    ):
         yield Settings(
             redis_url=server.url,
             broker_url=server.url.removesuffix("/0") + "/1",
-            database_url=postgres.url.replace("/postgres?", "/lane?"),
+            database_url=url,
             lease_s=30,  # no lease lapses within a test, unless the test deletes it
             retry_base_s=0.05,
             retry_cap_s=0.2,
             sweep_interval_s=60,  # longer than any test: only what a test ages is overdue
         )
-    execute_admin(postgres.url, "DROP DATABASE lane WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")

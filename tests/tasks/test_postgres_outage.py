@@ -19,7 +19,7 @@ from tests.tasks.flow import Flow, assert_durable
 
 @pytest.fixture
 def own_postgres() -> Iterator[Postgres]:
-    with running_postgres(18) as server:
+    with running_postgres(18, durable=True) as server:
         migrate(Settings(database_url=server.url))
         yield server
 

@@ -14,7 +14,7 @@ from reactions.core.settings import Settings
 from reactions.redis import keys
 from tests.support.engine import DEAD_BROKER, Engine
 from tests.support.nodes import Beat
-from tests.support.waiting import wait_until
+from tests.support.waiting import patience, wait_until
 from tests.tasks.flow import Flow, assert_durable
 
 POST = 1042
@@ -58,8 +58,8 @@ def test_the_worker_answers_and_is_the_projects(celery_setup: CeleryTestSetup) -
     assert (len(celery_setup), celery_setup.backend) == (2, None)
     name = celery_setup.worker.hostname()
     control = celery_setup.app.control
-    assert control.ping(destination=[name], timeout=5) == [{name: {"ok": "pong"}}]
-    inspect = control.inspect([name], timeout=5)
+    assert control.ping(destination=[name], timeout=patience(5)) == [{name: {"ok": "pong"}}]
+    inspect = control.inspect([name], timeout=patience(5))
     assert {"reactions.drain", "reactions.sweep"} <= set(inspect.registered()[name])
     queues = {queue["name"] for queue in inspect.active_queues()[name]}
     assert queues == {"persistence", "maintenance"}

@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, expect
 from reactions.core.settings import Settings
 from reactions.demo.stack import Stack
 from reactions.demo.state_folder import remove
-from tests.support.waiting import wait_until
+from tests.support.waiting import patience, wait_until
 from tests.web.browsing import Visit, chromium
 
 FOLDER = Path(__file__).parent.parent.parent / "docs" / "screenshots"
@@ -40,7 +40,7 @@ def _at_work(visit: Visit) -> None:
     wait_until(lambda: int(visit.page.inner_text("#acknowledged").replace(",", "")) > 3_000)
     _shoot(visit, "desktop-light")
     verdict = visit.page.locator("#verdict")
-    expect(verdict).to_have_attribute("data-state", "verified", timeout=60_000)
+    expect(verdict).to_have_attribute("data-state", "verified", timeout=patience(60_000))
     expect(visit.post(1).locator(".viral")).to_be_visible()
 
 

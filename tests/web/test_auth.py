@@ -17,6 +17,7 @@ from reactions.core.errors import InvalidSettings
 from reactions.web import create_app
 from reactions.web.demo_auth import COOKIE, HEADER
 from tests.support.engine import Engine
+from tests.support.waiting import patience
 from tests.web.serving import check_problem, running
 
 REQUESTS = [
@@ -108,7 +109,7 @@ def web(cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, **env},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
         check=False,
     )
 

@@ -20,8 +20,9 @@ from reactions.core.settings import Settings
 from reactions.demo.embedded import Postgres, Valkey
 from reactions.web import create_app
 from reactions.web.demo_auth import HEADER, chosen_user
-from tests.support.databases import execute_admin
+from tests.support.databases import own_database
 from tests.support.engine import DEAD_BROKER
+from tests.support.profiles import examples
 from tests.web.serving import running
 
 CONFIG: dict[str, Any] = {
@@ -33,22 +34,22 @@ CONFIG: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def described(valkey: Valkey, postgres: Postgres) -> Iterator[Any]:
     """Read the schema from the running service."""
-    execute_admin(postgres.url, "CREATE DATABASE openapi TEMPLATE postgres STRATEGY file_copy")
-    settings = Settings(
-        redis_url=valkey.url,
-        database_url=postgres.url.replace("/postgres?", "/openapi?"),
-        broker_url=DEAD_BROKER,
-        web_writes_per_s=1e6,
-    )
     with (
-        Reactions(settings) as client,
+        own_database(postgres.url) as url,
+        Reactions(
+            Settings(
+                redis_url=valkey.url,
+                database_url=url,
+                broker_url=DEAD_BROKER,
+                web_writes_per_s=1e6,
+            )
+        ) as client,
         running(create_app(client, chosen_user)) as address,
     ):
         client.react_many([(user, post, "like") for user in (7, 8) for post in range(1, 20)])
         yield schemathesis.openapi.from_url(
             f"{address}/openapi.json", config=SchemathesisConfig.from_dict(CONFIG)
         )
-    execute_admin(postgres.url, "DROP DATABASE openapi WITH (FORCE)")
 
 
 @schemathesis.hook
@@ -58,7 +59,7 @@ def filter_query(_context: Any, query: dict[str, Any] | None) -> bool:
 
 
 same_each_time = hypothesis_settings(
-    max_examples=30,
+    max_examples=examples(30),
     deadline=None,
     derandomize=True,
     database=None,

@@ -13,7 +13,7 @@ from reactions.core.settings import Settings
 from reactions.web import create_app, stream
 from reactions.web.demo_auth import HEADER, chosen_user
 from tests.support.engine import Engine
-from tests.support.waiting import wait_until
+from tests.support.waiting import patience, wait_until
 from tests.web.serving import check_problem, running, user
 from tests.web.streaming import listening
 
@@ -132,5 +132,5 @@ def test_a_comment_keeps_a_silent_stream_open(
 ) -> None:
     monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.05)
     url = f"{address}/v1/stream?post_id={POST}"
-    with httpx.stream("GET", url, headers={HEADER: "7"}, timeout=20) as answer:
+    with httpx.stream("GET", url, headers={HEADER: "7"}, timeout=patience(20)) as answer:
         assert any(line.startswith(":") for line in answer.iter_lines())

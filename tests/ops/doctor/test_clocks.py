@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from sqlalchemy import create_engine, text
 
 from reactions.ops.doctor import State
 from tests.ops.doctor.examining import findings
 from tests.support.engine import Engine
+
+
+@pytest.fixture
+def database_url(own_database_url: str) -> str:
+    """A database of its own: the test gives it a function and a setting."""
+    return own_database_url
 
 
 def test_clocks_that_differ(engine: Engine) -> None:
