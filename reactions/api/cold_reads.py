@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from reactions.api.single_flight import SingleFlight
 from reactions.api.stored_reads import StoredReads
@@ -14,8 +15,8 @@ from reactions.core.settings import Settings
 from reactions.postgres.database import Database
 from reactions.postgres.queries import Queries
 from reactions.redis.cache_install import CacheInstall
-from reactions.redis.connection import Client
-from reactions.redis.pipeline import Call, Command, run_all
+from reactions.redis.connection import Client, translated
+from reactions.redis.pipeline import Call, Command, run_many
 from reactions.redis.post_cache import PostCache
 from reactions.redis.replies import PostLookup, installed
 from reactions.redis.user_cache import UserCache
@@ -88,7 +89,7 @@ class ColdReads:
         fences: list[Call | Command] = [self._installs.fence_call(p, token) for p in cold]
         if unknown:
             fences.append(self._users.fence_command(user_id, token))
-        run_all(self._client, fences)
+        self._run(fences)
         stored, own, whole = self._stored.ask(
             "summaries",
             lambda: self._queries.summaries(
@@ -107,7 +108,7 @@ class ColdReads:
                 else {post_id: own[post_id] for post_id in unknown}
             )
             installs.append(self._users.install_call(user_id, token, kept, whole=whole))
-        answers = [installed(reply) for reply in run_all(self._client, installs)[: len(cold)]]
+        answers = [installed(reply) for reply in self._run(installs)[: len(cold)]]
         counts = {p: found for p, (_, found) in zip(cold, answers, strict=True)}
         refused = [p for p, (done, _) in zip(cold, answers, strict=True) if not done]
         return {**counts, **self._counts_with_changes(refused)}, own
@@ -123,3 +124,8 @@ class ColdReads:
         if not merged:
             return {}
         return self._stored.ask("summaries", lambda: self._queries.counts_with_changes(merged))
+
+    def _run(self, calls: Sequence[Call | Command]) -> list[Any]:
+        """Send calls; a fence or an install that fails, as without memory, is an entry."""
+        with translated():
+            return run_many(self._client, calls)

@@ -2,6 +2,10 @@
 
 ``lua/include/summary.lua`` says what a summary holds, and why a user who is not listed in it has
 nothing pending on the post. So what the cached reactions of that user say is the newest truth.
+
+The summaries are read first. A change that left the outbox before is then in the cached reactions;
+one that left it in between may be there, too, and the counts of the summary lack it. A reaction
+whose count is 0 shows that, and the post is looked up again.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from reactions.core.model import Summary, Tier, make_summary
 from reactions.core.settings import Settings
 from reactions.redis import keys
 from reactions.redis.buckets import MARK
-from reactions.redis.connection import Client, Words, execute_many, is_full, translated
+from reactions.redis.connection import Client, Words, execute_many, translated
 from reactions.redis.ttl import Ttl
 
 REGULAR, VIRAL, DELETED = 0, 1, 2
@@ -85,21 +89,13 @@ class SummaryCache:
             if not user_id:
                 (values,) = execute_many(self._client, [summaries])
                 return self._found(post_ids, values, user_id, None)
-            # MULTI makes the reads one moment: counts and own reaction agree with each other.
-            commands = (("MULTI",), summaries, *self._of_user(user_id, post_ids), ("EXEC",))
-            *queued, answer = execute_many(self._client, commands)
-            if isinstance(answer, RedisError):
-                # EXEC only says that an earlier command failed; the error of that one says why.
-                error = next((r for r in queued if isinstance(r, RedisError)), answer)
-                if not is_full(error):
-                    raise error
-                # A full Redis rejects every transaction; the lookup script may still read.
-                return Found({}, user_loaded=True)
-            values, own, *_ = answer
+            values, own, *_ = execute_many(
+                self._client, [summaries, *self._of_user(user_id, post_ids)]
+            )
             return self._found(post_ids, values, user_id, own)
 
     def _read_cluster(self, post_ids: Sequence[int], user_id: int) -> Found:
-        """Read the summaries first: what left the outbox before is in the user's reactions then."""
+        """Read the summaries of all nodes, and then the user's node."""
         shards: dict[int, list[int]] = {}
         for post_id in post_ids:
             shards.setdefault(shard_of(post_id), []).append(post_id)
@@ -109,14 +105,7 @@ class SummaryCache:
         own = None
         if user_id:
             own = execute_many(self._client, self._of_user(user_id, ordered))[0]
-        found = self._found(ordered, values, user_id, own)
-        # A change may have become durable between the two round trips; then the counts lack it.
-        agreeing = {
-            post_id: summary
-            for post_id, summary in found.summaries.items()
-            if summary.reaction is None or summary.counts[summary.reaction]
-        }
-        return Found(agreeing, found.user_loaded)
+        return self._found(ordered, values, user_id, own)
 
     def _of_user(self, user_id: int, post_ids: Sequence[int]) -> list[Words]:
         """Commands that read the cached reactions of a user and, now and then, renew their TTL."""
@@ -152,6 +141,8 @@ class SummaryCache:
             if code is not None:
                 tier, _, by_name, total = counts
                 own_name = names.get(code) if tier is not Tier.DELETED else None
+                if own_name is not None and not by_name[own_name]:
+                    continue  # it became durable after the summary was read
                 found[post_id] = make_summary(post_id, by_name.copy(), total, tier, own_name)
         return Found(found, mark is not None)
 

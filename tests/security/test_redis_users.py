@@ -32,9 +32,6 @@ BEFORE_LOGIN = {"auth", "hello"}
 ONLY_ON_A_CLUSTER = {"cluster|slots", "command"}
 """Only the client of a cluster sends these."""
 
-NOT_ON_A_CLUSTER = {WEB: {"multi", "exec"}, WORKER: set[str]()}
-"""A feed reads posts and user in one transaction, which a cluster, with many slots, cannot have."""
-
 NEVER_REACHED = {WEB: set[str](), WORKER: {"lpushx", "rpop"}}
 """Commands in a part of a script that the user never reaches: a worker only removes reactions."""
 
@@ -182,7 +179,7 @@ def test_every_granted_command_is_used_and_every_used_one_granted(
     assert tally.scripts[WEB] | tally.scripts[WORKER] == {found.name for found in SCRIPTS}
     for name in (WEB, WORKER):
         may, used = granted(server, name), tally.commands[name]
-        extra = NOT_ON_A_CLUSTER[name] if server.name == "cluster" else ONLY_ON_A_CLUSTER
+        extra = set[str]() if server.name == "cluster" else ONLY_ON_A_CLUSTER
         assert unused(may, used) == extra, name
         assert refused(may, used) == set(), name
         assert commands_of(tally.scripts[name]) - may == NEVER_REACHED[name], name
