@@ -66,9 +66,7 @@ def test_users_read_what_they_wrote_at_every_moment(small: Engine, tier: str) ->
 
 
 @pytest.mark.parametrize("evicts", [False, True])
-def test_a_reaction_that_comes_behind_a_claim_is_the_one_that_is_read(
-    small: Engine, evicts: bool
-) -> None:
+def test_a_reaction_behind_a_claim_is_the_one_that_is_read(small: Engine, evicts: bool) -> None:
     client = small.reactions
     names = itertools.cycle(["like", "love", None, "wow"])
 
@@ -90,7 +88,7 @@ def test_a_reaction_that_comes_behind_a_claim_is_the_one_that_is_read(
         write()
 
 
-def test_a_reader_who_comes_late_does_not_bring_back_what_was(engine: Engine) -> None:
+def test_a_late_install_does_not_restore_an_older_reaction(engine: Engine) -> None:
     """It read the database before a drain did its work, and caches what it read after it."""
     react(engine, POST, [USER], "like")
     engine.drain()
@@ -143,7 +141,7 @@ def _writes(client: Reactions, user: int) -> int:
     return user
 
 
-def test_users_read_what_they_wrote_while_everything_happens(small: Engine) -> None:
+def test_users_read_what_they_wrote_during_drains_loads_and_evictions(small: Engine) -> None:
     """Drains, loads and evictions all the time, in other threads."""
     over = threading.Event()
     with ThreadPoolExecutor(8) as pool:

@@ -60,7 +60,7 @@ def test_a_burst_is_one_message_with_each_shard_once(broker: Valkey, queue: Redi
     assert (stats.failed, stats.dropped) == (0, 0)
 
 
-def test_a_load_does_not_wait_for_what_is_gathered(broker: Valkey, queue: Redis) -> None:
+def test_a_request_for_a_load_is_published_at_once(broker: Valkey, queue: Redis) -> None:
     """Somebody reads that post now; what else waits goes along."""
     relay = relay_to(broker.url, 10.0)
     relay.request(7)
@@ -82,7 +82,7 @@ def wait_briefly(condition: Callable[[], bool]) -> bool:
     return True
 
 
-def test_threads_ask_at_once_and_nothing_is_forgotten(broker: Valkey, queue: Redis) -> None:
+def test_requests_of_many_threads_are_all_published(broker: Valkey, queue: Redis) -> None:
     relay = relay_to(broker.url, 0.001)
 
     def ask(first: int) -> None:
@@ -131,7 +131,7 @@ def test_no_caller_waits_on_a_broker_that_takes_no_connection() -> None:
             filler.close()
 
 
-def test_what_failed_is_published_when_the_broker_is_back(tmp_path: Path) -> None:
+def test_failed_wake_ups_are_published_when_the_broker_returns(tmp_path: Path) -> None:
     server = Valkey(tmp_path, "broker", options=BROKER_OPTIONS)
     relay = relay_to(server.url, 0.01)
     relay.request(7)
@@ -147,7 +147,7 @@ def test_what_failed_is_published_when_the_broker_is_back(tmp_path: Path) -> Non
         server.stop()
 
 
-def test_a_thread_that_cannot_start_is_tried_again(
+def test_the_relay_tries_again_to_start_its_thread(
     broker: Valkey, queue: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At the limit of threads: the reaction stands, so the caller must not see it."""
@@ -165,7 +165,7 @@ def _no_more_threads(_: threading.Thread) -> None:
     raise RuntimeError("can't start new thread")
 
 
-def test_closing_publishes_what_is_waiting(broker: Valkey, queue: Redis) -> None:
+def test_close_publishes_the_waiting_shards(broker: Valkey, queue: Redis) -> None:
     relay = relay_to(broker.url, 10)
     relay.request(1)
     began = time.monotonic()
@@ -177,7 +177,7 @@ def test_closing_publishes_what_is_waiting(broker: Valkey, queue: Redis) -> None
     relay.close()
 
 
-def test_a_child_has_a_relay_of_its_own(broker: Valkey, queue: Redis) -> None:
+def test_a_forked_child_starts_with_an_empty_relay(broker: Valkey, queue: Redis) -> None:
     relay = relay_to(broker.url, 0.01)
     relay.request(1)
     wait_until(lambda: relay.stats().published == 1)

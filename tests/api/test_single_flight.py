@@ -67,7 +67,7 @@ def flight() -> Iterator[SingleFlight[int, str]]:
     assert flight.load([1, 2, 3], at_once, 0.0) == values(1, 2, 3)
 
 
-def test_concurrent_threads_are_one_ask(flight: SingleFlight[int, str]) -> None:
+def test_concurrent_threads_share_one_load(flight: SingleFlight[int, str]) -> None:
     questions = Questions()
     with threads() as pool:
         found = [pool.submit(flight.load, [7], questions, PATIENCE_S) for _ in range(16)]
@@ -78,7 +78,7 @@ def test_concurrent_threads_are_one_ask(flight: SingleFlight[int, str]) -> None:
     assert sorted(questions.asked) == [[]] * 15 + [[7]]
 
 
-def test_of_overlapping_keys_each_is_asked_for_once(flight: SingleFlight[int, str]) -> None:
+def test_overlapping_keys_are_loaded_once(flight: SingleFlight[int, str]) -> None:
     first = Questions()
     asked: list[list[int]] = []
 
@@ -97,7 +97,7 @@ def test_of_overlapping_keys_each_is_asked_for_once(flight: SingleFlight[int, st
     assert (first.asked, asked) == ([[1, 2]], [[3, 4]])
 
 
-def test_one_after_the_other_asks_each_time(flight: SingleFlight[int, str]) -> None:
+def test_consecutive_calls_load_again(flight: SingleFlight[int, str]) -> None:
     asked: list[list[int]] = []
 
     def ask(keys: list[int]) -> Mapping[int, str]:
@@ -121,7 +121,9 @@ def test_any_collection_of_keys(flight: SingleFlight[int, str], keys: Collection
     assert asked == [list(dict.fromkeys(keys))]  # also with none: it may have more to do
 
 
-def test_an_error_reaches_all_and_the_key_is_free_again(flight: SingleFlight[int, str]) -> None:
+def test_an_error_reaches_all_waiting_threads_and_frees_the_key(
+    flight: SingleFlight[int, str],
+) -> None:
     questions = Questions()
     questions.failure = RuntimeError("gone")
     with threads() as pool:
@@ -136,7 +138,7 @@ def test_an_error_reaches_all_and_the_key_is_free_again(flight: SingleFlight[int
     assert flight.load([7], at_once, 0.0) == values(7)
 
 
-def test_an_error_of_one_leaves_the_keys_of_others_alone(flight: SingleFlight[int, str]) -> None:
+def test_an_error_does_not_affect_the_keys_of_other_threads(flight: SingleFlight[int, str]) -> None:
     questions = Questions()
 
     def fail(_: list[int]) -> Mapping[int, str]:
@@ -152,14 +154,14 @@ def test_an_error_of_one_leaves_the_keys_of_others_alone(flight: SingleFlight[in
         assert first.result(PATIENCE_S) == values(1)
 
 
-def test_an_answer_that_lacks_a_key_is_an_error_for_that_key(
+def test_a_load_that_lacks_a_key_raises(
     flight: SingleFlight[int, str],
 ) -> None:
     with pytest.raises(KeyError):
         flight.load([1, 2], lambda _: {1: "value 1"}, 0.0)
 
 
-def test_a_thread_that_is_stopped_does_not_stop_those_who_wait(
+def test_a_stopped_thread_does_not_stop_the_waiting_threads(
     flight: SingleFlight[int, str],
 ) -> None:
     """SystemExit, or what a worker kills its greenlet with, was not meant for the others."""
@@ -176,7 +178,7 @@ def test_a_thread_that_is_stopped_does_not_stop_those_who_wait(
         assert failure is None or isinstance(failure, Exception)
 
 
-def test_who_waits_in_vain_gets_a_timeout(flight: SingleFlight[int, str]) -> None:
+def test_a_waiting_thread_times_out(flight: SingleFlight[int, str]) -> None:
     questions = Questions()
     with threads() as pool:
         first = pool.submit(flight.load, [1], questions, PATIENCE_S)
@@ -190,7 +192,7 @@ def test_who_waits_in_vain_gets_a_timeout(flight: SingleFlight[int, str]) -> Non
         assert first.result(PATIENCE_S) == values(1)
 
 
-def test_two_that_wait_for_each_other_do_not_hang(flight: SingleFlight[int, str]) -> None:
+def test_threads_that_wait_for_each_other_do_not_hang(flight: SingleFlight[int, str]) -> None:
     """Each asks for its own before it waits for the other's."""
     first, second = Questions(), Questions()
     with threads() as pool:
@@ -207,7 +209,7 @@ def test_two_that_wait_for_each_other_do_not_hang(flight: SingleFlight[int, str]
         assert three.result(PATIENCE_S) == values(1, 2, 3)
 
 
-def test_a_storm_of_threads_leaves_nothing_behind(flight: SingleFlight[int, str]) -> None:
+def test_many_threads_leave_nothing_behind(flight: SingleFlight[int, str]) -> None:
     """Many threads, a few keys, some failures: answers are right, and errors are their own."""
 
     def play(seed: int) -> None:

@@ -56,7 +56,7 @@ def test_a_backlog_is_bounded_by_distinct_pairs(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(("users", "posts"), [(500, 4), (1, 400)])
-def test_what_is_pending_takes_no_more_memory_than_documented(
+def test_pending_changes_take_no_more_memory_than_documented(
     engine: Engine, users: int, posts: int
 ) -> None:
     """The formula of docs/reliability.md, by which operators plan."""

@@ -70,7 +70,7 @@ def test_a_user_without_reactions_is_known_to_have_none(engine: Engine) -> None:
     assert cached(engine) == {0: 1}
 
 
-def test_a_load_of_nobody(engine: Engine) -> None:
+def test_a_load_of_no_users(engine: Engine) -> None:
     assert engine.user_loader.load([]) == 0
 
 
@@ -137,7 +137,7 @@ def test_the_later_of_two_loads_wins(engine: Engine) -> None:
     assert cached(engine) == {0: 1, POST: 1}
 
 
-def test_a_reaction_that_is_not_durable_yet_is_answered_all_the_same(engine: Engine) -> None:
+def test_a_pending_reaction_is_read_after_a_load(engine: Engine) -> None:
     react(engine, {POST: "like"})
     engine.reactions.react(USER, POST, "love")
     engine.reactions.react(USER, POST + 1, "wow")
@@ -150,7 +150,7 @@ def test_a_reaction_that_is_not_durable_yet_is_answered_all_the_same(engine: Eng
     assert cached(engine) == {0: 1, POST: 2, POST + 1: engine.settings.reaction_types["wow"]}
 
 
-def test_a_feed_after_a_load_asks_postgresql_nothing_about_the_user(engine: Engine) -> None:
+def test_a_feed_after_a_load_needs_no_query(engine: Engine) -> None:
     react(engine, {POST: "like"})
     engine.user_loader.load([USER])
     feed = range(POST, POST + 20)
@@ -171,7 +171,7 @@ def test_a_deleted_post_does_not_come_back(engine: Engine) -> None:
     assert engine.reactions.reaction_of(USER, POST) is None
 
 
-def test_postgresql_is_gone(engine: Engine) -> None:
+def test_a_load_without_postgresql(engine: Engine) -> None:
     nowhere = Settings(database_url="postgresql://127.0.0.1:1/x", read_timeout_s=0.5)
     database = Database(nowhere)
     users = UserCache(engine.client, engine.settings)
@@ -182,7 +182,7 @@ def test_postgresql_is_gone(engine: Engine) -> None:
     database.close()
 
 
-def test_redis_is_gone(engine: Engine) -> None:
+def test_a_load_without_redis(engine: Engine) -> None:
     settings = Settings(redis_url="redis://127.0.0.1:1/0", redis_timeout_s=0.5)
     with connect(settings) as client, pytest.raises(ReactionsUnavailable) as caught:
         UserLoader(client, UserCache(client, settings), engine.queries).load([USER])

@@ -21,7 +21,7 @@ def settings(settings: Settings) -> Settings:
 
 
 @pytest.mark.parametrize("viral", [False, True])
-def test_what_is_pending_behind_a_claim_is_what_a_list_shows(small: Engine, viral: bool) -> None:
+def test_lists_show_changes_that_are_pending_behind_a_claim(small: Engine, viral: bool) -> None:
     """User 1 changes the type, 2 leaves, 3 comes back; 4 is claimed only: at every step."""
     if viral:
         make_viral(small, POST)
@@ -51,7 +51,7 @@ def test_what_is_pending_behind_a_claim_is_what_a_list_shows(small: Engine, vira
     check(small, expected)
 
 
-def test_nobody_is_on_two_pages_when_a_drain_comes_in_between(
+def test_nobody_is_on_two_pages_when_a_drain_runs_between_two_reads(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between a look into the database and one into what is pending, which is too much to read."""
