@@ -10,5 +10,5 @@ from reactions.core.settings import Settings
 
 @pytest.fixture
 def nowhere() -> Reactions:
-    """A client of a Redis that is not there: whatever is sent fails."""
+    """A client whose Redis does not exist: every call that sends something fails."""
     return Reactions(Settings(redis_url="redis://127.0.0.1:1/0", broker_url="redis://127.0.0.1:1"))

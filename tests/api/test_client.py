@@ -90,7 +90,7 @@ def test_many_threads_share_a_client(engine: Engine) -> None:
 
 
 def test_a_client_survives_a_fork(engine: Engine) -> None:
-    """A pre-forking web server makes the client, uses it, and forks; all go on using it."""
+    """A pre-forking web server uses the client and forks; then all processes use it."""
     client = engine.reactions
     client.react(1, 1042, "like")
     client.counts(9)  # opens the database too
@@ -128,7 +128,7 @@ def test_closing_closes_the_connections_to_the_database(engine: Engine) -> None:
 def test_hot_path_and_drain_stay_within_their_slots(
     tmp_path: Path, database_url: str, plain: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a server with cluster-enabled yes; a plain client sends it as it is what we made."""
+    """On a cluster, also with a plain client, which sends our commands unchanged to one node."""
 
     def connect_plainly(settings: Settings) -> Client:
         return connect(settings.model_copy(update={"redis_cluster": False}))
@@ -156,7 +156,7 @@ def test_hot_path_and_drain_stay_within_their_slots(
         assert len(engine.reactions.summaries([1, 2], 1)) == 2
         found = engine.verify()
         assert (found.holds, found.posts, found.reactions) == (True, 29, 58)
-        if not plain:  # as which it is asked about one node, not all
+        if not plain:  # a plain client reads the options of one node only
             assert eviction_policies(engine.client, engine.settings) == {"volatile-lru"}
         assert engine.outbox_state.overdue(0) == []
         engine.close()
@@ -165,7 +165,7 @@ def test_hot_path_and_drain_stay_within_their_slots(
 def test_a_cluster_without_redis_cluster_raises_an_error_that_names_the_setting(
     tmp_path: Path, database_url: str
 ) -> None:
-    """A feed of posts in several slots, and a drain, are fewer calls on one server."""
+    """On one server, a feed and a drain use commands with keys in several slots."""
     with running_redis(tmp_path, "cluster") as server:
         settings = Settings(
             redis_url=server.url, database_url=database_url, broker_url="redis://127.0.0.1:1"
@@ -179,4 +179,4 @@ def test_a_cluster_without_redis_cluster_raises_an_error_that_names_the_setting(
             with pytest.raises(DrainFailed, match="set redis_cluster"):
                 engine.persister.drain([1])
             engine.close()
-            client.react(4, 1, "like")  # the server goes on
+            client.react(4, 1, "like")  # the server still works

@@ -24,14 +24,14 @@ from tests.support.waiting import wait_until
 
 
 def test_a_cold_feed_is_two_queries_and_four_round_trips(engine: Engine) -> None:
-    """Its summaries, the lookup, the fences, and the installs."""
+    """The round trips are: summaries, lookup, fences and installs."""
     for post in FEED:
         react(engine, post, range(1, 4))
     engine.reactions.react_many((USER, post, "love") for post in FEED if post % 2)
     engine.drain()
     evict(engine)
     client = engine.reactions
-    client.counts(99_999)  # the connections and the scripts
+    client.counts(99_999)  # opens the connections, and loads the scripts
     with traffic(client) as seen:
         found = client.summaries(FEED, USER)
     assert len(seen.queries) == 2
@@ -41,7 +41,7 @@ def test_a_cold_feed_is_two_queries_and_four_round_trips(engine: Engine) -> None
     ]
     for trips in (2, 1):  # the next read writes the summaries
         with traffic(client) as seen:
-            assert client.summaries(FEED, USER) == found  # negative answers are remembered too
+            assert client.summaries(FEED, USER) == found  # missing reactions are cached too
         assert (seen.trips, seen.queries) == (trips, [])
 
 
@@ -62,7 +62,7 @@ def test_a_partly_cold_feed_queries_only_the_cold_posts(engine: Engine) -> None:
     client.summaries(FEED[:40], USER)
     with traffic(client) as seen:
         client.summaries(FEED, USER)
-    assert seen.queries == []  # the counts are there since the drain, the user since the first look
+    assert seen.queries == []  # a drain cached the counts, the first read cached the user
     evict(engine)
     client.summaries(FEED[:40], USER)
     with traffic(client) as seen:
@@ -76,10 +76,12 @@ def test_a_missing_reaction_is_cached(engine: Engine) -> None:
     assert client.reaction_of(USER, POST) is None
     with traffic(client) as seen:
         assert client.reaction_of(USER, POST) is None
-    assert (seen.trips, seen.queries) == (2, [])  # the counts are not cached, so no summary is
+    assert (seen.trips, seen.queries) == (2, [])  # without counts there is no summary
     assert engine.client.hgetall(keys.user_reactions(USER)) == {b"0": b"1"}
     with traffic(client) as seen:
-        assert client.reaction_of(USER, POST + 1) is None  # nor did they react anywhere else
+        assert (
+            client.reaction_of(USER, POST + 1) is None
+        )  # the mark says that the user has no other reactions
     assert seen.queries == []
     client.counts(POST)
     client.counts(POST)  # writes the summary
@@ -88,9 +90,7 @@ def test_a_missing_reaction_is_cached(engine: Engine) -> None:
     assert (seen.trips, seen.queries) == (1, [])
 
 
-def test_an_unknown_reaction_is_one_query_and_four_round_trips(
-    engine: Engine,
-) -> None:
+def test_an_unknown_reaction_is_one_query_and_four_round_trips(engine: Engine) -> None:
     react(engine, POST, [USER], "wow")
     engine.drain()
     evict(engine)
@@ -102,7 +102,7 @@ def test_an_unknown_reaction_is_one_query_and_four_round_trips(
     assert seen.trips <= 4
     with traffic(client) as seen:
         assert client.reaction_of(USER, POST) == "wow"
-    assert (seen.trips, seen.queries) == (2, [])  # the counts are not cached, so no summary is
+    assert (seen.trips, seen.queries) == (2, [])  # without counts there is no summary
 
 
 def test_concurrent_misses_of_a_cold_post_are_one_query(engine: Engine) -> None:
@@ -114,7 +114,7 @@ def test_concurrent_misses_of_a_cold_post_are_one_query(engine: Engine) -> None:
     counts: list[str] = []
 
     def executing(_: Any, __: Any, statement: str, *___: Any) -> None:
-        """Not before all others have joined."""
+        """Wait until all other threads have joined."""
         counts.append(statement)
         waiters = flying[POST]._condition._waiters  # type: ignore[attr-defined]
         wait_until(lambda: len(waiters) == 15, what="fifteen threads to join the first")

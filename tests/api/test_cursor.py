@@ -1,4 +1,4 @@
-"""Cursors: what was given out comes back, and nothing else is taken for one."""
+"""``Cursors``: a cursor returns its position, and any other value is refused."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from itsdangerous import URLSafeSerializer
 
-from reactions.api.cursor import LONGEST, Cursors
+from reactions.api.cursor import MAX_CURSOR, Cursors
 from reactions.core.constants import MAX_CODE, MAX_ID
 from reactions.core.errors import InvalidArgument
 from reactions.core.settings import Settings
 
-SECRET = "a secret of 16 characters or more"  # noqa: S105 - of no service
+SECRET = "a secret of 16 characters or more"  # noqa: S105 - used nowhere
 ABOUT = "reactors 1042 1"
 CURSORS = Cursors(Settings(cursor_secret=SECRET))
 URL = "postgresql://someone@localhost/somewhere"
@@ -38,7 +38,7 @@ def refuse(
 @given(st.text(max_size=20), st.lists(st.integers(-MAX_ID, MAX_ID), max_size=3))
 def test_a_cursor_returns_its_position(about: str, position: list[int]) -> None:
     cursor = CURSORS.write(about, *position)
-    assume(len(cursor) <= LONGEST)  # as all of ours are, but not all of these
+    assume(len(cursor) <= MAX_CURSOR)  # all cursors of the service are, but not all of these
     assert CURSORS.read(about, len(position), cursor) == tuple(position)
 
 
@@ -150,7 +150,7 @@ def test_a_secret_is_used_in_place_of_the_url() -> None:
 
 
 def test_something_else_signed_with_the_same_secret_is_refused() -> None:
-    """A session cookie of the same web service, for example."""
+    """For example, a session cookie of the same web service."""
     refuse(URLSafeSerializer(SECRET).dumps([ABOUT, 5]))
 
 
@@ -163,7 +163,7 @@ def test_something_else_signed_with_the_same_secret_is_refused() -> None:
         "a",
         "a.b",
         "x" * 10_000_000,
-        "." * LONGEST,
+        "." * MAX_CURSOR,
         "\0",
         "é" * 50,
         "\udcff",
@@ -199,14 +199,14 @@ def test_bytes_and_subclasses_of_text_are_refused() -> None:
 
 def test_a_cursor_over_the_limit_is_refused_unread() -> None:
     cursor = CURSORS.write("reactors " + "".join(map(str, range(200))), 5)
-    assert len(cursor) > LONGEST
+    assert len(cursor) > MAX_CURSOR
     refuse(cursor, about="reactors " + "".join(map(str, range(200))))
 
 
 def test_a_compressed_cursor_is_refused() -> None:
-    """Compressed, as the format allows, but not signed."""
+    """The format allows compression. This cursor is not signed."""
     bomb = urlsafe_b64encode(zlib.compress(b'"' + b" " * 100_000 + b'"')).rstrip(b"=").decode()
-    refuse(f".{bomb}.{CURSORS.write(ABOUT, 5).split('.')[1]}"[:LONGEST])
+    refuse(f".{bomb}.{CURSORS.write(ABOUT, 5).split('.')[1]}"[:MAX_CURSOR])
 
 
 @given(st.text())
@@ -217,13 +217,13 @@ def test_any_text_is_refused_cleanly(text: str) -> None:
 SURROGATES = st.text(st.characters(categories=["Cs", "L", "P"]), min_size=1)
 
 
-@given(SURROGATES)  # as JSON can bring them
+@given(SURROGATES)  # JSON can contain them
 def test_any_text_with_surrogates_is_refused_cleanly(text: str) -> None:
     refuse(text)
 
 
 def _accepted(cursor: str) -> bool:
-    """An error of another kind is not one that a caller expects."""
+    """Return whether the cursor was accepted. Only InvalidArgument means no."""
     try:
         CURSORS.read(ABOUT, 1, cursor)
     except InvalidArgument as error:

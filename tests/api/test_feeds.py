@@ -54,13 +54,13 @@ def test_summaries_of_each_tier(small: Engine) -> None:
 def test_summaries_keep_the_order_and_the_duplicates_of_the_request(engine: Engine) -> None:
     for post in (1, 2, 3):
         react(engine, post, range(1, post + 1))
-    asked = [3, 1, 3, 2, 77, 3, 1]
+    requested = [3, 1, 3, 2, 77, 3, 1]
     for _ in range(2):
-        found = engine.reactions.summaries((post for post in asked), 1)
+        found = engine.reactions.summaries((post for post in requested), 1)
         assert [(s.post_id, s.total) for s in found] == [
-            (post, {77: 0}.get(post, post)) for post in asked
+            (post, {77: 0}.get(post, post)) for post in requested
         ]
-        assert [s.reaction for s in found] == [None if p == 77 else "like" for p in asked]
+        assert [s.reaction for s in found] == [None if p == 77 else "like" for p in requested]
     assert engine.reactions.summaries([]) == []
 
 
@@ -71,7 +71,7 @@ def test_the_counts_make_a_post_viral_before_it_is_drained(small: Engine) -> Non
     assert small.reactions.summaries([POST])[0].tier is Tier.VIRAL
     small.drain()
     react(small, POST, [1], None)
-    assert small.reactions.summaries([POST])[0].tier is Tier.VIRAL  # by the flag
+    assert small.reactions.summaries([POST])[0].tier is Tier.VIRAL  # the flag is set
     react(small, POST, [2, 3, 4], None)
     small.drain()
     assert small.reactions.summaries([POST])[0].tier is Tier.REGULAR
@@ -103,7 +103,7 @@ def test_bad_arguments_for_a_feed_are_refused(arguments: tuple[Any, ...], name: 
 
 
 def test_the_largest_feed(engine: Engine) -> None:
-    """Several scripts look at them: of each post its own answer, in the order of the question."""
+    """Several scripts look up the posts; each post gets its own answer, in the requested order."""
     posts = [1 + 77 * number % MAX_SUMMARIES for number in range(MAX_SUMMARIES)]
     for user in range(5):
         engine.reactions.react_many(
@@ -120,7 +120,7 @@ def test_the_largest_feed(engine: Engine) -> None:
 
 @pytest.mark.parametrize("user", [None, USER])
 def test_a_warm_feed_is_one_round_trip_and_no_query(small: Engine, user: int | None) -> None:
-    """Of all tiers together, whether or not the user has reacted."""
+    """With posts of all tiers, and with posts that the user did and did not react to."""
     for post in FEED:
         react(small, post, range(1, 3 + 20 * (post % 7 == 0)))
     small.reactions.react_many((USER, post, "love") for post in FEED if post % 2)
@@ -141,7 +141,7 @@ def test_a_warm_feed_is_one_round_trip_and_no_query(small: Engine, user: int | N
 
 
 def test_a_feed_without_a_summary_is_two_round_trips_and_no_query(small: Engine) -> None:
-    """One post without a summary costs the second trip; the lookup writes its summary."""
+    """A post without a summary costs a second round trip. The lookup writes its summary."""
     for post in FEED:
         react(small, post, range(1, 4))
     small.drain()
@@ -162,7 +162,7 @@ def test_a_complete_hash_proves_that_a_user_did_not_react(small: Engine) -> None
     with traffic(client) as seen:
         assert client.reaction_of(123_456, POST) is None
         assert client.summaries([POST], 123_457)[0].reaction is None
-    assert (seen.trips, seen.queries) == (4, [])  # the summary alone does not say it
+    assert (seen.trips, seen.queries) == (4, [])  # a summary does not say who reacted
     assert small.user_loader.load([123_456, 123_457]) == 2
     with traffic(client) as seen:
         assert client.reaction_of(123_456, POST) is None
@@ -189,13 +189,13 @@ def test_counts_of_a_viral_post_come_from_the_local_cache(
     react(small, POST, [500])
     react(small, 2, [500])
     assert caching.counts(POST) == first[0].counts
-    assert caching.counts(2)["like"] == 9  # a regular one is asked for each time
+    assert caching.counts(2)["like"] == 9  # regular posts are not in the local cache
     with traffic(caching) as seen:
         assert caching.summaries([2, POST]) == [
             small.reactions.summaries([2])[0],
             first[0],
         ]
-    assert seen.trips == 2  # of which one is the other client's
+    assert seen.trips == 2  # one of them by the other client
 
 
 def test_a_read_with_a_user_skips_the_local_cache(small: Engine, caching: Reactions) -> None:

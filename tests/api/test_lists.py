@@ -103,7 +103,7 @@ def test_the_last_page_has_no_cursor(engine: Engine) -> None:
 
 
 class OneDrain:
-    """One drain at a time, a step at each call."""
+    """Runs one drain at a time, one step at each call."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -125,7 +125,7 @@ KINDS = ["like", "like", "love"]
 
 
 def _arrive(client: Reactions, post: int, play: random.Random, drain: OneDrain) -> list[Reactor]:
-    """Forty users react; the first twenty will stay, and are returned, newest first."""
+    """Let forty users react; return the reactions of users 1 to 20, who will stay, newest first."""
     stay: list[Reactor] = []
     for user in play.sample(range(1, 41), 40):
         reaction = play.choice(KINDS)
@@ -138,7 +138,7 @@ def _arrive(client: Reactions, post: int, play: random.Random, drain: OneDrain) 
 
 
 def _stir(engine: Engine, post: int, play: random.Random, drain: OneDrain) -> None:
-    """Others come, go and change their minds; a drain goes on; caches vanish."""
+    """Let other users react and leave, a drain continue, and caches vanish."""
     for _ in range(play.randint(0, 8)):
         react(engine, post, [play.randint(21, 60)], play.choice([*KINDS, None, None]))
     for _ in range(play.randint(0, 2)):
@@ -149,7 +149,7 @@ def _stir(engine: Engine, post: int, play: random.Random, drain: OneDrain) -> No
 
 @pytest.mark.parametrize("kind", [None, "like"])
 def test_pages_are_stable_while_others_react_and_leave(small: Engine, kind: str | None) -> None:
-    """Who stays is on exactly one page, in order; nobody is on two."""
+    """Each user whose reaction stays is on exactly one page, in order; nobody is on two."""
     client = small.reactions
     play = random.Random(11)  # noqa: S311 - not for secrecy
     for turn in range(25):
@@ -187,7 +187,7 @@ def test_a_list_is_a_batch_behind_when_too_much_is_pending(
 def test_nobody_is_on_two_pages_when_more_is_pending_than_is_merged(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second must not bring back who was on the first."""
+    """The second page must not contain users of the first."""
     monkeypatch.setattr(lists, "MAX_LISTED_CHANGES", 10)
     react(engine, POST, range(1, 6))
     engine.drain()

@@ -59,7 +59,7 @@ def test_history_takes_one_round_trip_and_one_query_a_page(engine: Engine) -> No
 
 
 def test_history_pages_through_posts_of_equal_versions(engine: Engine) -> None:
-    """Versions are unique in a shard only."""
+    """Versions are unique only within a shard."""
     version = 1_700_000_000_000_000
     rows = [
         Row(post, USER, 1 + post % 3, version + post // 20)  # twenty shards at each version

@@ -21,7 +21,7 @@ def test_recent_of_a_viral_post_is_one_round_trip(small: Engine) -> None:
     make_viral(small, POST)
     client = small.reactions
     client.react(3, POST, "love")
-    client.recent(POST, 1)  # the server has the script from now on
+    client.recent(POST, 1)  # loads the script into the server
     with traffic(client) as seen:
         assert client.recent(POST, 4) == [
             Reactor(3, "love"),
@@ -56,7 +56,7 @@ def test_recent_reads_the_database_when_a_part_of_the_sample_is_missing(
 
 
 def test_recent_reads_the_database_when_users_left_the_sample(small: Engine) -> None:
-    """The sample is; the next newest are in the database."""
+    """The sample is too small then; the next reactors are in the database."""
     make_viral(small, POST)
     react(small, POST, [15, 13], None)
     expected = [14, 12, 11, 10, 9]
@@ -66,7 +66,7 @@ def test_recent_reads_the_database_when_users_left_the_sample(small: Engine) -> 
 
 
 def test_recent_of_more_than_a_sample(small: Engine) -> None:
-    """A limit may be larger than what is cached; here it is by the small sample."""
+    """The limit may be larger than the sample."""
     make_viral(small, POST)
     newest = [r.user_id for r in small.reactions.recent(POST, 12)]
     assert newest == list(range(15, 15 - len(newest), -1))

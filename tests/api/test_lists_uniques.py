@@ -32,7 +32,7 @@ def test_uniques_of_a_regular_post_count_everyone_who_ever_reacted(engine: Engin
 
 
 def test_uniques_include_users_who_removed_a_reaction_that_did_not_exist(engine: Engine) -> None:
-    """They left a tombstone all the same."""
+    """Their removals left tombstones."""
     react(engine, POST, [1, 2, 3])
     react(engine, POST, [4, 5], None)
     engine.drain()
@@ -52,7 +52,7 @@ def test_uniques_of_a_viral_post_are_one_round_trip(small: Engine) -> None:
     evict(small)
     assert client.uniques(POST) == 20
     react(small, POST, [200])
-    small.drain()  # reads the sample again, and who ever reacted
+    small.drain()  # loads the sample and the HyperLogLog
     assert small.client.exists(keys.post_uniques(POST))
     assert client.uniques(POST) == 21
 

@@ -27,7 +27,7 @@ from tests.support.waiting import wait_until
 
 @pytest.fixture
 def patient(small: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    """Its relay gathers for so long, loads too, that a test can see what waits in it."""
+    """An engine whose relay gathers for 10 s, so that a test can see what waits in it."""
     monkeypatch.setattr(Relay, "request_load", lambda relay, post: relay._posts.add(post))
     monkeypatch.setattr(Relay, "request_user_load", lambda relay, user: relay._users.add(user))
     made = make_engine(small.settings.model_copy(update={"wake_interval_s": 10.0}))
@@ -41,7 +41,7 @@ def test_the_second_user_who_reads_a_post_requests_its_load(patient: Engine) -> 
     patient.drain()
     evict(patient)
     client.summaries([POST], 101)
-    assert waiting._posts == set()  # once is not often
+    assert waiting._posts == set()  # the post is cold, so its counts are cached first
     client.summaries([POST], 101)
     assert waiting._posts == set()  # Redis knew everything
     client.summaries([POST], 102)
@@ -49,11 +49,10 @@ def test_the_second_user_who_reads_a_post_requests_its_load(patient: Engine) -> 
     waiting._posts.clear()
     client.summaries([POST], 103)
     client.reaction_of(104, POST)
-    assert waiting._posts == set()  # it was asked for a moment ago
+    assert waiting._posts == set()  # this process requested it a moment ago
 
 
 def test_the_first_read_of_an_uncached_viral_post_requests_its_load(patient: Engine) -> None:
-    """By its first read, whoever reads."""
     client, waiting = patient.reactions, patient.reactions._relay
     for post in (POST, POST + 1, POST + 2):
         react(patient, post, range(1, 13 if post > POST else 4))
@@ -74,13 +73,13 @@ def test_a_lost_request_for_a_post_is_repeated(
     patient.drain()
     readers = itertools.count(1_000)
 
-    def asked() -> bool:
+    def requested() -> bool:
         client.reaction_of(next(readers), POST)
         return POST in client._relay._posts
 
-    assert asked()
+    assert requested()
     client._relay._posts.clear()
-    wait_until(asked, what="the post to be asked for again")
+    wait_until(requested, what="the next request for the post")
 
 
 def test_a_post_with_all_its_caches_is_not_requested(patient: Engine) -> None:
@@ -96,7 +95,7 @@ def test_a_post_with_all_its_caches_is_not_requested(patient: Engine) -> None:
 
 
 def test_a_loaded_post_answers_readers_without_a_query(patient: Engine) -> None:
-    """The way from a cold post to one that is read for nothing."""
+    """Reads request the load of a cold post; after the load they need no query."""
     client = patient.reactions
     react(patient, POST, range(1, 4))
     patient.drain()
@@ -104,7 +103,7 @@ def test_a_loaded_post_answers_readers_without_a_query(patient: Engine) -> None:
     for reader in (101, 102):
         client.summaries([POST], reader)
     assert patient.loader.load(sorted(client._relay._posts)) == 1
-    for trips in (2, 1):  # the first read asks for the user to be loaded
+    for trips in (2, 1):  # the first read requests the load of the user
         with traffic(client) as seen:
             assert client.summaries([POST], 103)[0].total == 3
         assert (seen.trips, seen.queries) == (trips, [])
@@ -115,13 +114,13 @@ def test_a_loaded_post_answers_readers_without_a_query(patient: Engine) -> None:
 def test_a_user_whose_hash_has_no_mark_is_requested_once(
     patient: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Until it was lost: then a later read asks again."""
+    """If the request is lost, a later read repeats it."""
     monkeypatch.setattr(load_requests, "LOAD_AGAIN_S", 0.2)
     make_regular(patient, POST)
     with Reactions(patient.settings) as client:
         waiting = client._relay._users
 
-        def asked() -> bool:
+        def requested() -> bool:
             client.summaries([POST], USER)
             return USER in waiting
 
@@ -130,13 +129,15 @@ def test_a_user_whose_hash_has_no_mark_is_requested_once(
         assert client.reaction_of(USER, POST) == "like"
         assert waiting == {USER}
         waiting.clear()
-        assert not asked()  # a moment ago
-        wait_until(asked, what="the user to be asked for again")
+        assert not requested()  # this client requested it a moment ago
+        wait_until(requested, what="the next request for the user")
         waiting.clear()
         assert patient.user_loader.load([USER]) == 1
         feeds_of(client)._requests._users.clear()
-        assert not asked()
-        patient.client.hset(keys.user_reactions(USER), "0", "0")  # too many, but known
-        assert not asked()
+        assert not requested()
+        patient.client.hset(
+            keys.user_reactions(USER), "0", "0"
+        )  # the mark of a user with too many reactions
+        assert not requested()
         patient.client.hdel(keys.user_reactions(USER), "0")
-        assert asked()
+        assert requested()

@@ -46,7 +46,7 @@ def test_a_feed_is_answered_in_part_without_postgresql(small: Engine) -> None:
 
 
 def test_counts_are_answered_when_only_the_user_is_unknown(small: Engine) -> None:
-    """The counts are cached, the user is not: with the user no summary is whole."""
+    """The counts are cached and the user is not, so only summaries without a user are complete."""
     assert small.user_loader.load([2]) == 1
     react(small, POST, range(1, 4))
     small.drain()
@@ -73,7 +73,7 @@ def test_a_viral_post_is_read_without_postgresql(small: Engine) -> None:
 
 
 class Wire:
-    """Carries bytes to PostgreSQL, until it is cut: then nobody answers, and nothing closes."""
+    """Forwards bytes to PostgreSQL until it is cut. Then nothing answers, and nothing closes."""
 
     def __init__(self, database_url: str) -> None:
         url = make_url(database_url)
@@ -112,7 +112,7 @@ class Wire:
 
 @pytest.mark.parametrize("call", ["counts", "history"])
 def test_a_silent_database_raises_within_the_timeout(settings: Settings, call: str) -> None:
-    """Its server is frozen, or its host is gone: nothing comes back, not even an error."""
+    """The server is frozen or its host is lost: nothing comes back, not even an error."""
     wire = Wire(settings.database_url.get_secret_value())
     url = Settings(database_url=wire.url.replace("+psycopg2", "")).database_url
     update = {"database_url": url, "read_timeout_s": 0.3}
@@ -130,7 +130,7 @@ def test_a_silent_database_raises_within_the_timeout(settings: Settings, call: s
             except TimeoutError:
                 failure = None
             finally:
-                wire.close()  # whoever waits, need not wait any longer
+                wire.close()  # ends every wait
         assert isinstance(failure, ReactionsUnavailable), f"{call} did not return within 4 s"
 
 

@@ -1,4 +1,4 @@
-"""An answer agrees with itself: a summary that shows a reaction has counts that contain it."""
+"""A summary that shows the user's reaction has counts that contain it."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 
 
 def attempts(client: Reactions) -> list[float]:
-    """When connections to the database were tried, from now on."""
+    """Return a list that gets the time of each attempt to connect to the database."""
     tried: list[float] = []
     event.listen(database_of(client), "do_connect", lambda *_: tried.append(time.monotonic()))
     return tried
@@ -81,7 +81,7 @@ LISTS: dict[str, Callable[[Reactions], object]] = {
 def test_lists_do_not_retry_a_database_that_just_failed(
     small: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise each of them waits for it anew."""
+    """Otherwise each list would wait for the database again."""
     monkeypatch.setattr(stored_reads, "DOWN_S", 30.0)
     anew = []
     for name, call in LISTS.items():

@@ -110,7 +110,7 @@ def test_react_many_is_one_round_trip_with_outcomes_in_order(engine: Engine) -> 
 
 
 def test_react_is_one_round_trip_on_one_slot_whatever_the_post(engine: Engine) -> None:
-    """Cold, loaded or large: one EVALSHA, and the client sends nothing else."""
+    """The client sends one EVALSHA and nothing else, whether the post is cold or cached."""
     client = engine.reactions
     client.react(1, 1042, "like")
     commands = []
@@ -135,7 +135,7 @@ def test_writes_continue_after_a_script_flush(engine: Engine) -> None:
 
 
 def test_an_interrupted_batch_says_which_items_were_acknowledged(engine: Engine) -> None:
-    """One of the posts holds a key of the wrong type, as only a foreign hand could make it."""
+    """A foreign program has written a key of the wrong type for one of the posts."""
     engine.client.set("post:{43}:1043:pending", "garbage")
     with pytest.raises(BatchInterrupted, match="2 of 3") as error:
         engine.reactions.react_many([(1, 1042, "like"), (1, 1043, "like"), (1, 1044, "like")])

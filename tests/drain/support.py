@@ -15,7 +15,7 @@ def react(engine: Engine, users: int, post_id: int = POST, reaction: str = "like
 
 
 def step(engine: Engine, batch_rows: int, **update: int) -> Engine:
-    """The same stores with a smaller batch."""
+    """Give the engine a smaller batch, and return it."""
     settings = engine.settings.model_copy(update={"batch_rows": batch_rows, **update})
     engine.outbox = Outbox(engine.client, settings)
     engine.persister = Persister(engine.client, engine.database, settings)

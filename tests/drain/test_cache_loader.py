@@ -7,7 +7,7 @@ from tests.support.reading import react
 
 
 def test_a_load_with_too_many_rows_for_one_batch_runs_in_parts(small: Engine) -> None:
-    """A load reads as many rows at once as a viral post has at least: here ten."""
+    """A batch has at most ``viral_threshold`` rows: here ten."""
     for post in (1, 2):
         react(small, post, range(1, 9))
     small.drain()

@@ -64,7 +64,7 @@ def test_a_drain_also_takes_changes_that_came_after_a_leftover_claim(engine: Eng
 
 
 def test_a_drain_frees_memory_when_redis_is_full(engine: Engine) -> None:
-    """Writers are refused then; what they were acknowledged must not be stuck with them."""
+    """Redis refuses writes then, but acknowledged changes must still become durable."""
     react(engine, 500)
     engine.client.config_set("maxmemory-policy", "noeviction")
     engine.client.config_set("maxmemory", "1")
@@ -86,15 +86,15 @@ def test_without_a_database_a_drain_fails_and_keeps_its_claim(
         update={"database_url": Settings(database_url="postgresql://127.0.0.1:1/x").database_url}
     )
     persister = Persister(engine.client, Database(nowhere), settings)
-    persister._registered = True  # past the first contact, as a worker in service is
+    persister._registered = True  # a worker in service has registered its types
     with pytest.raises(DrainFailed) as failure:
         persister.drain([SHARD])
     tokens = failure.value.tokens
     assert list(tokens) == [SHARD]
     assert engine.outbox_state.pending() == 5
     engine.outbox.extend_leases(tokens, 0.2)
-    assert engine.persister.drain([SHARD]).rows == 0  # others leave it alone
-    assert engine.persister.drain([SHARD], tokens).rows == 5  # its own retry does not
+    assert engine.persister.drain([SHARD]).rows == 0  # other drains respect the lease
+    assert engine.persister.drain([SHARD], tokens).rows == 5  # its own retry has the token
     assert engine.verify().holds
 
 

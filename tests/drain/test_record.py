@@ -42,7 +42,7 @@ def test_small_posts_do_not_wait_for_a_large_one(engine: Engine) -> None:
 
 
 POISON = [
-    ("code that no type has", "7", "99:{version}"),
+    ("code of no type", "7", "99:{version}"),
     ("code beyond smallint", "7", "70000:{version}"),
     ("negative code", "7", "-1:{version}"),
     ("user beyond bigint", str(2**63), "1:{version}"),
@@ -52,7 +52,7 @@ POISON = [
     ("no version", "7", "1"),
     ("not a number", "7", "like:{version}"),
     ("no user", "nobody", "1:{version}"),
-    ("a user of leading zeros", "007", "1:{version}"),
+    ("a user with leading zeros", "007", "1:{version}"),
     ("empty", "7", ""),
     ("NUL", "7", "1:\0"),
 ]
@@ -62,7 +62,7 @@ POISON = [
     ("user", "value"), [case[1:] for case in POISON], ids=[c[0] for c in POISON]
 )
 def test_a_refused_row_delays_nothing_else(engine: Engine, user: str, value: str) -> None:
-    """It goes to the dead letters alone, once; its neighbours and its own post are exact."""
+    """It alone becomes a dead letter, once. The counts of its post and of others are exact."""
     react(engine, 9, POST)
     react(engine, 9, POST + 100)
     version = 1_700_000_000_000_000
@@ -78,13 +78,15 @@ def test_a_refused_row_delays_nothing_else(engine: Engine, user: str, value: str
 
 
 def test_leases_are_extended_while_a_long_backlog_is_recorded(engine: Engine) -> None:
-    """Otherwise another drain would take the shards, and nobody would ever settle them."""
+    """Otherwise another drain would claim the shards, and no drain would settle them."""
     for post in range(1, 41):
         react(engine, 5, post)
     step(engine, 5)
     claims, _ = engine.outbox.claim(dict.fromkeys(range(1, 41), ""))
     lapsing = [keys.outbox_lease(claim.shard) for claim in claims]
-    engine.outbox.extend_leases({claim.shard: claim.token for claim in claims}, 0.0)  # all but over
+    engine.outbox.extend_leases(
+        {claim.shard: claim.token for claim in claims}, 0.0
+    )  # nearly expired
     engine.persister.record(claims, Drained())
     now = engine.client.time()
     for lease in lapsing:

@@ -36,7 +36,7 @@ def test_a_post_larger_than_a_batch_is_recorded_in_pieces(engine: Engine, batch_
 def test_a_foreign_field_does_not_stop_the_drain_of_a_large_post(
     engine: Engine, field: bytes
 ) -> None:
-    """It is trimmed as it stands, or the scan would find it for ever."""
+    """The drain trims the field unchanged; otherwise the scan would find it again and again."""
     react(engine, 600)
     engine.client.hset(keys.post_pending(POST), field, "1:5")
     done = step(engine, 50).persister.drain([SHARD])
@@ -44,9 +44,7 @@ def test_a_foreign_field_does_not_stop_the_drain_of_a_large_post(
     assert engine.queries.counts([POST])[POST] == {1: 600}
 
 
-def test_the_next_drain_continues_where_a_dead_drain_stopped(
-    engine: Engine,
-) -> None:
+def test_the_next_drain_continues_where_a_dead_drain_stopped(engine: Engine) -> None:
     react(engine, 2000)
     step(engine, 100)
     (claim,), _ = engine.outbox.claim({SHARD: ""})
@@ -64,7 +62,7 @@ def test_the_next_drain_continues_where_a_dead_drain_stopped(
 
 
 def test_a_restart_of_redis_during_a_scan_loses_nothing(tmp_path: Path, settings: Settings) -> None:
-    """A cursor means nothing to a server that was restarted; it may skip entries."""
+    """A restarted server does not know the cursor of the scan, and may skip entries."""
     with running_redis(tmp_path, "valkey") as server:
         own = settings.model_copy(
             update={"redis_url": SecretStr(server.url), "batch_rows": 200, "lease_s": 60.0}
@@ -82,7 +80,7 @@ def test_a_restart_of_redis_during_a_scan_loses_nothing(tmp_path: Path, settings
 
         def recording(rows: Sequence[Row]) -> Recorded:
             number = next(calls)
-            if 0 < number <= 5:  # what goes on beside it in Redis is done: the scan is what is cut
+            if 0 < number <= 5:  # wait for the trim, so that the restart interrupts the scan
                 assert trimmed.acquire(timeout=patience(20))
             if number == 5:
                 server.stop()

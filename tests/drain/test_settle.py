@@ -8,10 +8,8 @@ from tests.drain.support import POST, SHARD, react, step
 from tests.support.engine import Engine
 
 
-def test_a_drain_that_dies_before_it_settles_leaves_no_wrong_counts(
-    engine: Engine,
-) -> None:
-    """What was there before is not known of a cold post: only a settlement brings its counts."""
+def test_a_drain_that_dies_before_it_settles_leaves_no_wrong_counts(engine: Engine) -> None:
+    """Redis does not know the earlier reactions, so only a settlement corrects the counts."""
     react(engine, 1_000)
     engine.drain()
     assert engine.reactions.counts(POST)["like"] == 1_000
@@ -31,7 +29,7 @@ def test_a_stale_drain_can_neither_settle_nor_undo(engine: Engine) -> None:
     engine.drain()
     engine.reactions.react(1, POST, "love")
     engine.drain()
-    engine.reactions.react(2, POST, "wow")  # pending when the stale one wakes up
+    engine.reactions.react(2, POST, "wow")  # pending when the stale drain continues
     late = Drained()
     engine.persister.settle([stale], engine.persister.record([stale], late), late)
     assert (late.changed, late.lost) == (0, 1)

@@ -1,4 +1,4 @@
-"""user_loader.py: all reactions of a user in one hash, never older than what a drain wrote."""
+"""``UserLoader``: one hash with all reactions of a user, never older than what a drain wrote."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def react(engine: Engine, reactions: dict[int, str | None], user: int = USER) ->
 
 
 class Interrupted(Queries):
-    """Something happens when the rows of a user have been read."""
+    """Queries that call a function after they read the rows of a user."""
 
     def __init__(self, database: Database, meanwhile: Callable[[int], object]) -> None:
         super().__init__(database)
@@ -98,10 +98,10 @@ def test_a_user_with_too_many_reactions_gets_the_newest(
 
 def test_the_mark_stays_on_the_largest_load(engine: Engine) -> None:
     """Otherwise each feed of such a user would ask for the next load."""
-    most = MAX_WHOLE_USER
-    react(engine, dict.fromkeys(range(1, most + 11), "like"))
+    limit = MAX_WHOLE_USER
+    react(engine, dict.fromkeys(range(1, limit + 11), "like"))
     assert engine.user_loader.load([USER]) == 1
-    assert len(cached(engine)) == most + 2
+    assert len(cached(engine)) == limit + 2
     assert cached(engine)[0] == 0
 
 
@@ -143,7 +143,7 @@ def test_a_pending_reaction_is_read_after_a_load(engine: Engine) -> None:
     engine.reactions.react(USER, POST + 1, "wow")
     assert engine.user_loader.load([USER]) == 1
     assert cached(engine) == {0: 1, POST: 1}
-    for _ in range(2):  # the second time from the summary
+    for _ in range(2):  # the second read uses the summary
         found = engine.reactions.summaries([POST, POST + 1], USER)
         assert [summary.reaction for summary in found] == ["love", "wow"]
     engine.drain()

@@ -14,7 +14,7 @@ from tests.support.reading import (
 
 
 def test_a_drain_writes_through_to_cached_users(engine: Engine) -> None:
-    """No reader ever has to ask for it."""
+    """Later reads need no query."""
     assert engine.user_loader.load([USER, USER + 1]) == 2
     react(engine, POST, [USER], "wow")
     react(engine, POST, [USER + 1], None)
@@ -29,7 +29,7 @@ def test_a_drain_writes_through_to_cached_users(engine: Engine) -> None:
 
 
 def test_a_drain_writes_nothing_to_users_who_are_not_cached(engine: Engine) -> None:
-    """Most users who write are not read; the first read asks PostgreSQL, and caches the answer."""
+    """The first read queries PostgreSQL, and caches the answer."""
     react(engine, POST, [USER], "wow")
     engine.drain()
     assert not engine.client.exists(keys.user_reactions(USER))
@@ -42,12 +42,12 @@ def test_a_drain_writes_nothing_to_users_who_are_not_cached(engine: Engine) -> N
 
 
 def test_a_drain_writes_through_to_many_users(engine: Engine) -> None:
-    """Several scripts write them."""
+    """More users than one script accepts."""
     users = range(1, 2 * MAX_REACTIONS_PER_WRITE + 100)
     assert engine.user_loader.load(users) == len(users)
     react(engine, POST, [*users, 999_999], "wow")
     engine.drain()
-    assert not engine.client.exists(keys.user_reactions(999_999))  # who is not cached
+    assert not engine.client.exists(keys.user_reactions(999_999))  # is not cached
     with engine.client.pipeline(transaction=False) as pipe:
         for user in users:
             pipe.hget(keys.user_reactions(user), str(POST))
