@@ -58,7 +58,7 @@ HERE = Checkout(Path(__file__).parents[2], "this version")
 
 
 class Child:
-    """A process that makes calls as it is told; ``writer_child.py`` says what it understands."""
+    """A process that makes calls on command; ``writer_child.py`` describes the commands."""
 
     def __init__(self, checkout: Checkout, settings: Settings, contender: str) -> None:
         # -P: the folder of the script has modules with the names of the standard library.

@@ -1,4 +1,4 @@
-"""A process that reacts as it is told. ``checkout.Child`` starts it with any version in its path.
+"""A process that reacts on command. ``checkout.Child`` starts it with any version in its path.
 
 It reads one order a line from standard input, in JSON, and answers each with one line:
 

@@ -1,1 +1,1 @@
-"""What an application calls: the client, its write path and its read path."""
+"""The client that an application calls, with its write path and its read path."""

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from reactions.postgres.database import Database
 
 MAX_SUMMARIES = 200
-"""Posts of one call to ``summaries``: a feed."""
+"""The most posts that one call of ``summaries`` or ``warm`` accepts."""
 
 MAX_PAGE = 200
-"""Entries of one page."""
+"""The most entries that one page has."""
 
 
 class Reads(NamedTuple):
@@ -42,20 +42,20 @@ class Reads(NamedTuple):
 class Reactions:
     """A client of the engine. Thread-safe and fork-safe; make one and share it.
 
-    It connects when first used; to a Redis Cluster, at once. Configured from the environment unless
-    settings are given.
+    It connects to a single Redis server when it is first used, and to a Redis Cluster at once.
+
+    Args:
+        settings: the configuration; None reads it from the environment.
 
     Raises:
-        InvalidArgument: ``settings`` are none.
-        InvalidSettings: the configuration cannot be used.
+        InvalidArgument: ``settings`` is neither ``Settings`` nor None.
+        InvalidSettings: the configuration is not valid.
         ReactionsUnavailable: no node of the cluster answers.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
         if settings is not None and not issubclass(type(settings), Settings):
-            raise InvalidArgument(
-                "settings", "Settings, or None for those of the environment", settings
-            )
+            raise InvalidArgument("settings", "Settings, or None to read the environment", settings)
         self.settings = Settings.from_env() if settings is None else settings
         self._client = connect(self.settings)
         self._relay = Relay(self.settings)
@@ -63,99 +63,103 @@ class Reactions:
         self._reads: Reads | None = None
 
     def react(self, user_id: int, post_id: int, reaction: str, *, replicas: int = 0) -> Outcome:
-        """Give a post a user's reaction, in place of an earlier one.
+        """Set a user's reaction on a post. It replaces an earlier reaction of the user.
 
-        One round trip to Redis, whatever the post's size; never PostgreSQL, never the broker.
-        Once it returns, the reaction is as safe as Redis keeps its data, and becomes a row in
-        PostgreSQL, usually within a second.
+        Takes one round trip to Redis, whatever the post's size, and never waits for PostgreSQL or
+        the broker. When it returns, Redis has recorded the reaction; a worker writes it to
+        PostgreSQL, usually within a second. Until then it is as durable as the data of Redis.
 
         Args:
             user_id: 1 to 2^63-1.
             post_id: 1 to 2^63-1.
             reaction: one of the configured types.
-            replicas: 0 to 10; returns once so many replicas of the shard's primary have it, in the
-                same round trip, so that it outlives the primary and its disk.
+            replicas: 0 to 10. The call returns when this many replicas of the primary have the
+                reaction, so it survives the loss of the primary. Needs no further round trip.
 
         Raises:
-            InvalidArgument: an argument is refused; nothing was sent.
+            InvalidArgument: an argument is not valid; nothing was sent.
             NotReplicated: recorded, but too few replicas had it within replica_timeout_s.
-            PostDeleted: the post was deleted.
-            ReactionsUnavailable: Redis did not answer within redis_timeout_s, or refuses.
+            PostDeleted: the post was deleted; nothing was recorded.
+            ReactionsUnavailable: Redis did not answer within redis_timeout_s, or refused the call.
         """
         return self._writer.react(user_id, post_id, reaction, replicas)
 
     def unreact(self, user_id: int, post_id: int, *, replicas: int = 0) -> Outcome:
-        """Take a user's reaction off a post. As ``react`` in cost and errors.
+        """Remove a user's reaction from a post. Cost and errors are the same as for ``react``.
 
-        ``unchanged`` when there was none, ``accepted`` when that could not be known.
+        The status is ``unchanged`` if the user had no reaction, and ``accepted`` if Redis does not
+        know whether there was one.
         """
         return self._writer.unreact(user_id, post_id, replicas)
 
     def react_many(
         self, items: Iterable[tuple[int, int, str | None]], *, replicas: int = 0
     ) -> list[Outcome]:
-        """Many reactions in one pipeline: one round trip for each Redis node.
+        """Set or remove many reactions in one pipeline: one round trip to each Redis node.
 
         Args:
-            items: (user_id, post_id, reaction) each, None for a reaction to remove it; at most
-                batch_limit of them. All are checked before anything is sent.
-            replicas: as of ``react``; on a cluster, nodes are then asked one after the other.
+            items: tuples (user_id, post_id, reaction), at most batch_limit. A reaction of None
+                removes the user's reaction. All items are checked before the first is sent.
+            replicas: as for ``react``. On a cluster, the nodes then work one after the other.
 
         Returns:
-            One outcome an item, in order.
+            One outcome for each item, in order.
 
         Raises:
-            InvalidArgument: an item is refused; nothing was sent.
+            InvalidArgument: an item is not valid; nothing was sent.
             BatchInterrupted: some items were not acknowledged; its ``outcomes`` says which.
-            NotReplicated: all are recorded, but too few replicas had them in time.
+            NotReplicated: all items are recorded, but too few replicas had them in time.
             PostDeleted: some posts were deleted; all other items are recorded.
             ReactionsUnavailable: the connection failed; any of the items may have been recorded.
         """
         return self._writer.react_many(items, replicas)
 
     def counts(self, post_id: int) -> Counts:
-        """A post's reactions by type: every configured type, never negative; zeros when deleted.
+        """Return how many users have each reaction on a post.
 
-        Exact when nothing is pending; otherwise at most a batch behind. One round trip where the
-        counts are cached; on a cold post three, and one query of at most as many rows as there
-        are types.
+        The result has every configured type, and no number is negative. A deleted post has zeros.
+        The counts are exact when nothing is pending, and otherwise at most one batch behind. Takes
+        one round trip if a summary of the post is cached, else two. A cold post takes four round
+        trips, and a query that reads one row for each type.
 
         Raises:
-            InvalidArgument: nothing was sent.
-            ReactionsUnavailable: Redis, or PostgreSQL for a cold post.
+            InvalidArgument: an argument is not valid; nothing was sent.
+            ReactionsUnavailable: Redis failed, or PostgreSQL failed and the post is cold.
         """
         return self._feeds.counts(check_id("post_id", post_id))
 
     def summaries(self, post_ids: Iterable[int], user_id: int | None = None) -> list[Summary]:
-        """What a feed shows: counts, total, tier, and the user's own reaction, for each post.
+        """Return what a feed shows of each post: counts, total, tier and the user's own reaction.
 
-        A warm feed takes one round trip to each Redis node; on a cluster, one more for the user's
-        where a post does not know. Where PostgreSQL is asked, it is two more round trips and two
-        queries at most, however many posts there are. Of threads that miss the same post at once,
-        one asks. The user always reads what they wrote.
+        A warm feed takes one round trip; on a cluster, one to the nodes of the posts and one to the
+        node of the user. Posts without a cached summary take another one. If PostgreSQL has to
+        answer a part, this takes two more round trips and at most two queries, however many posts
+        the feed has. Threads that miss the same post at the same time share one query. Users always
+        read their own writes.
 
         Args:
-            post_ids: at most 200; the answer has their order.
-            user_id: whose own reaction is wanted.
+            post_ids: at most 200. The result has the same order.
+            user_id: the user whose own reactions are wanted; None for nobody's.
 
         Raises:
-            InvalidArgument: nothing was sent.
-            ReadInterrupted: PostgreSQL cannot serve; its ``summaries`` has what Redis knows.
-            ReactionsUnavailable: Redis.
+            InvalidArgument: an argument is not valid; nothing was sent.
+            ReadInterrupted: PostgreSQL failed; its ``summaries`` has what Redis knows.
+            ReactionsUnavailable: Redis failed.
         """
         posts = check_posts(post_ids, MAX_SUMMARIES)
         user = _user(user_id)
         return self._feeds.summaries(posts, user) if posts else []
 
     def reaction_of(self, user_id: int, post_id: int) -> str | None:
-        """A user's reaction on a post, None for none: always the last one that was acknowledged.
+        """Return a user's last acknowledged reaction on a post, or None if there is none.
 
-        One round trip where Redis knows (on a cluster two at most), else three and one query by
-        primary key, whose answer is cached, also when it is "none".
+        Takes one round trip if a summary of the post is cached, else two; on a
+        cluster, up to twice as many. If Redis does not know the reaction, it takes four and one
+        query of the user's reactions. The answer is then cached, also if it is None.
 
         Raises:
-            InvalidArgument: nothing was sent.
-            ReactionsUnavailable: Redis, or PostgreSQL where Redis does not know.
+            InvalidArgument: an argument is not valid; nothing was sent.
+            ReactionsUnavailable: Redis failed, or PostgreSQL failed and Redis does not know.
         """
         return self._feeds.reaction_of(check_id("user_id", user_id), check_id("post_id", post_id))
 
@@ -166,19 +170,21 @@ class Reactions:
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page[Reactor]:
-        """Who reacted on a post, newest first; with ``reaction``, who with this type.
+        """Return one page of the users who reacted on a post, newest first.
 
-        Pages are stable: while others react, none repeats or leaves out who was there all along.
-        Three round trips and one query, which reads no more rows than it returns. What is not
-        durable yet is taken in, up to 1,000 changes of the post; beyond, it is a batch behind.
+        Pages are stable: while others react, no page repeats or omits a user whose reaction stays.
+        Takes three round trips and one query. The list contains changes that are not durable yet,
+        up to 1,000 for the post; with more, it is one batch behind.
 
         Args:
+            reaction: only this type; None for all types.
             limit: 1 to 200.
-            cursor: of the page before; one that was tampered with, or of another list, is refused.
+            cursor: from the previous page; None for the first page.
 
         Raises:
-            InvalidArgument: nothing was sent.
-            ReactionsUnavailable: Redis or PostgreSQL.
+            InvalidArgument: an argument is not valid (for example, the cursor was changed or
+                belongs to another list).
+            ReactionsUnavailable: Redis or PostgreSQL failed.
         """
         code = None if reaction is None else check_reaction(self.settings.reaction_types, reaction)
         return self._lists.reactors(
@@ -186,106 +192,105 @@ class Reactions:
         )
 
     def recent(self, post_id: int, limit: int = 20) -> list[Reactor]:
-        """The newest who reacted on a post, newest first.
+        """Return the newest users who reacted on a post, newest first.
 
-        One round trip on a viral post; else three more and one query, as ``reactors``.
+        Takes one round trip on a viral post, which has a sample in the cache. Other posts take
+        three more round trips and one query, as in ``reactors``.
 
         Args:
             limit: 1 to 1,000, the size of the sample of a viral post.
 
         Raises:
-            InvalidArgument: nothing was sent.
-            ReactionsUnavailable: Redis, or PostgreSQL where Redis has no sample.
+            InvalidArgument: an argument is not valid; nothing was sent.
+            ReactionsUnavailable: Redis failed, or PostgreSQL failed and no sample is cached.
         """
         return self._lists.recent(check_id("post_id", post_id), check_limit(limit, SAMPLE_SIZE))
 
     def history(self, user_id: int, limit: int = 50, cursor: str | None = None) -> Page[Reacted]:
-        """What a user reacted on, newest first, as PostgreSQL has it: at most a batch behind.
+        """Return one page of a user's reactions, newest first.
 
-        One query and one round trip. A page may have fewer than ``limit`` where posts were deleted
-        a moment ago.
+        The page comes from PostgreSQL, so it is at most one batch behind. Takes one query and one
+        round trip. A page is shorter than ``limit`` if posts on it were deleted a moment ago.
 
         Args:
             limit: 1 to 200.
-            cursor: of the page before; one that was tampered with, or of another list, is refused.
+            cursor: from the previous page; None for the first page.
 
         Raises:
-            InvalidArgument: nothing was sent.
-            ReactionsUnavailable: PostgreSQL or Redis.
+            InvalidArgument: an argument is not valid (for example, the cursor was changed or
+                belongs to another list).
+            ReactionsUnavailable: PostgreSQL or Redis failed.
         """
         return self._lists.history(
             check_id("user_id", user_id), check_limit(limit, MAX_PAGE), cursor
         )
 
     def uniques(self, post_id: int) -> int:
-        """How many users ever reacted on a post, also those who took it away since.
+        """Return how many users ever reacted on a post, including those who removed it since.
 
-        Where it is exact, those who took it away over ``tombstone_days`` ago are left out.
-
-        (Also one who only ever took away what was not there: it left a tombstone all the same.)
-
-        On a viral post an estimate with a standard error of 0.8 % (a HyperLogLog), one round trip.
-        Elsewhere, or where that is not cached, exact but for the last batch, and one query more.
-        0 on a deleted post.
+        On a viral post this is an estimate with a standard error of 0.8 % (a HyperLogLog), and
+        takes one round trip. On other posts it takes one query more, and is exact except for the
+        last batch. The exact number includes a user who removed a reaction that did not exist, and
+        excludes users who removed theirs more than ``tombstone_days`` ago. A deleted post has 0.
 
         Raises:
-            InvalidArgument: nothing was sent.
-            ReactionsUnavailable: Redis or PostgreSQL.
+            InvalidArgument: an argument is not valid; nothing was sent.
+            ReactionsUnavailable: Redis or PostgreSQL failed.
         """
         return self._lists.uniques(check_id("post_id", post_id))
 
     def warm(self, post_ids: Iterable[int]) -> None:
-        """Have a worker cache posts before they are used, for example when they are created.
+        """Ask a worker to cache posts before they are used, for example when they are created.
 
-        The hash of a new post is then complete (and empty) before the first reaction, so every
-        outcome on it is exact while the post is regular, and it never costs a cold read. Returns at
-        once; usually the posts are cached within a few hundredths of a second. Safe at any time and
-        for any post. When the broker is away, the posts stay cold.
+        A new post then has a complete (empty) hash before its first reaction. Its outcomes are
+        exact while it is regular, and no read of it is cold. The call returns at once; the posts
+        are usually cached within 50 ms. It is safe at any time and for any post. While the broker
+        is unavailable, the posts stay cold.
 
         Args:
             post_ids: at most 200.
 
         Raises:
-            InvalidArgument: nothing was sent.
+            InvalidArgument: an argument is not valid; nothing was sent.
         """
         for post_id in check_posts(post_ids, MAX_SUMMARIES):
             self._relay.request_load(post_id)
 
     def delete_post(self, post_id: int) -> None:
-        """Delete a post's reactions, and refuse new ones from now on. One round trip.
+        """Delete a post's reactions, and refuse new ones from now on. Takes one round trip.
 
-        Reads see none of them from now on; workers take the rows out of PostgreSQL, a batch at a
-        time, beginning within a few seconds. It cannot be undone. Calling again is safe.
+        Reads return no reactions of the post from now on. Workers delete its rows from PostgreSQL
+        in batches, starting within a few seconds. A deletion cannot be undone, and may be repeated.
 
         Raises:
-            InvalidArgument: nothing was sent.
-            ReactionsUnavailable: Redis.
+            InvalidArgument: an argument is not valid; nothing was sent.
+            ReactionsUnavailable: Redis failed.
         """
         self._writer.delete_post(post_id)
 
     def forget_user(self, user_id: int) -> None:
-        """Erase everything a user reacted on, from both stores. One round trip.
+        """Erase all reactions of a user from both stores. Takes one round trip.
 
-        Workers take the reactions away one by one, so that all counts stay exact, and then delete
-        the rows; it begins within a few seconds. What the user does meanwhile may be erased too;
-        what they do afterwards is not. Calling again is safe. (A HyperLogLog of a viral post
-        cannot forget; it holds no ids.)
+        Workers remove the reactions one by one, so that all counts stay exact, and then delete the
+        rows. They start within a few seconds. Reactions that the user makes during the erasure may
+        be erased too; later ones are not. The call may be repeated. The HyperLogLogs of viral posts
+        still count the user; they contain no ids.
 
         Raises:
-            InvalidArgument: nothing was sent.
-            ReactionsUnavailable: Redis.
+            InvalidArgument: an argument is not valid; nothing was sent.
+            ReactionsUnavailable: Redis failed.
         """
         self._writer.forget_user(user_id)
 
     def relay_stats(self) -> RelayStats:
-        """What became of this process's wake-ups: published, dropped, failed."""
+        """Return the counters of wake-ups of this process, in `RelayStats`."""
         return self._relay.stats()
 
     def close(self) -> None:
-        """Publish waiting wake-ups, within a second, and close the connections."""
+        """Publish waiting wake-ups within a second, and close the connections."""
         self._relay.close()
         self._client.close()
-        if TIMINGS is not None:  # a child of multiprocessing ends without atexit
+        if TIMINGS is not None:  # a child of multiprocessing exits without atexit handlers
             TIMINGS.fold()
         if self._reads is not None and self._reads.process == os.getpid():
             self._reads.database.close()
@@ -310,10 +315,10 @@ class Reactions:
         return self._read_path().lists
 
     def _read_path(self) -> Reads:
-        """The read path with its database; each process makes its own when it first reads.
+        """Return the read path with its database. Each process creates its own at its first read.
 
-        There is no lock, which a fork could leave held: when two threads make one at the same time,
-        the later one is kept.
+        There is no lock, because a fork could copy it in the locked state. If two threads create a
+        read path at the same time, the later one is kept.
         """
         made = self._reads
         if made is None or made.process != os.getpid():

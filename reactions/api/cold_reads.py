@@ -1,4 +1,4 @@
-"""Reads from PostgreSQL what Redis does not know of a feed, and caches it under a fence."""
+"""Reads from PostgreSQL what Redis does not know about a feed, and caches it under a fence."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from reactions.redis.replies import PostLookup, installed
 from reactions.redis.user_cache import UserCache
 
 MAX_MERGED_CHANGES = 1_000
-"""At most so many changes that are not durable are merged into the counts of a post."""
+"""The most changes of a post that are merged into its counts before they are durable."""
 
 
 @dataclass(slots=True)
 class Post:
-    """One post of a feed while the answer is put together."""
+    """One post of a feed while the answer is assembled."""
 
     lookup: PostLookup
     counts: Mapping[int, int] | None
@@ -58,9 +58,21 @@ class ColdReads:
         unknown: list[int],
         many: bool,
     ) -> None:
-        """Fill in what Redis does not know of all posts together: at most two queries."""
+        """Fill in what Redis does not know about the posts. Takes at most two queries together.
 
-        def ask(mine: list[int]) -> Mapping[int, Mapping[int, int]]:
+        Args:
+            posts: the posts of the feed; their ``counts`` and ``code`` are filled in.
+            cold: the posts whose counts are unknown.
+            user_id: the reader; 0 for nobody.
+            unknown: the posts on which the user's reaction is unknown.
+            many: the user has more reactions than are cached.
+
+        Raises:
+            ReactionsUnavailable: Redis or PostgreSQL failed, here or in the thread that reads the
+                same posts.
+        """
+
+        def read_missing(mine: list[int]) -> Mapping[int, Mapping[int, int]]:
             if not mine and not unknown:
                 return {}
             counts, own = self._load(mine, user_id, unknown, many)
@@ -69,9 +81,9 @@ class ColdReads:
             return counts
 
         try:
-            found = self._flight.load(cold, ask, 2 * self._settings.read_timeout_s)
+            found = self._flight.load(cold, read_missing, 2 * self._settings.read_timeout_s)
         except TimeoutError as error:
-            reason = "another thread is asking PostgreSQL for the same posts, and gets no answer"
+            reason = "another thread reads the same posts from PostgreSQL and gets no answer"
             raise ReactionsUnavailable("postgresql", reason) from error
         for post_id, counts in found.items():
             posts[post_id].counts = counts
@@ -79,18 +91,18 @@ class ColdReads:
     def _load(
         self, cold: list[int], user_id: int, unknown: list[int], many: bool
     ) -> tuple[dict[int, Mapping[int, int]], dict[int, int]]:
-        """Fence, read, cache: two round trips and at most two queries.
+        """Fence, read and cache. Takes two round trips and at most two queries.
 
-        When a reaction of the user is unknown, the query reads all of them, and they are cached for
-        later reads; for a user with too many of them, it reads only the wanted ones.
+        If a reaction of the user is unknown, the query reads all reactions of the user, and they
+        are cached for later reads. If the user has too many, it reads only the unknown ones.
         """
-        self._stored.check()  # before anything is fenced
+        self._stored.check()  # before the first fence
         token = secrets.token_hex(8)
         fences: list[Call | Command] = [self._installs.fence_call(p, token) for p in cold]
         if unknown:
             fences.append(self._users.fence_command(user_id, token))
         self._run(fences)
-        stored, own, whole = self._stored.ask(
+        stored, own, whole = self._stored.run(
             "summaries",
             lambda: self._queries.summaries(
                 cold, user_id, unknown, max_others=0 if many else MAX_WHOLE_USER
@@ -101,7 +113,7 @@ class ColdReads:
             self._installs.install_counts_call(p, token, zeros | stored[p]) for p in cold
         ]
         if unknown:
-            # For a user who is cached whole, a missing post means: no reaction.
+            # If all reactions of the user are cached, a missing post means: no reaction.
             kept = (
                 {post_id: code for post_id, code in own.items() if code}
                 if whole
@@ -114,16 +126,16 @@ class ColdReads:
         return {**counts, **self._counts_with_changes(refused)}, own
 
     def _counts_with_changes(self, post_ids: Sequence[int]) -> Mapping[int, Mapping[int, int]]:
-        """The counts of posts that a drain works on, together with the changes that it has claimed.
+        """Return the counts of posts that a drain has claimed, with the claimed changes merged.
 
-        Reads the outbox first and then PostgreSQL, so a change is in at least one of them. A post
-        with more than ``MAX_MERGED_CHANGES`` of them is left out: it is a batch behind.
+        Reads the outbox first and then PostgreSQL, so each change is in at least one of them. A
+        post with more than ``MAX_MERGED_CHANGES`` changes is left out: it is one batch behind.
         """
         changes = {p: self._cache.pending(p, MAX_MERGED_CHANGES) for p in post_ids}
         merged = {p: found for p, found in changes.items() if found is not None}
         if not merged:
             return {}
-        return self._stored.ask("summaries", lambda: self._queries.counts_with_changes(merged))
+        return self._stored.run("summaries", lambda: self._queries.counts_with_changes(merged))
 
     def _run(self, calls: Sequence[Call | Command]) -> list[Any]:
         """Send calls; a fence or an install that fails, as without memory, is an entry."""

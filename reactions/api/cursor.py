@@ -1,4 +1,4 @@
-"""Opaque cursors: where a page ended, signed, so that only what was given out comes back."""
+"""Opaque cursors: the position at which a page ended, signed so that nobody can change it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from itsdangerous import BadData, URLSafeSerializer
 from reactions.core.errors import InvalidArgument
 from reactions.core.settings import Settings
 
-LONGEST = 200
-"""Characters of a cursor; ours are below 120."""
+MAX_CURSOR = 200
+"""The most characters that a cursor may have. The cursors of this service have fewer than 120."""
 
 
 class Cursors:
-    """Makes and reads cursors. One of another list, or of another kind of list, is refused."""
+    """Writes and reads cursors. A cursor is valid only for the list that it was written for."""
 
     def __init__(self, settings: Settings) -> None:
         secret = settings.cursor_secret or settings.database_url
@@ -22,23 +22,27 @@ class Cursors:
         self._serializer = URLSafeSerializer(key, signer_kwargs={"digest_method": hashlib.sha256})
 
     def write(self, about: str, *position: int) -> str:
-        """A cursor at a position of the list that ``about`` names."""
+        """Return a cursor for a position in the list that ``about`` names."""
         return str(self._serializer.dumps([about, *position]))
 
     def read(self, about: str, numbers: int, cursor: object) -> tuple[int, ...]:
-        """The position again.
+        """Return the position of a cursor.
+
+        Args:
+            about: the name of the list, as in ``write``.
+            numbers: how many numbers a position of this list has.
 
         Raises:
-            InvalidArgument: it is not a cursor that ``write`` made for this list.
+            InvalidArgument: ``write`` did not make this cursor for this list.
         """
         allowed = "a cursor that this service gave out for the same list"
-        if type(cursor) is not str or len(cursor) > LONGEST or not cursor.isascii():
+        if type(cursor) is not str or len(cursor) > MAX_CURSOR or not cursor.isascii():
             raise InvalidArgument("cursor", allowed, cursor)
         try:
             value = self._serializer.loads(cursor)
         except BadData:
             raise InvalidArgument("cursor", allowed, cursor) from None
-        # Base64 has several spellings of the same bytes; only the one that was given out is taken.
+        # Base64 can encode the same bytes in several ways; accept only what `write` returns.
         if value[0] != about or len(value) != numbers + 1 or self.write(*value) != cursor:
             raise InvalidArgument("cursor", allowed, cursor)
         return tuple(value[1:])

@@ -1,4 +1,4 @@
-"""The module-level functions: the client's methods on a default client from the environment."""
+"""The module-level functions: methods of a default client that the environment configures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _client: Reactions | None = None
 
 
 def _renew_lock() -> None:
-    """Another thread may have held it when the process forked."""
+    """Replace the lock in a forked child: another thread may have held it during the fork."""
     global _lock
     _lock = threading.Lock()
 
@@ -26,7 +26,12 @@ os.register_at_fork(after_in_child=_renew_lock)
 
 
 def default_client() -> Reactions:
-    """The default client, configured from the environment at its first use."""
+    """Return the default client. The first call creates it from the environment.
+
+    Raises:
+        InvalidSettings: the configuration is not valid.
+        ReactionsUnavailable: no node of the cluster answers.
+    """
     global _client
     if _client is None:
         with _lock:
@@ -36,7 +41,7 @@ def default_client() -> Reactions:
 
 
 def _documented(function: F) -> F:
-    """``help()`` then says what the method's does: arguments, cost and errors."""
+    """Give a function the docstring of the client's method, for ``help()``."""
     function.__doc__ = getattr(Reactions, function.__name__).__doc__
     return function
 

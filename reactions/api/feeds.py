@@ -55,13 +55,13 @@ class Feeds:
         self._settings = settings
         self._codes = settings.reaction_types
         self._names = {code: name for name, code in settings.reaction_types.items()}
-        self._lock = threading.Lock()  # cachetools leaves it to its users
+        self._lock = threading.Lock()  # a TTLCache is not thread-safe
         self._viral: TTLCache[int, Mapping[int, int]] | None = (
             TTLCache(10_000, settings.local_cache_s) if settings.local_cache_s else None
         )
 
     def summaries(self, post_ids: Sequence[int], user_id: int) -> list[Summary]:
-        """Summaries of these posts, in order; ``user_id`` is 0 when nobody's reaction is wanted."""
+        """Return summaries of these posts, in order. ``user_id`` is 0 for nobody's reactions."""
         wanted = list(dict.fromkeys(post_ids))
         posts = self._local(wanted) if not user_id else {}
         ready, user_loaded = self._read_ready([p for p in wanted if p not in posts], user_id)
@@ -94,11 +94,11 @@ class Feeds:
         return [summary for summary in summaries if summary is not None]
 
     def counts(self, post_id: int) -> Counts:
-        """The counts of one post, as ``summaries`` shows them."""
+        """Return the counts of one post, as ``summaries`` shows them."""
         return self.summaries([post_id], 0)[0].counts
 
     def reaction_of(self, user_id: int, post_id: int) -> str | None:
-        """The name of the type of a user's reaction on a post, or None."""
+        """Return the type of a user's reaction on a post, or None."""
         ready, user_loaded = self._read_ready([post_id], user_id)
         if post_id in ready:
             self._load_user(user_id, user_loaded)
@@ -115,14 +115,14 @@ class Feeds:
         return self._names.get(post.code or 0)
 
     def _load_user(self, user_id: int, loaded: bool) -> None:
-        """Have a worker cache all reactions of a user, so that later feeds are ready at once."""
+        """Request a load of the user, so that later feeds need only the cached summaries."""
         if not loaded:
             self._requests.user(user_id)
 
     def _read_ready(
         self, post_ids: Sequence[int], user_id: int
     ) -> tuple[Mapping[int, Summary], bool]:
-        """The ready summaries of these posts, and whether the user's reactions are loaded."""
+        """Return the cached summaries of these posts, and whether the user is loaded."""
         if not post_ids:
             return {}, True
         ready, user_loaded = self._ready.read(post_ids, user_id)
@@ -135,11 +135,11 @@ class Feeds:
         return ready, user_loaded
 
     def _lookup(self, post_ids: Sequence[int], user_id: int) -> tuple[dict[int, Post], bool]:
-        """What Redis knows of posts, and whether the user has more reactions than are cached.
+        """Return what Redis knows about posts, and whether the user has too many to cache them all.
 
-        One round trip; on a cluster a second one for the user's cached reactions, if needed. There
-        the nodes answer at different times, and the user must be read after the outbox: what has
-        left the outbox is in the cached reactions of the user.
+        Takes one round trip. A cluster takes a second one for the user's cached reactions, if
+        needed: its nodes answer at different times, and the user must be read after the outbox. A
+        change that has left the outbox is in the cached reactions of the user.
         """
         if not post_ids:
             return {}, False
@@ -171,7 +171,7 @@ class Feeds:
         return posts, own.many
 
     def _local(self, post_ids: Sequence[int]) -> dict[int, Post]:
-        """Viral posts whose counts this process read within ``local_cache_s``."""
+        """Return the viral posts whose counts this process read within ``local_cache_s``."""
         if self._viral is None:
             return {}
         with self._lock:
@@ -196,14 +196,14 @@ class Feeds:
         return post.lookup.viral or sum(counts.values()) >= self._settings.viral_threshold
 
     def _request_loads(self, posts: Mapping[int, Post], unknown: Sequence[int]) -> None:
-        """Ask for the complete hash of regular posts whose counts alone are cached."""
+        """Request the complete hashes of regular posts that have only counts in the cache."""
         for post_id in unknown:
             post = posts[post_id]
             if post.counts and not post.lookup.buckets:
                 self._requests.post(post_id)
 
     def _request_samples(self, posts: Mapping[int, Post], cold: Sequence[int]) -> None:
-        """Ask for the samples of viral posts that were not cached at all."""
+        """Request the samples of viral posts that had nothing in the cache."""
         for post_id in cold:
             counts = posts[post_id].counts or {}
             if sum(counts.values()) >= self._settings.viral_threshold:
@@ -216,7 +216,7 @@ class Feeds:
         counts = {name: max(0, post.counts.get(code, 0)) for name, code in self._codes.items()}
         own = self._names.get(post.code or 0)
         if own is not None and not counts[own]:
-            counts[own] = 1  # an answer agrees with itself, even if it is a batch behind
+            counts[own] = 1  # the counts contain the shown reaction
         total = sum(counts.values())
         viral = post.lookup.viral or total >= self._settings.viral_threshold
         tier = Tier.DELETED if post.lookup.deleted else Tier.VIRAL if viral else Tier.REGULAR

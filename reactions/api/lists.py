@@ -1,4 +1,4 @@
-"""Lists: who reacted on a post, and what a user reacted on."""
+"""Answers lists: who reacted on a post, and what a user reacted on."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from reactions.redis.connection import Client
 from reactions.redis.post_cache import PostCache
 
 MAX_LISTED_CHANGES = 1_000
-"""At most so many changes of a post that are not durable yet are merged into a list of reactors."""
+"""The most changes of a post that are merged into a list of reactors before they are durable."""
 
 
 class Lists:
-    """Reads lists from PostgreSQL, and merges what Redis has that is newer."""
+    """Reads lists from PostgreSQL, and merges newer changes from Redis."""
 
     def __init__(
         self, client: Client, database: Database, stored: StoredReads, settings: Settings
@@ -34,7 +34,7 @@ class Lists:
     def reactors(
         self, post_id: int, code: int | None, limit: int, cursor: str | None
     ) -> Page[Reactor]:
-        """One page of who reacted; ``code`` is None for all types."""
+        """Return one page of the users who reacted; ``code`` is None for all types."""
         about = f"reactors {post_id} {code or 0}"
         before = None
         if cursor is not None:
@@ -45,7 +45,7 @@ class Lists:
         return Page(items, self._cursors.write(about, rows[limit - 1].version) if more else None)
 
     def recent(self, post_id: int, limit: int) -> list[Reactor]:
-        """The newest reactors: from the sample, else from PostgreSQL."""
+        """Return the newest reactors, from the sample if there is one, else from PostgreSQL."""
         found = self._cache.recent(post_id, min(limit, SAMPLE_SIZE))
         if found is None:
             rows = self._newest(post_id, None, limit, None)
@@ -53,13 +53,13 @@ class Lists:
         return [Reactor(user, self._names[code]) for user, code in found if code in self._names]
 
     def history(self, user_id: int, limit: int, cursor: str | None) -> Page[Reacted]:
-        """One page of a user's reactions from PostgreSQL, without posts deleted a moment ago."""
+        """Return one page of a user's reactions from PostgreSQL, without deleted posts."""
         about = f"history {user_id}"
         before = None
         if cursor is not None:
             version, post_id = self._cursors.read(about, 2, cursor)
             before = version, post_id
-        rows = self._stored.ask(
+        rows = self._stored.run(
             "history",
             lambda: self._queries.history(user_id, self._names, limit=limit + 1, before=before),
         )
@@ -76,14 +76,14 @@ class Lists:
         return Page(items, self._cursors.write(about, last.version, last.post_id))
 
     def uniques(self, post_id: int) -> int:
-        """How many users ever reacted: from the HyperLogLog, else from PostgreSQL."""
+        """Return how many users ever reacted, from the HyperLogLog or from PostgreSQL."""
         found = self._cache.uniques(post_id)
         if found is None:
-            found = self._stored.ask("uniques", lambda: self._queries.count_ever(post_id))
+            found = self._stored.run("uniques", lambda: self._queries.count_ever(post_id))
         return found
 
     def _newest(self, post_id: int, code: int | None, limit: int, before: int | None) -> list[Row]:
-        """The newest reactions: the outbox is read first, and merged into rows of PostgreSQL."""
+        """Read the outbox, and then merge it into the newest rows of PostgreSQL."""
         lookup = self._cache.lookup(post_id)
         if lookup.deleted:
             return []
@@ -91,10 +91,10 @@ class Lists:
         overlay = self._cache.pending(post_id, MAX_LISTED_CHANGES)
         if overlay is None:
             return self._newest_settled(post_id, codes, limit, before)
-        # The overlay may move some rows to another place in the list, so as many more are read.
-        most = limit + len(overlay)
-        stored = self._stored.ask(
-            "reactors", lambda: self._queries.newest(post_id, codes, limit=most, before=before)
+        # The overlay replaces at most as many rows as it has entries: read that many more.
+        needed = limit + len(overlay)
+        stored = self._stored.run(
+            "reactors", lambda: self._queries.newest(post_id, codes, limit=needed, before=before)
         )
         fresh = [
             Row(post_id, user_id, kind, version)
@@ -107,18 +107,18 @@ class Lists:
     def _newest_settled(
         self, post_id: int, codes: Sequence[int], limit: int, before: int | None
     ) -> list[Row]:
-        """The newest rows of PostgreSQL, without users who have a pending change on the post.
+        """Return the newest rows of PostgreSQL, without users who have a pending change.
 
         Those users belong on an earlier page of the list, or on none.
         """
         rows: list[Row] = []
         size = limit
         while True:
-            ask = partial(self._queries.newest, post_id, codes, limit=size, before=before)
-            found = self._stored.ask("reactors", ask)
+            query = partial(self._queries.newest, post_id, codes, limit=size, before=before)
+            found = self._stored.run("reactors", query)
             changed = self._cache.changed(post_id, [row.user_id for row in found])
-            # Read again: a change that left the outbox in between has a newer version now.
-            still = set(self._stored.ask("reactors", ask))
+            # Read again: a change that has left the outbox since then has a newer version now.
+            still = set(self._stored.run("reactors", query))
             rows += (row for row in found if row in still and row.user_id not in changed)
             if len(found) < size or len(rows) >= limit:
                 return rows[:limit]

@@ -1,10 +1,10 @@
-"""Carries wake-ups to the broker, so that no caller ever waits on a publish.
+"""Publishes wake-ups to the broker in a thread of its own, so that no caller waits for the broker.
 
-``react()`` asks for drains of shards; reads ask for posts to be cached. One daemon thread for each
-process. It gathers shards for ``wake_interval_s`` and publishes one
-message for all of them; a burst of thousands of reactions costs a handful of messages. When the
-broker fails, a circuit breaker keeps the thread from hammering it, and the shards wait here: there
-are at most 100 of them. Whatever is lost all the same, Beat's sweep finds.
+``react()`` requests drains of shards; reads request loads of posts and users. Each process has one
+daemon thread. It gathers shards for ``wake_interval_s`` or longer, and publishes one message for
+all of them: a burst of thousands of reactions costs a few messages. When the broker fails, a
+circuit breaker stops the thread from retrying at once, and the shards wait here; there are at most
+100. If the process dies with shards that wait, the sweep of Beat finds them.
 """
 
 from __future__ import annotations
@@ -33,27 +33,29 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BREAKER_FIRST_S = 0.5
-"""How long the breaker stays open after a first failure; it doubles with each further one."""
-BREAKER_LONGEST_S = 5.0
+"""How long the breaker stays open after the first failure, in seconds. Each failure doubles it."""
+
+MAX_BREAKER_S = 5.0
+"""The longest time that the breaker stays open, in seconds."""
 
 LOAD_EXPIRES_S = 10.0
-"""A post that could not be cached by then is asked for again if it is still read."""
+"""How long a request for a load is valid, in seconds. A later read repeats it if needed."""
 
 MAX_WAITING_LOADS = 200
-"""Posts to be cached that wait here at most: they are asked for again if they are still read."""
+"""The most posts, and the most users, that wait to be requested. Later reads repeat the others."""
 
 BUSY_SHARDS = 4
-"""A process that woke more shards than this within a window keeps the window short."""
+"""With more shards than this in one window, the next window is the shortest one."""
 
-LONGEST_WINDOW = 4
-"""The longest window, in multiples of ``wake_interval_s``: 0.6 s by default, so that a reaction is
+MAX_WINDOW = 4
+"""The longest window, in multiples of ``wake_interval_s``. By default it is 0.6 s, so a reaction is
 durable within a second."""
 
 _relays: weakref.WeakSet[Relay] = weakref.WeakSet()
 
 
 class Relay:
-    """Deduplicates and publishes wake-ups. Thread-safe; starts anew in a forked child."""
+    """Deduplicates and publishes wake-ups. It is thread-safe, and empty in a forked child."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -61,7 +63,7 @@ class Relay:
         _relays.add(self)
 
     def _fresh(self) -> None:
-        """State of a process of its own: neither the thread nor the sockets outlive a fork."""
+        """Start with empty state. A forked child has neither the thread nor the sockets."""
         self._lock = threading.Lock()
         self._wanted = threading.Event()
         self._closing = threading.Event()
@@ -78,7 +80,7 @@ class Relay:
         self._failed = self._dropped = 0
 
     def request(self, shard: int) -> None:
-        """Ask for a drain of a shard. Returns at once, whatever the broker does."""
+        """Request a drain of a shard. Returns at once, whatever the broker does."""
         with self._lock:
             self._requested += 1
             if self._closing.is_set():
@@ -90,7 +92,7 @@ class Relay:
         self._wanted.set()
 
     def request_load(self, post_id: int) -> None:
-        """Ask for a post to be cached; only an advice, so it is forgotten when anything fails."""
+        """Request a load of a post. Best effort: the request is lost when the broker fails."""
         with self._lock:
             if self._closing.is_set() or len(self._posts) >= MAX_WAITING_LOADS:
                 return
@@ -101,7 +103,7 @@ class Relay:
         self._wanted.set()
 
     def request_user_load(self, user_id: int) -> None:
-        """Ask for all reactions of a user to be cached; forgotten when anything fails."""
+        """Request a load of all reactions of a user. Best effort, as ``request_load``."""
         with self._lock:
             if self._closing.is_set() or len(self._users) >= MAX_WAITING_LOADS:
                 return
@@ -114,13 +116,13 @@ class Relay:
         thread = threading.Thread(target=self._run, name="reactions-relay", daemon=True)
         try:
             thread.start()
-        except RuntimeError:  # no more threads, or the interpreter ends; the reaction stands
+        except RuntimeError:  # too many threads, or the interpreter exits; the reaction is recorded
             self._failed += 1
         else:
             self._thread = thread
 
     def stats(self) -> RelayStats:
-        """Counters since the start of this process."""
+        """Return the counters since the start of this process."""
         with self._lock:
             return RelayStats(
                 self._requested,
@@ -131,7 +133,7 @@ class Relay:
             )
 
     def close(self, timeout_s: float = 1.0) -> None:
-        """Publish what is waiting and stop, within about this time; idempotent."""
+        """Publish what waits, and stop within about ``timeout_s``. May be repeated."""
         self._closing.set()
         self._hurry.set()
         self._wanted.set()
@@ -146,7 +148,7 @@ class Relay:
         pause, window = 0.0, self._settings.wake_interval_s
         while True:
             self._wanted.wait()
-            # Gather, unless a read waits for a load; leave a broken broker alone for longer.
+            # Gather, unless a read wants a load. After a failure, wait for the breaker.
             (self._closing if pause else self._hurry).wait(max(pause, window))
             self._hurry.clear()
             self._wanted.clear()
@@ -164,17 +166,17 @@ class Relay:
                 return
 
     def _next_window(self, window: float, gathered: int) -> float:
-        """Gather for longer while little happens: a drain costs the same for one change as for ten.
+        """Return the next window: ``wake_interval_s`` under load, a longer one at a low rate.
 
-        Under load, a message has enough to do after ``wake_interval_s``.
+        A drain of one change costs nearly as much as a drain of ten.
         """
         shortest = self._settings.wake_interval_s
         if gathered > BUSY_SHARDS:
             return shortest
-        return min(window * 1.5, shortest * LONGEST_WINDOW)
+        return min(window * 1.5, shortest * MAX_WINDOW)
 
     def _waiting(self, shards: list[int]) -> list[int]:
-        """Those of these shards whose wake-up no drain has answered; all, if Redis does not say."""
+        """Return the shards whose wake-up no drain has answered; all of them if Redis fails."""
         if not shards:
             return shards
         try:
@@ -188,8 +190,8 @@ class Relay:
     def _publish(
         self, shards: list[int], posts: list[int], users: list[int], pause: float
     ) -> float:
-        """A message of each kind; returns how long to leave the broker alone: 0 when it took it."""
-        # Here, not at the top: a process that has nothing to say never pays for Celery.
+        """Publish one message of each kind. Returns how long to wait after a failure, or 0."""
+        # Imported here: a process that publishes nothing never loads Celery.
         from reactions.core.celery_app import DRAIN, LOAD, make_publisher
 
         try:
@@ -203,17 +205,19 @@ class Relay:
             if posts or users:
                 wanted = {"posts": posts, "users": users}
                 self._app.send_task(LOAD, kwargs=wanted, expires=LOAD_EXPIRES_S)
-        except Exception as error:  # noqa: BLE001 - whatever a transport raises, the sweep covers it
-            if not pause:  # once for an outage
-                log.warning("wake-ups are not published, the sweep will find them: %s", error)
+        except Exception as error:  # noqa: BLE001 - a transport may raise anything
+            if not pause:  # log once for each outage
+                log.warning(
+                    "cannot publish wake-ups, so the sweep drains the shards for now: %s", error
+                )
             WAKEUP_MESSAGES.labels("failed").inc()
             with self._lock:
                 self._failed += 1
                 self._shards.update(shards)
                 if not self._shards:
-                    return min(max(BREAKER_FIRST_S, pause * 2), BREAKER_LONGEST_S)
+                    return min(max(BREAKER_FIRST_S, pause * 2), MAX_BREAKER_S)
             self._wanted.set()
-            return min(max(BREAKER_FIRST_S, pause * 2), BREAKER_LONGEST_S)
+            return min(max(BREAKER_FIRST_S, pause * 2), MAX_BREAKER_S)
         if shards:
             WAKEUPS.inc(len(shards))
             WAKEUP_MESSAGES.labels("published").inc()

@@ -1,4 +1,4 @@
-"""Single flight: of several threads that miss the same keys at once, one asks, and all get it."""
+"""Single flight: threads that miss the same key at the same time share one load."""
 
 from __future__ import annotations
 
@@ -12,22 +12,29 @@ Value = TypeVar("Value")
 
 
 class SingleFlight(Generic[Key, Value]):
-    """Joins concurrent loads of the same key, within this process."""
+    """Joins concurrent loads of the same key within this process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._flying: dict[Key, Future[Value]] = {}
 
     def load(
-        self, keys: Collection[Key], ask: Callable[[list[Key]], Mapping[Key, Value]], wait_s: float
+        self,
+        keys: Collection[Key],
+        query: Callable[[list[Key]], Mapping[Key, Value]],
+        wait_s: float,
     ) -> dict[Key, Value]:
-        """The values of these keys: asked for together, but for those another thread asks for.
+        """Return the values of these keys.
 
-        ``ask`` is called even with no keys left, as it may have more to do.
+        Args:
+            keys: the keys; duplicates are allowed.
+            query: returns the values of the keys that no other thread loads now. It is called even
+                if there are none, as it may have other work to do.
+            wait_s: how long to wait for another thread, in seconds.
 
         Raises:
-            TimeoutError: another thread did not come back within wait_s.
-            Exception: what ``ask`` raised, here or in the thread that asked.
+            TimeoutError: another thread did not finish within ``wait_s``.
+            Exception: what ``query`` raised, here or in another thread.
         """
         mine: dict[Key, Future[Value]] = {}
         others: dict[Key, Future[Value]] = {}
@@ -38,12 +45,14 @@ class SingleFlight(Generic[Key, Value]):
                 else:
                     mine[key] = self._flying[key] = Future()
         try:
-            found = ask(list(mine))
+            found = query(list(mine))
             for key, future in mine.items():
                 future.set_result(found[key])
         except BaseException as error:
-            # What ends this thread only, SystemExit for one, is not for those who wait.
-            failure = error if isinstance(error, Exception) else TimeoutError("who asked is gone")
+            # Do not pass SystemExit to the waiting threads: it ends this thread only.
+            failure = (
+                error if isinstance(error, Exception) else TimeoutError("the loading thread ended")
+            )
             for future in mine.values():
                 if not future.done():
                     future.set_exception(failure)

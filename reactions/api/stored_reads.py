@@ -1,4 +1,4 @@
-"""Reads of PostgreSQL by the web tier. After a failure they do without it for a moment."""
+"""Runs queries of the web tier. After a failure of PostgreSQL, reads fail at once for a moment."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from reactions.core.errors import ReactionsUnavailable
 from reactions.core.instruments import fallback
 
 DOWN_S = 1.0
-"""How long reads fail at once after PostgreSQL failed, before they try it again (seconds)."""
+"""How long reads fail at once after a failure of PostgreSQL, in seconds."""
 
 Answer = TypeVar("Answer")
 
 
 class StoredReads:
-    """Runs queries of reads, counts them, and fails fast while PostgreSQL is down."""
+    """Runs and counts the queries of reads, and fails fast while PostgreSQL is down."""
 
     def __init__(self) -> None:
         self._down_until = 0.0
 
-    def ask(self, read: str, query: Callable[[], Answer]) -> Answer:
-        """Run a query.
+    def run(self, read: str, query: Callable[[], Answer]) -> Answer:
+        """Run a query, and count it.
 
         Args:
             read: the kind of read, a label of the metric ``reactions_fallback_queries``.
@@ -39,10 +39,10 @@ class StoredReads:
             raise
 
     def check(self) -> None:
-        """Raise at once when PostgreSQL failed a moment ago, so that nobody waits for it.
+        """Raise if PostgreSQL failed a moment ago, so that no caller waits for it.
 
         Raises:
-            ReactionsUnavailable: it failed within the last ``DOWN_S`` seconds.
+            ReactionsUnavailable: PostgreSQL failed within the last ``DOWN_S`` seconds.
         """
         if time.monotonic() < self._down_until:
             raise ReactionsUnavailable("postgresql", "PostgreSQL did not answer a moment ago")

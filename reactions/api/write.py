@@ -1,6 +1,6 @@
-"""The write path: check the arguments, run one script, and ask the relay for a drain if needed.
+"""The write path: checks the arguments, runs one script, and requests a drain if needed.
 
-No SQL is reachable from here.
+It imports no SQL.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ _STATUS = (Status.UNCHANGED, Status.CREATED, Status.REPLACED, Status.REMOVED, St
 REFUSED = len(_STATUS)
 
 DELETED, UNAVAILABLE = "deleted", "unavailable"
-"""Outcomes as they are counted, beside each Status."""
+"""Labels of the metric of outcomes, beside the values of ``Status``."""
+
 _FAILURES = {PostDeleted: DELETED, NotReplicated: "not_replicated"}
 
 
 class Writer:
-    """Reactions in, outcomes out."""
+    """Records reactions in Redis, and returns their outcomes."""
 
     def __init__(self, writes: RedisWrites, relay: Relay, settings: Settings) -> None:
         self._writes = writes
@@ -71,7 +72,7 @@ class Writer:
             answers = zip(self._writes.record_many(checked), repeat(0))
         outcomes: list[Outcome | None] = []
         deleted: list[int] = []
-        short: dict[int, int] = {}  # place -> replicas that have it, where they are too few
+        short: dict[int, int] = {}  # place of the item -> its replicas, if they are too few
         failure: RedisError | None = None
         for (_, post_id, code), (reply, confirmed) in zip(checked, answers, strict=True):
             if isinstance(reply, RedisError):
@@ -163,7 +164,7 @@ class Writer:
 
 
 def _count(outcomes: Sequence[Outcome | None], deleted: int) -> None:
-    """Those of a ``react_many``; None is what was refused, or not acknowledged."""
+    """Count the outcomes of a ``react_many``; None means refused or not acknowledged."""
     if TIMINGS is not None:
         for outcome in outcomes:
             if outcome is not None:
@@ -175,9 +176,9 @@ def _count(outcomes: Sequence[Outcome | None], deleted: int) -> None:
 
 
 def _triple(item: object) -> list[Any]:
-    """Of a subclass, its own methods may say anything of what is in it."""
+    """Return the parts of an item. Copies at most four: a subclass may override iteration."""
     if issubclass(type(item), tuple | list):
-        parts = list(islice(item, 4))  # type: ignore[call-overload] # as was just asked
+        parts = list(islice(item, 4))  # type: ignore[call-overload] # checked above
         if len(parts) == 3:
             return parts
     raise InvalidArgument("items", "tuples (user_id, post_id, reaction or None)", item)

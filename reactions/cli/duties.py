@@ -23,9 +23,7 @@ def duties(as_json: bool) -> None:
     with open_stores() as stores:
         log = DutyRuns(stores.database)
         totals, last = log.totals(), log.last()
-    table = table_of(
-        "duty", "succeeded", "runs", "failed", "looked at", "found", "repaired", "last"
-    )
+    table = table_of("duty", "succeeded", "runs", "failed", "checked", "found", "repaired", "last")
     now = datetime.now(UTC)
     for total in totals:
         done = total.succeeded_at

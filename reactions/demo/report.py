@@ -61,48 +61,49 @@ class Report:
         )
 
 
-def make_report(
-    played: Replayed,
-    found: Verification,
-    outage: Outage,
-    *,
-    broken_lines: int,
-    mismatched: int,
-    catch_up_s: float,
-    lag_p99_us: int,
-    tasks: int,
-) -> Report:
-    """Combine the results of the replay and of the verification.
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the demo measured beside the replay and the verification.
 
-    Args:
+    Attributes:
         broken_lines: lines of the trace that could not be read.
         mismatched: reactions in PostgreSQL that differ from the trace.
         catch_up_s: the time from the last event until all were durable.
         lag_p99_us: the 99th percentile of the time from `react()` to the commit.
         tasks: messages to the workers.
     """
-    script = quantile(played.baseline, 0.5)
-    p50 = quantile(played.latencies, 0.5)
+
+    broken_lines: int
+    mismatched: int
+    catch_up_s: float
+    lag_p99_us: int
+    tasks: int
+
+
+def make_report(
+    played: Replayed, found: Verification, outage: Outage, measured: Measured
+) -> Report:
+    """Combine the results of the replay, of the verification and of the other measurements."""
     return Report(
         events=played.accepted,
         accepted_per_s=round(played.accepted / played.seconds, 1),
-        durable_per_s=round(played.accepted / (played.seconds + catch_up_s), 1),
-        react_p50_us=round(p50, 1),
+        durable_per_s=round(played.accepted / (played.seconds + measured.catch_up_s), 1),
+        react_p50_us=round(quantile(played.latencies, 0.5), 1),
         react_p99_us=round(quantile(played.latencies, 0.99), 1),
         react_max_us=round(quantile(played.latencies, 1.0), 1),
-        script_p50_us=round(script, 1),
-        react_p50_over_script=round(p50 / script, 3) if script else 0.0,
-        lag_p99_ms=round(lag_p99_us / 1000, 1),
-        catch_up_s=round(catch_up_s, 3),
-        tasks_enqueued=tasks,
-        tasks_per_1000=round(1000 * tasks / max(1, played.accepted), 2),
+        script_p50_us=round(quantile(played.baseline, 0.5), 1),
+        react_p50_over_script=_p50_over_script(played),
+        lag_p99_ms=round(measured.lag_p99_us / 1000, 1),
+        catch_up_s=round(measured.catch_up_s, 3),
+        tasks_enqueued=measured.tasks,
+        tasks_per_1000=round(1000 * measured.tasks / max(1, played.accepted), 2),
         wakeups_failed=played.failed,
         wakeups_dropped=played.dropped,
         retried=played.retried,
         posts=found.posts,
         statuses=dict(played.statuses),
-        broken_lines=broken_lines,
-        mismatched_reactions=mismatched,
+        broken_lines=measured.broken_lines,
+        mismatched_reactions=measured.mismatched,
         drifted_counts_database=found.drifted_counts_database,
         drifted_counts_redis=found.drifted_counts_redis,
         drifted_hashes=found.drifted_hashes,
@@ -115,3 +116,8 @@ def make_report(
         outage=outage.target,
         outage_s=round(outage.seconds, 1),
     )
+
+
+def _p50_over_script(played: Replayed) -> float:
+    script = quantile(played.baseline, 0.5)
+    return round(quantile(played.latencies, 0.5) / script, 3) if script else 0.0

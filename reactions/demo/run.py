@@ -11,7 +11,7 @@ from reactions.core.settings import Settings
 from reactions.demo.baseline import delete_scratch_keys
 from reactions.demo.outage import Outage, Target
 from reactions.demo.replay import Replayed, replay
-from reactions.demo.report import Report, make_report
+from reactions.demo.report import Measured, Report, make_report
 from reactions.demo.stack import Stack
 from reactions.demo.trace import Trace
 from reactions.maintenance.verify import Verifier, mismatched
@@ -65,17 +65,14 @@ def run(
     wrong = mismatched(database, expected, found.note)
     tasks = _tasks(stack, played)
     database.close()
-    report = make_report(
-        played,
-        found,
-        interruption,
+    measured = Measured(
         broken_lines=trace.broken_lines,
         mismatched=wrong,
         catch_up_s=catch_up_s,
         lag_p99_us=percentile(outbox.lags(), 0.99),
         tasks=tasks,
     )
-    return report, found.examples
+    return make_report(played, found, interruption, measured), found.examples
 
 
 def _replay(

@@ -1,4 +1,4 @@
-"""What a drain knows of the changes it took, and what it reports."""
+"""What a drain knows about its claimed changes, and what it reports."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from reactions.core.model import Row
 
 @dataclass(slots=True)
 class Drained:
-    """What a drain did.
+    """The result of a drain.
 
     Attributes:
         rows: changes that are durable now.
-        changed: those of them that really changed a row.
-        refused: changes that went to the dead letters.
-        transactions: transactions that were committed.
-        lost: shards whose lease was another's when the batch was to be settled.
-        loaded: posts whose complete hash or sample was cached.
-        leftover: shards with more to do when the budget ran out.
+        changed: rows that changed in PostgreSQL; the others had a newer version there.
+        refused: changes that became dead letters.
+        transactions: committed transactions.
+        lost: shards whose lease another drain had when this one settled.
+        loaded: posts whose complete hash or sample was loaded into the cache.
+        leftover: shards that were not finished when the budget ran out.
     """
 
     rows: int = 0
@@ -34,10 +34,10 @@ class Drained:
 
 
 class DrainFailed(ReactionsError):
-    """A store failed in the middle of a drain; nothing is lost, all of it can be done again.
+    """A store failed during a drain. Nothing is lost, and the drain can be repeated.
 
     Attributes:
-        tokens: shard -> token of the claim that stands, or "", to be presented at the next try.
+        tokens: shard -> token of the claim that remains, or "" for none; the next try sends it.
     """
 
     def __init__(self, tokens: Mapping[int, str], cause: Exception) -> None:
@@ -47,7 +47,7 @@ class DrainFailed(ReactionsError):
 
 @dataclass(slots=True)
 class Batch:
-    """What is known of claimed posts once their rows are recorded."""
+    """What a drain knows about claimed posts after it recorded their rows."""
 
     counts: dict[int, Mapping[int, int]] = field(default_factory=dict)
     refused: set[int] = field(default_factory=set)
@@ -57,4 +57,4 @@ class Batch:
 
 
 Written: TypeAlias = tuple[Sequence[Row], bool]
-"""Rows of one transaction, and whether PostgreSQL had no newer version of any of them."""
+"""The rows of one transaction, and whether PostgreSQL accepted each of them as the newest."""

@@ -2,7 +2,7 @@
 
 A load sets a token, reads PostgreSQL, and installs the result. A claim in between deletes the
 token, and Redis then refuses the install: the rows may lack the claimed changes. The install adds
-what is pending at its moment.
+the changes that are pending when it runs.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class CacheLoader:
             FenceReply.VIRAL: int(settings.viral_threshold * settings.viral_hysteresis),
             FenceReply.RISING: 0,
         }
-        self._ever_most = max(50_000, 2 * settings.viral_threshold)
+        self._max_ever = max(50_000, 2 * settings.viral_threshold)
 
     def load(self, post_ids: Sequence[int]) -> int:
-        """Cache what the tier of each post needs; returns how many posts were cached.
+        """Cache what the tier of each post needs. Returns how many posts were cached.
 
         Skips posts that another load or a drain is working on.
         """
@@ -47,7 +47,7 @@ class CacheLoader:
         return loaded
 
     def _load(self, post_ids: Sequence[int]) -> tuple[int, list[int]]:
-        """Load hashes with at most as many rows as a viral post; returns the posts left."""
+        """Load hashes with at most ``viral_threshold`` rows in all. Returns the other posts."""
         token = secrets.token_hex(8)
         fenced = {
             post_id: tier
@@ -73,29 +73,29 @@ class CacheLoader:
         return loaded + self.hashes(hashes), left
 
     def hashes(self, tokens: Mapping[int, str]) -> int:
-        """Cache the complete hashes of fenced posts: one query, two round trips.
+        """Cache the complete hashes of fenced posts. Takes one query and two round trips.
 
         Args:
             tokens: post -> the token of its load.
 
         Returns:
-            How many were installed. Redis refuses those that a drain claimed in between.
+            How many hashes were installed. Redis refuses posts that a drain claimed in between.
         """
         if not tokens:
             return 0
         return self._cache.install_hashes(tokens, self._queries.reactions(list(tokens)))
 
     def sample(self, post_id: int, token: str, total: int) -> bool:
-        """Cache the sample of a fenced viral post, and its HyperLogLog: one or two queries.
+        """Cache the sample of a fenced viral post, and its HyperLogLog. Takes one or two queries.
 
-        The second query is for a HyperLogLog that is not cached, if those who ever reacted are few
-        enough to be read, as they are at the promotion. Later, ``react.lua`` keeps it up to date.
+        The second query reads everyone who ever reacted, if the HyperLogLog is not cached and they
+        are few enough, as they are at the promotion. Later, ``react.lua`` keeps it up to date.
         """
         newest = self._queries.newest(post_id, self._codes, limit=SAMPLE_SIZE + MARGIN)
         ever: list[int] = []
-        if total <= self._ever_most and not self._cache.has_uniques(post_id):
-            ever = self._queries.ever(post_id, limit=self._ever_most + 1)
-            if len(ever) > self._ever_most:
+        if total <= self._max_ever and not self._cache.has_uniques(post_id):
+            ever = self._queries.ever(post_id, limit=self._max_ever + 1)
+            if len(ever) > self._max_ever:
                 ever = []
         return self._cache.install_sample(
             post_id,

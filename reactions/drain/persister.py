@@ -1,8 +1,7 @@
-"""Carries pending changes into PostgreSQL: claim, record, settle. Knows nothing of Celery.
+"""Writes pending changes to PostgreSQL in three steps: claim, record, settle. Needs no Celery.
 
-The process may die between any two steps. The next drain takes a claim that nobody recorded again;
-a batch that is recorded twice changes nothing the second time; a batch that nobody settled is
-drained again.
+The process may die between any two steps. The next drain takes over a claim that was not recorded
+or not settled. A batch that is recorded twice changes nothing the second time.
 """
 
 from __future__ import annotations
@@ -58,13 +57,13 @@ class Persister:
         tokens: Mapping[int, str] | None = None,
         more: Callable[[], Sequence[int]] = tuple,
     ) -> Drained:
-        """Make everything that is pending in these shards durable, within ``drain_budget_s``.
+        """Make all pending changes of these shards durable, within ``drain_budget_s``.
 
         Args:
-            shards: shard numbers, 0 to 99. A shard that is clean, or that another drain holds,
-                costs nothing.
-            tokens: shard -> token of the claim that a failed drain left, to be taken over.
-            more: names further shards when those before are durable; none ends the drain.
+            shards: shard numbers, 0 to 99. The drain skips a shard that is clean or leased.
+            tokens: shard -> token of the claim that a failed drain left. This drain takes it over.
+            more: returns further shards when the earlier ones are durable. The drain ends when it
+                returns none.
 
         Raises:
             DrainFailed: a store failed; try again with the tokens of the error.
@@ -97,16 +96,16 @@ class Persister:
             except ReactionsUnavailable as error:
                 raise DrainFailed(todo, error) from error
             if not claims and not failed:
-                break  # other drains were faster
+                break  # other drains have leased all of these shards
             todo = dict.fromkeys(self._drain(claims, done), "") if claims else {}
             if failed:
                 self._isolate(failed)
                 shard, reason = next(iter(failed.items()))
-                cause = ReactionsUnavailable("redis", f"shard {shard} not claimed: {reason}")
+                cause = ReactionsUnavailable("redis", f"shard {shard} cannot be claimed: {reason}")
                 raise DrainFailed(dict.fromkeys([*failed, *todo], ""), cause)
 
     def _register(self, todo: Mapping[int, str]) -> None:
-        """Register the reaction types, once a process: PostgreSQL refuses rows of unknown types."""
+        """Register the reaction types once a process: PostgreSQL refuses rows of unknown types."""
         if not self._registered:
             try:
                 self._ledger.register_types(self._settings.reaction_types)
@@ -115,7 +114,7 @@ class Persister:
             self._registered = True
 
     def _drain(self, claims: Sequence[Claim], done: Drained) -> list[int]:
-        """Run one round: record and settle. Returns the shards that have more."""
+        """Record and settle one round of claims. Returns the shards that have more changes."""
         tokens = {claim.shard: claim.token for claim in claims}
         try:
             batch = self.record(claims, done)
@@ -127,18 +126,18 @@ class Persister:
             raise DrainFailed(tokens, error) from error
 
     def _isolate(self, shards: Iterable[int]) -> None:
-        """Isolate foreign keys that made a script fail, so that the next try does not meet them."""
+        """Isolate the foreign keys that made a script fail, so that the next try can succeed."""
         try:
             self._quarantine.isolate(shards)
         except ReactionsError as error:
-            log.warning("foreign keys are not isolated: %s", error)
+            log.warning("cannot isolate foreign keys: %s", error)
 
     def record(self, claims: Sequence[Claim], done: Drained) -> Batch:
         """Write claimed changes to PostgreSQL, at most ``batch_rows`` in one transaction."""
         return self._recorder.record(claims, done)
 
     def settle(self, claims: Sequence[Claim], batch: Batch, done: Drained) -> list[int]:
-        """Acknowledge recorded claims, then fill caches. Returns the shards that have more."""
+        """Acknowledge recorded claims and fill caches. Returns the shards with more changes."""
         posts = self._settler.prepare(claims, batch)
         settled = self._settler.settle(claims, posts)
         self._refill.fill(settled, batch, done)

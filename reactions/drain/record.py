@@ -1,4 +1,4 @@
-"""Records claimed changes: batches to PostgreSQL, and then the caches of their users."""
+"""Writes claimed changes to PostgreSQL in batches, and then to the caches of their users."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Recorder:
         self._ledger = ledger
         self._dead_letters = dead_letters
         self._size = settings.batch_rows
-        # One thread: while PostgreSQL has a batch, Redis is read and written.
+        # One thread: it waits for PostgreSQL while this one reads and writes Redis.
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="reactions-ledger")
 
     def record(self, claims: Sequence[Claim], done: Drained) -> Batch:
@@ -51,7 +51,7 @@ class Recorder:
                 else:
                     together += ((claim, entry) for entry in post.entries)
         self._record_together(claims, together, batch, done)
-        for claim, post in large:  # last, so that small posts do not wait for it
+        for claim, post in large:  # last, so that small posts do not wait for large ones
             self._record_large(claim, post, claims, batch, done)
         return batch
 
@@ -62,11 +62,11 @@ class Recorder:
         batch: Batch,
         done: Drained,
     ) -> None:
-        """Record changes of many posts. While one piece is recorded, the one before is cached."""
+        """Record changes of many posts. Redis gets a piece while PostgreSQL gets the next one."""
         size = self._size
         before: list[Written] = []
         for start in range(0, len(entries), size):
-            if start:  # a backlog takes several transactions, and must not outlive its leases
+            if start:  # a long backlog takes several transactions, so extend the leases
                 self._outbox.extend_claims(claims)
             piece = entries[start : start + size]
             with self._recording([entry for _, entry in piece], batch, done) as under_way:
@@ -85,8 +85,8 @@ class Recorder:
     ) -> None:
         """Record a post with more rows than a batch, piece by piece.
 
-        Each piece is trimmed from the claim once it is durable, while the next one is recorded. The
-        scan ends with an empty piece.
+        Each durable piece is trimmed from the claim while PostgreSQL records the next one. The scan
+        ends with an empty piece.
         """
         before: list[Written] = []
         durable: list[bytes] = []
@@ -104,8 +104,8 @@ class Recorder:
     def _recording(
         self, entries: Sequence[Entry], batch: Batch, done: Drained
     ) -> Iterator[Future[list[Written]]]:
-        """Record a piece in the other thread while the block runs; wait for it at the end."""
-        run = copy_context().run  # for spans
+        """Record a piece in the other thread while the block runs, and wait for it at the end."""
+        run = copy_context().run  # so that spans have the right parent
         under_way = self._beside.submit(run, self._record_entries, entries, batch, done)
         try:
             yield under_way
@@ -115,7 +115,7 @@ class Recorder:
     def _write_through(self, written: Sequence[Written], claims: Sequence[Claim]) -> None:
         """Write durable rows to the cached reactions of their users.
 
-        When PostgreSQL has a newer version of a row, the cached reaction is dropped instead.
+        If PostgreSQL has a newer version of a row, the cached reactions are dropped instead.
         """
         for rows, complete in written:
             until = min(claim.lease_until() for claim in claims) if complete else 0
@@ -135,7 +135,7 @@ class Recorder:
         return self._record_rows(rows, batch, done) if rows else []
 
     def _record_rows(self, rows: Sequence[Row], batch: Batch, done: Drained) -> list[Written]:
-        """Record rows in one transaction; halving finds refused rows, which become dead letters."""
+        """Record rows in one transaction. If it is refused, halve it to find the refused rows."""
         began = time.perf_counter()
         try:
             with span("reactions.batch") as at:

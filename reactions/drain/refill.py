@@ -14,13 +14,13 @@ from reactions.redis.cache_install import CacheInstall
 from reactions.redis.claims import Claim, Settled
 
 FILL_S = 0.2
-"""How long a drain loads samples before it continues with what is pending (seconds)."""
+"""How long a drain loads samples before it continues with pending changes, in seconds."""
 
 log = logging.getLogger(__name__)
 
 
 class Refill:
-    """Caches what settled posts lack. A failure costs nothing but the cache."""
+    """Caches what settled posts lack. A failure does not stop the drain."""
 
     def __init__(self, cache: CacheInstall, loader: CacheLoader, settings: Settings) -> None:
         self._cache = cache
@@ -28,7 +28,7 @@ class Refill:
         self._room = max(settings.batch_rows, settings.viral_threshold)
 
     def fill(self, settled: Sequence[tuple[Claim, Settled]], batch: Batch, done: Drained) -> None:
-        """Cache what posts lack; complete hashes only as many as fit into the rows of one batch."""
+        """Cache what posts lack. The complete hashes have no more rows in all than one batch."""
         hashes = {post: claim.token for claim, answer in settled for post in answer.hashes}
         samples = {post: claim.token for claim, answer in settled for post in answer.samples}
         room = self._room
@@ -44,10 +44,10 @@ class Refill:
             done.loaded += self._loader.hashes(chosen)
             done.loaded += self._fill_samples(samples, batch)
         except (ReactionsUnavailable, ScriptError) as error:
-            log.info("%d posts not cached: %s", len(chosen) + len(samples), error)
+            log.info("cannot cache %d posts: %s", len(chosen) + len(samples), error)
 
     def _fill_samples(self, samples: Mapping[int, str], batch: Batch) -> int:
-        """Load samples while there is time. The next settlement asks for the others again."""
+        """Load samples for ``FILL_S``. The next settlement requests the others again."""
         loaded, left = 0, dict(samples)
         deadline = time.monotonic() + FILL_S
         while left and time.monotonic() < deadline:

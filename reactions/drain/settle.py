@@ -27,7 +27,7 @@ class Settler:
         self._settings = settings
 
     def prepare(self, claims: Sequence[Claim], batch: Batch) -> dict[int, list[SettledPost]]:
-        """shard -> what to settle of each post, for the claims whose lease is still held."""
+        """Return shard -> what to settle of each post, without the claims that lost their lease."""
         kept = [claim for claim in claims if claim.shard not in batch.abandoned]
         unread = {post.post_id for claim in kept for post in claim.posts} - batch.counts.keys()
         if unread:  # PostgreSQL refused every row of these posts
@@ -40,17 +40,17 @@ class Settler:
     def settle(
         self, claims: Sequence[Claim], posts: Mapping[int, Sequence[SettledPost]]
     ) -> list[tuple[Claim, Settled]]:
-        """Acknowledge the claims of these posts, and drop the caches of posts of lost leases.
+        """Acknowledge the claims of these posts, and drop the caches of posts with a lost lease.
 
-        One round trip for each Redis node.
+        Takes one round trip to each Redis node.
         """
         kept = [claim for claim in claims if claim.shard in posts]
         settled = list(zip(kept, self._outbox.settle(kept, posts), strict=True))
         ours = {claim.shard for claim, answer in settled if not answer.lost}
         for claim in claims:
             if claim.shard not in ours:
-                # Either another drain settles these posts, or Redis was wiped; then a read may have
-                # cached counts from before this batch was committed.
+                # Another drain settles these posts, or Redis was wiped. In both cases a read may
+                # have cached counts from before the commit of this batch.
                 for post in claim.posts:
                     self._cache.drop(post.post_id)
         return settled

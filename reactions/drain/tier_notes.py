@@ -1,4 +1,4 @@
-"""Tells PostgreSQL which posts changed their tier."""
+"""Writes to PostgreSQL which posts changed their tier."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from reactions.redis.claims import Claim, Settled
 from reactions.redis.scripts.drain import SettledPost
 
 HOT_TOGETHER_S = 2.0
-"""How often one worker process writes which posts are hot, at most (seconds)."""
+"""The shortest time between two notes of hot posts by one worker process, in seconds."""
 
 HOT_NOTED_S = 60.0
-"""How long one worker process does not write again that a post is hot (seconds)."""
+"""How long one worker process does not note again that a post is hot, in seconds."""
 
 log = logging.getLogger(__name__)
 
 
 class TierNotes:
-    """Writes to PostgreSQL which posts changed their tier, for the duties that look for work."""
+    """Writes to PostgreSQL which posts changed their tier. Duties find their work there."""
 
     def __init__(self, posts: Posts, settings: Settings) -> None:
         self._posts = posts
@@ -36,7 +36,7 @@ class TierNotes:
         self._note_at = 0.0
 
     def note(self, settled: Sequence[tuple[Claim, Settled]], posts: Sequence[SettledPost]) -> None:
-        """Write the tiers that changed. A note that is lost is written by reconciliation.
+        """Write the tiers that changed. Reconciliation writes the notes that were lost.
 
         Notes of hot posts may wait for a later drain.
         """
@@ -60,4 +60,4 @@ class TierNotes:
             try:
                 self._posts.note_tiers(tiers, max(claim.claimed_at for claim, _ in settled))
             except ReactionsUnavailable as error:
-                log.info("%d tiers not noted: %s", len(tiers), error)
+                log.info("cannot note %d tiers: %s", len(tiers), error)

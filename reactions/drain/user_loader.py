@@ -17,7 +17,7 @@ from reactions.redis.user_cache import UserCache
 
 
 class UserLoader:
-    """Caches all reactions of users, so that a post that is not among them has none."""
+    """Caches all reactions of users. A post that is missing then has no reaction of the user."""
 
     def __init__(self, client: Client, users: UserCache, queries: Queries) -> None:
         self._client = client
@@ -25,13 +25,13 @@ class UserLoader:
         self._queries = queries
 
     def load(self, user_ids: Sequence[int]) -> int:
-        """Cache these users; returns how many were. Two round trips, and a query for each user.
+        """Cache these users. Returns how many. Takes two round trips, and a query for each user.
 
-        A user with more than ``MAX_WHOLE_USER`` reactions gets the newest ones, and a mark that
+        A user with more than ``MAX_WHOLE_USER`` reactions gets the newest ones, and a mark which
         says that there are more.
 
         Raises:
-            ReactionsUnavailable: Redis or PostgreSQL.
+            ReactionsUnavailable: Redis or PostgreSQL failed.
         """
         if not user_ids:
             return 0

@@ -86,13 +86,13 @@ class PostChecker:
         self._tiering = Tiering(settings.viral_threshold, low)
 
     def check(
-        self, post_ids: Sequence[int], *, count_rows: bool = False, yields: bool = False
+        self, post_ids: Sequence[int], *, count_rows: bool = False, give_way: bool = False
     ) -> Checked:
         """Compare posts, with a few queries and round trips for all of them. Changes nothing.
 
         Args:
             count_rows: also compare the counts table with the rows, in slices for large posts.
-            yields: skip a post while a load works on it, and quarantine keys that cannot be read.
+            give_way: skip a post while a load works on it, and quarantine keys that cannot be read.
                 Duties do this. Without it, the check makes Redis refuse that load.
 
         Raises:
@@ -100,8 +100,8 @@ class PostChecker:
             ReactionsUnavailable: a store failed.
         """
         token = secrets.token_hex(8)
-        with self._isolating(post_ids if yields else ()):
-            tiers = self._cache.fence_many(post_ids, token, give_way=yields)
+        with self._isolating(post_ids if give_way else ()):
+            tiers = self._cache.fence_many(post_ids, token, give_way=give_way)
         stored = read_stored(
             self._database,
             list(tiers),
@@ -113,7 +113,7 @@ class PostChecker:
         )
         deleted = self._posts.deleted(post_ids)
         cached = self._cached_reactions(stored)
-        with self._isolating(list(tiers) if yields else ()):
+        with self._isolating(list(tiers) if give_way else ()):
             snapshots = dict(zip(tiers, self._snapshots.snapshots(list(tiers), token), strict=True))
         checked = Checked()
         for post_id, tier in tiers.items():

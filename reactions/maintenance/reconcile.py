@@ -69,7 +69,7 @@ class Reconcile:
         self, posts: Sequence[int], noted: Mapping[int, int], run: Run, now: int
     ) -> None:
         """Compare and repair these posts, and correct their tier in PostgreSQL."""
-        checked = self._checker.check(posts, yields=True)
+        checked = self._checker.check(posts, give_way=True)
         run.looked_at += len(checked.decided)
         run.found.update(difference.kind for difference in checked.differences)
         run.detail += map(str, checked.differences)

@@ -58,7 +58,7 @@ class RefreshSamples:
             return run
 
     def _refresh(self, posts: Sequence[int], run: Run) -> None:
-        checked = self._checker.check(posts, yields=True)
+        checked = self._checker.check(posts, give_way=True)
         run.looked_at += len(checked.decided)
         lacking = [
             difference

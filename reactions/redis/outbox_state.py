@@ -65,13 +65,13 @@ class OutboxState:
         ]
 
     def woken(self, limit: int) -> list[int]:
-        """Return shards that wait for a drain: with a wake-up outstanding, and no drain on them.
+        """Return shards that have a wake-up which no drain has answered, and no lease.
 
-        One round trip for each node. A claim takes the wake-up away, so whoever asks first does the
-        work of all messages that are on their way.
+        Takes one round trip to each node. A claim deletes the wake-up, so the first drain does the
+        work of all messages about a shard.
 
         Args:
-            limit: at most so many, beginning with a random shard: the rest is for other workers.
+            limit: the most shards. They start at a random one, so workers take different ones.
         """
         names = [(keys.outbox_wake(shard), keys.outbox_lease(shard)) for shard in range(SHARDS)]
         commands: list[Words] = [("MGET", *pair) for pair in names]

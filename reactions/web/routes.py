@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from reactions.api.client import MAX_PAGE, MAX_SUMMARIES, Reactions
-from reactions.api.cursor import LONGEST
+from reactions.api.cursor import MAX_CURSOR
 from reactions.core.constants import SAMPLE_SIZE
 from reactions.web import schemas
 from reactions.web.auth import User
@@ -46,7 +46,7 @@ Limit = Annotated[RateLimiter, Depends(_limiter)]
 Cursor = Annotated[
     str | None,
     Query(
-        max_length=LONGEST,
+        max_length=MAX_CURSOR,
         description="The cursor that the previous page returned.",
         json_schema_extra={"format": "cursor"},
     ),

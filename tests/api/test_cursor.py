@@ -1,4 +1,4 @@
-"""Cursors: what was given out comes back, and nothing else is taken for one."""
+"""``Cursors``: a cursor returns its position, and any other value is refused."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from itsdangerous import URLSafeSerializer
 
-from reactions.api.cursor import LONGEST, Cursors
+from reactions.api.cursor import MAX_CURSOR, Cursors
 from reactions.core.constants import MAX_CODE, MAX_ID
 from reactions.core.errors import InvalidArgument
 from reactions.core.settings import Settings
 
-SECRET = "a secret of 16 characters or more"  # noqa: S105 - of no service
+SECRET = "a secret of 16 characters or more"  # noqa: S105 - used nowhere
 ABOUT = "reactors 1042 1"
 CURSORS = Cursors(Settings(cursor_secret=SECRET))
 URL = "postgresql://someone@localhost/somewhere"
@@ -36,9 +36,9 @@ def refuse(
 
 
 @given(st.text(max_size=20), st.lists(st.integers(-MAX_ID, MAX_ID), max_size=3))
-def test_what_was_given_out_comes_back(about: str, position: list[int]) -> None:
+def test_a_cursor_returns_its_position(about: str, position: list[int]) -> None:
     cursor = CURSORS.write(about, *position)
-    assume(len(cursor) <= LONGEST)  # as all of ours are, but not all of these
+    assume(len(cursor) <= MAX_CURSOR)  # all cursors of the service are, but not all of these
     assert CURSORS.read(about, len(position), cursor) == tuple(position)
 
 
@@ -49,13 +49,13 @@ def test_what_was_given_out_comes_back(about: str, position: list[int]) -> None:
         (f"history {MAX_ID}", [MAX_ID, MAX_ID]),
     ],
 )
-def test_the_longest_of_ours_are_far_from_too_long(about: str, position: list[int]) -> None:
+def test_the_longest_cursors_are_far_below_the_limit(about: str, position: list[int]) -> None:
     cursor = CURSORS.write(about, *position)
     assert len(cursor) < 120
     assert CURSORS.read(about, len(position), cursor) == tuple(position)
 
 
-def test_a_cursor_fits_into_a_url_as_it_is() -> None:
+def test_a_cursor_needs_no_escaping_in_a_url() -> None:
     for version in range(1_700_000_000_000_000, 1_700_000_000_000_200):
         cursor = CURSORS.write(ABOUT, version)
         assert set(cursor) <= set(string.ascii_letters + string.digits + "-_.")
@@ -110,13 +110,13 @@ def test_the_halves_of_two_cursors_are_refused() -> None:
     "other",
     ["reactors 1042 2", "reactors 1042 0", "reactors 1043 1", "history 1042", "", "reactors 1042"],
 )
-def test_one_of_another_list_is_refused(other: str) -> None:
+def test_a_cursor_of_another_list_is_refused(other: str) -> None:
     refuse(CURSORS.write(other, 5))
     refuse(CURSORS.write(ABOUT, 5), about=other)
 
 
 @pytest.mark.parametrize("position", [[], [1, 2], [1, 2, 3]])
-def test_one_of_another_kind_of_list_is_refused(position: list[int]) -> None:
+def test_a_cursor_of_another_kind_of_list_is_refused(position: list[int]) -> None:
     refuse(CURSORS.write(ABOUT, *position))
 
 
@@ -128,7 +128,7 @@ def test_one_of_another_kind_of_list_is_refused(position: list[int]) -> None:
         Settings(database_url=f"postgresql://x/{SECRET}"),
     ],
 )
-def test_one_of_another_service_is_refused(settings: Settings) -> None:
+def test_a_cursor_of_another_service_is_refused(settings: Settings) -> None:
     other = Cursors(settings)
     refuse(other.write(ABOUT, 5))
     refuse(CURSORS.write(ABOUT, 5), cursors=other)
@@ -137,7 +137,7 @@ def test_one_of_another_service_is_refused(settings: Settings) -> None:
 @pytest.mark.parametrize(
     "settings", [Settings(cursor_secret=SECRET), Settings(database_url=URL)], ids=["secret", "url"]
 )
-def test_processes_of_one_service_read_each_others(settings: Settings) -> None:
+def test_processes_of_one_service_accept_the_same_cursors(settings: Settings) -> None:
     again = Settings(
         **{name: getattr(settings, name) for name in ("cursor_secret", "database_url")}
     )
@@ -150,7 +150,7 @@ def test_a_secret_is_used_in_place_of_the_url() -> None:
 
 
 def test_something_else_signed_with_the_same_secret_is_refused() -> None:
-    """A session cookie of the same web service, for example."""
+    """For example, a session cookie of the same web service."""
     refuse(URLSafeSerializer(SECRET).dumps([ABOUT, 5]))
 
 
@@ -163,7 +163,7 @@ def test_something_else_signed_with_the_same_secret_is_refused() -> None:
         "a",
         "a.b",
         "x" * 10_000_000,
-        "." * LONGEST,
+        "." * MAX_CURSOR,
         "\0",
         "é" * 50,
         "\udcff",
@@ -184,7 +184,7 @@ def test_something_else_signed_with_the_same_secret_is_refused() -> None:
     ],
     ids=lambda bad: repr(bad)[:20] if type(bad) is not int else "int",
 )
-def test_what_is_no_cursor_is_refused(bad: Any) -> None:
+def test_other_values_are_refused(bad: Any) -> None:
     refuse(bad)
 
 
@@ -197,16 +197,16 @@ def test_bytes_and_subclasses_of_text_are_refused() -> None:
     refuse(Text(cursor))
 
 
-def test_a_cursor_of_more_than_the_longest_is_refused_unread() -> None:
+def test_a_cursor_over_the_limit_is_refused_unread() -> None:
     cursor = CURSORS.write("reactors " + "".join(map(str, range(200))), 5)
-    assert len(cursor) > LONGEST
+    assert len(cursor) > MAX_CURSOR
     refuse(cursor, about="reactors " + "".join(map(str, range(200))))
 
 
-def test_a_small_cursor_that_would_unfold_is_refused() -> None:
-    """Compressed, as the format allows, but not signed."""
+def test_a_compressed_cursor_is_refused() -> None:
+    """The format allows compression. This cursor is not signed."""
     bomb = urlsafe_b64encode(zlib.compress(b'"' + b" " * 100_000 + b'"')).rstrip(b"=").decode()
-    refuse(f".{bomb}.{CURSORS.write(ABOUT, 5).split('.')[1]}"[:LONGEST])
+    refuse(f".{bomb}.{CURSORS.write(ABOUT, 5).split('.')[1]}"[:MAX_CURSOR])
 
 
 @given(st.text())
@@ -217,13 +217,13 @@ def test_any_text_is_refused_cleanly(text: str) -> None:
 SURROGATES = st.text(st.characters(categories=["Cs", "L", "P"]), min_size=1)
 
 
-@given(SURROGATES)  # as JSON can bring them
+@given(SURROGATES)  # JSON can contain them
 def test_any_text_with_surrogates_is_refused_cleanly(text: str) -> None:
     refuse(text)
 
 
 def _accepted(cursor: str) -> bool:
-    """An error of another kind is not one that a caller expects."""
+    """Return whether the cursor was accepted. Only InvalidArgument means no."""
     try:
         CURSORS.read(ABOUT, 1, cursor)
     except InvalidArgument as error:

@@ -1,4 +1,4 @@
-"""Reads while PostgreSQL is down, or silent: what Redis knows, and an error in time."""
+"""Reads while PostgreSQL is down or silent."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event, make_url
+from sqlalchemy import make_url
 
-from reactions.api import stored_reads
 from reactions.api.client import Reactions
 from reactions.core.errors import ReactionsUnavailable, ReadInterrupted
 from reactions.core.settings import Settings
@@ -22,16 +21,14 @@ from tests.support.engine import Engine
 from tests.support.reading import (
     POST,
     USER,
-    database_of,
     make_regular,
     make_viral,
     react,
     without_database,
 )
-from tests.support.waiting import wait_until
 
 
-def test_without_postgresql_a_feed_is_answered_in_part(small: Engine) -> None:
+def test_a_feed_is_answered_in_part_without_postgresql(small: Engine) -> None:
     make_regular(small, 1)
     make_viral(small, 2)
     react(small, 4, range(1, 4))
@@ -48,8 +45,8 @@ def test_without_postgresql_a_feed_is_answered_in_part(small: Engine) -> None:
         assert error.value.summaries == (known[1], None, known[2], known[1], None, None)
 
 
-def test_counts_are_answered_where_only_the_user_is_unknown(small: Engine) -> None:
-    """The counts are cached, the user is not: with the user no summary is whole."""
+def test_counts_are_answered_when_only_the_user_is_unknown(small: Engine) -> None:
+    """The counts are cached and the user is not, so only summaries without a user are complete."""
     assert small.user_loader.load([2]) == 1
     react(small, POST, range(1, 4))
     small.drain()
@@ -67,86 +64,7 @@ def test_counts_are_answered_where_only_the_user_is_unknown(small: Engine) -> No
         assert client.reaction_of(101, POST) == "wow"
 
 
-def attempts(client: Reactions) -> list[float]:
-    """When connections to the database were tried, from now on."""
-    tried: list[float] = []
-    event.listen(database_of(client), "do_connect", lambda *_: tried.append(time.monotonic()))
-    return tried
-
-
-def test_a_database_that_has_just_failed_is_left_alone(
-    small: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stored_reads, "DOWN_S", 30.0)
-    with without_database(small.settings) as client:
-        tried = attempts(client)
-        with pytest.raises(ReadInterrupted):
-            client.summaries([1], 5)
-        first = len(tried)
-        assert first >= 1
-        calls: list[Callable[[], object]] = [
-            lambda: client.counts(2),
-            lambda: client.summaries([3], 5),
-            lambda: client.reaction_of(5, 6),
-            lambda: client.reactors(1),
-            lambda: client.recent(1),
-            lambda: client.history(5),
-            lambda: client.uniques(1),
-        ]
-        for call in calls:
-            with pytest.raises(ReactionsUnavailable, match="a moment ago") as error:
-                call()
-            assert error.value.store == "postgresql"
-        assert len(tried) == first
-
-
-def test_a_database_that_failed_is_tried_again(
-    small: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stored_reads, "DOWN_S", 0.05)
-    with without_database(small.settings) as client:
-        tried = attempts(client)
-        with pytest.raises(ReactionsUnavailable):
-            client.counts(1)
-        before = len(tried)
-
-        def again() -> bool:
-            with pytest.raises(ReactionsUnavailable):
-                client.counts(1)
-            return len(tried) > before
-
-        wait_until(again, what="another try")
-
-
-LISTS: dict[str, Callable[[Reactions], object]] = {
-    "reactors": lambda client: client.reactors(1),
-    "recent": lambda client: client.recent(1),
-    "history": lambda client: client.history(5),
-    "uniques": lambda client: client.uniques(1),
-}
-
-
-def test_a_list_that_found_no_database_leaves_it_alone_too(
-    small: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Otherwise each of them waits for it anew."""
-    monkeypatch.setattr(stored_reads, "DOWN_S", 30.0)
-    anew = []
-    for name, call in LISTS.items():
-        with without_database(small.settings) as client:
-            tried = attempts(client)
-            with pytest.raises(ReactionsUnavailable):
-                call(client)
-            first = len(tried)
-            assert first >= 1
-            with pytest.raises(ReactionsUnavailable):
-                call(client)
-            if len(tried) > first:
-                anew.append(name)
-    assert anew == []
-
-
-def test_without_postgresql_a_viral_post_is_whole(small: Engine) -> None:
+def test_a_viral_post_is_read_without_postgresql(small: Engine) -> None:
     make_viral(small, POST)
     with without_database(small.settings) as client:
         assert client.summaries([POST])[0].total == 15
@@ -155,7 +73,7 @@ def test_without_postgresql_a_viral_post_is_whole(small: Engine) -> None:
 
 
 class Wire:
-    """Carries bytes to PostgreSQL, until it is cut: then nobody answers, and nothing closes."""
+    """Forwards bytes to PostgreSQL until it is cut. Then nothing answers, and nothing closes."""
 
     def __init__(self, database_url: str) -> None:
         url = make_url(database_url)
@@ -193,8 +111,8 @@ class Wire:
 
 
 @pytest.mark.parametrize("call", ["counts", "history"])
-def test_a_database_that_falls_silent_is_not_waited_for(settings: Settings, call: str) -> None:
-    """Its server is frozen, or its host is gone: nothing comes back, not even an error."""
+def test_a_silent_database_raises_within_the_timeout(settings: Settings, call: str) -> None:
+    """The server is frozen or its host is lost: nothing comes back, not even an error."""
     wire = Wire(settings.database_url.get_secret_value())
     url = Settings(database_url=wire.url.replace("+psycopg2", "")).database_url
     update = {"database_url": url, "read_timeout_s": 0.3}
@@ -212,5 +130,13 @@ def test_a_database_that_falls_silent_is_not_waited_for(settings: Settings, call
             except TimeoutError:
                 failure = None
             finally:
-                wire.close()  # whoever waits, need not wait any longer
+                wire.close()  # ends every wait
         assert isinstance(failure, ReactionsUnavailable), f"{call} did not return within 4 s"
+
+
+def test_cold_counts_without_a_database_raise_an_error_that_names_it(settings: Settings) -> None:
+    with without_database(settings) as client:
+        with pytest.raises(ReactionsUnavailable, match="PostgreSQL") as error:
+            client.counts(POST)
+        assert error.value.store == "postgresql"
+        client.react(1, POST, "like")  # writes do not need PostgreSQL

@@ -1,4 +1,4 @@
-"""Users read what they wrote, at every moment of a drain and whatever is evicted."""
+"""Users read what they wrote, in every step of a drain and with any cache evicted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.support.reading import (
 
 
 def settled_tier(engine: Engine, tier: str) -> None:
-    """A post as reads and writes find it."""
+    """Bring the post into a state before the test."""
     if tier == "regular":
         make_regular(engine, POST)
     elif tier == "viral":
@@ -41,7 +41,7 @@ def settled_tier(engine: Engine, tier: str) -> None:
 
 @pytest.mark.parametrize("tier", ["cold", "counted", "regular", "viral"])
 def test_users_read_what_they_wrote_at_every_moment(small: Engine, tier: str) -> None:
-    """Pending, claimed, committed, settled; also where every cache has just gone."""
+    """The reaction is pending, claimed, committed or settled, with caches and without."""
     settled_tier(small, tier)
     client = small.reactions
 
@@ -66,9 +66,7 @@ def test_users_read_what_they_wrote_at_every_moment(small: Engine, tier: str) ->
 
 
 @pytest.mark.parametrize("evicts", [False, True])
-def test_a_reaction_that_comes_behind_a_claim_is_the_one_that_is_read(
-    small: Engine, evicts: bool
-) -> None:
+def test_a_reaction_behind_a_claim_is_the_one_that_is_read(small: Engine, evicts: bool) -> None:
     client = small.reactions
     names = itertools.cycle(["like", "love", None, "wow"])
 
@@ -90,28 +88,28 @@ def test_a_reaction_that_comes_behind_a_claim_is_the_one_that_is_read(
         write()
 
 
-def test_a_reader_who_comes_late_does_not_bring_back_what_was(engine: Engine) -> None:
-    """It read the database before a drain did its work, and caches what it read after it."""
+def test_a_late_install_does_not_restore_an_older_reaction(engine: Engine) -> None:
+    """A read queries the database before a drain, and installs the result after the drain."""
     react(engine, POST, [USER], "like")
     engine.drain()
     evict(engine)
     client = engine.reactions
     queries = feeds_of(client)._cold._queries
     summaries = queries.summaries
-    asked = 0
+    queried = 0
 
     def late(*args: Any, **options: Any) -> Any:
-        nonlocal asked
-        asked += 1
+        nonlocal queried
+        queried += 1
         found = summaries(*args, **options)
-        if asked == 1:
+        if queried == 1:
             react(engine, POST, [USER], "love")
             engine.drain()
         return found
 
     queries.summaries = late  # type: ignore[method-assign]
-    client.summaries([POST], USER)  # as it was, or as it is
-    assert asked == 1
+    client.summaries([POST], USER)  # may be the older reaction or the newer one
+    assert queried == 1
     queries.summaries = summaries  # type: ignore[method-assign]
     assert client.reaction_of(USER, POST) == "love"
     assert client.counts(POST) == dict.fromkeys(engine.settings.reaction_types, 0) | {"love": 1}
@@ -143,8 +141,8 @@ def _writes(client: Reactions, user: int) -> int:
     return user
 
 
-def test_users_read_what_they_wrote_while_everything_happens(small: Engine) -> None:
-    """Drains, loads and evictions all the time, in other threads."""
+def test_users_read_what_they_wrote_during_drains_loads_and_evictions(small: Engine) -> None:
+    """Other threads drain, load and evict all the time."""
     over = threading.Event()
     with ThreadPoolExecutor(8) as pool:
         others = [pool.submit(_drains, small, over), pool.submit(_disturbs, small, over)]

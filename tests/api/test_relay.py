@@ -60,8 +60,8 @@ def test_a_burst_is_one_message_with_each_shard_once(broker: Valkey, queue: Redi
     assert (stats.failed, stats.dropped) == (0, 0)
 
 
-def test_a_load_does_not_wait_for_what_is_gathered(broker: Valkey, queue: Redis) -> None:
-    """Somebody reads that post now; what else waits goes along."""
+def test_a_request_for_a_load_is_published_at_once(broker: Valkey, queue: Redis) -> None:
+    """A user reads that post now. The shards that wait are published with it."""
     relay = relay_to(broker.url, 10.0)
     relay.request(7)
     relay.request_load(1042)
@@ -74,7 +74,7 @@ def test_a_load_does_not_wait_for_what_is_gathered(broker: Valkey, queue: Redis)
 
 
 def wait_briefly(condition: Callable[[], bool]) -> bool:
-    """Whether it came true within a moment in which it should not."""
+    """Return whether the condition became true within 0.2 s."""
     try:
         wait_until(condition, 0.2)
     except AssertionError:
@@ -82,14 +82,14 @@ def wait_briefly(condition: Callable[[], bool]) -> bool:
     return True
 
 
-def test_threads_ask_at_once_and_nothing_is_forgotten(broker: Valkey, queue: Redis) -> None:
+def test_requests_of_many_threads_are_all_published(broker: Valkey, queue: Redis) -> None:
     relay = relay_to(broker.url, 0.001)
 
-    def ask(first: int) -> None:
+    def request(first: int) -> None:
         for shard in range(first, 100, 8):
             relay.request(shard)
 
-    threads = [threading.Thread(target=ask, args=(n,)) for n in range(8)]
+    threads = [threading.Thread(target=request, args=(n,)) for n in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -104,7 +104,7 @@ def test_no_caller_waits_on_a_dead_broker() -> None:
     slowest = max(_timed(relay, shard % 100) for shard in range(2000))
     wait_until(lambda: relay.stats().failed >= 1)
     assert slowest < 0.05
-    assert relay.stats().failed <= 3  # the breaker: it does not try again at once
+    assert relay.stats().failed <= 3  # the breaker prevents more attempts
     relay.close()
     stats = relay.stats()
     assert stats.published == 0
@@ -112,7 +112,7 @@ def test_no_caller_waits_on_a_dead_broker() -> None:
 
 
 def test_no_caller_waits_on_a_broker_that_takes_no_connection() -> None:
-    """A full backlog, as with dropped packets: connecting hangs."""
+    """The backlog of the listener is full, so connecting hangs, as with dropped packets."""
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(0)
@@ -131,7 +131,7 @@ def test_no_caller_waits_on_a_broker_that_takes_no_connection() -> None:
             filler.close()
 
 
-def test_what_failed_is_published_when_the_broker_is_back(tmp_path: Path) -> None:
+def test_failed_wake_ups_are_published_when_the_broker_returns(tmp_path: Path) -> None:
     server = Valkey(tmp_path, "broker", options=BROKER_OPTIONS)
     relay = relay_to(server.url, 0.01)
     relay.request(7)
@@ -147,10 +147,10 @@ def test_what_failed_is_published_when_the_broker_is_back(tmp_path: Path) -> Non
         server.stop()
 
 
-def test_a_thread_that_cannot_start_is_tried_again(
+def test_the_relay_tries_again_to_start_its_thread(
     broker: Valkey, queue: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At the limit of threads: the reaction stands, so the caller must not see it."""
+    """The process is at its limit of threads. The reaction is recorded, so nothing is raised."""
     relay = relay_to(broker.url, 0.01)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", _no_more_threads)
@@ -165,19 +165,19 @@ def _no_more_threads(_: threading.Thread) -> None:
     raise RuntimeError("can't start new thread")
 
 
-def test_closing_publishes_what_is_waiting(broker: Valkey, queue: Redis) -> None:
+def test_close_publishes_the_waiting_shards(broker: Valkey, queue: Redis) -> None:
     relay = relay_to(broker.url, 10)
     relay.request(1)
     began = time.monotonic()
     relay.close()
     assert time.monotonic() - began < 2
     assert shards(queue) == [[1]]
-    relay.request(2)  # too late: counted, and left to the sweep
+    relay.request(2)  # too late: counted as dropped, and left to the sweep
     assert relay.stats().dropped == 1
     relay.close()
 
 
-def test_a_child_has_a_relay_of_its_own(broker: Valkey, queue: Redis) -> None:
+def test_a_forked_child_starts_with_an_empty_relay(broker: Valkey, queue: Redis) -> None:
     relay = relay_to(broker.url, 0.01)
     relay.request(1)
     wait_until(lambda: relay.stats().published == 1)

@@ -1,4 +1,4 @@
-"""An answer agrees with itself: a summary that shows a reaction has counts that contain it."""
+"""A summary that shows the user's reaction has counts that contain it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def test_a_cold_post_with_a_claim_and_changes_behind_it(small: Engine) -> None:
     assert shown(small) == ("love", 6)
 
 
-def test_more_changes_than_are_merged(small: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_post_with_more_changes_than_are_merged(
+    small: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cold_reads, "MAX_MERGED_CHANGES", 2)
     react(small, POST, range(1, 6), "like")
     small.reactions.react(USER, POST, "love")

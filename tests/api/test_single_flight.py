@@ -1,4 +1,4 @@
-"""Single flight: concurrent loads of a key are one, whatever becomes of it, and leave nothing."""
+"""``SingleFlight``: concurrent loads of a key run once, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -14,22 +14,19 @@ from tests.support.waiting import patience, wait_until
 
 PATIENCE_S = patience(20)
 
-Ask = Callable[[list[int]], Mapping[int, str]]
+Query = Callable[[list[int]], Mapping[int, str]]
 
 
-class Questions:
-    """Asks that wait until they are let go, and remember what they were asked for.
-
-    With no keys there is nothing to wait for.
-    """
+class SlowQuery:
+    """A query that waits for ``go``, and records its keys. Without keys it returns at once."""
 
     def __init__(self) -> None:
-        self.asked: list[list[int]] = []
+        self.queried: list[list[int]] = []
         self.go = threading.Event()
         self.failure: BaseException | None = None
 
     def __call__(self, keys: list[int]) -> Mapping[int, str]:
-        self.asked.append(keys)
+        self.queried.append(keys)
         if not keys:
             return {}
         assert self.go.wait(PATIENCE_S)
@@ -47,7 +44,7 @@ def at_once(keys: list[int]) -> Mapping[int, str]:
 
 
 def waiting(flight: SingleFlight[int, str], key: int) -> int:
-    """How many threads wait for a key that another one asks for."""
+    """Return how many threads wait for a key that another thread loads."""
     future = flight._flying.get(key)
     return 0 if future is None else len(future._condition._waiters)  # type: ignore[attr-defined]
 
@@ -60,144 +57,142 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 
 @pytest.fixture
 def flight() -> Iterator[SingleFlight[int, str]]:
-    """Whatever a test does, no key stays taken."""
+    """Check that no key stays taken, whatever a test does."""
     flight: SingleFlight[int, str] = SingleFlight()
     yield flight
     assert flight._flying == {}
     assert flight.load([1, 2, 3], at_once, 0.0) == values(1, 2, 3)
 
 
-def test_concurrent_threads_are_one_ask(flight: SingleFlight[int, str]) -> None:
-    questions = Questions()
+def test_concurrent_threads_share_one_load(flight: SingleFlight[int, str]) -> None:
+    slow = SlowQuery()
     with threads() as pool:
-        found = [pool.submit(flight.load, [7], questions, PATIENCE_S) for _ in range(16)]
+        found = [pool.submit(flight.load, [7], slow, PATIENCE_S) for _ in range(16)]
         wait_until(lambda: waiting(flight, 7) == 15, what="fifteen threads to join the first")
-        questions.go.set()
+        slow.go.set()
         assert [future.result(PATIENCE_S) for future in found] == [values(7)] * 16
-    # The fifteen had nothing of their own to ask for, and asked for that.
-    assert sorted(questions.asked) == [[]] * 15 + [[7]]
+    # The fifteen had no keys of their own, and called their query without keys.
+    assert sorted(slow.queried) == [[]] * 15 + [[7]]
 
 
-def test_of_overlapping_keys_each_is_asked_for_once(flight: SingleFlight[int, str]) -> None:
-    first = Questions()
-    asked: list[list[int]] = []
+def test_overlapping_keys_are_loaded_once(flight: SingleFlight[int, str]) -> None:
+    first = SlowQuery()
+    queried: list[list[int]] = []
 
     def second(keys: list[int]) -> Mapping[int, str]:
-        asked.append(keys)
+        queried.append(keys)
         return values(*keys)
 
     with threads() as pool:
         one = pool.submit(flight.load, [1, 2], first, PATIENCE_S)
-        wait_until(lambda: first.asked, what="the first to ask")
+        wait_until(lambda: first.queried, what="the first query")
         two = pool.submit(flight.load, [3, 2, 4], second, PATIENCE_S)
         wait_until(lambda: waiting(flight, 2) == 1, what="the second to join")
         first.go.set()
         assert one.result(PATIENCE_S) == values(1, 2)
         assert two.result(PATIENCE_S) == values(2, 3, 4)
-    assert (first.asked, asked) == ([[1, 2]], [[3, 4]])
+    assert (first.queried, queried) == ([[1, 2]], [[3, 4]])
 
 
-def test_one_after_the_other_asks_each_time(flight: SingleFlight[int, str]) -> None:
-    asked: list[list[int]] = []
+def test_consecutive_calls_load_again(flight: SingleFlight[int, str]) -> None:
+    queried: list[list[int]] = []
 
-    def ask(keys: list[int]) -> Mapping[int, str]:
-        asked.append(keys)
-        return {key: f"answer {len(asked)}" for key in keys}
+    def query(keys: list[int]) -> Mapping[int, str]:
+        queried.append(keys)
+        return {key: f"answer {len(queried)}" for key in keys}
 
-    assert flight.load([1], ask, 0.0) == {1: "answer 1"}
-    assert flight.load([1], ask, 0.0) == {1: "answer 2"}
-    assert asked == [[1], [1]]
+    assert flight.load([1], query, 0.0) == {1: "answer 1"}
+    assert flight.load([1], query, 0.0) == {1: "answer 2"}
+    assert queried == [[1], [1]]
 
 
 @pytest.mark.parametrize("keys", [[], [5, 5, 5], (5, 6, 5), {5}])
 def test_any_collection_of_keys(flight: SingleFlight[int, str], keys: Collection[int]) -> None:
-    asked: list[list[int]] = []
+    queried: list[list[int]] = []
 
-    def ask(mine: list[int]) -> Mapping[int, str]:
-        asked.append(mine)
+    def query(mine: list[int]) -> Mapping[int, str]:
+        queried.append(mine)
         return values(*mine)
 
-    assert flight.load(keys, ask, 0.0) == values(*keys)
-    assert asked == [list(dict.fromkeys(keys))]  # also with none: it may have more to do
+    assert flight.load(keys, query, 0.0) == values(*keys)
+    assert queried == [list(dict.fromkeys(keys))]  # called even without keys
 
 
-def test_an_error_reaches_all_and_the_key_is_free_again(flight: SingleFlight[int, str]) -> None:
-    questions = Questions()
-    questions.failure = RuntimeError("gone")
+def test_an_error_reaches_all_waiting_threads_and_frees_the_key(
+    flight: SingleFlight[int, str],
+) -> None:
+    slow = SlowQuery()
+    slow.failure = RuntimeError("gone")
     with threads() as pool:
-        first = pool.submit(flight.load, [7], questions, PATIENCE_S)
-        wait_until(lambda: questions.asked, what="the first to ask")
+        first = pool.submit(flight.load, [7], slow, PATIENCE_S)
+        wait_until(lambda: slow.queried, what="the first query")
         others = [pool.submit(flight.load, [7], at_once, PATIENCE_S) for _ in range(7)]
         wait_until(lambda: waiting(flight, 7) == 7, what="all to join")
-        questions.go.set()
+        slow.go.set()
         for future in (first, *others):
             with pytest.raises(RuntimeError, match="gone"):
                 future.result(PATIENCE_S)
     assert flight.load([7], at_once, 0.0) == values(7)
 
 
-def test_an_error_of_one_leaves_the_keys_of_others_alone(flight: SingleFlight[int, str]) -> None:
-    questions = Questions()
+def test_an_error_does_not_affect_the_keys_of_other_threads(flight: SingleFlight[int, str]) -> None:
+    slow = SlowQuery()
 
     def fail(_: list[int]) -> Mapping[int, str]:
         raise RuntimeError("gone")
 
     with threads() as pool:
-        first = pool.submit(flight.load, [1], questions, PATIENCE_S)
-        wait_until(lambda: questions.asked, what="the first to ask")
+        first = pool.submit(flight.load, [1], slow, PATIENCE_S)
+        wait_until(lambda: slow.queried, what="the first query")
         with pytest.raises(RuntimeError, match="gone"):
             flight.load([1, 2], fail, PATIENCE_S)
         assert flight.load([2], at_once, 0.0) == values(2)
-        questions.go.set()
+        slow.go.set()
         assert first.result(PATIENCE_S) == values(1)
 
 
-def test_an_answer_that_lacks_a_key_is_an_error_for_that_key(
-    flight: SingleFlight[int, str],
-) -> None:
+def test_a_load_that_lacks_a_key_raises(flight: SingleFlight[int, str]) -> None:
     with pytest.raises(KeyError):
         flight.load([1, 2], lambda _: {1: "value 1"}, 0.0)
 
 
-def test_a_thread_that_is_stopped_does_not_stop_those_who_wait(
-    flight: SingleFlight[int, str],
-) -> None:
-    """SystemExit, or what a worker kills its greenlet with, was not meant for the others."""
-    questions = Questions()
-    questions.failure = SystemExit("this thread only")
+def test_a_stopped_thread_does_not_stop_the_waiting_threads(flight: SingleFlight[int, str]) -> None:
+    """SystemExit, or the exception that kills a greenlet, ends one thread only."""
+    slow = SlowQuery()
+    slow.failure = SystemExit("this thread only")
     with threads() as pool:
-        first = pool.submit(flight.load, [7], questions, PATIENCE_S)
-        wait_until(lambda: questions.asked, what="the first to ask")
+        first = pool.submit(flight.load, [7], slow, PATIENCE_S)
+        wait_until(lambda: slow.queried, what="the first query")
         other = pool.submit(flight.load, [7], at_once, PATIENCE_S)
         wait_until(lambda: waiting(flight, 7) == 1, what="the other to join")
-        questions.go.set()
+        slow.go.set()
         assert isinstance(first.exception(PATIENCE_S), SystemExit)
         failure = other.exception(PATIENCE_S)
         assert failure is None or isinstance(failure, Exception)
 
 
-def test_who_waits_in_vain_gets_a_timeout(flight: SingleFlight[int, str]) -> None:
-    questions = Questions()
+def test_a_waiting_thread_times_out(flight: SingleFlight[int, str]) -> None:
+    slow = SlowQuery()
     with threads() as pool:
-        first = pool.submit(flight.load, [1], questions, PATIENCE_S)
-        wait_until(lambda: questions.asked, what="the first to ask")
+        first = pool.submit(flight.load, [1], slow, PATIENCE_S)
+        wait_until(lambda: slow.queried, what="the first query")
         with pytest.raises(TimeoutError):
             flight.load([1, 2], at_once, 0.01)
-        # Its own keys are free again, and the slow one goes on.
+        # Its own keys are free again, and the slow query continues.
         assert flight.load([2], at_once, 0.0) == values(2)
         assert waiting(flight, 1) == 0
-        questions.go.set()
+        slow.go.set()
         assert first.result(PATIENCE_S) == values(1)
 
 
-def test_two_that_wait_for_each_other_do_not_hang(flight: SingleFlight[int, str]) -> None:
-    """Each asks for its own before it waits for the other's."""
-    first, second = Questions(), Questions()
+def test_threads_that_wait_for_each_other_do_not_hang(flight: SingleFlight[int, str]) -> None:
+    """Each thread runs its own query before it waits for another one."""
+    first, second = SlowQuery(), SlowQuery()
     with threads() as pool:
         one = pool.submit(flight.load, [1], first, PATIENCE_S)
-        wait_until(lambda: first.asked, what="the first to ask")
+        wait_until(lambda: first.queried, what="the first query")
         two = pool.submit(flight.load, [2, 1], second, PATIENCE_S)
-        wait_until(lambda: second.asked, what="the second to ask")
+        wait_until(lambda: second.queried, what="the second query")
         three = pool.submit(flight.load, [1, 2, 3], at_once, PATIENCE_S)
         wait_until(lambda: waiting(flight, 1) == 1, what="the third to wait for the first")
         second.go.set()
@@ -207,20 +202,20 @@ def test_two_that_wait_for_each_other_do_not_hang(flight: SingleFlight[int, str]
         assert three.result(PATIENCE_S) == values(1, 2, 3)
 
 
-def test_a_storm_of_threads_leaves_nothing_behind(flight: SingleFlight[int, str]) -> None:
-    """Many threads, a few keys, some failures: answers are right, and errors are their own."""
+def test_many_threads_leave_nothing_behind(flight: SingleFlight[int, str]) -> None:
+    """With many threads, few keys and some failures, every answer is right."""
 
     def play(seed: int) -> None:
         for turn in range(200):
             keys = [(seed + turn) % 5, (seed * turn) % 5]
 
-            def ask(mine: list[int], *, broken: bool = turn % 7 == 0) -> Mapping[int, str]:
+            def query(mine: list[int], *, broken: bool = turn % 7 == 0) -> Mapping[int, str]:
                 if broken:
                     raise LookupError("as arranged")
                 return values(*mine)
 
             try:
-                assert flight.load(keys, ask, PATIENCE_S) == values(*keys)
+                assert flight.load(keys, query, PATIENCE_S) == values(*keys)
             except LookupError as error:
                 assert str(error) == "as arranged"  # noqa: PT017 - its absence is no failure
 

@@ -1,4 +1,4 @@
-"""``maxmemory`` is reached and nothing is left to evict: writers are told, nothing is harmed."""
+"""``maxmemory`` is reached and nothing is left to evict: writes raise, and no data is harmed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.servers import running_redis
 POSTS = range(1, 151)
 BATCH = 500
 ROOM = 600_000
-"""Bytes beyond what the caches take."""
+"""Bytes that are left for pending changes when the caches are filled."""
 
 ADVICE = "memory is full: .*maxmemory"
 
@@ -47,7 +47,7 @@ class Full:
 
 @pytest.fixture(params=["valkey volatile-lru", "valkey noeviction", "redis volatile-lru"])
 def full(request: pytest.FixtureRequest, tmp_path: Path, settings: Settings) -> Iterator[Full]:
-    """Filled through the front door: first caches, then what is pending, until it refuses."""
+    """Fill Redis through the client: first caches, then pending changes, until it refuses."""
     kind, policy = request.param.split()
     with running_redis(tmp_path, kind) as server, Redis(port=server.port) as redis:
         redis.config_set("maxmemory-policy", policy)
@@ -62,7 +62,7 @@ def full(request: pytest.FixtureRequest, tmp_path: Path, settings: Settings) -> 
 
 
 def fill(engine: Engine) -> set[tuple[int, int]]:
-    """Batches until one is cut short, then one by one until all are refused in a row."""
+    """Send batches until one is interrupted, then single reactions until 20 in a row fail."""
     acknowledged: set[tuple[int, int]] = set()
     users = iter(range(10, 10_000_000))
     while True:
@@ -91,15 +91,42 @@ def fill(engine: Engine) -> set[tuple[int, int]]:
 
 
 def test_a_full_redis_refuses_whole_scripts_and_loses_nothing(full: Full) -> None:
-    engine, redis, client = full.engine, full.redis, full.engine.reactions
-    keyspace: Any = redis.info("keyspace")["db0"]
-    stats: Any = redis.info("stats")
-    evicting = redis.config_get("maxmemory-policy")["maxmemory-policy"] != "noeviction"
+    engine, client = full.engine, full.engine.reactions
+    assert_only_caches_were_evicted(full)
+    before = full.keyspace()
+    assert_writes_are_refused(full)
+    assert full.keyspace() == before
+    # Each script that Redis accepted was applied as a whole, even the last one.
+    for dirty in engine.outbox_state.dirty_posts():
+        delta = full.redis.hgetall(keys.post_delta(dirty))
+        assert delta == {b"1": str(full.redis.hlen(keys.post_pending(dirty))).encode()}
+
+    engine.persister.drain(range(60))
+    late = {(1, post) for post in range(1_001, 1_101)}
+    assert len(client.react_many((user, post, "like") for user, post in late)) == len(late)
+    engine.drain()
+    everyone = {(user, post) for user in (1, 2) for post in POSTS} | full.acknowledged | late
+    rows = engine.queries.reactions(sorted({post for _, post in everyone}))
+    assert {(user, post) for post, users in rows.items() for user in users} == everyone
+    found = engine.verify()
+    assert found.holds, found
+    assert found.reactions == len(everyone)
+    client.react(3, 1, "sad")
+    assert client.counts(1)["sad"] == 1
+
+
+def assert_only_caches_were_evicted(full: Full) -> None:
+    keyspace: Any = full.redis.info("keyspace")["db0"]
+    stats: Any = full.redis.info("stats")
+    evicting = full.redis.config_get("maxmemory-policy")["maxmemory-policy"] != "noeviction"
     assert evicting == (stats["evicted_keys"] > 0)
     assert evicting == (keyspace["expires"] == 0)
     assert full.pending() == full.acknowledged
 
-    before = full.keyspace()
+
+def assert_writes_are_refused(full: Full) -> None:
+    """Every write raises; reads and a write that changes nothing still work."""
+    client = full.engine.reactions
     user, post = next(iter(full.acknowledged))
     for refused in (
         lambda: client.react(1, POSTS[-1] + 1, "like"),
@@ -120,22 +147,3 @@ def test_a_full_redis_refuses_whole_scripts_and_loses_nothing(full: Full) -> Non
     ]
     assert client.reaction_of(user, post) == "like"
     assert client.summaries([post], user)[0].reaction == "like"
-    assert full.keyspace() == before
-
-    # Each script that was let in was applied as a whole, also the last one.
-    for dirty in engine.outbox_state.dirty_posts():
-        delta = redis.hgetall(keys.post_delta(dirty))
-        assert delta == {b"1": str(redis.hlen(keys.post_pending(dirty))).encode()}
-
-    engine.persister.drain(range(60))
-    late = {(1, post) for post in range(1_001, 1_101)}
-    assert len(client.react_many((user, post, "like") for user, post in late)) == len(late)
-    engine.drain()
-    everyone = {(user, post) for user in (1, 2) for post in POSTS} | full.acknowledged | late
-    rows = engine.queries.reactions(sorted({post for _, post in everyone}))
-    assert {(user, post) for post, users in rows.items() for user in users} == everyone
-    found = engine.verify()
-    assert found.holds, found
-    assert found.reactions == len(everyone)
-    client.react(3, 1, "sad")
-    assert client.counts(1)["sad"] == 1

@@ -1,4 +1,4 @@
-"""Reactions that come faster than they are drained: the backlog is what is distinct, not all."""
+"""Reactions arrive faster than drains take them: only distinct pairs add to the backlog."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def test_a_backlog_is_bounded_by_distinct_pairs(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(("users", "posts"), [(500, 4), (1, 400)])
-def test_what_is_pending_takes_no_more_memory_than_documented(
+def test_pending_changes_take_no_more_memory_than_documented(
     engine: Engine, users: int, posts: int
 ) -> None:
-    """The formula of docs/reliability.md, by which operators plan."""
+    """Operators plan with this formula of docs/reliability.md."""
     client: Any = engine.client
 
     def used() -> int:
@@ -75,5 +75,5 @@ def test_what_is_pending_takes_no_more_memory_than_documented(
             for post in range(posts)
         )
     taken = used() - before
-    most = 350 * posts + 35 * users * posts
-    assert most / 2 < taken < most
+    documented = 350 * posts + 35 * users * posts
+    assert documented / 2 < taken < documented

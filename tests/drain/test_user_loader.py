@@ -1,4 +1,4 @@
-"""user_loader.py: all reactions of a user in one hash, never older than what a drain wrote."""
+"""``UserLoader``: one hash with all reactions of a user, never older than what a drain wrote."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def react(engine: Engine, reactions: dict[int, str | None], user: int = USER) ->
 
 
 class Interrupted(Queries):
-    """Something happens when the rows of a user have been read."""
+    """Queries that call a function after they read the rows of a user."""
 
     def __init__(self, database: Database, meanwhile: Callable[[int], object]) -> None:
         super().__init__(database)
@@ -70,7 +70,7 @@ def test_a_user_without_reactions_is_known_to_have_none(engine: Engine) -> None:
     assert cached(engine) == {0: 1}
 
 
-def test_a_load_of_nobody(engine: Engine) -> None:
+def test_a_load_of_no_users(engine: Engine) -> None:
     assert engine.user_loader.load([]) == 0
 
 
@@ -98,10 +98,10 @@ def test_a_user_with_too_many_reactions_gets_the_newest(
 
 def test_the_mark_stays_on_the_largest_load(engine: Engine) -> None:
     """Otherwise each feed of such a user would ask for the next load."""
-    most = MAX_WHOLE_USER
-    react(engine, dict.fromkeys(range(1, most + 11), "like"))
+    limit = MAX_WHOLE_USER
+    react(engine, dict.fromkeys(range(1, limit + 11), "like"))
     assert engine.user_loader.load([USER]) == 1
-    assert len(cached(engine)) == most + 2
+    assert len(cached(engine)) == limit + 2
     assert cached(engine)[0] == 0
 
 
@@ -137,20 +137,20 @@ def test_the_later_of_two_loads_wins(engine: Engine) -> None:
     assert cached(engine) == {0: 1, POST: 1}
 
 
-def test_a_reaction_that_is_not_durable_yet_is_answered_all_the_same(engine: Engine) -> None:
+def test_a_pending_reaction_is_read_after_a_load(engine: Engine) -> None:
     react(engine, {POST: "like"})
     engine.reactions.react(USER, POST, "love")
     engine.reactions.react(USER, POST + 1, "wow")
     assert engine.user_loader.load([USER]) == 1
     assert cached(engine) == {0: 1, POST: 1}
-    for _ in range(2):  # the second time from the summary
+    for _ in range(2):  # the second read uses the summary
         found = engine.reactions.summaries([POST, POST + 1], USER)
         assert [summary.reaction for summary in found] == ["love", "wow"]
     engine.drain()
     assert cached(engine) == {0: 1, POST: 2, POST + 1: engine.settings.reaction_types["wow"]}
 
 
-def test_a_feed_after_a_load_asks_postgresql_nothing_about_the_user(engine: Engine) -> None:
+def test_a_feed_after_a_load_needs_no_query(engine: Engine) -> None:
     react(engine, {POST: "like"})
     engine.user_loader.load([USER])
     feed = range(POST, POST + 20)
@@ -171,7 +171,7 @@ def test_a_deleted_post_does_not_come_back(engine: Engine) -> None:
     assert engine.reactions.reaction_of(USER, POST) is None
 
 
-def test_postgresql_is_gone(engine: Engine) -> None:
+def test_a_load_without_postgresql(engine: Engine) -> None:
     nowhere = Settings(database_url="postgresql://127.0.0.1:1/x", read_timeout_s=0.5)
     database = Database(nowhere)
     users = UserCache(engine.client, engine.settings)
@@ -182,7 +182,7 @@ def test_postgresql_is_gone(engine: Engine) -> None:
     database.close()
 
 
-def test_redis_is_gone(engine: Engine) -> None:
+def test_a_load_without_redis(engine: Engine) -> None:
     settings = Settings(redis_url="redis://127.0.0.1:1/0", redis_timeout_s=0.5)
     with connect(settings) as client, pytest.raises(ReactionsUnavailable) as caught:
         UserLoader(client, UserCache(client, settings), engine.queries).load([USER])

@@ -208,8 +208,8 @@ def test_a_duty_isolates_a_key_that_it_cannot_read(spoilt: Engine, plant: Plant)
     plant(spoilt.client, key)  # type: ignore[arg-type]
     checker = PostChecker(spoilt.client, spoilt.database, spoilt.settings)
     with pytest.raises(ScriptError):
-        checker.check([scene.post, scene.other], yields=True)
-    assert set(checker.check([scene.post, scene.other], yields=True).decided) == {
+        checker.check([scene.post, scene.other], give_way=True)
+    assert set(checker.check([scene.post, scene.other], give_way=True).decided) == {
         scene.post,
         scene.other,
     }

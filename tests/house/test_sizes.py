@@ -16,21 +16,12 @@ ROOT = Path(__file__).parents[2]
 FOLDERS = ("reactions", "tests", "benchmarks", "chaos")
 MAX_FILE, MAX_FUNCTION, MAX_SCRIPT = 300, 40, 80
 
-NOT_YET = "not divided yet"
-
 EXCEPTIONS = {
     "reactions/api/client.py": "the public class: most lines are the docstrings of its methods",
-    "reactions/demo/report.py::make_report": NOT_YET,
     "reactions/lua/react.lua": "the hot path: one call, read from top to bottom",
     "reactions/lua/settle.lua": "one settlement in one step; its parts are in include/",
-    "tests/api/test_client.py": NOT_YET,
-    "tests/api/test_reactors.py": NOT_YET,
-    "tests/api/test_read.py": NOT_YET,
-    "tests/drain/test_full_memory.py::test_a_full_redis_refuses_whole_scripts_and_loses_nothing": NOT_YET,  # noqa: E501
-    "tests/drain/test_persister.py": NOT_YET,
     "tests/redis/test_keys.py::test_every_call_names_all_its_keys_within_one_slot": "one call of each script, as a list",  # noqa: E501
-    "tests/redis/test_ttl.py": NOT_YET,
-    "tests/redis/test_ttl.py::test_every_cache_key_has_a_ttl_and_no_outbox_key_has_one": "one table of all keys",  # noqa: E501
+    "tests/redis/test_ttl_keyspace.py::test_every_cache_key_has_a_ttl_and_no_outbox_key_has_one": "one table of all keys",  # noqa: E501
     "tests/system/test_model.py": "one state machine: its rules share the model",
 }
 """A file, or a function as ``file::name`` -> why it is larger."""

@@ -96,7 +96,7 @@ def test_a_look_leaves_no_load_announced(sound: Engine) -> None:
     checker(sound).check([REGULAR, VIRAL, COLD], count_rows=True)
     assert sound.client.keys("post:*:loading") == []
     assert sound.cache_install.fence(COLD, "theirs")
-    checker(sound).check([COLD], yields=True)
+    checker(sound).check([COLD], give_way=True)
     assert sound.client.get(keys.post_loading(COLD)) == b"theirs"
 
 
@@ -106,7 +106,7 @@ def test_a_read_under_way_does_not_undo_a_repair(sound: Engine) -> None:
     sound.cache_install.drop(VIRAL)
     assert sound.cache_install.fence(VIRAL, "slow")
     stale = sound.queries.counts([VIRAL])[VIRAL]
-    found = checker(sound).check([VIRAL], count_rows=True, yields=True)
+    found = checker(sound).check([VIRAL], count_rows=True, give_way=True)
     assert found.decided == {}
     checker(sound).repair([Difference(Kind.LEDGER, VIRAL, "")])
     assert not sound.cache_install.install_counts(VIRAL, "slow", stale)[0]

@@ -1,4 +1,4 @@
-"""An empty Redis for the tests of one module, and a cluster of three nodes."""
+"""An empty Redis for the tests of one module, a cluster of three nodes, and TTLs by tier."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from redis import Redis
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Valkey
 from reactions.redis.connection import Client, connect
-from tests.support.engine import DEAD_BROKER
+from tests.redis.lives import with_lives
+from tests.support.engine import DEAD_BROKER, Engine, make_engine
+from tests.support.reading import shrink
 from tests.support.servers import cluster_options
 from tests.support.waiting import wait_until
 
@@ -56,3 +58,12 @@ def _formed(node: Valkey) -> bool:
     with Redis(port=node.port) as client:
         info = client.execute_command("CLUSTER INFO")
         return info["cluster_state"] == "ok" and int(info["cluster_known_nodes"]) == NODES
+
+
+@pytest.fixture
+def timed(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """Each tier has a TTL of its own; 15 reactions are viral; samples of five, buckets of four."""
+    shrink(monkeypatch, 5, 4, 8)
+    made = make_engine(with_lives(engine.settings))
+    yield made
+    made.close()

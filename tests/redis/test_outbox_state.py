@@ -67,3 +67,15 @@ def test_lags_add_up_over_the_shards(state: OutboxState, client: Client) -> None
     client.hset(keys.outbox_lags(1), mapping={"10": 2, "100": 1})
     client.hset(keys.outbox_lags(2), mapping={"10": 3})
     assert state.lags() == {10: 5, 100: 1}
+
+
+def test_a_shard_with_times_in_the_future_is_overdue(
+    state: OutboxState, client: Client, redis_settings: Settings
+) -> None:
+    """The server's clock was set back by an hour."""
+    RedisWrites(client, redis_settings).record(1, POST, 1)
+    Outbox(client, redis_settings).claim({SHARD: ""})
+    ahead = int(Clock(client, redis_settings).now_us()) + 3_600_000_000
+    client.set(keys.outbox_lease(SHARD), f"gone|{ahead}|0")
+    client.zadd(keys.outbox_dirty(SHARD), {str(POST): ahead})
+    assert state.overdue(2.0) == [SHARD]

@@ -100,6 +100,7 @@ def read(web: Called) -> None:
         web.reactors(post, "like")
         web.recent(post)
         web.recent(post, 2)
+        web.warm([post])
         web.uniques(post)
     web.summaries([REGULAR, HOT, SMALL], 3)
     web.summaries([REGULAR, HOT, SMALL], 4711)

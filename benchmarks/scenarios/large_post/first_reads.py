@@ -106,7 +106,7 @@ class FirstReads:
     def _round(self, first_user: int) -> _Round:
         self._now = now = _Round()
         self._client.flushall()
-        # The reader must not remember its last request.
+        # The reader must not skip a repeated request.
         self._web._read_path().feeds._requests._posts.clear()
         for user, patience in ((first_user, ALONE_S), (first_user + 1, SAMPLED_S)):
             began = time.time()

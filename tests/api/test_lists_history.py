@@ -1,22 +1,15 @@
-"""What a user reacted on, and how many ever reacted on a post."""
+"""``Lists.history``: what a user reacted on."""
 
 from __future__ import annotations
 
 import itertools
 
-import pytest
-
 from reactions.api.client import Reactions
 from reactions.core.model import Reacted, Row
-from reactions.redis import keys
-from tests.support.engine import Engine, make_engine
+from tests.support.engine import Engine
 from tests.support.reading import (
     FEED,
-    POST,
     USER,
-    evict,
-    make_viral,
-    react,
     traffic,
 )
 
@@ -33,7 +26,7 @@ def walk_history(client: Reactions, user_id: int, limit: int) -> list[Reacted]:
             return found
 
 
-def test_history_is_what_a_user_reacted_on_newest_first(engine: Engine) -> None:
+def test_history_lists_reactions_newest_first(engine: Engine) -> None:
     client = engine.reactions
     expected: list[Reacted] = []
     for post in range(1, 61):
@@ -66,7 +59,7 @@ def test_history_takes_one_round_trip_and_one_query_a_page(engine: Engine) -> No
 
 
 def test_history_pages_through_posts_of_equal_versions(engine: Engine) -> None:
-    """Versions are unique in a shard only."""
+    """Versions are unique only within a shard."""
     version = 1_700_000_000_000_000
     rows = [
         Row(post, USER, 1 + post % 3, version + post // 20)  # twenty shards at each version
@@ -79,7 +72,7 @@ def test_history_pages_through_posts_of_equal_versions(engine: Engine) -> None:
         assert [(r.post_id, r.version) for r in found] == newest
 
 
-def test_history_is_stable_while_the_user_goes_on(engine: Engine) -> None:
+def test_history_is_stable_while_the_user_reacts(engine: Engine) -> None:
     client = engine.reactions
     client.react_many((USER, post, "like") for post in range(1, 41))
     engine.drain()
@@ -105,57 +98,3 @@ def test_history_leaves_out_deleted_posts(engine: Engine) -> None:
     while any(engine.erasure_requests.unfinished()):
         engine.eraser.erase()
     assert [r.post_id for r in client.history(USER).items] == [10, 9, 8, 7, 6, 5, 3, 2, 1]
-
-
-def test_uniques_of_a_regular_post_are_all_who_ever_reacted(engine: Engine) -> None:
-    client = engine.reactions
-    assert client.uniques(POST) == 0
-    react(engine, POST, range(1, 11))
-    engine.drain()
-    assert client.uniques(POST) == 10
-    react(engine, POST, range(1, 5), None)
-    react(engine, POST, range(5, 8), "love")
-    engine.drain()
-    assert client.counts(POST)["like"] == 3
-    assert client.uniques(POST) == 10
-    react(engine, POST, [1, 2, 99])
-    engine.drain()
-    assert client.uniques(POST) == 11
-
-
-def test_uniques_count_also_who_took_away_what_was_not_there(engine: Engine) -> None:
-    """They left a tombstone all the same."""
-    react(engine, POST, [1, 2, 3])
-    react(engine, POST, [4, 5], None)
-    engine.drain()
-    assert engine.reactions.uniques(POST) == 5
-
-
-def test_uniques_of_a_viral_post_are_one_round_trip(small: Engine) -> None:
-    make_viral(small, POST)
-    client = small.reactions
-    react(small, POST, range(1, 6), None)
-    react(small, POST, range(100, 105))
-    client.counts(POST)
-    with traffic(client) as seen:
-        assert client.uniques(POST) == 20
-    assert (seen.trips, seen.queries) == (1, [])
-    small.drain()
-    evict(small)
-    assert client.uniques(POST) == 20
-    react(small, POST, [200])
-    small.drain()  # reads the sample again, and who ever reacted
-    assert small.client.exists(keys.post_uniques(POST))
-    assert client.uniques(POST) == 21
-
-
-def test_uniques_of_many_are_within_a_hundredth_or_two(engine: Engine) -> None:
-    settings = engine.settings.model_copy(update={"viral_threshold": 2_000})
-    small = make_engine(settings)
-    react(small, POST, range(1, 5_001))
-    small.drain()
-    assert small.client.exists(keys.post_uniques(POST))
-    assert small.reactions.uniques(POST) == pytest.approx(5_000, rel=0.03)
-    small.client.delete(keys.post_uniques(POST))
-    assert small.reactions.uniques(POST) == 5_000
-    small.close()

@@ -1,4 +1,4 @@
-"""Who reacted on a post: pages that are stable, and the newest."""
+"""``Lists.reactors``: stable pages of who reacted; refused arguments of all lists."""
 
 from __future__ import annotations
 
@@ -20,10 +20,8 @@ from tests.support.reading import (
     FEED,
     POST,
     SHARD,
-    SMALL_SAMPLE,
     USER,
     evict,
-    make_viral,
     react,
     traffic,
 )
@@ -45,7 +43,7 @@ def walk(
 
 
 @pytest.mark.parametrize("state", ["pending", "claimed", "recorded", "settled", "mixed", "evicted"])
-def test_reactors_are_the_newest_first_wherever_they_are(small: Engine, state: str) -> None:
+def test_reactors_are_listed_newest_first_in_every_state(small: Engine, state: str) -> None:
     client = small.reactions
     names = ["like", "love", "wow"]
     expected: list[Reactor] = []
@@ -86,7 +84,7 @@ def test_a_page_of_reactors_is_three_round_trips_and_one_query(engine: Engine) -
         assert seen.trips <= 3
 
 
-def test_nobody_reacted(engine: Engine) -> None:
+def test_a_post_without_reactors(engine: Engine) -> None:
     assert engine.reactions.reactors(POST) == Page((), None)
     react(engine, POST, [1])
     react(engine, POST, [1], None)
@@ -96,7 +94,7 @@ def test_nobody_reacted(engine: Engine) -> None:
         engine.drain()
 
 
-def test_the_last_page_says_so(engine: Engine) -> None:
+def test_the_last_page_has_no_cursor(engine: Engine) -> None:
     react(engine, POST, range(1, 5))
     first = engine.reactions.reactors(POST, limit=2)
     second = engine.reactions.reactors(POST, limit=2, cursor=first.cursor)
@@ -105,7 +103,7 @@ def test_the_last_page_says_so(engine: Engine) -> None:
 
 
 class OneDrain:
-    """One drain at a time, a step at each call."""
+    """Runs one drain at a time, one step at each call."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -127,7 +125,7 @@ KINDS = ["like", "like", "love"]
 
 
 def _arrive(client: Reactions, post: int, play: random.Random, drain: OneDrain) -> list[Reactor]:
-    """Forty users react; the first twenty will stay, and are returned, newest first."""
+    """Let forty users react; return the reactions of users 1 to 20, who will stay, newest first."""
     stay: list[Reactor] = []
     for user in play.sample(range(1, 41), 40):
         reaction = play.choice(KINDS)
@@ -140,7 +138,7 @@ def _arrive(client: Reactions, post: int, play: random.Random, drain: OneDrain) 
 
 
 def _stir(engine: Engine, post: int, play: random.Random, drain: OneDrain) -> None:
-    """Others come, go and change their minds; a drain goes on; caches vanish."""
+    """Let other users react and leave, a drain continue, and caches vanish."""
     for _ in range(play.randint(0, 8)):
         react(engine, post, [play.randint(21, 60)], play.choice([*KINDS, None, None]))
     for _ in range(play.randint(0, 2)):
@@ -151,7 +149,7 @@ def _stir(engine: Engine, post: int, play: random.Random, drain: OneDrain) -> No
 
 @pytest.mark.parametrize("kind", [None, "like"])
 def test_pages_are_stable_while_others_react_and_leave(small: Engine, kind: str | None) -> None:
-    """Who stays is on exactly one page, in order; nobody is on two."""
+    """Each user whose reaction stays is on exactly one page, in order; nobody is on two."""
     client = small.reactions
     play = random.Random(11)  # noqa: S311 - not for secrecy
     for turn in range(25):
@@ -172,7 +170,7 @@ def test_pages_are_stable_while_others_react_and_leave(small: Engine, kind: str 
         ]
 
 
-def test_of_a_post_with_very_much_pending_the_list_is_a_batch_behind(
+def test_a_list_is_a_batch_behind_when_too_much_is_pending(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lists, "MAX_LISTED_CHANGES", 10)
@@ -186,10 +184,10 @@ def test_of_a_post_with_very_much_pending_the_list_is_a_batch_behind(
     assert [r.user_id for r in walk(engine.reactions, POST)] == list(range(16, 0, -1))
 
 
-def test_nobody_is_on_two_pages_when_more_is_pending_than_is_taken_in(
+def test_nobody_is_on_two_pages_when_more_is_pending_than_is_merged(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second must not bring back who was on the first."""
+    """The second page must not contain users of the first."""
     monkeypatch.setattr(lists, "MAX_LISTED_CHANGES", 10)
     react(engine, POST, range(1, 6))
     engine.drain()
@@ -253,7 +251,7 @@ def test_a_bad_cursor_is_refused(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("bad", ["LIKE", "", "remove", 1, True, b"like"])
-def test_a_bad_type_of_a_list_is_refused(bad: Any) -> None:
+def test_a_bad_type_for_a_list_is_refused(bad: Any) -> None:
     with Reactions(Settings(redis_url="redis://127.0.0.1:1")) as nowhere:
         with pytest.raises(InvalidArgument) as error:
             nowhere.reactors(1, bad)
@@ -261,7 +259,7 @@ def test_a_bad_type_of_a_list_is_refused(bad: Any) -> None:
 
 
 @pytest.mark.parametrize("bad", [0, -1, 2**63, True, "1", None, 1.0])
-def test_bad_ids_of_lists_are_refused(bad: Any) -> None:
+def test_bad_ids_for_lists_are_refused(bad: Any) -> None:
     with Reactions(Settings(redis_url="redis://127.0.0.1:1")) as nowhere:
         calls: list[tuple[str, Callable[[], object]]] = [
             ("post_id", lambda: nowhere.reactors(bad)),
@@ -277,72 +275,3 @@ def test_bad_ids_of_lists_are_refused(bad: Any) -> None:
             with pytest.raises(InvalidArgument) as error:
                 call()
             assert error.value.argument == argument
-
-
-def test_recent_of_a_viral_post_is_one_round_trip(small: Engine) -> None:
-    make_viral(small, POST)
-    client = small.reactions
-    client.react(3, POST, "love")
-    client.recent(POST, 1)  # the server has the script from now on
-    with traffic(client) as seen:
-        assert client.recent(POST, 4) == [
-            Reactor(3, "love"),
-            Reactor(15, "like"),
-            Reactor(14, "like"),
-            Reactor(13, "like"),
-        ]
-    assert (seen.trips, seen.queries) == (1, [])
-
-
-def test_recent_of_a_regular_post_is_one_query(engine: Engine) -> None:
-    react(engine, POST, range(1, 8))
-    engine.drain()
-    react(engine, POST, [2], "love")
-    client = engine.reactions
-    client.counts(POST)
-    with traffic(client) as seen:
-        assert [r.user_id for r in client.recent(POST, 3)] == [2, 7, 6]
-    assert len(seen.queries) == 1
-    assert seen.trips <= 4
-    assert [r.user_id for r in client.recent(POST)] == [2, 7, 6, 5, 4, 3, 1]
-
-
-@pytest.mark.parametrize("lost", ["recent", "reactions", "reactions:1"])
-def test_recent_of_a_sample_that_lost_a_part_comes_from_the_database(
-    small: Engine, lost: str
-) -> None:
-    make_viral(small, POST)
-    small.reactions.react(2, POST, "wow")
-    assert small.client.delete(f"post:{{{SHARD}}}:{POST}:{lost}") == 1
-    assert [r.user_id for r in small.reactions.recent(POST, 4)] == [2, 15, 14, 13]
-
-
-def test_recent_is_not_short_after_some_of_the_sample_left(small: Engine) -> None:
-    """The sample is; the next newest are in the database."""
-    make_viral(small, POST)
-    react(small, POST, [15, 13], None)
-    expected = [14, 12, 11, 10, 9]
-    assert [r.user_id for r in small.reactions.recent(POST, SMALL_SAMPLE)] == expected
-    small.drain()
-    assert [r.user_id for r in small.reactions.recent(POST, SMALL_SAMPLE)] == expected
-
-
-def test_recent_of_more_than_a_sample(small: Engine) -> None:
-    """A limit may be larger than what is cached; here it is by the small sample."""
-    make_viral(small, POST)
-    newest = [r.user_id for r in small.reactions.recent(POST, 12)]
-    assert newest == list(range(15, 15 - len(newest), -1))
-    assert len(newest) in (SMALL_SAMPLE, 12)
-
-
-def test_recent_leaves_out_types_that_are_not_configured_any_more(small: Engine) -> None:
-    react(small, POST, range(1, 8))
-    react(small, POST, [8, 9, 10], "angry")
-    react(small, POST, [11, 12])
-    small.drain()
-    types = {name: code for name, code in small.settings.reaction_types.items() if name != "angry"}
-    with Reactions(small.settings.model_copy(update={"reaction_types": types})) as client:
-        assert {r.reaction for r in client.recent(POST, 5)} == {"like"}
-        assert {r.reaction for r in client.reactors(POST).items} == {"like"}
-        assert client.reaction_of(9, POST) is None
-        assert client.summaries([POST], 9)[0].counts == dict.fromkeys(types, 0) | {"like": 9}

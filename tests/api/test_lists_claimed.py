@@ -1,4 +1,4 @@
-"""Lists of reactors where a user has a change claimed, and a newer one pending behind it."""
+"""Lists of reactors of which some have a claimed change, and a newer one that is pending."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def settings(settings: Settings) -> Settings:
 
 
 @pytest.mark.parametrize("viral", [False, True])
-def test_what_is_pending_behind_a_claim_is_what_a_list_shows(small: Engine, viral: bool) -> None:
-    """User 1 changes the type, 2 leaves, 3 comes back; 4 is claimed only: at every step."""
+def test_lists_show_changes_that_are_pending_behind_a_claim(small: Engine, viral: bool) -> None:
+    """User 1 changes the type, 2 leaves, 3 returns, and 4 has a claimed change only."""
     if viral:
         make_viral(small, POST)
     else:
@@ -51,10 +51,10 @@ def test_what_is_pending_behind_a_claim_is_what_a_list_shows(small: Engine, vira
     check(small, expected)
 
 
-def test_nobody_is_on_two_pages_when_a_drain_comes_in_between(
+def test_nobody_is_on_two_pages_when_a_drain_runs_between_two_reads(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between a look into the database and one into what is pending, which is too much to read."""
+    """The drain runs after the query and before the check of pending changes."""
     monkeypatch.setattr(lists, "MAX_LISTED_CHANGES", 10)
     react(engine, POST, range(1, 6))
     engine.drain()
@@ -79,7 +79,7 @@ def test_nobody_is_on_two_pages_when_a_drain_comes_in_between(
 
 
 def check(engine: Engine, expected: list[Reactor]) -> None:
-    """By pages, by type and by the newest; also without any cache."""
+    """Compare pages, pages by type and the newest reactors, with and without caches."""
     client = engine.reactions
     for _ in range(2):
         first = client.reactors(POST, limit=2)

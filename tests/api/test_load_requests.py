@@ -1,0 +1,143 @@
+"""``LoadRequests``: which reads ask workers to fill a cache."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from reactions.api import load_requests
+from reactions.api.client import Reactions
+from reactions.api.relay import Relay
+from reactions.redis import keys
+from tests.support.engine import Engine, make_engine
+from tests.support.reading import (
+    POST,
+    USER,
+    evict,
+    feeds_of,
+    make_regular,
+    make_viral,
+    react,
+    traffic,
+)
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def patient(small: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """An engine whose relay gathers for 10 s, so that a test can see what waits in it."""
+    monkeypatch.setattr(Relay, "request_load", lambda relay, post: relay._posts.add(post))
+    monkeypatch.setattr(Relay, "request_user_load", lambda relay, user: relay._users.add(user))
+    made = make_engine(small.settings.model_copy(update={"wake_interval_s": 10.0}))
+    yield made
+    made.close()
+
+
+def test_the_second_user_who_reads_a_post_requests_its_load(patient: Engine) -> None:
+    client, waiting = patient.reactions, patient.reactions._relay
+    react(patient, POST, range(1, 4))
+    patient.drain()
+    evict(patient)
+    client.summaries([POST], 101)
+    assert waiting._posts == set()  # the post is cold, so its counts are cached first
+    client.summaries([POST], 101)
+    assert waiting._posts == set()  # Redis knew everything
+    client.summaries([POST], 102)
+    assert waiting._posts == {POST}
+    waiting._posts.clear()
+    client.summaries([POST], 103)
+    client.reaction_of(104, POST)
+    assert waiting._posts == set()  # this process requested it a moment ago
+
+
+def test_the_first_read_of_an_uncached_viral_post_requests_its_load(patient: Engine) -> None:
+    client, waiting = patient.reactions, patient.reactions._relay
+    for post in (POST, POST + 1, POST + 2):
+        react(patient, post, range(1, 13 if post > POST else 4))
+    patient.drain()
+    patient.client.flushall()
+    client.counts(POST + 1)
+    assert waiting._posts == {POST + 1}
+    client.summaries([POST, POST + 1, POST + 2], 7)
+    assert waiting._posts == {POST + 1, POST + 2}
+
+
+def test_a_lost_request_for_a_post_is_repeated(
+    patient: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_requests, "LOAD_AGAIN_S", 0.05)
+    client = patient.reactions
+    react(patient, POST, range(1, 4))
+    patient.drain()
+    readers = itertools.count(1_000)
+
+    def requested() -> bool:
+        client.reaction_of(next(readers), POST)
+        return POST in client._relay._posts
+
+    assert requested()
+    client._relay._posts.clear()
+    wait_until(requested, what="the next request for the post")
+
+
+def test_a_post_with_all_its_caches_is_not_requested(patient: Engine) -> None:
+    make_regular(patient, 1)
+    make_viral(patient, 2)
+    client = patient.reactions
+    for reader in (101, 102, 103):
+        client.summaries([1, 2], reader)
+    assert client._relay._posts == set()
+    patient.client.delete(keys.post_recent(2), keys.post_reactions(2))
+    client.summaries([1, 2], 104)
+    assert client._relay._posts == {2}
+
+
+def test_a_loaded_post_answers_readers_without_a_query(patient: Engine) -> None:
+    """Reads request the load of a cold post; after the load they need no query."""
+    client = patient.reactions
+    react(patient, POST, range(1, 4))
+    patient.drain()
+    evict(patient)
+    for reader in (101, 102):
+        client.summaries([POST], reader)
+    assert patient.loader.load(sorted(client._relay._posts)) == 1
+    for trips in (2, 1):  # the first read requests the load of the user
+        with traffic(client) as seen:
+            assert client.summaries([POST], 103)[0].total == 3
+        assert (seen.trips, seen.queries) == (trips, [])
+        assert 103 in client._relay._users
+        patient.user_loader.load(sorted(client._relay._users))
+
+
+def test_a_user_whose_hash_has_no_mark_is_requested_once(
+    patient: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the request is lost, a later read repeats it."""
+    monkeypatch.setattr(load_requests, "LOAD_AGAIN_S", 0.2)
+    make_regular(patient, POST)
+    with Reactions(patient.settings) as client:
+        waiting = client._relay._users
+
+        def requested() -> bool:
+            client.summaries([POST], USER)
+            return USER in waiting
+
+        client.counts(POST)
+        assert waiting == set()
+        assert client.reaction_of(USER, POST) == "like"
+        assert waiting == {USER}
+        waiting.clear()
+        assert not requested()  # this client requested it a moment ago
+        wait_until(requested, what="the next request for the user")
+        waiting.clear()
+        assert patient.user_loader.load([USER]) == 1
+        feeds_of(client)._requests._users.clear()
+        assert not requested()
+        patient.client.hset(
+            keys.user_reactions(USER), "0", "0"
+        )  # the mark of a user with too many reactions
+        assert not requested()
+        patient.client.hdel(keys.user_reactions(USER), "0")
+        assert requested()
