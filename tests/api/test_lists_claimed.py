@@ -1,4 +1,4 @@
-"""Lists of reactors of which some have a claimed change, and a newer one that is pending."""
+"""Lists of reactors that have a claimed change and a newer pending one."""
 
 from __future__ import annotations
 

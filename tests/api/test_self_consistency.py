@@ -61,7 +61,7 @@ def test_a_post_with_more_changes_than_are_merged(
 
 def test_a_warmed_post_answers_exactly_from_its_first_reaction(small: Engine) -> None:
     assert small.reactions.react(1, POST + 100, "like").status is Status.ACCEPTED
-    small.loader.load([POST])  # what a worker does when warm() asks for it
+    small.loader.load([POST])  # what a worker does when warm() requests it
     assert small.reactions.react(1, POST, "like").status is Status.CREATED
     assert small.reactions.react(1, POST, "love").previous == "like"
     small.drain()

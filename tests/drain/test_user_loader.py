@@ -97,7 +97,7 @@ def test_a_user_with_too_many_reactions_gets_the_newest(
 
 
 def test_the_mark_stays_on_the_largest_load(engine: Engine) -> None:
-    """Otherwise each feed of such a user would ask for the next load."""
+    """Otherwise each feed of such a user would request the next load."""
     limit = MAX_WHOLE_USER
     react(engine, dict.fromkeys(range(1, limit + 11), "like"))
     assert engine.user_loader.load([USER]) == 1
