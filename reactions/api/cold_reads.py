@@ -138,6 +138,6 @@ class ColdReads:
         return self._stored.run("summaries", lambda: self._queries.counts_with_changes(merged))
 
     def _run(self, calls: Sequence[Call | Command]) -> list[Any]:
-        """Send calls; a fence or an install that fails, as without memory, is an entry."""
+        """Send calls. A fence that fails, for example in a full Redis, only stops its install."""
         with translated():
             return run_many(self._client, calls)
