@@ -40,10 +40,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Then mark the tests that use PostgreSQL too.
     """
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items.sort(key=lambda item: not _in_slow_file(item))
     for item in items:
         if not SERVERS.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
+
+
+def _in_slow_file(item: pytest.Item) -> bool:
+    file = item.getparent(pytest.Module)
+    return file is not None and any(mark.name == "slow" for mark in file.own_markers)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from reactions.core.settings import Settings
 from reactions.demo.embedded import Valkey
 from reactions.redis.server_options import BROKER_OPTIONS
 from tests.support.engine import DEAD_BROKER
-from tests.support.waiting import wait_until
+from tests.support.waiting import patience, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_no_caller_waits_on_a_dead_broker() -> None:
     relay = relay_to(DEAD_BROKER, 0.001)
     slowest = max(_timed(relay, shard % 100) for shard in range(2000))
     wait_until(lambda: relay.stats().failed >= 1)
-    assert slowest < 0.05
+    assert slowest < patience(0.05)
     assert relay.stats().failed <= 3  # the breaker prevents more attempts
     relay.close()
     stats = relay.stats()
@@ -125,8 +125,8 @@ def test_no_caller_waits_on_a_broker_that_takes_no_connection() -> None:
         slowest = max(_timed(relay, shard % 100) for shard in range(2000))
         began = time.monotonic()
         relay.close(1.0)
-        assert time.monotonic() - began < 1.5
-        assert slowest < 0.05
+        assert time.monotonic() - began < patience(1.5)
+        assert slowest < patience(0.05)
         for filler in fillers:
             filler.close()
 

@@ -12,6 +12,8 @@ from click.testing import CliRunner
 from benchmarks.__main__ import main
 from benchmarks.support.statement_log import count_statements
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

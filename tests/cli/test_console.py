@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.running import reactions
+
+pytestmark = pytest.mark.slow
 
 
 def test_an_error_of_the_library_is_one_line(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from reactions.demo.synthetic_trace import synthesize
 from tests.cli.running import answers, last_line, processes_of, reactions
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 DEMO_KEYS = {
     "events",
     "accepted_per_s",

@@ -8,6 +8,8 @@ import pytest
 from reactions.cli.main import COMMANDS
 from tests.cli.running import reactions
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_help_names_commands_and_settings() -> None:
     result = reactions("--help")

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from reactions.api.client import Reactions
 from reactions.core.settings import Settings
 from reactions.demo.process import Process, free_port
@@ -19,6 +21,8 @@ from tests.support.engine import DEAD_BROKER, Engine
 from tests.support.prometheus_text import Samples, parse_metrics
 from tests.support.servers import running_postgres, running_redis
 from tests.support.waiting import patience, wait_until
+
+pytestmark = pytest.mark.slow
 
 
 def test_metrics_are_what_the_stores_have(filled: Engine, run: Run) -> None:

@@ -6,10 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from reactions.demo.synthetic_trace import synthesize
 from reactions.web.page.ids import GUESTS
 from tests.support.waiting import wait_until
 from tests.web.serving import user
+
+pytestmark = pytest.mark.slow
 
 FATOU = GUESTS + 6
 

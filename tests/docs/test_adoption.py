@@ -25,6 +25,8 @@ from tests.docs.fenced import blocks
 from tests.support.engine import Engine, make_engine
 from tests.support.servers import wheel_postgres
 
+pytestmark = pytest.mark.slow
+
 POSTS, USERS, WRITERS = range(1001, 1041), range(1, 401), 4
 Like = Callable[[Any, int, int], None]
 

@@ -17,6 +17,8 @@ from reactions.redis import keys
 from tests.support.engine import Engine, make_engine
 from tests.support.servers import running_redis
 
+pytestmark = pytest.mark.slow
+
 POSTS = range(1, 151)
 BATCH = 500
 ROOM = 600_000

@@ -14,6 +14,8 @@ from reactions.demo.process import Process, free_port
 from tests.support.engine import Engine
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 POST = 1042
 SERVERS = {
     "fastapi": "-m uvicorn examples.fastapi_app:app --port {port}",

@@ -116,6 +116,7 @@ def test_an_unknown_option_of_redis_is_refused_at_once(options: str) -> None:
     assert "QXZ78" not in "".join(shown)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value"),
     [

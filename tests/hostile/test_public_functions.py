@@ -26,6 +26,8 @@ from tests.support.databases import own_database
 from tests.support.engine import DEAD_BROKER
 from tests.support.profiles import examples
 
+pytestmark = pytest.mark.slow
+
 LONGEST = 400  # characters of any message
 SLOW_S = 2.0  # far above the time of any call, even on a busy machine
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,7 @@ def lines(path: Path) -> int:
     return len(path.read_text("utf-8").splitlines())
 
 
+@cache
 def too_large() -> dict[str, int]:
     """Each file and function above its limit, with its number of lines."""
     found = {shown(p): lines(p) for p in python_files() if lines(p) > MAX_FILE}

@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.engine import Engine
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory, project: Path) -> Path:

@@ -15,8 +15,10 @@ from reactions.redis.scripts import drain, loading, writes
 from tests.support.loads import SingleLoads
 from tests.support.servers import running_redis
 
+ALSO = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("redis", "cluster")]
 
-@pytest.fixture(scope="session", params=["valkey", "redis", "cluster"])
+
+@pytest.fixture(scope="session", params=["valkey", *ALSO])
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Valkey]:

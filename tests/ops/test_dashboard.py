@@ -38,6 +38,8 @@ from tests.ops.prometheus import (
 from tests.support.waiting import wait_until
 from tests.web.serving import user
 
+pytestmark = pytest.mark.slow
+
 EVENTS, VIRAL = 20_000, 1_000
 """Enough events for some viral posts, however fast the demo is."""
 

@@ -20,6 +20,8 @@ from reactions.demo.services import TASKS_COLUMNS
 from reactions.demo.stack import Stack
 from tests.support.waiting import patience, wait_until
 
+pytestmark = pytest.mark.slow
+
 QUEUES = {"persistence", "maintenance"}
 
 

@@ -21,6 +21,8 @@ from tests.ops.prometheus import alerts, panels
 from tests.support.prometheus_text import Samples, parse_metrics
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 LOAD = """
 import sys
 from concurrent.futures import ProcessPoolExecutor

@@ -13,6 +13,8 @@ from reactions.core.logs import JsonFormatter
 from reactions.demo.stack import Stack
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 def written(stack: Stack) -> list[Any]:
     """What worker and beat have logged after their banners."""

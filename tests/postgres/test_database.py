@@ -13,6 +13,8 @@ from reactions.postgres.database import Database
 from reactions.postgres.ledger import Ledger
 from reactions.postgres.locks import LOCK_CLASS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def postgres(each_postgres: Postgres) -> Postgres:

@@ -20,6 +20,8 @@ from reactions.postgres.queries import Queries
 from reactions.postgres.stored import read_stored
 from tests.support.profiles import examples
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def postgres(each_postgres: Postgres) -> Postgres:

@@ -14,6 +14,8 @@ from reactions.demo.embedded import Valkey
 from reactions.drain.batch import Drained
 from tests.support.engine import DEAD_BROKER, Engine, make_engine
 
+pytestmark = pytest.mark.slow
+
 POSTS = range(1, 41)
 
 

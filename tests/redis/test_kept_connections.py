@@ -117,6 +117,7 @@ def test_a_connection_that_cannot_be_made_is_not_counted(
         assert len({identity(client) for _ in range(3)}) == 1
 
 
+@pytest.mark.slow
 def test_a_thread_forgets_the_clients_that_are_gone(valkey: Valkey, admin: Redis) -> None:
     for _ in range(20):
         with open_client(valkey.url) as client:

@@ -25,6 +25,8 @@ from tests.redis.kept import NAME, connections, identity, open_client
 from tests.support.guarded import running_guarded
 from tests.support.waiting import patience
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def admin(valkey: Valkey) -> Iterator[Redis]:

@@ -26,6 +26,8 @@ from tests.support.engine import make_engine
 from tests.support.servers import cluster_options, own_all_slots
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=["valkey", "redis"])
 def doomed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:

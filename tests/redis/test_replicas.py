@@ -26,6 +26,8 @@ from tests.support.reading import traffic
 from tests.support.servers import running_redis
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=["valkey", "redis"], scope="module")
 def shared(

@@ -17,6 +17,8 @@ from reactions.redis import keys, summary_cache
 from reactions.redis.connection import Client, Words, connect, execute_many
 from reactions.redis.summary_cache import SummaryCache
 
+pytestmark = pytest.mark.slow
+
 POST = 1042
 USER = 7
 FEED = range(1, 61)  # of many shards, on every node

@@ -10,6 +10,8 @@ import pytest
 from tests.security.system import System, running_system, working
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 NOT_KNOWN = {
     *("redis persistence", "redis listpacks"),
     *(f"broker {check}" for check in ("version", "eviction", "persistence", "memory")),

@@ -24,6 +24,8 @@ from tests.support.guarded import DEPLOY, Guarded, running_guarded
 from tests.support.reading import SMALL_SAMPLE, VIRAL, shrink
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 WEB, WORKER, BROKER = "reactions-web", "reactions-worker", "reactions-broker"
 
 BEFORE_LOGIN = {"auth", "hello"}

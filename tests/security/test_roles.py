@@ -22,6 +22,8 @@ from tests.support.engine import DEAD_BROKER, Engine, make_engine
 from tests.support.guarded import PASSWORD, Roles, running_roles
 from tests.support.reading import VIRAL
 
+pytestmark = pytest.mark.slow
+
 REFUSED = "permission denied|must be owner"
 
 SettingsOf = Callable[[str], Settings]

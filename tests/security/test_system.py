@@ -22,6 +22,8 @@ from tests.security.system import System, run, running_system
 from tests.security.test_redis_users import BEFORE_LOGIN, BROKER, granted, refused, unused
 from tests.support.guarded import PASSWORD, PIECES
 
+pytestmark = pytest.mark.slow
+
 WRONG = "wrong" + PASSWORD
 ENCODED = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}")
 

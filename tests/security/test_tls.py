@@ -19,6 +19,8 @@ from reactions.postgres.database import Database
 from reactions.redis.connection import connect, translated
 from tests.support.guarded import Guarded, Roles, running_guarded, running_roles
 
+pytestmark = pytest.mark.slow
+
 USERS = ("reactions-worker", "reactions-broker")
 
 CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"

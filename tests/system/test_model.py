@@ -44,6 +44,8 @@ from tests.support.engine import Engine, make_engine
 from tests.support.profiles import examples
 from tests.support.reading import shrink
 
+pytestmark = pytest.mark.slow
+
 _fresh = itertools.count(1)
 
 SAMPLE = 3

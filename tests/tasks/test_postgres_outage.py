@@ -16,6 +16,8 @@ from tests.support.servers import running_postgres
 from tests.support.waiting import wait_until
 from tests.tasks.flow import Flow, assert_durable
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def own_postgres() -> Iterator[Postgres]:

@@ -32,6 +32,8 @@ from tests.tasks.crowd import (
 from tests.tasks.flow import assert_durable
 from tests.tasks.hasty_processes import Hasty, hasty, idle, sent
 
+pytestmark = pytest.mark.slow
+
 LEASE_S = 2.0
 # Keys of tests/tasks/hasty.py in the broker. Importing that module would patch DutyRuns here.
 REFUSED, INSIDE, TOGETHER = "hasty:refused", "hasty:inside", "hasty:together"

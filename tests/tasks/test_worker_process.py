@@ -17,6 +17,8 @@ from tests.support.nodes import Beat
 from tests.support.waiting import patience, wait_until
 from tests.tasks.flow import Flow, assert_durable
 
+pytestmark = pytest.mark.slow
+
 POST = 1042
 
 StartBeat = Callable[[str], Beat]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,12 +14,14 @@ import pytest
 from fastapi import Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from reactions.api.client import Reactions
 from reactions.core.errors import InvalidSettings
+from reactions.core.settings import Settings
 from reactions.web import create_app
-from reactions.web.demo_auth import COOKIE, HEADER
+from reactions.web.demo_auth import COOKIE, HEADER, chosen_user
 from tests.support.engine import Engine
 from tests.support.waiting import patience
-from tests.web.serving import check_problem, running
+from tests.web.serving import NO_DATABASE, NOWHERE, check_problem, running
 
 REQUESTS = [
     ("PUT", "/v1/posts/1/reaction"),
@@ -32,8 +35,27 @@ REQUESTS = [
 ]
 
 
-def test_every_route_is_tried_without_a_user(address: str) -> None:
-    paths = httpx.get(f"{address}/openapi.json").json()["paths"]
+@pytest.fixture(scope="module")
+def unconnected() -> Iterator[Reactions]:
+    """A client whose stores do not answer: a request without a user does not reach them."""
+    with Reactions(Settings(redis_url=NOWHERE, database_url=NO_DATABASE)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def refusing(unconnected: Reactions) -> Iterator[str]:
+    with running(create_app(unconnected, chosen_user)) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def malformed(unconnected: Reactions) -> Iterator[str]:
+    with running(create_app(unconnected, of_required)) as address:
+        yield address
+
+
+def test_every_route_is_tried_without_a_user(refusing: str) -> None:
+    paths = httpx.get(f"{refusing}/openapi.json").json()["paths"]
     described = {(method.upper(), path) for path, item in paths.items() for method in item}
     asked = {(m, p.partition("?")[0].replace("/1/", "/{post_id}/")) for m, p in REQUESTS}
     assert described == asked | {("GET", "/healthz"), ("GET", "/readyz")}
@@ -41,9 +63,9 @@ def test_every_route_is_tried_without_a_user(address: str) -> None:
 
 @pytest.mark.parametrize(("method", "path"), REQUESTS)
 @pytest.mark.parametrize("said", [{}, {HEADER: "0"}, {HEADER: "+7"}, {"Cookie": f"{COOKIE}=x"}])
-def test_nobody_is_refused(address: str, method: str, path: str, said: dict[str, str]) -> None:
+def test_nobody_is_refused(refusing: str, method: str, path: str, said: dict[str, str]) -> None:
     body = {"reaction": "like"} if method == "PUT" else None
-    answer = httpx.request(method, f"{address}{path}", headers=said, json=body)
+    answer = httpx.request(method, f"{refusing}{path}", headers=said, json=body)
     assert "sign in" in check_problem(answer, 401, "unauthenticated")
     assert answer.headers["WWW-Authenticate"]
 
@@ -88,12 +110,11 @@ def of_required(token: Annotated[int, Header()]) -> int:
 @pytest.mark.parametrize("headers", [{}, {"Token": "x"}])
 @pytest.mark.parametrize(("method", "path"), REQUESTS)
 def test_an_authenticator_with_bad_parameters_refuses_the_request(
-    engine: Engine, method: str, path: str, headers: dict[str, str]
+    malformed: str, method: str, path: str, headers: dict[str, str]
 ) -> None:
     body = {"reaction": "like"} if method == "PUT" else None
-    with running(create_app(engine.reactions, of_required)) as address:
-        answer = httpx.request(method, f"{address}{path}", headers=headers, json=body)
-        check_problem(answer, 401, "unauthenticated")
+    answer = httpx.request(method, f"{malformed}{path}", headers=headers, json=body)
+    check_problem(answer, 401, "unauthenticated")
 
 
 def test_a_parameter_without_a_type_is_refused(engine: Engine) -> None:
@@ -114,6 +135,7 @@ def web(cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("env", "said"),
     [

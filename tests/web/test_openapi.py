@@ -25,6 +25,8 @@ from tests.support.engine import DEAD_BROKER
 from tests.support.profiles import examples
 from tests.web.serving import running
 
+pytestmark = pytest.mark.slow
+
 CONFIG: dict[str, Any] = {
     # The schema of a cursor is any text, but the service accepts only its own cursors.
     "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", "410"]}},

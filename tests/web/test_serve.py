@@ -18,6 +18,8 @@ from tests.support.waiting import wait_until
 from tests.web.serving import user
 from tests.web.streaming import listening
 
+pytestmark = pytest.mark.slow
+
 POST = 1042
 AUTHENTICATOR = """
 from fastapi import Request

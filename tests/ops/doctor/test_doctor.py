@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from click.testing import CliRunner
 
 from reactions.cli.main import main
@@ -14,6 +15,8 @@ from tests.ops.doctor.examining import findings, with_urls
 from tests.support.engine import DEAD_BROKER
 from tests.support.servers import running_postgres
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_healthy_stack_has_only_good_findings(stack: Stack) -> None:

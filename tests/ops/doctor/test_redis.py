@@ -21,6 +21,8 @@ from tests.support.guarded import running_guarded
 from tests.support.servers import running_redis
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def server(folder: Path, options: Mapping[str, str]) -> Iterator[Valkey]:

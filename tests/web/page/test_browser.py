@@ -15,6 +15,8 @@ from reactions.web.page.ids import GUESTS, POSTS
 from tests.web.browsing import FAINT, Visit, chromium
 from tests.web.serving import user
 
+pytestmark = pytest.mark.slow
+
 BELA, FATOU = GUESTS + 2, GUESTS + 6
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 SETTLED_MS = 60_000
