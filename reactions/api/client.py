@@ -108,7 +108,8 @@ class Reactions:
         Raises:
             InvalidArgument: an item is not valid; nothing was sent.
             BatchInterrupted: some items were not acknowledged; its ``outcomes`` says which.
-            NotReplicated: all items are recorded, but too few replicas had them in time.
+            NotReplicated: all items on posts that are not deleted are recorded, but too few
+                replicas had them in time.
             PostDeleted: some posts were deleted; all other items are recorded.
             ReactionsUnavailable: the connection failed; any of the items may have been recorded.
         """
@@ -134,7 +135,7 @@ class Reactions:
         A warm feed takes one round trip; on a cluster, one to the nodes of the posts and one to the
         node of the user. Posts without a cached summary take another one. If PostgreSQL has to
         answer a part, this takes two more round trips and at most two queries, however many posts
-        the feed has. Threads that miss the same post at the same time share one query. Users always
+        the feed has; a cold post that a drain works on takes a few more. Threads that miss the same post at the same time share one query. Users always
         read their own writes.
 
         Args:

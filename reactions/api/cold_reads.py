@@ -21,6 +21,9 @@ from reactions.redis.post_cache import PostCache
 from reactions.redis.replies import PostLookup, installed
 from reactions.redis.user_cache import UserCache
 
+MAX_MERGED_POSTS = 10
+"""At most so many posts of a feed have claimed changes merged: each takes two round trips."""
+
 MAX_MERGED_CHANGES = 1_000
 """The most changes of a post that are merged into its counts before they are durable."""
 
@@ -129,9 +132,11 @@ class ColdReads:
         """Return the counts of posts that a drain has claimed, with the claimed changes merged.
 
         Reads the outbox first and then PostgreSQL, so each change is in at least one of them. A
-        post with more than ``MAX_MERGED_CHANGES`` changes is left out: it is one batch behind.
+        post with more than ``MAX_MERGED_CHANGES`` changes is one batch behind, and so are posts
+        beyond ``MAX_MERGED_POSTS``. Takes two round trips a post, and two queries.
         """
-        changes = {p: self._cache.pending(p, MAX_MERGED_CHANGES) for p in post_ids}
+        some = post_ids[:MAX_MERGED_POSTS]
+        changes = {p: self._cache.pending(p, MAX_MERGED_CHANGES) for p in some}
         merged = {p: found for p, found in changes.items() if found is not None}
         if not merged:
             return {}

@@ -87,7 +87,8 @@ class Persister:
     ) -> None:
         """Run rounds until everything is durable or time is up."""
         self._register(todo)
-        while todo or (todo := dict.fromkeys(more(), "")):
+        named = bool(todo)
+        while todo or (todo := self._more(more)):
             if time.monotonic() > deadline:
                 done.leftover = list(todo)
                 break
@@ -95,14 +96,22 @@ class Persister:
                 claims, failed = self._outbox.claim(todo)
             except ReactionsUnavailable as error:
                 raise DrainFailed(todo, error) from error
-            if not claims and not failed:
-                break  # other drains have leased all of these shards
+            if not claims and not failed and not named:
+                break  # other drains were faster, and what they leave they drain themselves
+            named = False
             todo = dict.fromkeys(self._drain(claims, done), "") if claims else {}
             if failed:
                 self._isolate(failed)
                 shard, reason = next(iter(failed.items()))
                 cause = ReactionsUnavailable("redis", f"shard {shard} cannot be claimed: {reason}")
                 raise DrainFailed(dict.fromkeys([*failed, *todo], ""), cause)
+
+    def _more(self, more: Callable[[], Sequence[int]]) -> dict[int, str]:
+        """The shards that wait by now, without tokens."""
+        try:
+            return dict.fromkeys(more(), "")
+        except ReactionsUnavailable as error:
+            raise DrainFailed({}, error) from error
 
     def _register(self, todo: Mapping[int, str]) -> None:
         """Register the reaction types once a process: PostgreSQL refuses rows of unknown types."""

@@ -54,7 +54,7 @@ class TierNotes:
             TIERS.labels("regular").inc(len(answer.demoted))
             TIERS.labels("rising").inc(len(answer.rising))
         urgent = any(tier is not PostTier.HOT for tier in tiers.values())
-        if tiers and (urgent or time.monotonic() > self._note_at):
+        if tiers and settled and (urgent or time.monotonic() > self._note_at):
             self._tiers = {}
             self._note_at = time.monotonic() + HOT_TOGETHER_S
             try:

@@ -31,7 +31,16 @@ call."""
 class Held:
     """The connection that one thread keeps of one client."""
 
-    __slots__ = ("__weakref__", "_pool", "_process", "busy", "client", "connection", "used_at")
+    __slots__ = (
+        "__weakref__",
+        "_pool",
+        "_process",
+        "busy",
+        "client",
+        "condemned",
+        "connection",
+        "used_at",
+    )
 
     def __init__(self, client: Redis) -> None:
         # Not of the pool: redis-py's connections have references to it, so it would live on.
@@ -39,6 +48,7 @@ class Held:
         self.connection: Any = None  # redis-py does not say what a pool returns
         self.busy = False
         """A call is under way; a signal handler or a finalizer may want to send in the middle."""
+        self.condemned = False
         self.used_at = 0.0
         self._pool = client.connection_pool
         self._process = os.getpid()
@@ -86,7 +96,8 @@ def held(client: Redis) -> Held | None:
     if found.busy:
         return None
     now = time.monotonic()
-    if now - found.used_at > MAX_IDLE_S:
+    if found.condemned or now - found.used_at > MAX_IDLE_S:
+        found.condemned = False  # before it disconnects: whoever condemns it again is heard
         found.connection.disconnect()  # it connects again when it sends
     found.used_at = now
     return found
@@ -110,14 +121,14 @@ def _take(client: Redis) -> Held | None:
 def condemn(pool: ConnectionPool) -> None:
     """Close every idle connection of a pool, those that threads keep included.
 
-    A server said that it is not the primary any more. Whatever a thread sends next goes over a new
-    connection, to the server that the address names by then. A connection in use ends with the
-    call that uses it, by its own error.
+    A server said that it is not the primary any more. A thread's next call goes over a new
+    connection, to the server that the address names by then. A borrowed connection that is in use
+    goes back to the pool, and ends when a write over it fails.
     """
     with _lock:
         kept = list(_kept.get(pool, ()))
     for other in kept:
-        other.used_at = -MAX_IDLE_S  # its own thread closes it, before it sends again
+        other.condemned = True  # its own thread closes it, before it sends again
     pool.disconnect(inuse_connections=False)
 
 

@@ -63,6 +63,9 @@ def drain(
             done = worker().persister.drain(named, held, more)
             at.note(rows=done.rows, transactions=done.transactions)
     except DrainFailed as failure:
+        if not failure.tokens:  # nothing is claimed: the sweep finds what waits, in two seconds
+            event(log, logging.WARNING, "drain failed", wake=wake, reason=str(failure))
+            return
         delay = retry_delay(self.request.retries)
         _keep(failure.tokens, delay)
         RETRIES.inc()
