@@ -135,8 +135,8 @@ class Reactions:
         A warm feed takes one round trip; on a cluster, one to the nodes of the posts and one to the
         node of the user. Posts without a cached summary take another one. If PostgreSQL has to
         answer a part, this takes two more round trips and at most two queries, however many posts
-        the feed has; a cold post that a drain works on takes a few more. Threads that miss the same post at the same time share one query. Users always
-        read their own writes.
+        the feed has; a cold post that a drain works on takes a few more. Threads that miss the same
+        post at the same time share one query. Users always read their own writes.
 
         Args:
             post_ids: at most 200. The result has the same order.
