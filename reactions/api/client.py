@@ -244,9 +244,9 @@ class Reactions:
         """Ask a worker to cache posts before they are used, for example when they are created.
 
         A new post then has a complete (empty) hash before its first reaction. Its outcomes are
-        exact while it is regular, and no read of it is cold. The call returns at once; the posts
-        are usually cached within 50 ms. It is safe at any time and for any post. While the broker
-        is unavailable, the posts stay cold.
+        exact while it is regular, and no read of it is cold. The call returns at once; workers
+        cache the posts a moment later. It is safe at any time and for any post. While the broker
+        is unavailable, or 200 posts wait in this process already, the posts stay cold.
 
         Args:
             post_ids: at most 200.

@@ -154,7 +154,11 @@ class Settings(BaseSettings):
         5.0, gt=0.05, le=300, description="Seconds until the lease of a silent drain expires."
     )
     wake_interval_s: float = Field(
-        0.15, ge=0, le=10, description="Seconds that a process collects wake-ups before publishing."
+        0.15,
+        ge=0,
+        le=10,
+        description="Seconds that a process collects wake-ups before publishing; up to four times"
+        " as long while little happens.",
     )
     wake_patience_s: float = Field(
         10.0, gt=0, le=3600, description="Age (s) at which an unanswered wake-up is sent again."
