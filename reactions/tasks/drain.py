@@ -16,7 +16,7 @@ from reactions.core.errors import InvalidArgument, short
 from reactions.core.instruments import RETRIES
 from reactions.core.logs import event
 from reactions.core.tracing import span
-from reactions.drain.batch import DrainFailed
+from reactions.drain.batch import Drained, DrainFailed
 from reactions.tasks.app import app, settings, worker
 
 log = logging.getLogger(__name__)
@@ -75,6 +75,12 @@ def drain(
             countdown=delay,
             exc=failure,
         ) from failure
+    _log_drained(done, wake, shards, time.monotonic() - began)
+    if done.leftover:
+        drain.delay(shards=done.leftover, force=True)
+
+
+def _log_drained(done: Drained, wake: str, shards: list[int], seconds: float) -> None:
     event(
         log,
         logging.INFO if done.rows or done.refused else logging.DEBUG,
@@ -85,10 +91,8 @@ def drain(
         changed=done.changed,
         refused=done.refused,
         transactions=done.transactions,
-        seconds=round(time.monotonic() - began, 3),
+        seconds=round(seconds, 3),
     )
-    if done.leftover:
-        drain.delay(shards=done.leftover, force=True)
 
 
 def _wake(request: Any) -> str:  # noqa: ANN401 - Celery's

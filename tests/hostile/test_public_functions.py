@@ -18,6 +18,7 @@ from redis import Redis
 import reactions
 from reactions import Reactions, ReactionsError, Settings
 from reactions.api.client import MAX_PAGE, MAX_SUMMARIES
+from reactions.api.relay import Relay
 from reactions.core.constants import MAX_ID, MAX_REPLICAS, SAMPLE_SIZE
 from reactions.core.errors import InvalidArgument, NotReplicated
 from reactions.demo.embedded import Postgres, Valkey
@@ -94,6 +95,8 @@ def client(valkey: Valkey, postgres: Postgres) -> Iterator[Reactions]:
         )
         with Reactions(settings) as made, pytest.MonkeyPatch.context() as patch:
             patch.setattr("reactions.api.default._client", made)
+            # The relay asks Redis on its own, in a thread of its own.
+            patch.setattr(Relay, "_waiting", lambda _, shards: shards)
             yield made
 
 

@@ -89,7 +89,9 @@ def test_exactly_the_good_lines_are_read(lines: list[bytes], end: bytes, pack: P
 def test_any_bytes_are_read_or_refused(data: bytes, headed: bool, pack: Pack) -> None:
     with tempfile.TemporaryDirectory() as folder:
         trace = trace_of(folder, pack((HEADER.encode() + b"\n" if headed else b"") + data))
-        with nullcontext() if headed else pytest.raises(TraceError, match="does not begin with"):
+        # Bytes without a header may by chance begin like a packed file that then breaks off.
+        refused = pytest.raises(TraceError, match=r"does not begin with|after line \d+: ")
+        with nullcontext() if headed else refused:
             list(trace)
 
 

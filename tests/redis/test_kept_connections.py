@@ -119,12 +119,14 @@ def test_a_connection_that_cannot_be_made_is_not_counted(
 
 @pytest.mark.slow
 def test_a_thread_forgets_the_clients_that_are_gone(valkey: Valkey, admin: Redis) -> None:
+    gc.collect()
+    before = len(kept_connections._holder.held)  # of clients that earlier tests left open
     for _ in range(20):
         with open_client(valkey.url) as client:
             identity(client)
         del client
         gc.collect()
-    assert len(kept_connections._holder.held) <= 2
+    assert len(kept_connections._holder.held) <= before + 2
     assert not connections(admin)
 
 
