@@ -117,6 +117,8 @@ def read(paths: Iterable[Path]) -> list[Operation]:
 
 def _read(path: Path) -> Iterator[Operation]:
     begun: dict[int, list[Any]] = {}
+    if not path.exists():
+        return  # the writer was killed before it opened its file, so it made no call
     for line in path.read_bytes().splitlines(keepends=True):
         if not line.endswith(b"\n"):
             continue  # a kill cut the line off: the call is open, or was never made

@@ -35,3 +35,7 @@ def test_calls_of_a_killed_writer_are_open(tmp_path: Path) -> None:
     first, second = read([path])
     assert (first.fate, second.fate) == (Fate.DONE, Fate.OPEN)
     assert second.ended == second.began + MAX_CALL_S
+
+
+def test_a_writer_killed_before_it_opened_its_file_made_no_call(tmp_path: Path) -> None:
+    assert read([tmp_path / "writer0-1.jsonl"]) == []
