@@ -23,8 +23,9 @@ $(STAMP): pyproject.toml
 demo: setup
 	$(VENV)/bin/reactions demo $(ARGS)
 
-# Files in the order of collection, the slow ones first; each in one process, with its servers.
-PYTEST := $(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Tests wait for servers most of the time, so two processes share a core. A file, or a group of files
+# that share servers (tests/support/scheduling.py), runs in one process; the slow ones come first.
+PYTEST := $(VENV)/bin/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: lint
 	$(PYTEST) -m "not slow" $(ARGS)

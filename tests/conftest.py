@@ -20,6 +20,7 @@ from tests.support.databases import ReusedDatabase, own_database
 from tests.support.engine import DEAD_BROKER, Engine, make_engine
 from tests.support.profiles import load_profile, scale
 from tests.support.reading import SMALL_SAMPLE, VIRAL, shrink
+from tests.support.scheduling import Scheduling
 from tests.support.servers import running_postgres, running_redis
 from tests.support.waiting import patience
 
@@ -29,8 +30,9 @@ SERVERS = {"postgres", "stack"}
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Prepare before pytest-timeout reads its variable, and before tests are imported."""
+    config.pluginmanager.register(Scheduling())
     load_profile()
     os.environ.setdefault("PYTEST_TIMEOUT", str(patience(TEST_TIMEOUT_S * max(scale(), 1.0))))
 

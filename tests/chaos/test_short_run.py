@@ -1,4 +1,4 @@
-"""Everything fails for half a minute, and nothing is lost. ``make faults`` is the long run.
+"""Everything fails for a quarter of a minute, and nothing is lost. ``make faults`` is the long run.
 
 The profiles ``dev`` and ``ci`` run the first seed only.
 """
@@ -26,7 +26,7 @@ SEEDS = [1, 2] if profile() == "nightly" else [1]
 def test_nothing_is_lost(seed: int) -> None:
     # In a process of its own: the program shrinks samples until its process ends.
     done = subprocess.run(
-        [sys.executable, "-m", "chaos", f"--seed={seed}", "--minutes=0.5", "--json"],
+        [sys.executable, "-m", "chaos", f"--seed={seed}", "--minutes=0.25", "--json"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ class World:
         """
         feeds = world.feeds(self.plan, case.posts, case.dirty)
         users = self.users if case.somebody else [0]
-        calls = [(user, feeds[n % len(feeds)]) for n, user in enumerate(users * 4)]
+        calls = list(zip(cycle(users), feeds, strict=False))
         for client, side in zip(self.clients, self.sides, strict=False):
             for _ in range(MAX_WARM_PASSES):
                 with queries(client) as sent:
@@ -171,6 +172,13 @@ def run(plan: Plan, show: Show) -> dict[str, Any]:
     help="Reactions on each post.",
 )
 @click.option(
+    "--feeds",
+    type=click.IntRange(1, 10_000),
+    default=200,
+    show_default=True,
+    help="Different feeds in each case.",
+)
+@click.option(
     "--cluster/--no-cluster", default=True, help="Read from a cluster of three nodes, too. [yes]"
 )
 @output.as_markdown
@@ -180,13 +188,14 @@ def main(
     rounds: int,
     posts: int,
     rows: int,
+    feeds: int,
     cluster: bool,
     as_markdown: bool,
     as_json: bool,
 ) -> None:
     """Measure what one warm feed costs the client, Redis and PostgreSQL."""
     output.quiet_logs()
-    plan = Plan(posts, rows, seconds, rounds, cluster)
+    plan = Plan(posts, rows, seconds, rounds, feeds, cluster)
     with bars(36) as show:
         found = run(plan, show)
     report.print_tables(found, as_markdown)

@@ -30,9 +30,6 @@ DIRTY_USERS = 3
 """Users who react on each dirty post."""
 
 READERS = 50
-FEEDS = 200
-"""Feeds prepared for each case."""
-
 LOAD = 100
 """Posts in one call of a loader."""
 
@@ -60,6 +57,7 @@ class Plan:
         rows: reactions on each of them.
         seconds: how long one side reads in one turn.
         rounds: turns of each side.
+        feeds: feeds prepared for each case.
         cluster: whether to read from a cluster of three nodes, too.
     """
 
@@ -67,6 +65,7 @@ class Plan:
     rows: int
     seconds: float
     rounds: int
+    feeds: int
     cluster: bool
 
     @property
@@ -115,7 +114,7 @@ def feeds(plan: Plan, size: int, dirty: int) -> list[tuple[int, ...]]:
     clean = plan.all_posts[: plan.posts]
     weights = list(accumulate(1 / rank for rank in range(1, plan.posts + 1)))
     made = []
-    for _ in range(FEEDS):
+    for _ in range(plan.feeds):
         chosen = dict.fromkeys(chance.sample(plan.dirty, dirty))
         while len(chosen) < size:
             chosen[clean[bisect(weights, chance.random() * weights[-1])]] = None
