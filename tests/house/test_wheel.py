@@ -67,7 +67,9 @@ def test_a_plain_install_of_the_wheel_works_without_the_checkout(
     """The environment has only what the wheel requires."""
     folder = tmp_path / "v"
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    subprocess.run([folder / "bin" / "pip", "install", "--quiet", "--no-compile", str(wheel)], check=True)
+    subprocess.run(
+        [folder / "bin" / "pip", "install", "--quiet", "--no-compile", str(wheel)], check=True
+    )
     settings = engine.settings.model_copy(update={"broker_url": engine.settings.redis_url})
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     result = subprocess.run(
