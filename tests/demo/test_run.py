@@ -21,7 +21,7 @@ FATOU = GUESTS + 6
 def test_a_demo_serves_its_page_and_accepts_visitors(tmp_path: Path) -> None:
     """The demo verifies the trace; reactions of visitors are not mismatches."""
     trace = tmp_path / "trace.csv"
-    synthesize(trace, 30_000, ["like", "love"])
+    synthesize(trace, 12_000, ["like", "love"])
     command = [sys.executable, "-m", "reactions", "demo", "--trace", str(trace), "--writers", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as demo:
         assert demo.stderr is not None
