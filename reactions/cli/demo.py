@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reactions.cli.console import as_json, bars, err, finish, print_report
+from reactions.cli.console import as_json, bars, err, finish, print_report, require_embedded, say
 from reactions.cli.foreground import keep_running
 from reactions.cli.options import event_limit, process_count, trace_path
 
@@ -65,6 +65,7 @@ def demo(
 
     Exit code 0 if both stores agree with the trace, 1 if not.
     """
+    require_embedded()
     from reactions.demo.run import settings_for
     from reactions.demo.signals import ignore_stop_signals
     from reactions.demo.stack import Stack
@@ -76,14 +77,14 @@ def demo(
     try:
         source = Trace(trace_file(folder, trace, events), events)
         if trace is None:
-            err.print("no --trace given: replaying a generated (synthetic) burst")
-        stack = Stack(folder, settings_for(source), concurrency=workers, page=True, say=err.print)
+            say("no --trace given: replaying a generated (synthetic) burst")
+        stack = Stack(folder, settings_for(source), concurrency=workers, page=True, say=say)
         with stack:
             report = _replay_and_verify(stack, source, writers, outage)
             if sys.stdout.isatty() and not (at_once or as_json):
                 stack.start_page()  # it was stopped for the comparison
                 hint = f"still running: {stack.page_url} - press Ctrl-C to stop"
-                keep_running(stack, lambda: err.print(hint))
+                keep_running(stack, lambda: say(hint))
     finally:
         with ignore_stop_signals():
             remove(folder)
@@ -93,7 +94,7 @@ def demo(
 def _replay_and_verify(stack: Stack, source: Trace, writers: int, outage: Target | None) -> Report:
     from reactions.demo.run import run
 
-    err.print(f"watch it here: {stack.page_url}")
+    say(f"watch it here: {stack.page_url}")
     # The writers count into this folder, so that the page shows them.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(stack.metrics)
     with bars() as progress:

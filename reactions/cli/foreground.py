@@ -9,8 +9,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from reactions.cli.console import err
-
 if TYPE_CHECKING:
     from reactions.demo.stack import Stack
 
@@ -41,4 +39,3 @@ def keep_running(stack: Stack, announce: Callable[[], None]) -> None:
         finally:
             for number in STOP_SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
-    err.print("stopping")

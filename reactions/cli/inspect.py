@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 import click
 
-from reactions.cli.console import as_json, duration, finish, out, print_report, table_of
+from reactions.cli.console import as_json, finish, out, print_report, table_of
+from reactions.cli.figures import duration, size
 from reactions.cli.options import post_id
 from reactions.cli.stores import open_stores
 
@@ -24,12 +25,10 @@ def inspect(post: int, as_json: bool) -> None:
     with open_stores() as stores:
         found = Inspector(*stores).inspect(post)
     result = asdict(found) | {"bytes": found.bytes}
-    shown = {name: round(v, 1) if isinstance(v, float) else v for name, v in result.items()}
-    del shown["keys"]
-    print_report(shown, None)
-    table = table_of("key", "TTL", "bytes")
+    print_report({name: value for name, value in result.items() if name != "keys"}, None)
+    table = table_of("key", "TTL", "size")
     for key in found.keys:
         ttl = "none" if key.ttl_s is None else duration(key.ttl_s)
-        table.add_row(key.name, ttl, f"{key.bytes:,}")
+        table.add_row(key.name, ttl, size(key.bytes))
     out.print(table)
     finish(result, as_json, True)

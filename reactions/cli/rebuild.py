@@ -37,7 +37,7 @@ def rebuild(posts: tuple[int, ...], as_json: bool) -> None:
                     time.sleep(0.5)
                 else:
                     looked_at, cached = looked_at + run.looked_at, cached + run.repaired
-                progress("rebuilding", looked_at, looked_at)
+                progress("rebuilding", looked_at, None)
     result = {"looked_at": looked_at, "cached": cached}
     print_report(result, None)
     finish(result, as_json, True)

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 import click
 
-from reactions.cli.console import as_json, duration, finish, out, table_of
+from reactions.cli.console import as_json, finish, out, table_of
+from reactions.cli.figures import duration
 from reactions.cli.stores import open_stores
 
 

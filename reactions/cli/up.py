@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
 
-from reactions.cli.console import as_json, err
+from reactions.cli.console import as_json, require_embedded, say
 from reactions.cli.foreground import keep_running
 from reactions.cli.options import process_count
 
@@ -31,12 +32,13 @@ if TYPE_CHECKING:
 def up(state_dir: Path, workers: int, as_json: bool) -> None:
     """Start the whole stack and keep it until interrupted.
 
-    The command prints environment variables. A program that runs with them is a client of this
-    stack.
+    Standard output has `export` lines that a shell evaluates. A program that runs with them is a
+    client of this stack. The next start has the same addresses, data and password of Flower.
     """
+    require_embedded()
     from reactions.demo.stack import Stack
 
-    with Stack(state_dir, concurrency=workers, page=True, say=err.print) as stack:
+    with Stack(state_dir, concurrency=workers, page=True, say=say) as stack:
         keep_running(stack, lambda: _print_addresses(stack, as_json))
 
 
@@ -54,8 +56,8 @@ def _print_addresses(stack: Stack, as_json: bool) -> None:
         click.echo(json.dumps(urls))
     else:
         for name in ("redis_url", "database_url", "broker_url"):
-            click.echo(f"export REACTIONS_{name.upper()}='{urls[name]}'")
-        click.echo(f"export PROMETHEUS_MULTIPROC_DIR='{stack.metrics}'")
-        click.echo(f"Flower: {urls['flower_url']}")
-        click.echo(f"Page: {urls['page_url']}")
-    err.print(f"logs in {stack.folder}; press Ctrl-C to stop")
+            click.echo(f"export REACTIONS_{name.upper()}={quote(urls[name])}")
+        click.echo(f"export PROMETHEUS_MULTIPROC_DIR={quote(str(stack.metrics))}")
+        say(f"Flower: {urls['flower_url']}")
+        say(f"Page: {urls['page_url']}")
+    say(f"logs in {stack.folder}; press Ctrl-C to stop")

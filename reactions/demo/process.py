@@ -7,7 +7,8 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reactions.core.errors import StackError
@@ -28,12 +29,17 @@ def log_end(log: Path) -> str:
     return log.read_text(errors="replace")[-2000:] if log.exists() else ""
 
 
+class PortTaken(StackError):
+    """A server ended because another process listens on its port."""
+
+
 class Process:
     """A child process that appends its output to a log."""
 
     def __init__(self, name: str, log: Path) -> None:
         self.name = name
         self.log = log
+        self._log_began = 0  # where the output of this launch begins
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -55,6 +61,7 @@ class Process:
         """
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
+            self._log_began = log.tell()
             self._process = subprocess.Popen(
                 command,
                 env=dict(env) if env is not None else None,
@@ -72,12 +79,23 @@ class Process:
         """Check that the process runs.
 
         Raises:
+            PortTaken: it ended because another process listens on its port.
             StackError: it does not; the message quotes the end of the log.
         """
         if not self.alive():
-            raise StackError(
-                f"{self.name} is not running; the end of {self.log}:\n{log_end(self.log)}"
-            )
+            said = self.log.read_bytes()[self._log_began :] if self.log.exists() else b""
+            kind = PortTaken if b"address already in use" in said.lower() else StackError
+            raise kind(f"{self.name} is not running; the end of {self.log}:\n{log_end(self.log)}")
+
+    def listens(self, port: int) -> bool:
+        """Whether this process itself listens on a TCP port: another one may answer there."""
+        import psutil  # a dependency of PostgreSQL's wheel
+
+        try:
+            found = psutil.Process(self.pid).net_connections("tcp")
+        except psutil.Error:  # it ended
+            return False
+        return any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in found)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process, but not to its children."""
@@ -99,3 +117,12 @@ class Process:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+
+
+def stop_together(processes: Sequence[Process], patience_s: float) -> None:
+    """Send SIGTERM to all; after `patience_s` seconds in all, kill those that still run."""
+    deadline = time.monotonic() + patience_s
+    for process in processes:
+        process.signal(signal.SIGTERM)
+    for process in processes:
+        process.stop(patience_s=max(0.0, deadline - time.monotonic()))

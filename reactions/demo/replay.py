@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
 from array import array
 from collections import Counter
@@ -103,8 +104,13 @@ def replay(
         )
         for number in range(writers)
     ]
-    for process in processes:
-        process.start()
+    # A terminal sends Ctrl-C to the writers too. They inherit the mask, and end with this process.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        for process in processes:
+            process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     try:
         barrier.wait(_READ_S)
         return _gather(processes, counters, results, progress)

@@ -60,7 +60,7 @@ def run(
     interruption = Outage(stack, outage, sum(1 for _ in trace))
     played, catch_up_s = _replay(stack, trace, writers, outbox, interruption, progress)
     verifier = Verifier(client, database, settings)
-    found = verifier.verify(lambda posts: progress("verifying", posts, posts))
+    found = verifier.verify(lambda posts, total: progress("verifying", posts, total))
     expected = _expected(trace, Queries(database), settings.reaction_types)
     wrong = mismatched(database, expected, found.note)
     tasks = _tasks(stack, played)
@@ -99,9 +99,10 @@ def _replay(
         stack.settings, trace.path, events=trace.limit, writers=writers, progress=replaying
     )
     outage.at(events)
-    catch_up_s = _wait_durable(outbox, draining)
+    catch_up_s, peak = _wait_durable(outbox, draining)
     stack.stop_page()
-    _wait_durable(outbox, draining)  # visitors may have reacted on the page in between
+    # Visitors may have reacted on the page in between.
+    _wait_durable(outbox, lambda pending, more: draining(pending, peak + more))
     delete_scratch_keys(stack.settings)
     return played, catch_up_s
 
@@ -126,14 +127,23 @@ def _tasks(stack: Stack, played: Replayed) -> int:
     return drains + int(ran.get("reactions.sweep", 0))
 
 
-def _wait_durable(outbox: OutboxState, progress: Callable[[int, int], None]) -> float:
-    """Wait until nothing is pending, `CATCH_UP_S` at most; return the seconds it took."""
+def _wait_durable(outbox: OutboxState, progress: Callable[[int, int], None]) -> tuple[float, int]:
+    """Wait until nothing is pending, `CATCH_UP_S` at most.
+
+    Calls `progress` with what is pending, and with the most that was; the last time with 0, once
+    all is durable.
+
+    Returns:
+        The seconds it took, and the most that was pending.
+    """
     began = time.monotonic()
     peak = 0
     while pending := outbox.pending():
         peak = max(peak, pending)
         progress(pending, peak)
         if time.monotonic() - began > CATCH_UP_S:
-            break
+            return time.monotonic() - began, peak
         time.sleep(0.02)
-    return time.monotonic() - began
+    if peak:
+        progress(0, peak)
+    return time.monotonic() - began, peak

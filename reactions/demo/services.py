@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 import time
 import urllib.request
@@ -13,6 +12,7 @@ from urllib.error import URLError
 
 from reactions.core.errors import StackError
 from reactions.core.settings import Settings
+from reactions.demo.addresses import start_on_free_port
 from reactions.demo.process import START_S, Process, free_port
 
 TASKS_COLUMNS = "name,state,kwargs,received,started,runtime,retries,worker"
@@ -79,46 +79,88 @@ class Beat(Service):
         super().__init__("beat", folder, {}, *CELERY, "beat", "--loglevel=INFO")
 
 
-class Flower(Service):
-    """Flower on a free port of the loopback interface, behind a random password."""
+class WebService(Service):
+    """A service that answers HTTP on a port of the loopback interface.
 
-    def __init__(self, folder: Path) -> None:
-        port, login = free_port(), f"reactions:{secrets.token_urlsafe(12)}"
-        super().__init__(
-            "flower",
-            folder,
-            {"FLOWER_BASIC_AUTH": login},  # as an argument, `ps` would show it to every local user
-            *CELERY,
-            "flower",
-            f"--port={port}",
-            "--address=127.0.0.1",
-            f"--tasks-columns={TASKS_COLUMNS}",
-        )
-        self.url = f"http://{login}@127.0.0.1:{port}/"
-        self._health_url = f"http://127.0.0.1:{port}/healthcheck"
+    Args:
+        port: where to listen, if it is free.
+        health: the path that answers with success once the service is ready.
+    """
+
+    def __init__(
+        self, name: str, folder: Path, env: Mapping[str, str], port: int, health: str
+    ) -> None:
+        super().__init__(name, folder, env)
+        self.port = port
+        self._health = health
+
+    def command(self) -> list[str]:
+        """The module and its arguments, for the present port."""
+        raise NotImplementedError
+
+    def start(self, settings: Settings) -> None:
+        """Launch the service on its port and return at once."""
+        self._command = [sys.executable, "-m", *self.command()]
+        super().start(settings)
+
+    def serve(self, settings: Settings) -> None:
+        """Start and wait until it answers. If its port is taken, choose another one.
+
+        Raises:
+            StackError: it died, or did not answer within `START_S`.
+        """
+
+        def start() -> None:
+            self.start(settings)
+            self.wait_until(self.answers)
+
+        start_on_free_port(start, self._move)
+
+    def _move(self) -> None:
+        self.port = free_port()
 
     def answers(self) -> bool:
-        """Whether Flower answers its health check."""
-        return _answers(self._health_url)
+        """Whether this process answers its health check: another one may have its port."""
+        healthy = _answers(f"http://127.0.0.1:{self.port}{self._health}")
+        return healthy and self.listens(self.port)
 
 
-class PageServer(Service):
+class Flower(WebService):
+    """Flower on the loopback interface, behind a password."""
+
+    def __init__(self, folder: Path, port: int, password: str) -> None:
+        self._login = f"reactions:{password}"
+        # As an argument, `ps` would show it to every local user.
+        env = {"FLOWER_BASIC_AUTH": self._login}
+        super().__init__("flower", folder, env, port, "/healthcheck")
+
+    @property
+    def url(self) -> str:
+        """The URL with user and password."""
+        return f"http://{self._login}@127.0.0.1:{self.port}/"
+
+    def command(self) -> list[str]:
+        """The arguments of Flower."""
+        return [
+            *CELERY,
+            "flower",
+            f"--port={self.port}",
+            "--address=127.0.0.1",
+            f"--tasks-columns={TASKS_COLUMNS}",
+        ]
+
+
+class PageServer(WebService):
     """The live page, on the loopback interface."""
 
     def __init__(self, folder: Path, port: int, metrics: Path) -> None:
-        super().__init__(
-            "page",
-            folder,
-            {"PROMETHEUS_MULTIPROC_DIR": str(metrics)},
-            "reactions.web.page",
-            str(port),
-            str(folder),
-        )
-        self._ready_url = f"http://127.0.0.1:{port}/readyz"
+        self._folder = folder
+        env = {"PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+        super().__init__("page", folder, env, port, "/readyz")
 
-    def answers(self) -> bool:
-        """Whether the page serves and reaches Redis."""
-        return _answers(self._ready_url)
+    def command(self) -> list[str]:
+        """The arguments of the page."""
+        return ["reactions.web.page", str(self.port), str(self._folder)]
 
 
 def _answers(url: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -12,16 +13,20 @@ from pydantic import SecretStr
 from reactions.core.celery_app import make_app
 from reactions.core.errors import StackError
 from reactions.core.settings import Settings
+from reactions.demo.addresses import Addresses
 from reactions.demo.embedded import Postgres, Valkey
-from reactions.demo.process import free_port
+from reactions.demo.process import Process, stop_together
 from reactions.demo.services import Beat, Flower, PageServer, Worker
 from reactions.demo.signals import ignore_stop_signals
 from reactions.demo.state_folder import FolderLock, remove
 from reactions.postgres.migrate import migrate
 from reactions.redis.server_options import BROKER_OPTIONS
 
-STOP_S = 40.0
-"""How long a process may take to stop: a worker finishes its tasks first."""
+STOP_S = 2.5
+"""How long the processes, and after them the servers, may take to stop. Then they are killed.
+
+Nothing is lost by that: a reaction stays pending until PostgreSQL has it.
+"""
 
 Say = Callable[[str], None]
 
@@ -55,16 +60,19 @@ class Stack:
         self.folder = folder.resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.metrics = self.folder / "metrics"
-        self.valkey = Valkey(self.folder)
-        self.broker = Valkey(self.folder, "broker", options=BROKER_OPTIONS)
+        self._addresses = kept = Addresses(self.folder)
+        self.valkey = Valkey(self.folder, port=kept.port("valkey"))
+        self.broker = Valkey(
+            self.folder, "broker", options=BROKER_OPTIONS, port=kept.port("broker")
+        )
         self.postgres = Postgres(self.folder)
         self.worker = Worker(self.folder, concurrency, self.metrics)
         self.beat = Beat(self.folder)
-        self.flower = Flower(self.folder) if flower else None
+        self.flower = Flower(self.folder, kept.port("flower"), kept.password) if flower else None
         self.page: PageServer | None = None
         self._concurrency = concurrency
         self._with_page = page
-        self._page_port = free_port()
+        self._page_port = kept.port("page")
         self._base = settings or Settings.from_env()
         self._settings: Settings | None = None
         self._say = say
@@ -110,10 +118,20 @@ class Stack:
             self._start_celery()
             if self._with_page:
                 self.start_page()
+            self._keep_addresses()
         except BaseException:
             self.stop()
             raise
         return self
+
+    def _keep_addresses(self) -> None:
+        ports = {"valkey": self.valkey.port, "broker": self.broker.port}
+        if self.flower is not None:
+            ports["flower"] = self.flower.port
+        if self.page is not None:
+            ports["page"] = self.page.port
+        for line in self._addresses.keep(ports):
+            self._say(line)
 
     def _start_servers(self) -> None:
         self._say(f"starting servers; data and logs in {self.folder}")
@@ -140,8 +158,7 @@ class Stack:
         control = make_app(self.settings).control
         self.worker.wait_until(lambda: bool(control.ping(timeout=0.5)))
         if self.flower is not None:
-            self.flower.start(self.settings)
-            self.flower.wait_until(self.flower.answers)
+            self.flower.serve(self.settings)
 
     def start_page(self) -> None:
         """Serve the live page, and return when it answers.
@@ -150,8 +167,8 @@ class Stack:
             StackError: it does not.
         """
         self.page = PageServer(self.folder, self._page_port, self.metrics)
-        self.page.start(self.settings)
-        self.page.wait_until(self.page.answers)
+        self.page.serve(self.settings)
+        self._page_port = self.page.port  # if the other one was taken
 
     def stop_page(self) -> None:
         """Stop the page, so that nobody reacts there any more."""
@@ -185,18 +202,23 @@ class Stack:
                 process.check()
 
     def stop(self) -> None:
-        """Stop everything. Pending changes stay in Valkey's file for the next start.
+        """Stop everything, within `STOP_S` twice. Pending changes stay for the next start.
 
         It ignores the stop signals, which is safe because each of its waits has a limit.
         """
         with ignore_stop_signals():
-            for service in (self.page, self.flower, self.beat, self.worker):
-                if service is not None:
-                    service.stop(patience_s=STOP_S)
-            self.valkey.stop()
-            self.broker.stop()
-            self.postgres.stop()
+            services = self._running(self.page, self.flower, self.beat, self.worker)
+            if services:
+                names = ", ".join(service.name for service in services)
+                self._say(f"stopping: waiting for {names}; at most {2 * STOP_S:g} s")
+            stop_together(services, STOP_S)
+            deadline = time.monotonic() + STOP_S
+            stop_together(self._running(self.valkey, self.broker), STOP_S / 2)
+            self.postgres.stop(max(0.0, deadline - time.monotonic() - 1))
             self._lock.release()
+
+    def _running(self, *processes: Process | None) -> list[Process]:
+        return [process for process in processes if process is not None and process.alive()]
 
     def __enter__(self) -> Self:
         return self.start()

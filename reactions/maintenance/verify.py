@@ -105,10 +105,12 @@ class Verifier:
 
     def verify(
         self,
-        progress: Callable[[int], None] = lambda _: None,
+        progress: Callable[[int, int], None] = lambda _posts, _all: None,
         post_ids: Sequence[int] | None = None,
     ) -> Verification:
-        """Compare these posts, or all.
+        """Compare these posts, or all. Calls ``progress`` with the posts compared and all posts.
+
+        How many there are is an estimate until the last call.
 
         Without ``repair`` it changes nothing, but a load that runs during the check is refused.
 
@@ -116,10 +118,12 @@ class Verifier:
             ReactionsUnavailable: a store failed.
         """
         found = Verification()
+        total = len(post_ids or ()) or sum(self._posts.count_by_tier().values())
         for chunk in self._chunks() if post_ids is None else [post_ids]:
             for portion in self._checker.portions(chunk):
                 self._verify_chunk(portion, found)
-                progress(found.posts)
+                progress(found.posts, max(total, found.posts))
+        progress(found.posts, found.posts)
         found.pending = self._outbox_state.pending()
         found.dead_letters = self._dead_letters.count()
         return found

@@ -70,7 +70,7 @@ class OnTerminal:
             stdin=subprocess.DEVNULL,
             stdout=terminal,
             stderr=terminal,
-            env={**os.environ, "COLUMNS": "200"},
+            env={**os.environ, "COLUMNS": "80"},
             start_new_session=True,  # so that interrupt() does not reach the tests
         )
         os.close(terminal)
@@ -124,12 +124,44 @@ def test_on_a_terminal_the_demo_stays_until_it_is_interrupted(
     with demo_on_terminal(tmp_path) as demo:
         wait_until(lambda: "Ctrl-C" in demo.seen or demo.process.poll() is not None, 200)
         report, _, hint = demo.seen.partition("verified: the stores agree")
-        assert "mismatched_reactions" in report
+        assert "mismatched reactions" in report
+        assert not re.search(r"\w_(us|ms|s)\b", report)
+        assert re.search(r"react p50 +[\d.]+ ms", report)
+        bars = last_of_bars(report)
+        assert bars.keys() >= {"replaying", "verifying"}
+        assert all(done == total for done, total in bars.values()), bars
         (address,) = re.findall(r"still running: (\S+)", hint)
         assert f"watch it here: {address}" in report
         wait_until(lambda: answers(address), what="the page answers again")
         demo.interrupt(number)
+        wait_until(lambda: "stopping: waiting for page, flower, beat, worker" in demo.seen, 5)
+        wait_until(lambda: demo.process.poll() is not None, 5, "it ends within five seconds")
         assert demo.wait() == code
+
+
+def last_of_bars(seen: str) -> dict[str, tuple[int, int]]:
+    """Phase -> the last `done/total` that its bar showed."""
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen)
+    found = re.findall(r"([a-z][a-z ]+?) [━╸╺ ]+ +(\d+)/(\d+)", plain)
+    return {phase.strip(): (int(done), int(total)) for phase, done, total in found}
+
+
+def test_an_interrupt_of_the_replay_is_answered_at_once(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.csv"
+    synthesize(trace, 200_000, ["like", "love"])
+    demo = OnTerminal("demo", "--trace", str(trace), "--writers", "2", "--workers", "1")
+    try:
+        wait_until(lambda: last_of_bars(demo.seen).get("replaying", (0, 0))[0] > 0, 60)
+        demo.interrupt(signal.SIGINT)
+        wait_until(lambda: "stopping: waiting for" in demo.seen, 5)
+        wait_until(lambda: demo.process.poll() is not None, 5, "it ends within five seconds")
+        assert demo.wait() == 1
+    finally:
+        demo.close()
+    assert "Traceback" not in demo.seen
+    (folder,) = re.findall(r"data and logs in (\S+)", demo.seen)
+    assert not Path(folder).exists()
+    assert not processes_of(folder)
 
 
 def test_with_exit_the_demo_ends_on_a_terminal_too(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import click
 import pytest
 
@@ -39,3 +42,35 @@ def test_a_bad_command_says_what_is_allowed(arguments: list[str], says: str) -> 
     result = reactions(*arguments)
     assert result.returncode == 2
     assert says in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], *([command.name] for command in COMMANDS)])
+def test_every_help_fits_80_columns_and_is_not_cut(arguments: list[str]) -> None:
+    shown = reactions(*arguments, "--help", COLUMNS="80").stdout
+    assert shown
+    for line in shown.splitlines():
+        assert len(line) <= 80
+        assert not line.endswith("...") or line.startswith("Usage:")
+
+
+def test_the_help_of_make_has_its_targets_only_and_fits_80_columns(project: Path) -> None:
+    ran = subprocess.run(["make", "help"], cwd=project, capture_output=True, text=True, check=True)
+    for line in ran.stdout.splitlines():
+        assert line.startswith("make ")
+        assert len(line) <= 80
+
+
+def test_make_setup_says_what_it_does(project: Path) -> None:
+    """Each of its steps is announced, and the long one shows what pip does."""
+    ran = subprocess.run(
+        ["make", "--dry-run", "--always-make", "setup"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = ran.stdout.splitlines()
+    works = [number for number, line in enumerate(lines) if " -m " in line and "echo" not in line]
+    assert len(works) == 3
+    assert all(lines[number - 1].startswith("echo") for number in works)
+    assert "--quiet" not in lines[works[-1]]

@@ -134,6 +134,7 @@ def test_a_stopped_stack_picks_up_its_data_again(up: Up, folder: Path) -> None:
     assert not processes_of(str(folder))
     again = Up(folder)
     try:
+        assert again.urls == up.urls  # ports and password, too
         after = last_line(reactions("verify", "--json", **again.env))
         assert (after["posts"], after["reactions"]) == (before["posts"], before["reactions"])
         assert after["cached"] > 0
@@ -164,6 +165,41 @@ def test_a_second_interrupt_does_not_stop_the_stopping(fresh: Path) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         up.process.send_signal(number)
     assert end_of(up.process, fresh, children) == 0  # the same as after one Ctrl-C
+
+
+def test_a_frozen_worker_does_not_hold_up_the_end(fresh: Path) -> None:
+    up = Up(fresh)
+    children = psutil.Process(up.process.pid).children(recursive=True)
+    os.kill(int((fresh / "worker.pid").read_text()), signal.SIGSTOP)
+    up.process.send_signal(signal.SIGINT)
+    wait_until(lambda: up.process.poll() is not None, 6, "it ends within five seconds")
+    assert end_of(up.process, fresh, children) == 0
+
+
+def test_a_shell_evaluates_what_up_prints(fresh: Path) -> None:
+    odd = fresh.parent / "it's a state"
+    up = subprocess.Popen(
+        [sys.executable, "-m", "reactions", "up", "--state-dir", str(odd)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert up.stdout is not None
+    assert up.stderr is not None
+    lines = [up.stdout.readline() for _ in range(4)]
+    try:
+        script = f'set -e; eval "$1"; {sys.executable} -m reactions verify'
+        ran = subprocess.run(
+            ["sh", "-c", script, "sh", "".join(lines)], capture_output=True, text=True, check=False
+        )
+        assert ran.returncode == 0, ran.stderr
+    finally:
+        up.send_signal(signal.SIGINT)
+        rest, said = up.communicate(timeout=60)
+    assert rest == ""
+    assert f"PROMETHEUS_MULTIPROC_DIR='{odd}".replace("it's", "it'\"'\"'s") in lines[3]
+    for address in ("Flower: http://reactions:", "Page: http://127.0.0.1:"):
+        assert address in said
 
 
 def test_up_ends_when_postgresql_dies(fresh: Path) -> None:

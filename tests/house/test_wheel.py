@@ -86,3 +86,15 @@ def test_a_plain_install_of_the_wheel_works_without_the_checkout(
     command = [str(folder / "bin" / "reactions"), "--version"]
     shown = subprocess.run(command, cwd=tmp_path, env=environ, check=True, capture_output=True)
     assert shown.stdout
+    for name in ("demo", "up"):
+        refused = subprocess.run(
+            [command[0], name],
+            cwd=tmp_path,
+            env=environ,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert refused.returncode == 2
+        assert "pip install 'reactions[embedded]'" in refused.stderr
+        assert "Traceback" not in refused.stderr

@@ -14,7 +14,7 @@ from reactions.api.client import Reactions
 from reactions.core.celery_app import make_app, make_publisher
 from reactions.core.errors import InvalidSettings
 from reactions.core.settings import Settings
-from reactions.demo.process import Process
+from reactions.demo.process import Process, free_port
 from reactions.demo.services import Flower
 from reactions.postgres.database import Database
 from reactions.redis.connection import connect, translated
@@ -85,7 +85,7 @@ def test_the_password_of_flower_is_not_an_argument(
     """``reactions up`` and ``reactions demo`` pass it in the environment."""
     launched: list[tuple[list[str], Mapping[str, str]]] = []
     monkeypatch.setattr(Process, "launch", lambda _, command, env: launched.append((command, env)))
-    flower = Flower(tmp_path)
+    flower = Flower(tmp_path, free_port(), "s3cret")
     flower.start(Settings())
     ((command, env),) = launched
     password = env["FLOWER_BASIC_AUTH"].removeprefix("reactions:")

@@ -152,7 +152,9 @@ def _compare(
     """Compare the stores with each other, and the rows with what was acknowledged."""
     database = Database(settings, name="reactions-bench")
     client = Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=60)
-    found = Verifier(client, database, settings).verify(lambda n: show("verifying", n, n))
+    found = Verifier(client, database, settings).verify(
+        lambda n, total: show("verifying", n, total)
+    )
     wrong = mismatched(database, wanted, found.note)
     database.close()
     return {

@@ -89,7 +89,7 @@ def _run(plan: Plan, stack: Stack, show: Show) -> dict[str, Any]:
     outbox = OutboxState(client, settings)
     _until(stack, lambda: not outbox.pending(), "nothing is pending")
     verified = Verifier(client, database, settings).verify(
-        lambda done: show("verifying", done, len(posts))
+        lambda done, total: show("verifying", done, total)
     )
     figures = {
         "posts": len(posts),
