@@ -138,8 +138,18 @@ def test_a_stopped_stack_picks_up_its_data_again(up: Up, folder: Path) -> None:
         after = last_line(reactions("verify", "--json", **again.env))
         assert (after["posts"], after["reactions"]) == (before["posts"], before["reactions"])
         assert after["cached"] > 0
+        _a_second_interrupt_does_not_stop_the_stopping(again, folder)
     finally:
-        again.stop(signal.SIGINT)
+        again.process.kill()
+
+
+def _a_second_interrupt_does_not_stop_the_stopping(up: Up, folder: Path) -> None:
+    children = psutil.Process(up.process.pid).children(recursive=True)
+    up.process.send_signal(signal.SIGINT)
+    wait_until(lambda: not answers(up.urls["page_url"]), what="it stops")
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        up.process.send_signal(number)
+    assert end_of(up.process, folder, children) == 0  # the same as after one Ctrl-C
 
 
 def end_of(up: subprocess.Popen[Any], folder: Path, children: list[psutil.Process]) -> int:
@@ -157,26 +167,9 @@ def end_of(up: subprocess.Popen[Any], folder: Path, children: list[psutil.Proces
         assert left == []
 
 
-def test_a_second_interrupt_does_not_stop_the_stopping(fresh: Path) -> None:
-    up = Up(fresh)
-    children = psutil.Process(up.process.pid).children(recursive=True)
-    up.process.send_signal(signal.SIGINT)
-    wait_until(lambda: not answers(up.urls["page_url"]), what="it stops")
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        up.process.send_signal(number)
-    assert end_of(up.process, fresh, children) == 0  # the same as after one Ctrl-C
-
-
-def test_a_frozen_worker_does_not_hold_up_the_end(fresh: Path) -> None:
-    up = Up(fresh)
-    children = psutil.Process(up.process.pid).children(recursive=True)
-    os.kill(int((fresh / "worker.pid").read_text()), signal.SIGSTOP)
-    up.process.send_signal(signal.SIGINT)
-    wait_until(lambda: up.process.poll() is not None, 6, "it ends within five seconds")
-    assert end_of(up.process, fresh, children) == 0
-
-
-def test_a_shell_evaluates_what_up_prints(fresh: Path) -> None:
+def test_a_shell_evaluates_what_up_prints_and_a_frozen_worker_does_not_hold_up_the_end(
+    fresh: Path,
+) -> None:
     odd = fresh.parent / "it's a state"
     up = subprocess.Popen(
         [sys.executable, "-m", "reactions", "up", "--state-dir", str(odd)],
@@ -194,8 +187,12 @@ def test_a_shell_evaluates_what_up_prints(fresh: Path) -> None:
         )
         assert ran.returncode == 0, ran.stderr
     finally:
+        children = psutil.Process(up.pid).children(recursive=True)
+        os.kill(int((odd / "worker.pid").read_text()), signal.SIGSTOP)
         up.send_signal(signal.SIGINT)
+        wait_until(lambda: up.poll() is not None, 6, "it ends within five seconds")
         rest, said = up.communicate(timeout=60)
+    assert end_of(up, odd, children) == 0
     assert rest == ""
     assert f"PROMETHEUS_MULTIPROC_DIR='{odd}".replace("it's", "it'\"'\"'s") in lines[3]
     for address in ("Flower: http://reactions:", "Page: http://127.0.0.1:"):
