@@ -69,20 +69,19 @@ class Queries:
             the second mapping holds all of the user's reactions.
         """
         cold, unknown = set(post_ids), set(own_ids)
-        with self._database.transaction() as connection:
-            counts = read_counts(connection, cold) if cold else {}
-            own: dict[int, int] = {}
-            others = 0
-            if unknown:
-                limit = max_others + 1 if max_others else 0
-                found = connection.execute(
-                    OWN, {"posts": array(unknown), "user": user_id, "limit": limit}
-                ).all()
-                others = sum(other for _, _, other in found)
-                # Oldest first: the cache evicts in this order.
-                own = {post_id: code for post_id, code, other in reversed(found) if other}
-                own |= dict.fromkeys(unknown, 0)
-                own |= {post_id: code for post_id, code, _ in found if post_id in unknown}
+        counts = self.counts(cold) if cold else {}
+        own: dict[int, int] = {}
+        others = 0
+        if unknown:
+            limit = max_others + 1 if max_others else 0
+            found = self._database.execute_at_once(
+                OWN, {"posts": array(unknown), "user": user_id, "limit": limit}
+            )
+            others = sum(other for _, _, other in found)
+            # Oldest first: the cache evicts in this order.
+            own = {post_id: code for post_id, code, other in reversed(found) if other}
+            own |= dict.fromkeys(unknown, 0)
+            own |= {post_id: code for post_id, code, _ in found if post_id in unknown}
         return counts, own, max_others > 0 and others <= max_others
 
     def counts_with_changes(
