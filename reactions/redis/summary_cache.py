@@ -31,6 +31,9 @@ REGULAR, VIRAL, DELETED = 0, 1, 2
 MAX_PARSED = 10_000
 """Distinct counts that a process remembers in parsed form."""
 
+MAX_FOLDED = 1_000
+"""Distinct summaries with changes that a process remembers in parsed form."""
+
 RENEWALS = 16
 """A process renews the TTL of a user's cached reactions so many times within that TTL."""
 
@@ -69,6 +72,7 @@ class SummaryCache:
         self._threshold = settings.viral_threshold
         self._names = {code: name for name, code in settings.reaction_types.items()}
         self._parsed: dict[bytes, ReadyCounts] = {}
+        self._folded: dict[bytes, tuple[ReadyCounts, Mapping[int, int]]] = {}
         self._ttl = Ttl(settings)
         self._lock = threading.Lock()  # cachetools is not thread-safe
         self._renewed: TTLCache[int, bool] = TTLCache(
@@ -170,14 +174,22 @@ class SummaryCache:
 
     def _parse(self, value: bytes, user_id: int) -> tuple[ReadyCounts, int | None]:
         """The counts of a summary, and the user's code if the summary lists the user."""
-        base, _, changes = value.partition(b";")
-        counts = self._parsed.get(base)
-        if counts is None:
-            counts = self._parse_base(base)
-        if not changes:
+        counts = self._parsed.get(value)
+        if counts is not None:
             return counts, None
-        by_code, listed = fold_changes(counts.by_code, changes)
-        return self._counts(counts.tier is Tier.VIRAL, by_code), listed.get(user_id)
+        folded = self._folded.get(value)
+        if folded is None:
+            base, _, changes = value.partition(b";")
+            counts = self._parsed.get(base) or self._parse_base(base)
+            if not changes:
+                return counts, None
+            by_code, listed = fold_changes(counts.by_code, changes)
+            folded = self._counts(counts.tier is Tier.VIRAL, by_code), listed
+            if len(self._folded) >= MAX_FOLDED:
+                self._folded.clear()
+            self._folded[value] = folded
+        counts, listed_codes = folded
+        return counts, listed_codes.get(user_id)
 
     def _parse_base(self, base: bytes) -> ReadyCounts:
         tier, by_code = parse_base(base)
