@@ -135,7 +135,8 @@ class Reactions:
         A warm feed takes one round trip; on a cluster, one to the nodes of the posts and one to the
         node of the user. Posts without a cached summary take another one. If PostgreSQL has to
         answer a part, this takes two more round trips and at most two queries, however many posts
-        the feed has; a cold post that a drain works on takes a few more. Threads that miss the same
+        the feed has, and twice as many if both the user and some posts are unknown; a cold post
+        that a drain works on takes a few more. Threads that miss the same
         post at the same time share one query. Users always read their own writes.
 
         Args:
@@ -154,9 +155,9 @@ class Reactions:
     def reaction_of(self, user_id: int, post_id: int) -> str | None:
         """Return a user's last acknowledged reaction on a post, or None if there is none.
 
-        Takes one round trip if a summary of the post is cached, else two; on a
-        cluster, up to twice as many. If Redis does not know the reaction, it takes four and one
-        query of the user's reactions. The answer is then cached, also if it is None.
+        Takes one round trip if a summary of the post is cached, else two; on a cluster, up to
+        twice as many. If Redis does not know the reaction, it takes up to four and one query of the
+        user's reactions. The answer is then cached, also if it is None.
 
         Raises:
             InvalidArgument: an argument is not valid; nothing was sent.

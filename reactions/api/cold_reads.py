@@ -91,6 +91,22 @@ class ColdReads:
         for post_id, counts in found.items():
             posts[post_id].counts = counts
 
+    def user_reactions(self, user_id: int, post_ids: list[int]) -> Mapping[int, int]:
+        """Read a user of whom nothing is cached, and cache all of the user's reactions.
+
+        One query between two round trips.
+
+        Args:
+            post_ids: posts on which the user has nothing pending.
+
+        Returns:
+            post -> the user's type code, 0 for none.
+
+        Raises:
+            ReactionsUnavailable: Redis or PostgreSQL failed.
+        """
+        return self._load([], user_id, post_ids, many=False)[1]
+
     def _load(
         self, cold: list[int], user_id: int, unknown: list[int], many: bool
     ) -> tuple[dict[int, Mapping[int, int]], dict[int, int]]:

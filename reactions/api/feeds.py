@@ -122,17 +122,30 @@ class Feeds:
     def _read_ready(
         self, post_ids: Sequence[int], user_id: int
     ) -> tuple[Mapping[int, Summary], bool]:
-        """Return the cached summaries of these posts, and whether the user is loaded."""
+        """Return the summaries of posts that have a cached one, and whether the user is loaded.
+
+        If nothing is known of the user, one query reads and caches the user's reactions.
+        """
         if not post_ids:
             return {}, True
-        ready, user_loaded = self._ready.read(post_ids, user_id)
+        ready, user_loaded, waiting = self._ready.read(post_ids, user_id)
         if ready:
             viral = sum(summary.tier is Tier.VIRAL for summary in ready.values())
             if viral:
                 _VIRAL_HITS.inc(viral)
             if viral < len(ready):
                 _REGULAR_HITS.inc(len(ready) - viral)
-        return ready, user_loaded
+        if not waiting:
+            return ready, user_loaded
+        try:
+            own = self._cold.user_reactions(user_id, list(waiting))
+        except ReactionsUnavailable as error:
+            if error.store != "postgresql":
+                raise
+            return ready, False  # the complete hashes of the posts may still know
+        for counts in waiting.values():
+            READS.labels(_TIER[counts.tier is Tier.VIRAL], "miss").inc()
+        return {**ready, **self._ready.complete(waiting, own)}, True
 
     def _lookup(self, post_ids: Sequence[int], user_id: int) -> tuple[dict[int, Post], bool]:
         """Return what Redis knows about posts, and whether the user has too many to cache them all.

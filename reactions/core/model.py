@@ -50,7 +50,7 @@ class Tier(enum.StrEnum):
     """How the cache holds a post."""
 
     REGULAR = "regular"
-    """The cache holds every user's reaction, once the post has been used twice."""
+    """The cache holds every user's reaction, once a drain met the post with its counts cached."""
     VIRAL = "viral"
     """At or above ``viral_threshold``: the cache holds counts and a sample of the reactors."""
     DELETED = "deleted"

@@ -13,17 +13,20 @@ from reactions.postgres.tables import reactions as reactions_table
 
 _row = reactions_table.c
 
+# Planning takes most of its time, so it reads nothing else.
+NEWEST_OF_USER = text("""
+SELECT post_id, reaction FROM reactions
+WHERE user_id = :user AND reaction <> 0 ORDER BY version DESC LIMIT :limit
+""")
+
+
 # LATERAL with LIMIT keeps the planner on the primary key, partition by partition.
 OWN = text("""
-SELECT wanted.post_id, found.reaction, 0 AS other
+SELECT wanted.post_id, found.reaction
 FROM unnest(CAST(:posts AS bigint[])) AS wanted (post_id) CROSS JOIN LATERAL (
     SELECT reaction FROM reactions AS r
     WHERE r.post_id = wanted.post_id AND r.user_id = :user LIMIT 1
 ) AS found
-UNION ALL (
-    SELECT post_id, reaction, 1 FROM reactions
-    WHERE user_id = :user AND reaction <> 0 ORDER BY version DESC LIMIT :limit
-)
 """)
 
 
@@ -56,12 +59,14 @@ class Queries:
         *,
         max_others: int = 0,
     ) -> tuple[dict[int, dict[int, int]], dict[int, int], bool]:
-        """Read the counts of some posts and one user's reactions on others: two queries at most.
+        """Read the counts of some posts and one user's reactions on others.
+
+        Takes two queries at most, and a third one for a user with more than ``max_others``.
 
         Args:
             post_ids: the posts whose counts to read.
             own_ids: the posts on which to read the user's reaction.
-            max_others: how many of the user's newest reactions on other posts to read as well. The
+            max_others: how many of the user's newest reactions on all posts to read as well. The
                 query reads one more than this, to see whether these are all.
 
         Returns:
@@ -69,21 +74,24 @@ class Queries:
             the second mapping holds all of the user's reactions.
         """
         cold, unknown = set(post_ids), set(own_ids)
-        with self._database.transaction() as connection:
-            counts = read_counts(connection, cold) if cold else {}
-            own: dict[int, int] = {}
-            others = 0
-            if unknown:
-                limit = max_others + 1 if max_others else 0
-                found = connection.execute(
-                    OWN, {"posts": array(unknown), "user": user_id, "limit": limit}
-                ).all()
-                others = sum(other for _, _, other in found)
-                # Oldest first: the cache evicts in this order.
-                own = {post_id: code for post_id, code, other in reversed(found) if other}
-                own |= dict.fromkeys(unknown, 0)
-                own |= {post_id: code for post_id, code, _ in found if post_id in unknown}
-        return counts, own, max_others > 0 and others <= max_others
+        counts = self.counts(cold) if cold else {}
+        if not unknown:
+            return counts, {}, False
+        own: dict[int, int] = {}
+        if max_others:
+            found = self._database.execute_at_once(
+                NEWEST_OF_USER, {"user": user_id, "limit": max_others + 1}
+            )
+            # Oldest first: the cache evicts in this order.
+            own = dict(map(tuple, reversed(found)))
+            unknown -= own.keys()
+            if len(found) <= max_others:
+                return counts, own | dict.fromkeys(unknown, 0), True
+            if not unknown:
+                return counts, own, False
+        found = self._database.execute_at_once(OWN, {"posts": array(unknown), "user": user_id})
+        own |= dict.fromkeys(unknown, 0) | dict(map(tuple, found))
+        return counts, own, False
 
     def counts_with_changes(
         self, changes: Mapping[int, Mapping[int, tuple[int, int]]]

@@ -31,8 +31,20 @@ REGULAR, VIRAL, DELETED = 0, 1, 2
 MAX_PARSED = 10_000
 """Distinct counts that a process remembers in parsed form."""
 
+MAX_FOLDED = 1_000
+"""Distinct summaries with changes that a process remembers in parsed form."""
+
 RENEWALS = 16
 """A process renews the TTL of a user's cached reactions so many times within that TTL."""
+
+
+class ReadyCounts(NamedTuple):
+    """The counts of a summary, parsed once for all posts that have the same."""
+
+    tier: Tier
+    by_code: Mapping[int, int]
+    by_name: dict[str, int]
+    total: int
 
 
 class Found(NamedTuple):
@@ -42,19 +54,13 @@ class Found(NamedTuple):
         summaries: post -> its summary, for the posts that are answered completely.
         user_loaded: the cached reactions of the user have their mark, so PostgreSQL was asked for
             them; True when no user was given.
+        waiting: post -> its counts, for the posts that lack only the reaction of a user who is not
+            loaded. The user has nothing pending on them, so PostgreSQL knows the reaction.
     """
 
     summaries: Mapping[int, Summary]
     user_loaded: bool
-
-
-class _Counts(NamedTuple):
-    """The counts of a summary, parsed once for all posts that have the same."""
-
-    tier: Tier
-    by_code: Mapping[int, int]
-    by_name: dict[str, int]
-    total: int
+    waiting: Mapping[int, ReadyCounts]
 
 
 class SummaryCache:
@@ -65,7 +71,8 @@ class SummaryCache:
         self._cluster = settings.redis_cluster
         self._threshold = settings.viral_threshold
         self._names = {code: name for name, code in settings.reaction_types.items()}
-        self._parsed: dict[bytes, _Counts] = {}
+        self._parsed: dict[bytes, ReadyCounts] = {}
+        self._folded: dict[bytes, tuple[ReadyCounts, Mapping[int, int]]] = {}
         self._ttl = Ttl(settings)
         self._lock = threading.Lock()  # cachetools is not thread-safe
         self._renewed: TTLCache[int, bool] = TTLCache(
@@ -129,6 +136,7 @@ class SummaryCache:
         absent = 0 if mark == b"1" else None  # a complete hash says: no reaction on other posts
         names = self._names
         found: dict[int, Summary] = {}
+        waiting: dict[int, ReadyCounts] = {}
         for post_id, value, cached in zip(post_ids, _checked(values), codes, strict=True):
             if value is None:
                 continue
@@ -144,20 +152,46 @@ class SummaryCache:
                 if own_name is not None and not by_name[own_name]:
                     continue  # it became durable after the summary was read
                 found[post_id] = make_summary(post_id, by_name.copy(), total, tier, own_name)
-        return Found(found, mark is not None)
+            elif mark is None:
+                waiting[post_id] = counts
+        return Found(found, mark is not None, waiting)
 
-    def _parse(self, value: bytes, user_id: int) -> tuple[_Counts, int | None]:
+    def complete(
+        self, waiting: Mapping[int, ReadyCounts], own: Mapping[int, int]
+    ) -> dict[int, Summary]:
+        """Return the summaries of waiting posts, but for those whose counts lack the reaction.
+
+        Args:
+            waiting: ``Found.waiting``.
+            own: post -> the user's type code, 0 for none; read after the summaries.
+        """
+        found: dict[int, Summary] = {}
+        for post_id, (tier, _, by_name, total) in waiting.items():
+            own_name = self._names.get(own[post_id]) if tier is not Tier.DELETED else None
+            if own_name is None or by_name[own_name]:
+                found[post_id] = make_summary(post_id, by_name.copy(), total, tier, own_name)
+        return found
+
+    def _parse(self, value: bytes, user_id: int) -> tuple[ReadyCounts, int | None]:
         """The counts of a summary, and the user's code if the summary lists the user."""
-        base, _, changes = value.partition(b";")
-        counts = self._parsed.get(base)
-        if counts is None:
-            counts = self._parse_base(base)
-        if not changes:
+        counts = self._parsed.get(value)
+        if counts is not None:
             return counts, None
-        by_code, listed = fold_changes(counts.by_code, changes)
-        return self._counts(counts.tier is Tier.VIRAL, by_code), listed.get(user_id)
+        folded = self._folded.get(value)
+        if folded is None:
+            base, _, changes = value.partition(b";")
+            counts = self._parsed.get(base) or self._parse_base(base)
+            if not changes:
+                return counts, None
+            by_code, listed = fold_changes(counts.by_code, changes)
+            folded = self._counts(counts.tier is Tier.VIRAL, by_code), listed
+            if len(self._folded) >= MAX_FOLDED:
+                self._folded.clear()
+            self._folded[value] = folded
+        counts, listed_codes = folded
+        return counts, listed_codes.get(user_id)
 
-    def _parse_base(self, base: bytes) -> _Counts:
+    def _parse_base(self, base: bytes) -> ReadyCounts:
         tier, by_code = parse_base(base)
         if tier == DELETED:
             counts = self._counts(False, {})._replace(tier=Tier.DELETED)
@@ -168,12 +202,12 @@ class SummaryCache:
         self._parsed[base] = counts
         return counts
 
-    def _counts(self, viral: bool, by_code: Mapping[int, int]) -> _Counts:
+    def _counts(self, viral: bool, by_code: Mapping[int, int]) -> ReadyCounts:
         # A count can be below zero for a moment, while an unknown earlier reaction is guessed.
         by_name = {name: max(0, by_code.get(code, 0)) for code, name in self._names.items()}
         total = sum(by_name.values())
         tier = Tier.VIRAL if viral or total >= self._threshold else Tier.REGULAR
-        return _Counts(tier, by_code, by_name, total)
+        return ReadyCounts(tier, by_code, by_name, total)
 
 
 def parse_base(base: bytes) -> tuple[int, dict[int, int]]:

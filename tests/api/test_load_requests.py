@@ -35,7 +35,33 @@ def patient(small: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     made.close()
 
 
-def test_the_second_user_who_reads_a_post_requests_its_load(patient: Engine) -> None:
+def with_many_reactions(engine: Engine, user: int) -> int:
+    """Give a user the mark of somebody with more reactions than are cached."""
+    engine.client.hset(keys.user_reactions(user), "0", "0")
+    return user
+
+
+def test_a_read_by_an_unknown_user_requests_nothing(patient: Engine) -> None:
+    """Its own query caches the user's reactions, so no worker has to load anything."""
+    client, relay = patient.reactions, patient.reactions._relay
+    react(patient, POST, range(1, 4))
+    react(patient, POST + 1, range(1, 4), "love")
+    patient.drain()
+    for _ in range(2):  # caches the counts, then the summaries
+        client.summaries([POST, POST + 1])
+    for user, reaction in ((2, "like"), (101, None)):
+        for trips, queries in ((3, 1), (1, 0)):
+            with traffic(client) as seen:
+                assert client.summaries([POST, POST + 1], user)[0].reaction == reaction
+            assert (seen.trips, len(seen.queries)) == (trips, queries)
+    with traffic(client) as seen:
+        assert client.reaction_of(3, POST + 1) == "love"
+        assert client.reaction_of(3, POST) == "like"
+    assert (seen.trips, len(seen.queries)) == (4, 1)
+    assert (relay._posts, relay._users) == (set(), set())
+
+
+def test_a_user_with_too_many_reactions_requests_the_load_of_a_post(patient: Engine) -> None:
     client, waiting = patient.reactions, patient.reactions._relay
     react(patient, POST, range(1, 4))
     patient.drain()
@@ -44,11 +70,11 @@ def test_the_second_user_who_reads_a_post_requests_its_load(patient: Engine) -> 
     assert waiting._posts == set()  # the post is cold, so its counts are cached first
     client.summaries([POST], 101)
     assert waiting._posts == set()  # Redis knew everything
-    client.summaries([POST], 102)
+    client.summaries([POST], with_many_reactions(patient, 102))
     assert waiting._posts == {POST}
     waiting._posts.clear()
-    client.summaries([POST], 103)
-    client.reaction_of(104, POST)
+    client.summaries([POST], with_many_reactions(patient, 103))
+    client.reaction_of(with_many_reactions(patient, 104), POST)
     assert waiting._posts == set()  # this process requested it a moment ago
 
 
@@ -74,7 +100,7 @@ def test_a_lost_request_for_a_post_is_repeated(
     readers = itertools.count(1_000)
 
     def requested() -> bool:
-        client.reaction_of(next(readers), POST)
+        client.reaction_of(with_many_reactions(patient, next(readers)), POST)
         return POST in client._relay._posts
 
     assert requested()
@@ -90,7 +116,7 @@ def test_a_post_with_all_its_caches_is_not_requested(patient: Engine) -> None:
         client.summaries([1, 2], reader)
     assert client._relay._posts == set()
     patient.client.delete(keys.post_recent(2), keys.post_reactions(2))
-    client.summaries([1, 2], 104)
+    client.summaries([1, 2], with_many_reactions(patient, 104))
     assert client._relay._posts == {2}
 
 
@@ -101,14 +127,12 @@ def test_a_loaded_post_answers_readers_without_a_query(patient: Engine) -> None:
     patient.drain()
     evict(patient)
     for reader in (101, 102):
-        client.summaries([POST], reader)
+        client.summaries([POST], with_many_reactions(patient, reader))
     assert patient.loader.load(sorted(client._relay._posts)) == 1
-    for trips in (2, 1):  # the first read requests the load of the user
-        with traffic(client) as seen:
-            assert client.summaries([POST], 103)[0].total == 3
-        assert (seen.trips, seen.queries) == (trips, [])
-        assert 103 in client._relay._users
-        patient.user_loader.load(sorted(client._relay._users))
+    reader = with_many_reactions(patient, 103)
+    with traffic(client) as seen:
+        assert client.summaries([POST], reader)[0].total == 3
+    assert (seen.trips, seen.queries) == (2, [])
 
 
 def test_a_user_whose_hash_has_no_mark_is_requested_once(
@@ -124,20 +148,25 @@ def test_a_user_whose_hash_has_no_mark_is_requested_once(
             client.summaries([POST], USER)
             return USER in waiting
 
+        def requested_without_a_summary() -> bool:
+            patient.client.delete(keys.post_summary(POST))
+            return requested()
+
         client.counts(POST)
         assert waiting == set()
-        assert client.reaction_of(USER, POST) == "like"
+        patient.client.delete(keys.post_summary(POST))
+        assert client.reaction_of(USER, POST) == "like"  # the complete hash of the post knows it
         assert waiting == {USER}
         waiting.clear()
-        assert not requested()  # this client requested it a moment ago
-        wait_until(requested, what="the next request for the user")
+        assert not requested_without_a_summary()  # this client requested it a moment ago
+        wait_until(requested_without_a_summary, what="the next request for the user")
         waiting.clear()
         assert patient.user_loader.load([USER]) == 1
         feeds_of(client)._requests._users.clear()
-        assert not requested()
+        assert not requested_without_a_summary()
         patient.client.hset(
             keys.user_reactions(USER), "0", "0"
         )  # the mark of a user with too many reactions
-        assert not requested()
+        assert not requested_without_a_summary()
         patient.client.hdel(keys.user_reactions(USER), "0")
-        assert requested()
+        assert requested_without_a_summary()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from reactions.api import cold_reads
 from reactions.core.model import Status
 from reactions.drain.batch import Drained
 from tests.support.engine import Engine
-from tests.support.reading import POST, SHARD, evict, react
+from tests.support.reading import POST, SHARD, evict, feeds_of, react
 
 USER = 7
 
@@ -57,6 +59,32 @@ def test_a_post_with_more_changes_than_are_merged(
     reaction, total = shown(small)
     assert reaction == "love"
     assert total >= 1
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_a_reaction_that_becomes_durable_before_an_unknown_user_is_read(
+    small: Engine, monkeypatch: pytest.MonkeyPatch, settled: bool
+) -> None:
+    """The summary is older than the query of the user's reactions, so it lacks the reaction."""
+    react(small, POST, range(11, 14), "like")
+    small.drain()
+    for _ in range(2):
+        small.reactions.summaries([POST])  # caches the summary
+    queries = feeds_of(small.reactions)._cold._queries
+    summaries = queries.summaries
+
+    def late(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(queries, "summaries", summaries)
+        small.reactions.react(USER, POST, "love")
+        claims, _ = small.outbox.claim({SHARD: ""})
+        batch = small.persister.record(claims, Drained())
+        if settled:
+            small.persister.settle(claims, batch, Drained())
+        return summaries(*args, **options)
+
+    monkeypatch.setattr(queries, "summaries", late)
+    assert shown(small) == ("love", 4)
+    assert shown(small) == ("love", 4)
 
 
 def test_a_warmed_post_answers_exactly_from_its_first_reaction(small: Engine) -> None:

@@ -109,6 +109,7 @@ QUERIES: dict[str, Callable[[Queries], object]] = {
     "history for an erasure": lambda q: q.history(BUSY, limit=500, before=(1_001_001, 0)),
     "history of a guest": lambda q: q.history(150, range(1, 7), limit=51),
     "own": lambda q: q.summaries([], BUSY, range(20_001, 20_201)),
+    "all of a guest": lambda q: q.summaries([], 150, [20_001], max_others=400),
     "own on a large post": lambda q: q.summaries([], 50_000, [LARGE]),
     "counts": lambda q: q.summaries(range(20_001, 20_201), 0, []),
     "counts of one": lambda q: q.counts([LARGE]),
@@ -173,3 +174,18 @@ def test_the_queries_return_the_right_rows_of_many(many: Database) -> None:
     assert len(history) == 4_000
     assert history == sorted(history, key=lambda row: (-row.version, -row.post_id))
     assert queries.count_ever(LARGE) == MANY // 2 + 1
+
+
+@pytest.mark.parametrize("max_others", [0, 1, 50])
+def test_a_user_with_more_reactions_than_are_read(many: Database, max_others: int) -> None:
+    queries = Queries(many)
+    rows = queries.history(BUSY, limit=10_000)
+    old, known = rows[-1], {row.post_id: row.reaction for row in rows}
+    none = LARGE + 10_000_000
+    _, own, whole = queries.summaries([], BUSY, [old.post_id, none], max_others=max_others)
+    assert not whole
+    assert (own.pop(old.post_id), own.pop(none)) == (old.reaction, 0)
+    assert len(own) >= max_others
+    assert all(known.get(post, code) == code for post, code in own.items())
+    _, own, whole = queries.summaries([], 1 << 50, [old.post_id], max_others=max_others)
+    assert (own, whole) == ({old.post_id: 0}, max_others > 0)

@@ -176,6 +176,33 @@ def test_own_reactions(
     assert found.user_loaded is (mark is not None)
     assert (POST in found.summaries) is answered
     assert not answered or only(found).reaction == reaction
+    assert set(found.waiting) == ({POST} if mark is None and not answered else set())
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "reaction"),
+    [
+        ("0,1,3,2,2", 2, "love"),
+        ("0,1,3,2,2", 0, None),
+        ("0,1,3,2,2;8:0:4", 4, "wow"),
+        ("0,1,3", 2, "nothing"),  # it became durable after the summary was read
+        ("0,1,3,2,1;8:2:0", 2, "nothing"),
+        ("0,1,3", 200, None),  # a type that a newer version knows
+        ("2,", 1, None),
+    ],
+)
+def test_waiting_posts_are_completed_by_what_postgresql_knows(
+    cache: SummaryCache, client: Client, value: str, code: int, reaction: str | None
+) -> None:
+    write(client, value)
+    found = cache.complete(cache.read([POST], USER).waiting, {POST: code})
+    assert found.get(POST, cache.read([POST], 0).summaries[POST]).post_id == POST
+    assert [summary.reaction for summary in found.values()] == (
+        [] if reaction == "nothing" else [reaction]
+    )
+    for summary in found.values():
+        assert summary.total == sum(summary.counts.values())
+        assert summary.reaction is None or summary.counts[summary.reaction]
 
 
 @pytest.mark.parametrize("listed", ["7:2", "7:1:2", "7:0:3;7:3:2", "70:1;7:2;77:0:4"])
