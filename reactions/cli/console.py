@@ -19,7 +19,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 
 from reactions.cli.figures import readable
 from reactions.core.errors import ReactionsError, short
@@ -109,7 +109,7 @@ def bars(width: int = 16) -> Iterator[Show]:
 
 def print_report(figures: Mapping[str, Any], holds: bool | None) -> None:
     """Print names and values, then whether the stores agree, unless ``holds`` is None."""
-    table = Table(show_header=False, box=None)
+    table = Table("", Column(overflow="fold"), show_header=False, box=None)
     for name, value in figures.items():
         table.add_row(*readable(name, value))
     out.print(table)
@@ -119,10 +119,10 @@ def print_report(figures: Mapping[str, Any], holds: bool | None) -> None:
 
 
 def table_of(*columns: str) -> Table:
-    """An empty table without lines."""
-    table = Table(box=None)
+    """An empty table without lines. The last column breaks where it must; nothing is cut."""
+    table = Table(box=None, pad_edge=False)
     for column in columns:
-        table.add_column(column)
+        table.add_column(column, overflow="fold", no_wrap=column != columns[-1])
     return table
 
 

@@ -39,13 +39,13 @@ def deadletters(replay: bool, ids: tuple[int, ...], limit: int, as_json: bool) -
     with open_stores() as stores:
         found = DeadLetters(stores.database).list(limit, ids)
         done = DeadLetterReplay(*stores).replay(found) if replay else None
-    table = table_of("id", "post", "user", "type:version", "reason", "refused at")
+    table = table_of("id", "post", "user", "type:version", "refused at")
     for letter in found:
-        refused_at = letter.created_at.isoformat(" ", "seconds")
-        table.add_row(
-            str(letter.id), letter.post, letter.user, letter.value, letter.reason, refused_at
-        )
+        refused_at = letter.created_at.strftime("%Y-%m-%d %H:%M:%S")
+        table.add_row(str(letter.id), letter.post, letter.user, letter.value, refused_at)
     out.print(table if found else "no dead letters")
+    for letter in found:
+        out.print(f"{letter.id}: {letter.reason}")
     result: dict[str, object] = {"letters": [asdict(letter) for letter in found]}
     if done:
         result |= asdict(done)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import click
 
 from reactions.cli.console import as_json, finish, out, table_of
-from reactions.cli.figures import duration
+from reactions.cli.figures import count, duration
 from reactions.cli.stores import open_stores
 
 
@@ -24,15 +24,20 @@ def duties(as_json: bool) -> None:
     with open_stores() as stores:
         log = DutyRuns(stores.database)
         totals, last = log.totals(), log.last()
-    table = table_of("duty", "succeeded", "runs", "failed", "checked", "found", "repaired", "last")
+    table = table_of("duty", "succeeded", "runs", "failed", "checked", "found", "repaired")
     now = datetime.now(UTC)
     for total in totals:
         done = total.succeeded_at
         ago = "never" if done is None else f"{duration((now - done).total_seconds())} ago"
+        found = sum(total.kinds.values())
+        figures = (total.runs, total.failures, total.looked_at, found, total.repaired)
+        table.add_row(total.duty, ago, *map(count, figures))
+    out.print(table if totals else "no duty has run yet; is beat running, and a worker?")
+    for total in totals:
         kinds = ", ".join(f"{kind} {number:,}" for kind, number in sorted(total.kinds.items()))
         detail = last[total.duty].detail if total.duty in last else ""
-        figures = (f"{n:,}" for n in (total.runs, total.failures, total.looked_at))
-        name = "sweep (recorded once a minute)" if total.duty == "sweep" else total.duty
-        table.add_row(name, ago, *figures, kinds or "-", f"{total.repaired:,}", detail[:80])
-    out.print(table if totals else "no duty has run yet; is beat running, and a worker?")
+        if kinds:
+            out.print(f"{total.duty} found: {kinds}")
+        if detail:
+            out.print(f"{total.duty}, the last run: {detail}")
     finish({"duties": [asdict(total) for total in totals]}, as_json, True)

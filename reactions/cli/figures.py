@@ -52,17 +52,22 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f} s"
 
 
+def count(number: int) -> str:
+    """A number, from ten millions on in millions: ``123,456``, ``1,234 M``."""
+    return f"{number / 1e6:,.0f} M" if number >= 1e7 else f"{number:,}"
+
+
 def rate(per_s: float) -> str:
     """A number for each second: ``1,566/s``, ``0.25/s``."""
     return f"{per_s:,.0f}/s" if per_s >= 10 else f"{per_s:,.2f}/s"
 
 
-def size(count: float) -> str:
+def size(number: float) -> str:
     """A number of bytes in the unit that reads best: ``39.2 kB``."""
     for unit, factor in _SIZES:
-        if count >= factor:
-            return f"{count / factor:,.1f} {unit}"
-    return f"{count:,.0f} bytes"
+        if number >= factor:
+            return f"{number / factor:,.1f} {unit}"
+    return f"{number:,.0f} bytes"
 
 
 _UNITS = (

@@ -77,20 +77,17 @@ class Settings(BaseSettings):
     database_timeout_s: float = Field(
         4.0, gt=0, le=300, description="Seconds to wait for a connection, or a statement."
     )
+    database_connections: int = Field(
+        15, ge=2, le=1_000, description="Connections to PostgreSQL that a process opens at most."
+    )
     cache_ttl_cold_s: int = Field(
-        86_400,
-        ge=1,
-        le=30 * 86_400,
-        description="TTL (s) of the cached counts of a post that is seldom used.",
+        86_400, ge=1, le=30 * 86_400, description="TTL (s) of the counts of a seldom used post."
     )
     cache_ttl_regular_s: int = Field(
         86_400, ge=1, le=30 * 86_400, description="TTL (s) of the cached data of a regular post."
     )
     cache_ttl_hot_s: int = Field(
-        86_400,
-        ge=1,
-        le=30 * 86_400,
-        description="TTL (s) of the cached data of a hot post: regular, with many reactions.",
+        86_400, ge=1, le=30 * 86_400, description="TTL (s) of a hot post: regular, many reactions."
     )
     cache_ttl_viral_s: int = Field(
         86_400, ge=1, le=30 * 86_400, description="TTL (s) of the cached data of a viral post."
@@ -198,6 +195,9 @@ class Settings(BaseSettings):
     )
     web_burst: int = Field(
         20, ge=1, le=10_000, description="Writes that one user may send at once after a pause."
+    )
+    web_threads: int = Field(
+        40, ge=1, le=1_000, description="Requests at a time in a process of the web service."
     )
     web_streams: int = Field(
         1_000, ge=1, le=100_000, description="Most open streams in one process of the web service."

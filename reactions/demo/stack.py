@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -210,7 +211,8 @@ class Stack:
             services = self._running(self.page, self.flower, self.beat, self.worker)
             if services:
                 names = ", ".join(service.name for service in services)
-                self._say(f"stopping: waiting for {names}; at most {2 * STOP_S:g} s")
+                with suppress(OSError):  # the terminal may be gone
+                    self._say(f"stopping: waiting for {names}; at most {2 * STOP_S:g} s")
             stop_together(services, STOP_S)
             deadline = time.monotonic() + STOP_S
             stop_together(self._running(self.valkey, self.broker), STOP_S / 2)

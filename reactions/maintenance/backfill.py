@@ -31,6 +31,17 @@ HEADER = "post_id,user_id,type,at_us"
 MAX_LINE = 1_000
 """Characters read of one line. A valid line has at most 94."""
 
+NULLS = ("", "\\N", "NULL")
+"""What exports write for a value that is missing: PostgreSQL, MySQL, and others."""
+
+_LEAVE_OUT = "leave such rows out of the export, as deploy/backfill.sql does"
+_REMEDIES = {
+    "post_id": _LEAVE_OUT,
+    "user_id": _LEAVE_OUT,
+    "type": "leave such rows out of the export, or name a type for them with coalesce()",
+    "at_us": "give such rows a time in the export, such as 86400000000, with coalesce()",
+}
+
 PATIENCE_S = 60.0
 """The backfill gives up when a store fails, or a drain keeps a post claimed, for this long."""
 
@@ -44,15 +55,19 @@ class Backfilled:
     """What a backfill did.
 
     Attributes:
-        lines: lines whose reaction is durable now.
+        lines: lines that were read, and whose reaction is durable now unless it was left out.
         changed: rows written. For the other lines the same or a newer reaction was there already.
         refused: deleted posts among the lines.
+        lines_of_deleted_posts: lines left out because their post was deleted here.
+        lines_of_forgotten_users: lines left out because their user was forgotten here.
         reached: the post of the last durable line; another run can start with it.
     """
 
     lines: int = 0
     changed: int = 0
     refused: set[int] = field(default_factory=set)
+    lines_of_deleted_posts: int = 0
+    lines_of_forgotten_users: int = 0
     reached: int = 0
 
 
@@ -122,6 +137,12 @@ class Backfill:
         recorded = self._ledger.record(list(rows))
         self._users.write_through(rows, 0)  # drops cached reactions of these posts
         self._drop({row.post_id for row in rows})
+        forgotten = self._ledger.forgotten({row.user_id for row in rows})
+        kept = [row for row in rows if row.post_id not in recorded.deleted]
+        self.done.lines_of_deleted_posts += len(rows) - len(kept)
+        self.done.lines_of_forgotten_users += sum(
+            row.version <= forgotten.get(row.user_id, 0) for row in kept
+        )
         self.done.lines = read
         self.done.changed += recorded.changed
         self.done.refused |= recorded.deleted
@@ -174,6 +195,11 @@ class Backfill:
                 raise BackfillError(f"line {number} {short(str(error), 200)}") from error
             below = version - 1 if row.post_id == last.post_id else before_us
             last, version = row, min(row.version, below)
+            if version < 1:  # rows of the same time get descending versions
+                raise BackfillError(
+                    f"line {number} has an at_us that is too low for its place among the rows of"
+                    f" post {row.post_id}: use 86400000000 or more"
+                )
             yield row._replace(version=version)
 
     def _row(self, line: str, last: Row) -> Row:
@@ -185,6 +211,9 @@ class Backfill:
         fields = line.strip().split(",")
         if len(fields) != 4:
             raise ValueError("does not have four fields")
+        for column, value in zip(HEADER.split(","), fields, strict=True):
+            if value.strip('"') in NULLS:
+                raise ValueError(f"has NULL in the column {column}: {_REMEDIES[column]}")
         name = fields.pop(2)
         code = self._types.get(name)
         if code is None:

@@ -32,6 +32,10 @@ class RowsRefused(ReactionsError):
     """The database refuses the data of at least one row. The transaction changed nothing."""
 
 
+KEPT = 5
+"""Connections that stay open between calls. Further ones are closed after their use."""
+
+
 class Database:
     """A pool of connections, which open when they are first needed.
 
@@ -64,6 +68,8 @@ class Database:
         self.engine: Engine = create_engine(
             settings.database_url.get_secret_value(),
             pool_timeout=wait,
+            pool_size=min(KEPT, settings.database_connections),
+            max_overflow=max(0, settings.database_connections - KEPT),
             hide_parameters=True,
             connect_args={
                 # libpq accepts only whole seconds.

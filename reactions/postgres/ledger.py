@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from sqlalchemy import select, text
@@ -12,7 +12,7 @@ from reactions.core.constants import shard_of
 from reactions.core.errors import TypesMismatch
 from reactions.core.model import Row
 from reactions.postgres.database import Database, RowsRefused, array
-from reactions.postgres.tables import TOUCHED_EVERY_US, reaction_types
+from reactions.postgres.tables import TOUCHED_EVERY_US, forgotten_users, reaction_types
 
 __all__ = ["RECORD", "Ledger", "Recorded", "RowsRefused"]
 
@@ -95,6 +95,13 @@ class Ledger:
             elif code:
                 counts[post_id][code] = count
         return Recorded(counts, changed, deleted, older)
+
+    def forgotten(self, user_ids: Collection[int]) -> dict[int, int]:
+        """Return the forgotten ones of these users, with the newest version that is refused."""
+        table = forgotten_users.c
+        wanted = select(table.user_id, table.before).where(table.user_id.in_(user_ids))
+        with self._database.transaction() as connection:
+            return dict(connection.execute(wanted).all())
 
     def register_types(self, types: Mapping[str, int]) -> None:
         """Add the configured reaction types to the database.

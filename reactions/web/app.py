@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 
 from reactions.api.client import Reactions
@@ -34,6 +35,7 @@ def create_app(client: Reactions, authenticate: Authenticator) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if threading.current_thread() is threading.main_thread():  # only it may handle signals
             call_before_shutdown(hub.end)
+        current_default_thread_limiter().total_tokens = client.settings.web_threads
         yield
         limiter.close()
 

@@ -25,3 +25,17 @@ def test_duties_shows_the_last_success_and_the_results(filled: Engine, run: Run)
     audited, cleaned = figures(result)["duties"]
     assert (audited["runs"], audited["kinds"]) == (1, {"ledger": 2})
     assert (cleaned["failures"], cleaned["succeeded_at"]) == (1, None)
+
+
+def test_the_table_fits_80_columns_and_nothing_is_cut(filled: Engine, run: Run) -> None:
+    for duty in ("loss_detection", "reconcile-regular", "sweep"):
+        with DutyRuns(filled.database).run(duty) as recorded:
+            assert recorded is not None
+            recorded.looked_at = 12_345_678_901
+            recorded.found.update(counts=1_234, unflagged=56)
+            recorded.detail.append("post 7: 3 rows " * 10)
+    shown = run("duties").stdout
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    assert re.search(r"reconcile-regular +\d\.\d s ago +1 +0 +12,346 M +1,290 +0", shown)
+    assert "sweep found: counts 1,234, unflagged 56" in shown
+    assert " ".join(shown.split()).count("post 7: 3 rows") == 30

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from sqlalchemy import text
 
+from reactions.core.constants import shard_of
+from reactions.maintenance import verify
+from reactions.maintenance.verify import Verifier
 from reactions.redis import keys
 from tests.cli.conftest import POST, VIRAL, Run, figures
 from tests.cli.running import last_line, reactions
@@ -27,6 +31,31 @@ def test_verify_names_drift_and_repairs_it(filled: Engine, run: Run) -> None:
     assert figures(result)["repaired"] == 2
     assert run("verify", "--post", str(POST), "--post", str(VIRAL)).exit_code == 0
     assert filled.verify().found == {}
+
+
+def test_verify_says_that_nobody_drains_what_is_pending(filled: Engine, run: Run) -> None:
+    assert "nobody drains" not in run("verify").stderr
+    react(filled, POST, [70])
+    result = run("verify", "--json")
+    assert result.exit_code == 0
+    assert figures(result)["pending"] == 1
+    said = " ".join(result.stderr.split())
+    assert "changes are pending, the oldest for" in said
+    assert "nobody drains them" in said
+    filled.outbox.claim({shard_of(POST): ""})
+    assert "nobody drains" not in run("verify", "--post", str(VIRAL)).stderr  # a drain is at work
+
+
+def test_the_progress_counts_towards_all_posts(
+    filled: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "CHUNK", 1)
+    steps: list[tuple[int, int]] = []
+    Verifier(filled.client, filled.database, filled.settings).verify(
+        lambda posts, total: steps.append((posts, total))
+    )
+    assert steps[0] == (1, 2)
+    assert steps[-1] == (2, 2)
 
 
 def test_verify_finds_drift_of_each_kind(filled: Engine) -> None:

@@ -36,6 +36,7 @@ READ: Mapping[str, tuple[str, object]] = {
     "redis_timeout_s": ("0.25", 0.25),
     "replica_timeout_s": ("0.1", 0.1),
     "database_timeout_s": ("7", 7.0),
+    "database_connections": ("3", 3),
     "cache_ttl_cold_s": ("60", 60),
     "cache_ttl_regular_s": ("61", 61),
     "cache_ttl_hot_s": ("62", 62),
@@ -66,6 +67,7 @@ READ: Mapping[str, tuple[str, object]] = {
     "web_authenticator": ("shop.auth:user_of", "shop.auth:user_of"),
     "web_writes_per_s": ("0.5", 0.5),
     "web_burst": ("3", 3),
+    "web_threads": ("5", 5),
     "web_streams": ("4", 4),
 }
 

@@ -210,3 +210,18 @@ def test_the_whole_way_and_back(
     with engine.database.transaction() as connection:
         connection.execute(text(went.replace("2026-03-01T12:00:00Z", again)))
     check(engine, url, compare)
+
+
+def test_the_export_copes_with_nulls(engine: Engine, project: Path, url: str) -> None:
+    """A row without a post or a user is left out; one without a time is the oldest."""
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TABLE likes (user_id bigint, post_id bigint, created_at timestamptz)"
+        )
+        cursor.execute(
+            "INSERT INTO likes VALUES (1, 1001, NULL), (2, 1001, to_timestamp(1700000000)),"
+            " (NULL, 1001, now()), (3, NULL, now()), (4, 1001, '1960-01-01')"
+        )
+    done = run_backfill(project, engine, url, now(engine))
+    assert (done["lines"], done["changed"]) == (3, 3)
+    assert [r.user_id for r in engine.reactions.reactors(1001).items] == [2, 1, 4]

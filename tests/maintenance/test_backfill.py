@@ -124,6 +124,7 @@ def test_what_was_deleted_stays_so(engine: Engine) -> None:
         f"{POST + 1},9,like,{BEFORE}",
     )
     assert (done.lines, done.changed, done.refused) == (3, 1, {POST})
+    assert (done.lines_of_deleted_posts, done.lines_of_forgotten_users) == (1, 1)
     assert set(rows(engine)) == {9}
 
 
@@ -134,6 +135,10 @@ def test_what_was_deleted_stays_so(engine: Engine) -> None:
         ("1,2,like", "four fields"),
         ("1,2,like,3,4", "four fields"),
         ("1,2,cake,3", "'cake'"),
+        (",2,like,3", "NULL in the column post_id: leave such rows out"),
+        ("1,\\N,like,3", "NULL in the column user_id: leave such rows out"),
+        ("1,2,NULL,3", "NULL in the column type: .* coalesce"),
+        ('1,2,like,""', "NULL in the column at_us: .* coalesce"),
         ("0,2,like,3", "integer"),
         ("1,-2,like,3", "integer"),
         ("1,2,like,3.5", "integer"),
@@ -148,6 +153,11 @@ def test_an_invalid_line_is_named(engine: Engine, line: str, said: str) -> None:
     with pytest.raises(BackfillError, match=f"line 3 .*{said}"):
         take_over(engine, f"{POST},8,like,{BEFORE}", line, f"{POST},9,like,{BEFORE}")
     assert engine.verify().holds
+
+
+def test_a_time_that_leaves_no_room_for_versions_is_named(engine: Engine) -> None:
+    with pytest.raises(BackfillError, match="line 3 has an at_us that is too low"):
+        take_over(engine, f"{POST},1,like,1", f"{POST},2,like,1")
 
 
 def test_a_time_in_the_future_and_another_header_are_refused(engine: Engine) -> None:

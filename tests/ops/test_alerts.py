@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
+from reactions.cli.main import COMMANDS
+from tests.docs.fenced import blocks
 from tests.ops.prometheus import CONFIG, alerts
 from tests.support.servers import missing
 
@@ -17,11 +20,26 @@ def test_every_alert_has_its_page_and_every_page_its_alert(project: Path) -> Non
     by_name = {page.partition("\n")[0]: page for page in pages}
     assert set(by_name) == {alert["alert"] for alert in alerts()}
     for page in by_name.values():
-        for part in ("**Means**", "**Look at**", "**Do**"):
+        for part in ("**Means**", "**Look at**", "**Do**", "**Type**:\n\n```sh\n"):
             assert part in page
     for alert in alerts():
-        assert alert["annotations"]["runbook"] == f"docs/runbook.md#{alert['alert'].lower()}"
+        url = alert["annotations"]["runbook_url"]
+        assert url.startswith(
+            "{{ with $externalLabels.reactions_runbook }}{{ . }}{{ else }}https://"
+        )
+        assert url.endswith(f"#{alert['alert'].lower()}")
         assert alert["labels"]["severity"] in ("warning", "critical")
+
+
+def test_the_commands_of_the_runbook_exist(project: Path) -> None:
+    lines = "\n".join(blocks(project / "docs" / "runbook.md", "sh")).splitlines()
+    commands = {str(command.name): command for command in COMMANDS}
+    ours = [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("reactions ")]
+    assert len(ours) > 15
+    for name, *arguments in ours:
+        commands[name].make_context(name, arguments)  # raises if click refuses an argument
+    others = {line.split()[0] for line in lines if line} - {"reactions"}
+    assert others <= {"redis-cli", "psql", "celery", "df"}
 
 
 def promtool(*command: str | Path, folder: Path | None = None) -> None:

@@ -66,3 +66,14 @@ def test_an_error_shows_neither_statement_nor_password() -> None:
         secret.record([Row(1, 1, 1, 1)])
     shown = f"{error.value} {error.value!r} {error.value.__cause__}"
     assert "hunter2" not in shown
+
+
+def test_a_process_opens_no_more_connections_than_the_setting_says(database_url: str) -> None:
+    settings = Settings(database_url=database_url, database_connections=2, database_timeout_s=0.2)
+    small = Database(settings)
+    refused = pytest.raises(ReactionsUnavailable, match="PostgreSQL cannot serve")
+    with small.transaction(), small.transaction(), refused, small.transaction():
+        pytest.fail("a third connection")
+    with small.transaction() as connection:
+        assert connection.execute(text("SELECT 1")).scalar_one() == 1
+    small.close()

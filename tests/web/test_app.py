@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from fastapi import FastAPI
+from pydantic import SecretStr
 
+from reactions.api.client import Reactions
 from reactions.core.errors import InvalidSettings
 from reactions.web import create_app
 from reactions.web.demo_auth import chosen_user
 from tests.support.engine import Engine
+from tests.support.waiting import patience
 from tests.web.serving import put, running, user
 from tests.web.streaming import listening
 
@@ -26,6 +31,29 @@ def test_mounted_in_another_application(engine: Engine) -> None:
             engine.reactions.react(8, POST, "wow")
             assert next(found).totals == {POST: 2}
         assert client.get("/v2").status_code == 404
+
+
+def test_a_process_opens_no_more_connections_to_redis_than_it_has_threads(engine: Engine) -> None:
+    threads, name = 3, "web-threads"
+    url = engine.settings.redis_url.get_secret_value()
+    settings = engine.settings.model_copy(
+        update={
+            "redis_url": SecretStr(f"{url}?client_name={name}"),
+            "redis_timeout_s": patience(10),
+            "web_threads": threads,
+        }
+    )
+
+    def opened() -> int:
+        return sum(each["name"] == name for each in engine.client.client_list())
+
+    with Reactions(settings) as client, running(create_app(client, chosen_user)) as address:
+        engine.client.client_pause(500)  # so that all wait together
+        with ThreadPoolExecutor(30) as pool, user(address, 7) as visitor:
+            asked = [pool.submit(visitor.get, f"/v1/summaries?post_id={POST}") for _ in range(30)]
+            found = [answer.result() for answer in asked]
+        assert {answer.status_code for answer in found} == {200}
+        assert 1 <= opened() <= threads
 
 
 def test_the_factory_refuses_to_start_without_an_authenticator(

@@ -44,7 +44,7 @@ def check_broker(settings: Settings) -> Findings:
         with Redis.from_url(url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S) as node:
             yield from check_server("broker", node)
             yield from guarded("beat", lambda: _beat(node, app))
-    yield from _workers(make_app(settings))
+    yield from check_workers(make_app(settings))
 
 
 def _beat(node: Redis, app: Celery) -> Findings:
@@ -57,7 +57,7 @@ def _beat(node: Redis, app: Celery) -> Findings:
         yield Finding("beat", State.FAILURE, found, remedy)
 
 
-def _workers(app: Celery) -> Findings:
+def check_workers(app: Celery) -> Findings:
     """Each queue needs a worker that consumes it."""
     try:
         answers = app.control.inspect(timeout=ANSWER_S).active_queues() or {}
