@@ -21,6 +21,7 @@ from tests.support.engine import DEAD_BROKER, Engine, make_engine
 from tests.support.profiles import load_profile, scale
 from tests.support.reading import SMALL_SAMPLE, VIRAL, shrink
 from tests.support.servers import running_postgres, running_redis
+from tests.support.types import write_default_types
 from tests.support.waiting import patience
 
 TEST_TIMEOUT_S = 300
@@ -89,9 +90,10 @@ def own_database_url(postgres: Postgres) -> Iterator[str]:
 
 @pytest.fixture
 def redis_url(valkey: Valkey) -> str:
-    """A Redis with nothing in it."""
+    """A Redis with nothing in it but the copy of the registry of reaction types."""
     with Redis(port=valkey.port) as client:
         client.flushall()
+        write_default_types(client)
     return valkey.url
 
 
