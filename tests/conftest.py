@@ -22,6 +22,7 @@ from tests.support.profiles import load_profile, scale
 from tests.support.reading import SMALL_SAMPLE, VIRAL, shrink
 from tests.support.scheduling import Scheduling
 from tests.support.servers import running_postgres, running_redis
+from tests.support.types import write_default_types
 from tests.support.waiting import patience
 
 TEST_TIMEOUT_S = 300
@@ -91,9 +92,10 @@ def own_database_url(postgres: Postgres) -> Iterator[str]:
 
 @pytest.fixture
 def redis_url(valkey: Valkey) -> str:
-    """A Redis with nothing in it."""
+    """A Redis with nothing in it but the copy of the registry of reaction types."""
     with Redis(port=valkey.port) as client:
         client.flushall()
+        write_default_types(client)
     return valkey.url
 
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from reactions.api.known_types import AGAIN_S, LOOK_S, KnownTypes
 from reactions.api.relay import Relay
 from reactions.api.write import Writer
 from reactions.core.constants import SAMPLE_SIZE
-from reactions.core.errors import InvalidArgument
+from reactions.core.errors import InvalidArgument, ReactionsUnavailable
 from reactions.core.instruments import TIMINGS
 from reactions.core.model import Counts, Outcome, Page, Reacted, Reactor, RelayStats, Summary
 from reactions.core.settings import Settings
+from reactions.core.type_registry import Vocabulary
 from reactions.core.validate import check_id, check_limit, check_posts, check_reaction
-from reactions.redis.connection import connect
+from reactions.redis.connection import Client, connect
 from reactions.redis.writes import RedisWrites
 
 if TYPE_CHECKING:
@@ -58,8 +60,12 @@ class Reactions:
             raise InvalidArgument("settings", "Settings, or None to read the environment", settings)
         self.settings = Settings.from_env() if settings is None else settings
         self._client = connect(self.settings)
-        self._relay = Relay(self.settings)
-        self._writer = Writer(RedisWrites(self._client, self.settings), self._relay, self.settings)
+        self._relay = Relay(self.settings, self._look_for_changed_types)
+        self._known: KnownTypes | None = None
+        writes = RedisWrites(self._client, self.settings)
+        self._writer = Writer(
+            writes, self._relay, self.settings, self._known_vocabulary, self._renew_types
+        )
         self._reads: Reads | None = None
 
     def react(self, user_id: int, post_id: int, reaction: str, *, replicas: int = 0) -> Outcome:
@@ -127,7 +133,8 @@ class Reactions:
             InvalidArgument: an argument is not valid; nothing was sent.
             ReactionsUnavailable: Redis failed, or PostgreSQL failed and the post is cold.
         """
-        return self._feeds.counts(check_id("post_id", post_id))
+        post_id = check_id("post_id", post_id)
+        return self._feeds.counts(post_id)
 
     def summaries(self, post_ids: Iterable[int], user_id: int | None = None) -> list[Summary]:
         """Return what a feed shows of each post: counts, total, tier and the user's own reaction.
@@ -163,7 +170,8 @@ class Reactions:
             InvalidArgument: an argument is not valid; nothing was sent.
             ReactionsUnavailable: Redis failed, or PostgreSQL failed and Redis does not know.
         """
-        return self._feeds.reaction_of(check_id("user_id", user_id), check_id("post_id", post_id))
+        user_id, post_id = check_id("user_id", user_id), check_id("post_id", post_id)
+        return self._feeds.reaction_of(user_id, post_id)
 
     def reactors(
         self,
@@ -188,10 +196,9 @@ class Reactions:
                 belongs to another list).
             ReactionsUnavailable: Redis or PostgreSQL failed.
         """
-        code = None if reaction is None else check_reaction(self.settings.reaction_types, reaction)
-        return self._lists.reactors(
-            check_id("post_id", post_id), code, check_limit(limit, MAX_PAGE), cursor
-        )
+        post_id, limit = check_id("post_id", post_id), check_limit(limit, MAX_PAGE)
+        code = None if reaction is None else self._filter(reaction)
+        return self._lists.reactors(post_id, code, limit, cursor)
 
     def recent(self, post_id: int, limit: int = 20) -> list[Reactor]:
         """Return the newest users who reacted on a post, newest first.
@@ -206,7 +213,8 @@ class Reactions:
             InvalidArgument: an argument is not valid; nothing was sent.
             ReactionsUnavailable: Redis failed, or PostgreSQL failed and no sample is cached.
         """
-        return self._lists.recent(check_id("post_id", post_id), check_limit(limit, SAMPLE_SIZE))
+        post_id, limit = check_id("post_id", post_id), check_limit(limit, SAMPLE_SIZE)
+        return self._lists.recent(post_id, limit)
 
     def history(self, user_id: int, limit: int = 50, cursor: str | None = None) -> Page[Reacted]:
         """Return one page of a user's reactions, newest first.
@@ -223,9 +231,8 @@ class Reactions:
                 belongs to another list).
             ReactionsUnavailable: PostgreSQL or Redis failed.
         """
-        return self._lists.history(
-            check_id("user_id", user_id), check_limit(limit, MAX_PAGE), cursor
-        )
+        user_id, limit = check_id("user_id", user_id), check_limit(limit, MAX_PAGE)
+        return self._lists.history(user_id, limit, cursor)
 
     def uniques(self, post_id: int) -> int:
         """Return how many users ever reacted on a post, including those who removed it since.
@@ -239,7 +246,8 @@ class Reactions:
             InvalidArgument: an argument is not valid; nothing was sent.
             ReactionsUnavailable: Redis or PostgreSQL failed.
         """
-        return self._lists.uniques(check_id("post_id", post_id))
+        post_id = check_id("post_id", post_id)
+        return self._lists.uniques(post_id)
 
     def warm(self, post_ids: Iterable[int]) -> None:
         """Ask a worker to cache posts before they are used, for example when they are created.
@@ -309,6 +317,50 @@ class Reactions:
         self.close()
 
     @property
+    def reaction_types(self) -> Mapping[str, int]:
+        """Name -> code of every type that this process shows, by the registry.
+
+        The first call of a client reads the registry: one round trip to Redis, which has a copy.
+        Where Redis has none, it queries PostgreSQL.
+
+        Raises:
+            TypesMismatch: the configured types contradict the registry.
+            ReactionsUnavailable: Redis failed, or has no copy and PostgreSQL failed.
+        """
+        return self._types().vocabulary.names
+
+    def _types(self) -> KnownTypes:
+        known = self._known
+        if known is None:
+            self._known = known = KnownTypes(self._client, self.settings)
+        return known
+
+    def _filter(self, reaction: object) -> int:
+        try:
+            given = self._types().vocabulary.given
+        except ReactionsUnavailable:
+            check_reaction(self.settings.reaction_types, reaction)  # a wrong argument first
+            raise
+        return check_reaction(given, reaction)
+
+    def _known_vocabulary(self) -> Vocabulary:
+        return self._types().vocabulary
+
+    def _look_for_changed_types(self, client: Client) -> None:
+        self._renew_types(client, LOOK_S)
+
+    def _renew_types(self, client: Client | None = None, every_s: float = AGAIN_S) -> Vocabulary:
+        """Read the registry again. Writes and reads of this process then use the new names."""
+        known = self._types()
+        before, now = known.vocabulary, known.renew(client, every_s)
+        if now == before:
+            return now
+        self._writer.learn(now)
+        if self._reads is not None and self._reads.process == os.getpid():
+            self._reads = self._make_reads(self._reads.database)
+        return now
+
+    @property
     def _feeds(self) -> Feeds:
         return self._read_path().feeds
 
@@ -325,21 +377,26 @@ class Reactions:
         made = self._reads
         if made is None or made.process != os.getpid():
             # Imported here: a process that only writes never loads SQLAlchemy.
-            from reactions.api.feeds import Feeds
-            from reactions.api.lists import Lists
-            from reactions.api.stored_reads import StoredReads
             from reactions.postgres.database import Database
 
             settings = self.settings
             database = Database(settings, name="reactions-api", timeout_s=settings.read_timeout_s)
-            stored = StoredReads()
-            self._reads = made = Reads(
-                os.getpid(),
-                database,
-                Feeds(self._client, database, stored, self._relay, settings),
-                Lists(self._client, database, stored, settings),
-            )
+            self._reads = made = self._make_reads(database)
         return made
+
+    def _make_reads(self, database: Database) -> Reads:
+        from reactions.api.feeds import Feeds
+        from reactions.api.lists import Lists
+        from reactions.api.stored_reads import StoredReads
+
+        settings = self.settings.model_copy(update={"reaction_types": self.reaction_types})
+        stored = StoredReads()
+        return Reads(
+            os.getpid(),
+            database,
+            Feeds(self._client, database, stored, self._relay, settings),
+            Lists(self._client, database, stored, settings),
+        )
 
 
 def _user(user_id: int | None) -> int:

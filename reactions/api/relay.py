@@ -15,6 +15,7 @@ import os
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from reactions.core.errors import ReactionsError
@@ -57,8 +58,10 @@ _relays: weakref.WeakSet[Relay] = weakref.WeakSet()
 class Relay:
     """Deduplicates and publishes wake-ups. It is thread-safe, and empty in a forked child."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, after: Callable[[Client], None] | None = None) -> None:
+        """Make the relay; ``after`` is called in its thread now and then, with its client."""
         self._settings = settings
+        self._after = after
         self._fresh()
         _relays.add(self)
 
@@ -183,6 +186,8 @@ class Relay:
             if self._client is None:
                 self._client = connect(self._settings)
             found = run_all(self._client, [Command(("GET", outbox_wake(s))) for s in shards])
+            if self._after is not None:
+                self._after(self._client)
         except ReactionsError:
             return shards
         return [shard for shard, wake in zip(shards, found, strict=True) if wake is not None]

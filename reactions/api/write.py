@@ -5,7 +5,7 @@ It imports no SQL.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice, repeat
 from time import perf_counter
 from typing import Any
@@ -20,11 +20,13 @@ from reactions.core.errors import (
     NotReplicated,
     PostDeleted,
     ReactionsError,
+    ReactionsUnavailable,
 )
 from reactions.core.instruments import NOT_TIMED, TIMINGS
 from reactions.core.model import Outcome, Status
 from reactions.core.settings import Settings
 from reactions.core.tracing import active, span
+from reactions.core.type_registry import Vocabulary
 from reactions.core.validate import check_id, check_reaction, check_replicas, iterate
 from reactions.redis.connection import translate
 from reactions.redis.scripts.writes import ReactReply
@@ -42,23 +44,62 @@ _FAILURES = {PostDeleted: DELETED, NotReplicated: "not_replicated"}
 class Writer:
     """Records reactions in Redis, and returns their outcomes."""
 
-    def __init__(self, writes: RedisWrites, relay: Relay, settings: Settings) -> None:
+    def __init__(
+        self,
+        writes: RedisWrites,
+        relay: Relay,
+        settings: Settings,
+        known: Callable[[], Vocabulary],
+        renew: Callable[[], Vocabulary],
+    ) -> None:
+        """Make the writer.
+
+        Args:
+            known: returns the registry's types; called once, before the first reaction is sent.
+            renew: reads them again; called when a reply has a code that is not among them.
+        """
         self._writes = writes
         self._relay = relay
-        self._types = settings.reaction_types
-        self._names: Mapping[int, str] = {code: name for name, code in self._types.items()}
+        self._known = known
+        self._renew = renew
         self._batch_limit = settings.batch_limit
+        self._configured = settings.reaction_types
+        self._types: dict[str, int] | None = None
+
+    def learn(self, known: Vocabulary) -> None:
+        """Use this vocabulary from now on."""
+        self._names: Mapping[int, str] = {code: name for name, code in known.names.items()}
+        retired = known.retired
+        self._types = {name: code for name, code in known.given.items() if code not in retired}
+
+    def _code(self, reaction: object) -> int:
+        """Check a reaction; None removes."""
+        types = self._types if self._types is not None else self._first_types(reaction)
+        return 0 if reaction is None else check_reaction(types, reaction)
+
+    def _first_types(self, reaction: object) -> Mapping[str, int]:
+        """Read the registry."""
+        began = perf_counter()
+        try:
+            self.learn(self._known())
+        except ReactionsUnavailable:
+            if reaction is not None:
+                check_reaction(self._configured, reaction)  # a wrong argument is named first
+            if TIMINGS is not None:
+                TIMINGS.add(UNAVAILABLE, perf_counter() - began)
+            raise
+        return self._types or {}
 
     def react(self, user_id: int, post_id: int, reaction: str, replicas: int = 0) -> Outcome:
-        return self._write(
-            check_id("user_id", user_id),
-            check_id("post_id", post_id),
-            check_reaction(self._types, reaction),
-            replicas,
-        )
+        user_id, post_id = check_id("user_id", user_id), check_id("post_id", post_id)
+        if reaction is None:
+            check_reaction(self._types or self._configured, reaction)
+        return self._write(user_id, post_id, reaction, replicas)
 
     def unreact(self, user_id: int, post_id: int, replicas: int = 0) -> Outcome:
-        return self._write(check_id("user_id", user_id), check_id("post_id", post_id), 0, replicas)
+        return self._write(
+            check_id("user_id", user_id), check_id("post_id", post_id), None, replicas
+        )
 
     def react_many(
         self, items: Iterable[tuple[int, int, str | None]], replicas: int = 0
@@ -105,17 +146,17 @@ class Writer:
     def _check_items(
         self, items: Iterable[tuple[int, int, str | None]]
     ) -> list[tuple[int, int, int]]:
-        checked: list[tuple[int, int, int]] = []
+        checked: list[tuple[int, int, str | None]] = []
         for item in iterate("items", "an iterable of tuples", items):
             if len(checked) == self._batch_limit:
                 raise InvalidArgument("items", f"at most {self._batch_limit} (batch_limit)", items)
             user_id, post_id, reaction = _triple(item)
-            code = 0 if reaction is None else check_reaction(self._types, reaction)
-            checked.append((check_id("user_id", user_id), check_id("post_id", post_id), code))
-        return checked
+            checked.append((check_id("user_id", user_id), check_id("post_id", post_id), reaction))
+        return [(user_id, post_id, self._code(reaction)) for user_id, post_id, reaction in checked]
 
-    def _write(self, user_id: int, post_id: int, code: int, replicas: int) -> Outcome:
+    def _write(self, user_id: int, post_id: int, reaction: str | None, replicas: int) -> Outcome:
         wanted = check_replicas(replicas)
+        code = self._code(reaction)
         if TIMINGS is None:
             return self._send(user_id, post_id, code, wanted)
         began = perf_counter()
@@ -160,7 +201,17 @@ class Writer:
         if wake:
             self._relay.request(shard_of(post_id))
         names = self._names
+        if previous and previous not in names:
+            return self._renewed_outcome(code, reply)
         return Outcome(_STATUS[status], names.get(code), names.get(previous), version or None)
+
+    def _renewed_outcome(self, code: int, reply: ReactReply) -> Outcome:
+        """Answer where the previous reaction has a type that is newer than this process."""
+        self.learn(self._renew())
+        status, previous, version, _ = reply
+        names = self._names
+        known = _STATUS[status] if previous in names else Status.ACCEPTED
+        return Outcome(known, names.get(code), names.get(previous), version or None)
 
 
 def _count(outcomes: Sequence[Outcome | None], deleted: int) -> None:

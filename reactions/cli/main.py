@@ -24,6 +24,7 @@ from reactions.cli.migrate import migrate
 from reactions.cli.rebuild import rebuild
 from reactions.cli.replay import replay
 from reactions.cli.rising import rising
+from reactions.cli.types import types
 from reactions.cli.up import up
 from reactions.cli.verify import verify
 from reactions.cli.web import web
@@ -55,7 +56,7 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
 
 COMMANDS = (
     backfill, deadletters, demo, doctor, duties, inspect, metrics,
-    migrate, rebuild, replay, rising, up, verify, web,
+    migrate, rebuild, replay, rising, types, up, verify, web,
 )  # fmt: skip
 
 for command in COMMANDS:

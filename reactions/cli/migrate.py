@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from reactions.cli.console import err
+from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
+
+
+def _copy_types() -> None:
+    """Copy the registry of types to Redis; workers do it too, so Redis may be away."""
+    from reactions.cli.stores import open_stores
+    from reactions.postgres.type_registry import TypeRegistry
+    from reactions.redis.type_copy import write_types
+
+    try:
+        with open_stores() as stores:
+            TypeRegistry(stores.database).publish(partial(write_types, stores.client))
+    except ReactionsUnavailable as error:
+        if error.store != "redis":
+            raise
+        err.print(f"the types are not in Redis yet; a worker copies them: {error}", markup=False)
 
 
 @click.command()
@@ -18,4 +36,6 @@ def migrate(revision: str) -> None:
     from reactions.postgres.migrate import migrate as run_migrations
 
     run_migrations(Settings.from_env(), revision)
+    if revision == "head":
+        _copy_types()
     err.print(f"the database is at {revision}")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,11 +23,17 @@ class Stores(NamedTuple):
 
 
 @contextmanager
-def open_stores() -> Iterator[Stores]:
+def open_stores(check_types: bool = True) -> Iterator[Stores]:
     """Open the stores of the environment's settings, and close them at the end.
+
+    The settings name every type of the registry, also those that the environment does not name.
+
+    Args:
+        check_types: refuse a configuration that contradicts the registry of reaction types.
 
     Raises:
         InvalidSettings: a setting cannot be used.
+        TypesMismatch: the configured reaction types contradict the registry.
         ReactionsUnavailable: a node of a Redis Cluster does not answer.
     """
     from reactions.postgres.database import Database
@@ -34,6 +41,19 @@ def open_stores() -> Iterator[Stores]:
 
     settings = Settings.from_env()
     database = Database(settings, name="reactions-cli")
+    if check_types:
+        settings = _with_registry(settings, database)
     with connect(settings) as client:
         yield Stores(client, database, settings)
     database.close()
+
+
+def _with_registry(settings: Settings, database: Database) -> Settings:
+    from reactions.core.type_registry import vocabulary
+    from reactions.postgres.type_registry import TypeRegistry
+
+    try:
+        known = vocabulary(settings, TypeRegistry(database).all())
+    except ReactionsUnavailable:
+        return settings  # the command itself says what it cannot do without PostgreSQL
+    return settings.model_copy(update={"reaction_types": known.names})

@@ -5,7 +5,6 @@ A field comes from the variable ``REACTIONS_<FIELD>`` in upper case, such as REA
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Self
@@ -15,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from reactions.core.constants import MAX_CODE
 from reactions.core.errors import InvalidSettings, short
+from reactions.core.settings_text import written
 from reactions.core.type_names import DEFAULT_TYPES, check_types, parse_types, read_types
 from reactions.core.urls import (
     BROKER_SCHEMES,
@@ -60,8 +60,10 @@ class Settings(BaseSettings):
     reaction_types: Annotated[Mapping[str, int], NoDecode] = Field(
         default_factory=lambda: parse_types(DEFAULT_TYPES),
         description=(
-            "Names in the order of their codes, such as `like,love,wow`, or with codes, such as "
-            f"`like=1,wow=4`. Codes are 1 to {MAX_CODE}. Rows store them: never reuse one."
+            "The types that `reactions migrate` registers, and that this process expects: names in"
+            " the order of their codes, such as `like,love,wow`, or with codes, such as"
+            f" `like=1,wow=4`, or JSON. Codes are 1 to {MAX_CODE}. Unset: the registry of the"
+            " database alone says which types there are."
         ),
     )
     redis_timeout_s: float = Field(
@@ -270,6 +272,11 @@ class Settings(BaseSettings):
         return MappingProxyType(dict(value))
 
     @property
+    def names_types(self) -> bool:
+        """Whether reaction_types was set; otherwise the registry alone says which types exist."""
+        return "reaction_types" in self.model_fields_set
+
+    @property
     def replica_wait_s(self) -> float:
         """Seconds that a call waits for replicas."""
         if self.replica_timeout_s is None:
@@ -278,22 +285,12 @@ class Settings(BaseSettings):
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables that give another process the same settings."""
-        values: dict[str, str] = {}
-        for name in type(self).model_fields:
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if isinstance(value, SecretStr):
-                value = value.get_secret_value()
-            elif isinstance(value, Mapping):
-                value = ",".join(f"{key}={code}" for key, code in value.items())
-            values[f"REACTIONS_{name.upper()}"] = (
-                value if isinstance(value, str) else json.dumps(value)
-            )
-        return values
+        return written(self, leave_out=() if self.names_types else ("reaction_types",))
 
 
 def _from_environment(environment: Mapping[str, str]) -> Settings:
-    return Settings(
-        **{name: environment.get(f"REACTIONS_{name.upper()}") for name in Settings.model_fields}
-    )
+    values = {name: environment.get(f"REACTIONS_{name.upper()}") for name in Settings.model_fields}
+    made = Settings(**{**values, "reaction_types": values["reaction_types"] or DEFAULT_TYPES})
+    if values["reaction_types"] is None:
+        made.model_fields_set.discard("reaction_types")
+    return made

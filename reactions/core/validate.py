@@ -13,6 +13,7 @@ from typing import Any
 
 from reactions.core.constants import MAX_ID, MAX_REPLICAS
 from reactions.core.errors import InvalidArgument
+from reactions.core.type_names import MAX_NAME, normal
 
 _ID = "an integer from 1 to 2^63-1"
 _WRITTEN = re.compile(rb"[1-9][0-9]{0,18}")
@@ -35,6 +36,8 @@ def is_id(written: bytes) -> bool:
 def check_reaction(types: Mapping[str, int], value: object) -> int:
     """Return the code of a configured type; the error lists the types."""
     code = types.get(value) if type(value) is str else None
+    if code is None and type(value) is str and len(value) <= MAX_NAME:
+        code = types.get(normal(value))
     if code is None:
         names = shorten(", ".join(types), 200, placeholder=" ...")
         raise InvalidArgument("reaction", f"one of {names}", value)

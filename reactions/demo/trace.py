@@ -13,7 +13,7 @@ from typing import IO, Any, NamedTuple
 
 from reactions.core.constants import MAX_ID, REMOVE
 from reactions.core.errors import TraceError
-from reactions.core.type_names import TYPE_NAME
+from reactions.core.type_names import ALLOWED, is_name
 
 HEADER = "ts_seconds,user_id,item_id,type"
 MAX_LINE = 10_000
@@ -128,8 +128,8 @@ def _parse(line: str, whole: bool) -> Event:
 
 
 def _reaction(text: str) -> str | None:
-    if not TYPE_NAME.fullmatch(text):
-        raise ValueError(f"type {text[:40]!r} is not 1 to 32 of A-Z a-z 0-9 _ + -")
+    if not is_name(text):
+        raise ValueError(f"type {text[:40]!r} is not a name: {ALLOWED}")
     return None if text == REMOVE else text
 
 

@@ -86,12 +86,16 @@ class CacheLoader:
         return self._cache.install_hashes(tokens, self._queries.reactions(list(tokens)))
 
     def sample(self, post_id: int, token: str, total: int) -> bool:
-        """Cache the sample of a fenced viral post, and its HyperLogLog. Takes one or two queries.
+        """Cache the sample of a fenced viral post, and its HyperLogLog. Takes two or three queries.
 
-        The second query reads everyone who ever reacted, if the HyperLogLog is not cached and they
+        The last query reads everyone who ever reacted, if the HyperLogLog is not cached and they
         are few enough, as they are at the promotion. Later, ``react.lua`` keeps it up to date.
         """
-        newest = self._queries.newest(post_id, self._codes, limit=SAMPLE_SIZE + MARGIN)
+        # Not the configured codes: the post may have a type that is newer than this process.
+        codes = [
+            code for code, number in self._queries.counts([post_id])[post_id].items() if number
+        ]
+        newest = self._queries.newest(post_id, codes, limit=SAMPLE_SIZE + MARGIN)
         ever: list[int] = []
         if total <= self._max_ever and not self._cache.has_uniques(post_id):
             ever = self._queries.ever(post_id, limit=self._max_ever + 1)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from reactions.core.errors import ReactionsError, ReactionsUnavailable, ScriptError
 from reactions.core.instruments import REFUSED
 from reactions.core.settings import Settings
+from reactions.core.type_registry import ReactionType
 from reactions.drain.batch import Batch, Drained, DrainFailed
 from reactions.drain.cache_loader import CacheLoader
 from reactions.drain.record import Recorder
@@ -24,11 +25,13 @@ from reactions.postgres.dead_letters import DeadLetters
 from reactions.postgres.ledger import Ledger
 from reactions.postgres.posts import Posts
 from reactions.postgres.queries import Queries
+from reactions.postgres.type_registry import TypeRegistry
 from reactions.redis.cache_install import CacheInstall
 from reactions.redis.claims import Claim
 from reactions.redis.connection import Client
 from reactions.redis.outbox import Outbox
 from reactions.redis.quarantine import Quarantine
+from reactions.redis.type_copy import write_types
 from reactions.redis.user_cache import UserCache
 
 log = logging.getLogger(__name__)
@@ -40,7 +43,8 @@ class Persister:
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
         cache, queries, ledger = CacheInstall(client, settings), Queries(database), Ledger(database)
         self._outbox = Outbox(client, settings)
-        self._ledger = ledger
+        self._registry = TypeRegistry(database)
+        self._client = client
         self._recorder = Recorder(
             self._outbox, UserCache(client, settings), ledger, DeadLetters(database), settings
         )
@@ -117,10 +121,22 @@ class Persister:
         """Register the reaction types once a process: PostgreSQL refuses rows of unknown types."""
         if not self._registered:
             try:
-                self._ledger.register_types(self._settings.reaction_types)
+                self._register_types()
             except ReactionsUnavailable as error:
                 raise DrainFailed(todo, error) from error
             self._registered = True
+
+    def _register_types(self) -> None:
+        if self._settings.names_types:
+            self._registry.register(self._settings.reaction_types)
+        self._registry.publish(self._copy_types)
+
+    def _copy_types(self, registered: Sequence[ReactionType]) -> None:
+        """Copy the registry to Redis, unless Redis is full: the drain is what frees memory."""
+        try:
+            write_types(self._client, registered)
+        except ReactionsUnavailable as error:
+            log.warning("the registry of reaction types is not copied to Redis: %s", error)
 
     def _drain(self, claims: Sequence[Claim], done: Drained) -> list[int]:
         """Record and settle one round of claims. Returns the shards that have more changes."""

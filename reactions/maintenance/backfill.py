@@ -19,6 +19,7 @@ from reactions.core.model import Row
 from reactions.core.settings import Settings
 from reactions.postgres.database import Database
 from reactions.postgres.ledger import Ledger
+from reactions.postgres.type_registry import TypeRegistry
 from reactions.redis import keys
 from reactions.redis.cache_install import CacheInstall
 from reactions.redis.clock import Clock
@@ -80,6 +81,7 @@ class Backfill:
         self._clock = Clock(client, settings)
         self._users = UserCache(client, settings)
         self._ledger = Ledger(database)
+        self._registry = TypeRegistry(database)
         self._types = settings.reaction_types
         self._size = settings.batch_rows
         self.done = Backfilled()
@@ -105,7 +107,7 @@ class Backfill:
         """
         if before_us > self._clock.now_us():
             raise BackfillError("that time is in the future, by the clock of Redis")
-        self._ledger.register_types(self._types)
+        self._registry.register(self._types)
         batch: dict[tuple[int, int], Row] = {}
         read = 0
         for read, row in enumerate(self._rows(source, before_us), start=1):

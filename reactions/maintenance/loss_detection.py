@@ -11,6 +11,7 @@ import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 
 from reactions.core.constants import MAX_ID, SHARDS
 from reactions.core.settings import Settings
@@ -19,11 +20,13 @@ from reactions.postgres.database import Database
 from reactions.postgres.duty_runs import WORKING_SET_US, DutyRuns, Run
 from reactions.postgres.posts import Posts
 from reactions.postgres.tables import TOUCHED_EVERY_US
+from reactions.postgres.type_registry import TypeRegistry
 from reactions.redis.cache_install import CacheInstall
 from reactions.redis.clock import Clock
 from reactions.redis.connection import Client
 from reactions.redis.erasure_requests import ErasureRequests
 from reactions.redis.quarantine import Quarantine
+from reactions.redis.type_copy import write_types
 from reactions.redis.user_cache import UserCache
 
 log = logging.getLogger(__name__)
@@ -47,6 +50,8 @@ class LossDetection:
         self._quarantine = Quarantine(client)
         self._posts = Posts(database)
         self._duties = DutyRuns(database)
+        self._registry = TypeRegistry(database)
+        self._client = client
 
     def run(self) -> Run | None:
         """Compare the epochs, recover the shards that lost data, and write the next epochs.
@@ -116,6 +121,7 @@ class LossDetection:
         log.critical("Redis lost data: %s; recovering", dict(kinds))
         run.found.update(kinds)
         self._clock.raise_clocks(shards, self._posts.newest_touched() + TOUCHED_EVERY_US)
+        self._registry.publish(partial(write_types, self._client))
         after = 0
         while deleted := self._posts.deleted_in_shards(shards, after, PAGE):
             self._requests.mark_deleted(deleted)

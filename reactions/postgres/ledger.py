@@ -1,4 +1,4 @@
-"""The writes of drains to PostgreSQL: reactions with their counts, and the reaction types."""
+"""The writes of drains to PostgreSQL: reactions with their counts."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from sqlalchemy import select, text
-from sqlalchemy.dialects.postgresql import insert
 
 from reactions.core.constants import shard_of
-from reactions.core.errors import TypesMismatch
 from reactions.core.model import Row
 from reactions.postgres.database import Database, RowsRefused, array
-from reactions.postgres.tables import TOUCHED_EVERY_US, forgotten_users, reaction_types
+from reactions.postgres.tables import TOUCHED_EVERY_US, forgotten_users
 
 __all__ = ["RECORD", "Ledger", "Recorded", "RowsRefused"]
 
@@ -45,7 +43,7 @@ SELECT post_id, reaction, count FROM record_reactions(
 
 
 class Ledger:
-    """Writes batches of reactions, and registers the reaction types."""
+    """Writes batches of reactions."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -102,25 +100,3 @@ class Ledger:
         wanted = select(table.user_id, table.before).where(table.user_id.in_(user_ids))
         with self._database.transaction() as connection:
             return dict(connection.execute(wanted).all())
-
-    def register_types(self, types: Mapping[str, int]) -> None:
-        """Add the configured reaction types to the database.
-
-        Raises:
-            TypesMismatch: the database has one of the codes or names with another partner.
-        """
-        with self._database.transaction() as connection:
-            connection.execute(
-                insert(reaction_types)
-                .values([{"code": code, "name": name} for name, code in types.items()])
-                .on_conflict_do_nothing()
-            )
-            table = reaction_types.c
-            known = dict(connection.execute(select(table.name, table.code)).all())
-        wrong = [f"{name}={code}" for name, code in types.items() if known.get(name) != code]
-        if wrong:
-            raise TypesMismatch(
-                f"reaction_types has {', '.join(wrong)}, but the database has "
-                f"{', '.join(f'{name}={code}' for name, code in sorted(known.items()))}; "
-                "a code is stored in every row and can never change its name"
-            )

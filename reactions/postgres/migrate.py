@@ -15,8 +15,8 @@ from reactions.core import resources
 from reactions.core.errors import InvalidArgument
 from reactions.core.settings import Settings
 from reactions.postgres.database import Database, translated
-from reactions.postgres.ledger import Ledger
 from reactions.postgres.tables import PARTITIONS
+from reactions.postgres.type_registry import TypeRegistry
 
 REVISION = re.compile(r"[A-Za-z0-9_+-]{1,40}")
 _REVISIONS = "head, base, or one of alembic/versions"
@@ -31,6 +31,7 @@ def migrate(settings: Settings, revision: str = "head") -> None:
     Raises:
         InvalidArgument: the revision does not exist.
         ReactionsUnavailable: the database cannot be reached, or the role lacks a privilege.
+        TypesMismatch: the configured reaction types contradict the registry.
     """
     if not REVISION.fullmatch(revision):
         raise InvalidArgument("revision", _REVISIONS, revision)
@@ -44,7 +45,9 @@ def migrate(settings: Settings, revision: str = "head") -> None:
             raise InvalidArgument("revision", _REVISIONS, revision) from None
     if revision == "head":
         database = Database(settings, name="reactions-migrate")
-        Ledger(database).register_types(settings.reaction_types)
+        registry = TypeRegistry(database)
+        if settings.names_types or not registry.all():  # the default is for an empty registry
+            registry.register(settings.reaction_types)
         database.close()
 
 

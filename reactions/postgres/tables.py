@@ -24,6 +24,7 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 
 PARTITIONS = 16
 """Hash partitions of ``reactions``. All rows of a post, even 40 million, are in one partition."""
@@ -45,6 +46,9 @@ reaction_types = Table(
     metadata,
     Column("code", SmallInteger, primary_key=True, autoincrement=False),
     Column("name", Text, nullable=False, unique=True),
+    Column("retired", Boolean, nullable=False, server_default=text("false")),
+    # Processes that are configured with one of these names work on.
+    Column("former", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     # The counts use 0 for tombstones.
     CheckConstraint("code BETWEEN 0 AND 127", name="code"),
 )

@@ -204,6 +204,11 @@ def outbox_epoch(shard: int) -> str:
     return _outbox(shard, "epoch")
 
 
+def outbox_types() -> str:
+    """String: JSON of all reaction types, a copy of the registry in PostgreSQL; only in shard 0."""
+    return _outbox(0, "types")
+
+
 def outbox_deleted(shard: int) -> str:
     """Set of the deleted posts. They refuse reactions."""
     return _outbox(shard, "deleted")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 from functools import cache
 from typing import Any
 
@@ -11,8 +12,10 @@ from celery import signals
 from kombu.transport import TRANSPORT_ALIASES
 
 from reactions.core.celery_app import make_app
+from reactions.core.errors import ReactionsError, TypesMismatch
 from reactions.core.logs import as_json
 from reactions.core.settings import Settings
+from reactions.core.type_registry import vocabulary
 from reactions.drain.cache_loader import CacheLoader
 from reactions.drain.persister import Persister
 from reactions.drain.user_loader import UserLoader
@@ -27,6 +30,7 @@ from reactions.maintenance.virality import ReleaseCalmPosts
 from reactions.postgres.database import Database
 from reactions.postgres.duty_runs import DutyRuns
 from reactions.postgres.queries import Queries
+from reactions.postgres.type_registry import TypeRegistry
 from reactions.redis.cache_install import CacheInstall
 from reactions.redis.connection import connect
 from reactions.redis.outbox import Outbox
@@ -71,6 +75,22 @@ class Worker:
 def worker() -> Worker:
     """The objects of this process, made at the first call."""
     return Worker()
+
+
+@signals.worker_init.connect
+@signals.beat_init.connect
+def _check_types(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
+    """Refuse to start if the configured reaction types contradict the registry."""
+    database = Database(settings, name="reactions-start")
+    try:
+        registry = TypeRegistry(database)
+        vocabulary(settings, registry.all())
+    except TypesMismatch as error:
+        sys.exit(f"reactions: {error}")
+    except ReactionsError as error:  # the first drain checks again, before it writes
+        log.warning("reaction types not checked: %s", error)
+    finally:
+        database.close()
 
 
 @signals.worker_process_init.connect

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 
 from reactions.api.client import Reactions
+from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
 from reactions.web import auth, problems, routes
 from reactions.web.auth import Authenticator
@@ -20,6 +22,8 @@ from reactions.web.rate_limit import RateLimiter
 from reactions.web.shutdown import call_before_shutdown
 from reactions.web.stream import Hub
 
+log = logging.getLogger(__name__)
+
 
 def create_app(client: Reactions, authenticate: Authenticator) -> FastAPI:
     """Return the service over a client. It can be served alone, or mounted in another application.
@@ -28,6 +32,9 @@ def create_app(client: Reactions, authenticate: Authenticator) -> FastAPI:
         client: the caller closes it after the service has ended.
         authenticate: a FastAPI dependency that returns the user's id, or None if nobody is
             signed in.
+
+    Raises:
+        TypesMismatch: the configured reaction types contradict the registry.
     """
     limiter, hub = RateLimiter(client.settings), Hub(client)
 
@@ -46,7 +53,7 @@ def create_app(client: Reactions, authenticate: Authenticator) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        kinds=tuple(client.settings.reaction_types),
+        kinds=_kinds(client),
     )
     app.state.client, app.state.limiter, app.state.hub = client, limiter, hub
     app.add_middleware(BodyLimit)
@@ -57,6 +64,15 @@ def create_app(client: Reactions, authenticate: Authenticator) -> FastAPI:
     return app
 
 
+def _kinds(client: Reactions) -> tuple[str, ...]:
+    """The reaction types that the document lists; without the stores, the configured ones."""
+    try:
+        return tuple(client.reaction_types)
+    except ReactionsUnavailable as error:
+        log.warning("reaction types not checked: %s", error)
+        return tuple(client.settings.reaction_types)
+
+
 def from_environment() -> FastAPI:
     """Return the service that the environment configures.
 
@@ -64,6 +80,7 @@ def from_environment() -> FastAPI:
 
     Raises:
         InvalidSettings: a setting is invalid, or there is no authenticator.
+        TypesMismatch: the configured reaction types contradict the registry.
     """
     settings = Settings.from_env()
     authenticate = auth.load(settings)

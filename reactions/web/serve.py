@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 import uvicorn
 
+from reactions.api.client import Reactions
+from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
 from reactions.web import auth
 
@@ -18,9 +21,14 @@ def serve(host: str, port: int, workers: int) -> None:
 
     Raises:
         InvalidSettings: a setting is invalid, or there is no authenticator.
+        TypesMismatch: the configured reaction types contradict the registry.
     """
     sys.path.insert(0, "")  # the authenticator may be a module in the current folder
-    auth.load(Settings.from_env())  # fail here: uvicorn restarts a failed worker forever
+    # Fail here: uvicorn restarts a failed worker forever.
+    settings = Settings.from_env()
+    auth.load(settings)
+    with suppress(ReactionsUnavailable), Reactions(settings) as client:
+        _ = client.reaction_types
     uvicorn.run(
         "reactions.web.app:from_environment",
         factory=True,

@@ -19,6 +19,7 @@ from reactions.redis.connection import Client, connect
 from reactions.redis.server_options import eviction_policies
 from tests.support.engine import Engine, make_engine
 from tests.support.servers import running_redis
+from tests.support.types import write_default_types
 from tests.support.waiting import wait_until
 
 
@@ -42,6 +43,8 @@ def test_a_frozen_redis_raises_within_the_timeout(tmp_path: Path) -> None:
             redis_url=server.url, broker_url="redis://127.0.0.1:1", redis_timeout_s=0.3
         )
         with Reactions(settings) as client:
+            with Redis.from_url(server.url) as redis:
+                write_default_types(redis)
             client.react(1, 1042, "like")
             server.signal(signal.SIGSTOP)
             try:
@@ -58,6 +61,8 @@ def test_the_client_reconnects_to_a_restarted_redis(tmp_path: Path) -> None:
     with running_redis(tmp_path, "valkey") as server:
         settings = Settings(redis_url=server.url, broker_url="redis://127.0.0.1:1")
         with Reactions(settings) as client:
+            with Redis.from_url(server.url) as redis:
+                write_default_types(redis)
             client.react(1, 1042, "like")
             server.stop()
             with pytest.raises(ReactionsUnavailable):

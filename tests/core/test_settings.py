@@ -164,7 +164,7 @@ def test_environment_round_trips(values: dict[str, Any]) -> None:
 def test_a_bad_value_names_its_field_and_variable(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(f"REACTIONS_{name.upper()}", "no such thing")
+    monkeypatch.setenv(f"REACTIONS_{name.upper()}", "no such\x01 thing")
     with pytest.raises(InvalidSettings, match=rf"\b{name}: ") as caught:
         Settings.from_env()
     assert "REACTIONS_<NAME>" in str(caught.value)

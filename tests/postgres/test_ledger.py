@@ -11,7 +11,6 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from reactions.core.errors import TypesMismatch
 from reactions.core.model import Row
 from reactions.demo.embedded import Postgres
 from reactions.postgres.database import Database
@@ -126,14 +125,6 @@ def test_a_refused_row_takes_its_batch_with_it(ledger: Ledger, queries: Queries)
     with pytest.raises(RowsRefused, match="fk_reaction_counts_reaction"):
         ledger.record([Row(1, 1, 1, 1), Row(1, 2, 99, 1)])
     assert queries.reactions([1]) == {1: {}}
-
-
-def test_a_code_keeps_its_name(ledger: Ledger) -> None:
-    ledger.register_types({"like": 1, "clap": 9})
-    with pytest.raises(TypesMismatch, match="clap=8"):
-        ledger.register_types({"clap": 8})
-    with pytest.raises(TypesMismatch, match="heart=1"):
-        ledger.register_types({"heart": 1})
 
 
 def test_a_batch_finds_its_rows_by_index(database: Database) -> None:

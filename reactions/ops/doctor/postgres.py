@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import select, text
+from sqlalchemy import text
 
-from reactions.core.errors import ReactionsError
+from reactions.core.errors import ReactionsError, TypesMismatch
 from reactions.core.settings import Settings
+from reactions.core.type_registry import vocabulary
 from reactions.ops.doctor.findings import Finding, Findings, State, guarded, unreachable
 from reactions.postgres.database import Database, translated
 from reactions.postgres.dead_letters import DeadLetters
 from reactions.postgres.duty_runs import DutyRuns
 from reactions.postgres.migrate import at_head
-from reactions.postgres.tables import reaction_types
+from reactions.postgres.type_registry import TypeRegistry
 
 OLDEST_POSTGRES, NEWEST_POSTGRES = 15, 18
 """Major versions that the tests cover."""
@@ -58,28 +59,15 @@ def _migrations(settings: Settings) -> Findings:
 
 
 def _reaction_types(database: Database, settings: Settings) -> Findings:
-    table = reaction_types.c
-    with database.transaction() as connection:
-        registered = dict(connection.execute(select(table.name, table.code)).all())
-    wanted = settings.reaction_types
-    missing = [name for name in wanted if name not in registered]
-    conflicting = [name for name, code in wanted.items() if registered.get(name, code) != code]
-    conflicting += [name for name in missing if wanted[name] in registered.values()]
-    if conflicting:
-        found = (
-            f"{', '.join(conflicting)}: the database has another code for this type, or this code"
-            " for another type"
-        )
-        remedy = (
-            "set REACTIONS_REACTION_TYPES to the types of the database, in the order of their"
-            " codes; append new types"
-        )
+    registered = TypeRegistry(database).all()
+    try:
+        vocabulary(settings, registered)
+    except TypesMismatch as error:
+        found, _, remedy = str(error).partition("; run: ")
+        remedy = f"run: {remedy}" if remedy else "processes do not start like this; do as it says"
         yield Finding("reaction types", State.FAILURE, found, remedy)
-    elif missing:
-        found = f"not registered: {', '.join(missing)}; PostgreSQL would refuse their rows"
-        yield Finding("reaction types", State.FAILURE, found, "run: reactions migrate")
     else:
-        yield Finding("reaction types", State.OK, f"{len(wanted)} registered")
+        yield Finding("reaction types", State.OK, f"{len(registered)} registered")
 
 
 def _dead_letters(database: Database) -> Findings:

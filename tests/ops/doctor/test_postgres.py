@@ -32,7 +32,7 @@ def test_reaction_types_that_the_database_does_not_know(settings: Settings) -> N
     other = {"like": 2, "love": 1}
     found = findings(settings.model_copy(update={"reaction_types": other}))["reaction types"]
     assert found.state is State.FAILURE
-    assert "like, love" in found.found
+    assert "like=2, but code 2 is love" in found.found
 
 
 def test_dead_letters(engine: Engine) -> None:

@@ -1,0 +1,88 @@
+"""``reactions types``: the registry of reaction types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from reactions.cli.console import Commands, as_json, err, finish, out, table_of
+from reactions.cli.stores import open_stores
+from reactions.core.constants import MAX_CODE
+
+if TYPE_CHECKING:
+    from reactions.postgres.type_registry import TypeRegistry
+
+
+@contextmanager
+def _registry() -> Iterator[TypeRegistry]:
+    """Open the registry. At the end, copy it to Redis, where processes read it."""
+    from reactions.postgres.type_registry import TypeRegistry
+    from reactions.redis.type_copy import write_types
+
+    with open_stores(check_types=False) as stores:
+        registry = TypeRegistry(stores.database)
+        yield registry
+        registry.publish(lambda found: write_types(stores.client, found))
+
+
+@click.group(cls=Commands)
+def types() -> None:
+    """List, add, rename or retire reaction types.
+
+    PostgreSQL holds the registry, and Redis a copy. Web processes that write notice a change within
+    seconds, others when they start. Changing it needs the rights of the owner of the tables. Each
+    command is safe while others run, and safe to run again.
+    """
+
+
+@types.command("list")
+@as_json
+def list_(as_json: bool) -> None:
+    """Show all types with their codes, and copy the registry to Redis."""
+    with _registry() as registry:
+        found = registry.all()
+    table = table_of("code", "name", "state", "former names")
+    for known in found:
+        state = "retired" if known.retired else "in use"
+        table.add_row(str(known.code), known.name, state, ", ".join(known.former) or "-")
+    out.print(table, markup=False)
+    finish({"types": [asdict(known) for known in found]}, as_json, True)
+
+
+@types.command()
+@click.argument("name")
+@click.option("--code", type=click.IntRange(1, MAX_CODE), help="Its code; the next free one.")
+def add(name: str, code: int | None) -> None:
+    """Add a type, such as party or an emoji."""
+    with _registry() as registry:
+        known = registry.add(name, code)
+    err.print(f"{known.name} has code {known.code}", markup=False)
+
+
+@types.command()
+@click.argument("old")
+@click.argument("new")
+def rename(old: str, new: str) -> None:
+    """Give a type another name; its reactions stay.
+
+    Processes that are configured with the old name work on, and show the old name. Callers may use
+    either name.
+    """
+    with _registry() as registry:
+        known = registry.rename(old, new)
+    err.print(f"code {known.code} is called {known.name}", markup=False)
+
+
+@types.command()
+@click.argument("name")
+@click.option("--undo", is_flag=True, help="Let everybody give it again.")
+def retire(name: str, undo: bool) -> None:
+    """Stop a type from being given; it can still be read and taken away."""
+    with _registry() as registry:
+        known = registry.retire(name, not undo)
+    state = "retired" if known.retired else "in use"
+    err.print(f"{known.name} is {state}", markup=False)

@@ -1,0 +1,146 @@
+"""The registry of reaction types: which code has which name, and what may still be given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from sqlalchemy import Connection, insert, select, text, update
+
+from reactions.core.constants import MAX_CODE, REMOVE
+from reactions.core.errors import InvalidArgument
+from reactions.core.type_names import ALLOWED, is_name, normal
+from reactions.core.type_registry import ReactionType, unregistered
+from reactions.postgres.database import Database
+from reactions.postgres.locks import LOCK_CLASS
+from reactions.postgres.tables import reaction_types
+
+_LOCK = text("SELECT pg_advisory_xact_lock(:class, -1)")
+"""Locks the registry until the end of the transaction; shards have the keys 0 to 99."""
+
+_type = reaction_types.c
+
+
+class TypeRegistry:
+    """Reads and changes the registry. One change at a time; each is safe to repeat.
+
+    Every method raises ReactionsUnavailable when PostgreSQL cannot serve, or lacks the migrations.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def all(self) -> tuple[ReactionType, ...]:
+        """Return all types, in the order of their codes."""
+        with self._database.transaction() as connection:
+            return _read(connection)
+
+    def register(self, types: Mapping[str, int]) -> None:
+        """Add the types of a configuration that are new.
+
+        Raises:
+            TypesMismatch: the registry has one of the codes or names with another partner.
+        """
+        if not unregistered(types, self.all()):
+            return
+        with self._database.transaction() as connection:
+            connection.execute(_LOCK, {"class": LOCK_CLASS})
+            missing = unregistered(types, _read(connection))
+            if missing:
+                rows = [{"code": types[name], "name": name} for name in missing]
+                connection.execute(insert(reaction_types), rows)
+
+    def add(self, name: str, code: int | None = None) -> ReactionType:
+        """Add a type, with the next free code if none is given. Return it.
+
+        Raises:
+            InvalidArgument: the name is not allowed, or name or code belong to another type.
+        """
+        name = _check(name)
+        with self._database.transaction() as connection:
+            connection.execute(_LOCK, {"class": LOCK_CLASS})
+            registered = _read(connection)
+            known = _find(registered, name)
+            if known is not None and known.name == name and code in (None, known.code):
+                return known
+            if known is not None:
+                raise InvalidArgument("name", f"new: it belongs to code {known.code}", name)
+            wanted = max((t.code for t in registered), default=0) + 1 if code is None else code
+            if not 1 <= wanted <= MAX_CODE or any(t.code == wanted for t in registered):
+                raise InvalidArgument("code", f"a free one from 1 to {MAX_CODE}", wanted)
+            connection.execute(insert(reaction_types).values(code=wanted, name=name))
+        return ReactionType(wanted, name)
+
+    def rename(self, old: str, new: str) -> ReactionType:
+        """Give a type another name. The old one is kept as a former name of the same code.
+
+        Raises:
+            InvalidArgument: there is no such type, or the new name belongs to another type.
+        """
+        new = _check(new)
+        with self._database.transaction() as connection:
+            connection.execute(_LOCK, {"class": LOCK_CLASS})
+            registered = _read(connection)
+            known, other = _known(registered, old), _find(registered, new)
+            if other is not None and other.code != known.code:
+                raise InvalidArgument("new", f"free: it belongs to code {other.code}", new)
+            former = tuple(name for name in known.names if name != new)
+            connection.execute(
+                update(reaction_types)
+                .where(_type.code == known.code)
+                .values(name=new, former=list(former))
+            )
+        return ReactionType(known.code, new, known.retired, former)
+
+    def retire(self, name: str, retired: bool = True) -> ReactionType:
+        """Say that nobody may give a type any more, or with False that everybody may again.
+
+        Raises:
+            InvalidArgument: there is no such type.
+        """
+        with self._database.transaction() as connection:
+            connection.execute(_LOCK, {"class": LOCK_CLASS})
+            known = _known(_read(connection), name)
+            connection.execute(
+                update(reaction_types).where(_type.code == known.code).values(retired=retired)
+            )
+        return ReactionType(known.code, known.name, retired, known.former)
+
+    def publish(self, write: Callable[[Sequence[ReactionType]], None]) -> tuple[ReactionType, ...]:
+        """Hand the registry to a function that copies it, and return it.
+
+        The lock makes a copy that is written later a copy that was read later.
+        """
+        with self._database.transaction() as connection:
+            connection.execute(_LOCK, {"class": LOCK_CLASS})
+            registered = _read(connection)
+            write(registered)
+        return registered
+
+
+def _read(connection: Connection) -> tuple[ReactionType, ...]:
+    found = connection.execute(
+        select(_type.code, _type.name, _type.retired, _type.former)
+        .where(_type.code > 0)  # code 0 is a removal
+        .order_by(_type.code)
+    )
+    return tuple(
+        ReactionType(code, name, retired, tuple(former)) for code, name, retired, former in found
+    )
+
+
+def _find(registered: Sequence[ReactionType], name: str) -> ReactionType | None:
+    return next((known for known in registered if name in known.names), None)
+
+
+def _known(registered: Sequence[ReactionType], name: str) -> ReactionType:
+    known = _find(registered, normal(name))
+    if known is None:
+        raise InvalidArgument("name", f"one of {', '.join(t.name for t in registered)}", name)
+    return known
+
+
+def _check(name: str) -> str:
+    name = normal(name)
+    if not is_name(name) or name == REMOVE:
+        raise InvalidArgument("name", f"{ALLOWED}, and not {REMOVE!r}", name)
+    return name
