@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg2.errors
 from sqlalchemy import Connection, Engine, Executable, create_engine, event
@@ -23,6 +23,8 @@ from sqlalchemy.exc import (
 from reactions.core.errors import ReactionsError, ReactionsUnavailable
 from reactions.core.settings import Settings
 from reactions.postgres.socket_watchdog import guard
+
+Answer = TypeVar("Answer")
 
 QUICK_S = 1.0
 """A dead connection that fails within this time (s) is replaced; later, the error is raised."""
@@ -84,7 +86,7 @@ class Database:
 
     def _check(self, connection: Any, *_: object) -> None:  # noqa: ANN401 - psycopg2's
         """Ping a connection of the pool before its use."""
-        if getattr(self._sending, "retries", False):  # execute_at_once retries a dead connection
+        if getattr(self._sending, "retries", False):  # read() replaces a dead connection
             return
         try:
             with guard(connection.fileno(), self._deadline_s):
@@ -130,16 +132,28 @@ class Database:
             RowsRefused: the database refuses the data.
             ReactionsUnavailable: the database cannot be reached, or refuses the statement.
         """
+        return self.read(lambda connection: connection.execute(statements, parameters).all())
+
+    def read(self, query: Callable[[Connection], Answer]) -> Answer:
+        """Run a query outside a transaction: each of its statements is one.
+
+        It saves the messages of a ping, BEGIN and COMMIT. If the connection turns out to be dead, a
+        second one runs the query again, so it must be safe to repeat.
+
+        Raises:
+            RowsRefused: the database refuses the data.
+            ReactionsUnavailable: the database cannot be reached, or refuses the statement.
+        """
         began = time.monotonic()
         with translated():
             try:
-                return self._send(statements, parameters)
+                return self._run(query)
             except DBAPIError as error:
                 if not error.connection_invalidated or time.monotonic() - began > QUICK_S:
                     raise
-                return self._send(statements, parameters)
+                return self._run(query)
 
-    def _send(self, statements: Executable, parameters: Mapping[str, Any] | None) -> Sequence[Any]:
+    def _run(self, query: Callable[[Connection], Answer]) -> Answer:
         self._sending.retries = True
         try:
             with self.engine.connect() as connection:
@@ -147,7 +161,7 @@ class Database:
                 with guard(driver.fileno(), self._deadline_s):
                     driver.autocommit = True  # SQLAlchemy's isolation level costs two more messages
                     try:
-                        return connection.execute(statements, parameters).all()
+                        return query(connection)
                     finally:
                         connection.rollback()
                         if not driver.closed:

@@ -48,8 +48,8 @@ class Queries:
 
     def counts(self, post_ids: Iterable[int]) -> dict[int, dict[int, int]]:
         """Return post -> type code -> count, from the counts table, without tombstones."""
-        with self._database.transaction() as connection:
-            return read_counts(connection, set(post_ids))
+        wanted = set(post_ids)
+        return self._database.read(lambda connection: read_counts(connection, wanted))
 
     def summaries(
         self,
@@ -138,13 +138,11 @@ class Queries:
 
     def reactions_of_users(self, first: int, end: int) -> dict[tuple[int, int], int]:
         """Return (post, user) -> type code for ``first <= user < end``, without tombstones."""
-        with self._database.transaction() as connection:
-            found = connection.execute(
-                select(_row.post_id, _row.user_id, _row.reaction).where(
-                    _row.user_id >= first, _row.user_id < end, _row.reaction != 0
-                )
-            )
-            return {(post_id, user_id): code for post_id, user_id, code in found}
+        wanted = select(_row.post_id, _row.user_id, _row.reaction).where(
+            _row.user_id >= first, _row.user_id < end, _row.reaction != 0
+        )
+        found = self._database.execute_at_once(wanted)
+        return {(post_id, user_id): code for post_id, user_id, code in found}
 
     def newest(
         self, post_id: int, codes: Iterable[int], *, limit: int, before: int | None = None
@@ -154,15 +152,18 @@ class Queries:
         Args:
             before: read only rows with a smaller version.
         """
-        with self._database.transaction() as connection:
-            return read_newest(connection, post_id, codes, limit, before)
+        return self._database.read(
+            lambda connection: read_newest(connection, post_id, codes, limit, before)
+        )
 
     def newest_users(self, post_id: int, limit: int) -> list[int]:
         """Return the users of a post's newest reactions, of every type. Two queries."""
-        with self._database.transaction() as connection:
+
+        def newest(connection: Connection) -> list[Row]:
             known = read_counts(connection, {post_id})[post_id]
-            rows = read_newest(connection, post_id, known, limit)
-        return [row.user_id for row in rows]
+            return read_newest(connection, post_id, known, limit)
+
+        return [row.user_id for row in self._database.read(newest)]
 
     def history(
         self,
@@ -192,30 +193,28 @@ class Queries:
                 _row.version <= before[0],
                 tuple_(_row.version, _row.post_id) < tuple_(*before),
             ]
-        with self._database.transaction() as connection:
-            found = connection.execute(
-                select(_row.post_id, _row.user_id, _row.reaction, _row.version)
-                .where(*wanted)
-                .order_by(*order)
-                .limit(limit)
-            )
-            return [Row(*row) for row in found]
+        found = self._database.execute_at_once(
+            select(_row.post_id, _row.user_id, _row.reaction, _row.version)
+            .where(*wanted)
+            .order_by(*order)
+            .limit(limit)
+        )
+        return [Row(*row) for row in found]
 
     def ever(self, post_id: int, limit: int) -> list[int]:
         """Return at most ``limit`` users who ever reacted to a post, tombstones included."""
-        with self._database.transaction() as connection:
-            return list(
-                connection.scalars(select(_row.user_id).where(_row.post_id == post_id).limit(limit))
-            )
+        found = self._database.execute_at_once(
+            select(_row.user_id).where(_row.post_id == post_id).limit(limit)
+        )
+        return [user_id for (user_id,) in found]
 
     def count_ever(self, post_id: int) -> int:
         """Return how many users ever reacted to a post: the counts table includes tombstones."""
         table = reaction_counts.c
-        with self._database.transaction() as connection:
-            total = connection.scalar(
-                select(func.coalesce(func.sum(table.count), 0)).where(table.post_id == post_id)
-            )
-        return int(total or 0)
+        ((total,),) = self._database.execute_at_once(
+            select(func.coalesce(func.sum(table.count), 0)).where(table.post_id == post_id)
+        )
+        return int(total)
 
 
 def read_counts(

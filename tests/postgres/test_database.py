@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.model import Row
@@ -46,6 +46,24 @@ def test_a_connection_that_died_is_replaced(ledger: Ledger, database: Database) 
             )
         )
     assert ledger.record([Row(1, 1, 1, 2)]).changed == 1
+
+
+def test_a_read_whose_connection_dies_is_done_again_once(database: Database) -> None:
+    killed = list[int]()
+
+    def query(connection: Connection, deaths: int) -> int:
+        own = connection.scalar(text("SELECT pg_backend_pid()"))
+        if len(killed) < deaths:
+            killed.append(own)
+            with database.engine.connect() as other:
+                other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": own})
+        return int(connection.scalar(text("SELECT pg_backend_pid()")))
+
+    assert database.read(lambda connection: query(connection, 1)) not in killed
+    assert len(killed) == 1
+    with pytest.raises(ReactionsUnavailable):
+        database.read(lambda connection: query(connection, 3))
+    assert len(killed) == 3
 
 
 def test_a_process_that_vanished_in_a_transaction_loses_its_locks(
