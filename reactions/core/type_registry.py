@@ -123,5 +123,5 @@ def load(text: bytes | str) -> tuple[ReactionType, ...] | None:
             )
             for known in json.loads(text)
         )
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None

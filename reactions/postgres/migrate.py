@@ -45,10 +45,12 @@ def migrate(settings: Settings, revision: str = "head") -> None:
             raise InvalidArgument("revision", _REVISIONS, revision) from None
     if revision == "head":
         database = Database(settings, name="reactions-migrate")
-        registry = TypeRegistry(database)
-        if settings.names_types or not registry.all():  # the default is for an empty registry
-            registry.register(settings.reaction_types)
-        database.close()
+        try:
+            registry = TypeRegistry(database)
+            if settings.names_types or not registry.all():  # the default is for an empty registry
+                registry.register(settings.reaction_types)
+        finally:
+            database.close()
 
 
 def at_head(settings: Settings) -> bool:

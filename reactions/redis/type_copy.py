@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from reactions.core.errors import ScriptError
 from reactions.core.type_registry import ReactionType, dump, load
 from reactions.redis import keys
 from reactions.redis.connection import Client, translated
@@ -15,8 +16,11 @@ def read_types(client: Client) -> tuple[ReactionType, ...] | None:
     Raises:
         ReactionsUnavailable: Redis.
     """
-    with translated():
-        found = client.get(keys.outbox_types())
+    try:
+        with translated():
+            found = client.get(keys.outbox_types())
+    except ScriptError:  # a key of another type, which somebody else wrote
+        return None
     return load(found) if isinstance(found, bytes | str) else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from reactions.core.errors import InvalidArgument, ReactionsUnavailable, TypesMi
 from reactions.core.model import Status
 from reactions.core.settings import Settings
 from reactions.core.type_registry import ReactionType
+from reactions.maintenance.loss_detection import LossDetection
 from reactions.postgres.type_registry import TypeRegistry
 from reactions.redis.connection import Client
 from reactions.redis.keys import outbox_types
@@ -194,3 +196,29 @@ def test_only_the_first_call_reads_the_registry(
             client.react(user, POST, "like")
         client.counts(POST)
         assert len(reads) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "no JSON", "7", "[1]", '[{"code": "x", "name": "like"}]', "[{}]", "[" * 9_999, None],
+    ids=range(8),
+)
+def test_a_spoilt_copy_is_as_good_as_none(engine: Engine, text: str | None) -> None:
+    client: Any = engine.client
+    client.delete(outbox_types())
+    if text is None:
+        client.rpush(outbox_types(), "a key of another type")
+    else:
+        client.set(outbox_types(), text)
+    with Reactions(engine.settings) as fresh:
+        assert fresh.react(1, POST, "like").reaction == "like"
+    engine.drain()  # the first drain of a process writes the copy
+    assert read_types(engine.client) == TypeRegistry(engine.database).all()
+
+
+def test_a_loss_of_redis_brings_the_copy_back(engine: Engine) -> None:
+    detection = LossDetection(engine.client, engine.database, engine.settings)
+    detection.run()
+    engine.client.flushall()
+    detection.run()
+    assert read_types(engine.client) == TypeRegistry(engine.database).all()

@@ -73,14 +73,17 @@ def test_recent_of_more_than_a_sample(small: Engine) -> None:
     assert len(newest) in (SMALL_SAMPLE, 12)
 
 
-def test_recent_leaves_out_types_that_are_no_longer_configured(small: Engine) -> None:
+def test_a_type_that_is_not_configured_has_its_name_from_the_registry(
+    small: Engine,
+) -> None:
     react(small, POST, range(1, 8))
     react(small, POST, [8, 9, 10], "angry")
     react(small, POST, [11, 12])
     small.drain()
     types = {name: code for name, code in small.settings.reaction_types.items() if name != "angry"}
     with Reactions(small.settings.model_copy(update={"reaction_types": types})) as client:
-        assert {r.reaction for r in client.recent(POST, 5)} == {"like"}
-        assert {r.reaction for r in client.reactors(POST).items} == {"like"}
-        assert client.reaction_of(9, POST) is None
-        assert client.summaries([POST], 9)[0].counts == dict.fromkeys(types, 0) | {"like": 9}
+        assert {r.reaction for r in client.recent(POST, 5)} == {"like", "angry"}
+        assert {r.reaction for r in client.reactors(POST).items} == {"like", "angry"}
+        assert client.reaction_of(9, POST) == "angry"
+        counts = dict.fromkeys(types, 0) | {"like": 9, "angry": 3}
+        assert client.summaries([POST], 9)[0].counts == counts

@@ -38,7 +38,13 @@ STARTS_SERVERS = {"demo", "up", "metrics", "web"}
 
 def leaves() -> dict[str, click.Command]:
     assert isinstance(main, click.Group)
-    return dict(main.commands)
+    found: dict[str, click.Command] = {}
+    for name, command in main.commands.items():
+        if isinstance(command, click.Group):
+            found |= {f"{name} {sub}": leaf for sub, leaf in command.commands.items()}
+        else:
+            found[name] = command
+    return found
 
 
 LEAVES = leaves()
@@ -96,7 +102,7 @@ def test_a_hostile_value_is_refused_by_name(name: str, parameter: click.Paramete
             return
         required = [] if isinstance(parameter, click.Argument) else arguments(name)
         required = [word for word in required if not word.startswith(parameter.opts[0])]
-        result = run(name, *spelled(parameter, text), *required)
+        result = run(*name.split(), *spelled(parameter, text), *required)
         check_clean(result)
         if not takes(parameter, text):
             assert result.exit_code == 2
@@ -113,6 +119,7 @@ def test_a_hostile_value_is_refused_by_name(name: str, parameter: click.Paramete
 def arguments(name: str) -> list[str]:
     """Return the required arguments of a command."""
     given_ = {"post": "7", "trace": __file__, "source": __file__, "before": "2026-01-31T12:00:00Z"}
+    given_ |= {"name": "like", "old": "like", "new": "care"}
     return [
         f"--{parameter.name}={text}" if isinstance(parameter, click.Option) else text
         for parameter in LEAVES[name].params
@@ -132,7 +139,7 @@ def test_every_number_has_a_bound() -> None:
 @pytest.mark.parametrize("name", LEAVES)
 def test_unknown_options_are_refused(name: str) -> None:
     for text in ("--nonsense", "--nonsense=1", "-Z", "more\nthan", "\udcff"):
-        result = run(name, *arguments(name), text)
+        result = run(*name.split(), *arguments(name), text)
         check_clean(result)
         assert result.exit_code == 2
 
@@ -144,7 +151,7 @@ def test_no_such_command(text: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(LEAVES.keys() - STARTS_SERVERS))
 def test_missing_stores_give_one_line(name: str) -> None:
-    result = run(name, *arguments(name))
+    result = run(*name.split(), *arguments(name))
     check_clean(result)
     assert result.exit_code == (1 if name == "doctor" else 2)  # doctor reports findings
 

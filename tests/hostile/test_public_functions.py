@@ -95,6 +95,7 @@ def client(valkey: Valkey, postgres: Postgres) -> Iterator[Reactions]:
         )
         with Reactions(settings) as made, pytest.MonkeyPatch.context() as patch:
             patch.setattr("reactions.api.default._client", made)
+            assert made.reaction_types  # the first call reads them, whatever its arguments
             # The relay asks Redis on its own, in a thread of its own.
             patch.setattr(Relay, "_waiting", lambda _, shards: shards)
             yield made
