@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -11,7 +12,7 @@ from reactions.api.known_types import AGAIN_S, LOOK_S, KnownTypes
 from reactions.api.relay import Relay
 from reactions.api.write import Writer
 from reactions.core.constants import SAMPLE_SIZE
-from reactions.core.errors import InvalidArgument, ReactionsUnavailable
+from reactions.core.errors import InvalidArgument, ReactionsUnavailable, TypesMismatch
 from reactions.core.instruments import TIMINGS
 from reactions.core.model import Counts, Outcome, Page, Reacted, Reactor, RelayStats, Summary
 from reactions.core.settings import Settings
@@ -321,11 +322,11 @@ class Reactions:
         """Name -> code of every type that this process shows, by the registry.
 
         The first call of a client reads the registry: one round trip to Redis, which has a copy.
-        Where Redis has none, it queries PostgreSQL.
+        Until a worker or `reactions migrate` has written it, the configuration stands in for it.
 
         Raises:
             TypesMismatch: the configured types contradict the registry.
-            ReactionsUnavailable: Redis failed, or has no copy and PostgreSQL failed.
+            ReactionsUnavailable: Redis failed.
         """
         return self._types().vocabulary.names
 
@@ -347,12 +348,19 @@ class Reactions:
         return self._types().vocabulary
 
     def _look_for_changed_types(self, client: Client) -> None:
-        self._renew_types(client, LOOK_S)
+        with suppress(TypesMismatch):  # the next call says it to its caller
+            self._renew_types(client, LOOK_S if self._types().confirmed else AGAIN_S)
 
     def _renew_types(self, client: Client | None = None, every_s: float = AGAIN_S) -> Vocabulary:
         """Read the registry again. Writes and reads of this process then use the new names."""
         known = self._types()
-        before, now = known.vocabulary, known.renew(client, every_s)
+        before = known.vocabulary
+        try:
+            now = known.renew(client, every_s)
+        except TypesMismatch:
+            self._known = None
+            self._writer.forget()
+            raise
         if now == before:
             return now
         self._writer.learn(now)
@@ -382,7 +390,9 @@ class Reactions:
             settings = self.settings
             database = Database(settings, name="reactions-api", timeout_s=settings.read_timeout_s)
             self._reads = made = self._make_reads(database)
-        return made
+        if not self._types().confirmed:
+            self._renew_types()
+        return self._reads or made
 
     def _make_reads(self, database: Database) -> Reads:
         from reactions.api.feeds import Feeds

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 
-from reactions.core.errors import ReactionsError, ReactionsUnavailable
+from reactions.core.errors import ReactionsError, TypesMismatch
 from reactions.core.settings import Settings
 from reactions.core.type_registry import ReactionType, Vocabulary, vocabulary
 from reactions.redis.connection import Client
@@ -21,12 +22,25 @@ LOOK_S = 5.0
 
 
 class KnownTypes:
-    """The vocabulary of one client."""
+    """The vocabulary of one client.
+
+    Attributes:
+        confirmed: False while Redis has no copy of the registry. The configuration stands in for it
+            until then, so that a write never waits for PostgreSQL.
+    """
 
     def __init__(self, client: Client, settings: Settings) -> None:
+        """Read the copy of the registry.
+
+        Raises:
+            TypesMismatch: the configured types contradict it.
+            ReactionsUnavailable: Redis.
+        """
         self._client = client
         self._settings = settings
-        self.vocabulary = self._load()
+        registered = read_types(client)
+        self.confirmed = registered is not None
+        self.vocabulary = self._by(registered)
         self._read_at = time.monotonic() - AGAIN_S  # an unknown code is looked up at once
 
     def renew(self, client: Client | None = None, every_s: float = AGAIN_S) -> Vocabulary:
@@ -35,6 +49,9 @@ class KnownTypes:
         Args:
             client: the client to use; None for that of the constructor.
             every_s: do nothing if the last time is less than this ago (s).
+
+        Raises:
+            TypesMismatch: the first copy that this process meets contradicts the configuration.
         """
         now = time.monotonic()
         if now - self._read_at >= every_s:
@@ -42,32 +59,16 @@ class KnownTypes:
             try:
                 registered = read_types(client or self._client)
                 if registered is not None:
-                    self.vocabulary = vocabulary(self._settings, registered)
+                    self.vocabulary = self._by(registered)
+                    self.confirmed = True
             except ReactionsError as error:
+                if isinstance(error, TypesMismatch) and not self.confirmed:
+                    raise
                 log.warning("keeping the reaction types that were known: %s", error)
         return self.vocabulary
 
-    def _load(self) -> Vocabulary:
-        registered = read_types(self._client)
-        if registered is None:
-            registered = self._stored()
-        return vocabulary(self._settings, registered)
-
-    def _stored(self) -> tuple[ReactionType, ...]:
-        """Read the registry itself: Redis is new, or lost its copy."""
-        # Imported here: a process that finds the copy and only writes never loads SQLAlchemy.
-        from reactions.postgres.database import Database
-        from reactions.postgres.type_registry import TypeRegistry
-
-        settings = self._settings
-        database = Database(settings, name="reactions-types", timeout_s=settings.read_timeout_s)
-        try:
-            return TypeRegistry(database).all()
-        except ReactionsUnavailable as error:
-            raise ReactionsUnavailable(
-                "postgresql",
-                "Redis has no copy of the registry of reaction types yet, and it cannot be read:"
-                f" {error}. To write the copy, start a worker, or run: reactions migrate",
-            ) from error
-        finally:
-            database.close()
+    def _by(self, registered: Sequence[ReactionType] | None) -> Vocabulary:
+        if registered is not None:
+            return vocabulary(self._settings, registered)
+        names = self._settings.reaction_types
+        return Vocabulary(names, names, frozenset())

@@ -72,6 +72,10 @@ class Writer:
         retired = known.retired
         self._types = {name: code for name, code in known.given.items() if code not in retired}
 
+    def forget(self) -> None:
+        """Read the registry again before the next write."""
+        self._types = None
+
     def _code(self, reaction: object) -> int:
         """Check a reaction; None removes."""
         types = self._types if self._types is not None else self._first_types(reaction)

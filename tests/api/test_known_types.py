@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from reactions.api.client import Reactions
-from reactions.core.errors import InvalidArgument, ReactionsUnavailable, TypesMismatch
+from reactions.core.errors import InvalidArgument, TypesMismatch
 from reactions.core.model import Status
 from reactions.core.settings import Settings
 from reactions.core.type_registry import ReactionType
@@ -45,7 +45,6 @@ def configured(settings: Settings, types: str) -> Reactions:
     return Reactions(settings.model_copy(update={"reaction_types": named}))
 
 
-@pytest.mark.parametrize("copied", [True, False], ids=["from Redis", "from PostgreSQL"])
 @pytest.mark.parametrize(
     ("types", "remedy"),
     [
@@ -57,10 +56,8 @@ def configured(settings: Settings, types: str) -> Reactions:
     ],
 )
 def test_a_contradiction_is_refused_before_anything_is_sent(
-    engine: Engine, types: str, remedy: str, copied: bool
+    engine: Engine, types: str, remedy: str
 ) -> None:
-    if not copied:
-        engine.client.delete(outbox_types())
     with configured(engine.settings, types) as wrong:
         for call in (
             lambda: wrong.react(1, POST, "like"),
@@ -81,15 +78,38 @@ def test_a_part_of_the_types_in_any_order_is_no_contradiction(engine: Engine) ->
         assert list(part.counts(POST)) == ["wow", "like", "love", "laugh", "sad", "angry"]
 
 
-def test_without_the_copy_and_without_postgresql_nothing_is_sent(engine: Engine) -> None:
+def test_without_the_copy_a_write_does_without_postgresql(engine: Engine) -> None:
     engine.client.delete(outbox_types())
     nowhere = Settings(database_url="postgresql://127.0.0.1:1/none").database_url
     settings = engine.settings.model_copy(update={"database_url": nowhere})
     with Reactions(settings) as client:
-        with pytest.raises(ReactionsUnavailable, match="reactions migrate"):
-            client.react(1, POST, "like")
-        write_types(engine.client, TypeRegistry(engine.database).all())
-        client.react(1, POST, "like")  # the next call looks again
+        assert client.react(1, POST, "like").reaction == "like"
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_without_the_copy_a_contradiction_is_refused_once_the_copy_is_there(
+    engine: Engine, registry: TypeRegistry, reads: bool
+) -> None:
+    engine.client.delete(outbox_types())
+    with configured(engine.settings, "like,laugh") as wrong:
+        wrong.react(1, POST, "like")
+        wrong.counts(POST)
+        publish(engine, registry)
+
+        def refused() -> bool:
+            try:
+                if reads:
+                    wrong.counts(POST)
+                else:
+                    wrong.react(1, POST + 100, "like")
+                    wrong.unreact(1, POST + 100)
+            except TypesMismatch as error:
+                return "laugh=2, but code 2 is love" in str(error)
+            return False
+
+        wait_until(refused, what="the copy to be read")
+        with pytest.raises(TypesMismatch):
+            wrong.react(1, POST, "like")
 
 
 def test_a_running_process_learns_a_type_that_it_meets(

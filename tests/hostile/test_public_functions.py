@@ -26,6 +26,7 @@ from tests.hostile.values import ANYTHING, MAKERS
 from tests.support.databases import own_database
 from tests.support.engine import DEAD_BROKER
 from tests.support.profiles import examples
+from tests.support.types import write_default_types
 
 pytestmark = pytest.mark.slow
 
@@ -95,6 +96,7 @@ def client(valkey: Valkey, postgres: Postgres) -> Iterator[Reactions]:
         )
         with Reactions(settings) as made, pytest.MonkeyPatch.context() as patch:
             patch.setattr("reactions.api.default._client", made)
+            write_default_types(made._client)
             assert made.reaction_types  # the first call reads them, whatever its arguments
             # The relay asks Redis on its own, in a thread of its own.
             patch.setattr(Relay, "_waiting", lambda _, shards: shards)
