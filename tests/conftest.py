@@ -92,10 +92,9 @@ def own_database_url(postgres: Postgres) -> Iterator[str]:
 
 @pytest.fixture
 def redis_url(valkey: Valkey) -> str:
-    """A Redis with nothing in it but the copy of the registry of reaction types."""
+    """A Redis with nothing in it."""
     with Redis(port=valkey.port) as client:
         client.flushall()
-        write_default_types(client)
     return valkey.url
 
 
@@ -103,8 +102,11 @@ def redis_url(valkey: Valkey) -> str:
 def settings(redis_url: str, database_url: str) -> Settings:
     """Short lives and delays; the broker is dead unless a test brings one.
 
+    Redis has the copy of the registry of reaction types.
     Where the machine is busy, stores may answer later, and a lease does not lapse within a step.
     """
+    with Redis.from_url(redis_url) as client:
+        write_default_types(client)
     return Settings(
         redis_url=redis_url,
         database_url=database_url,

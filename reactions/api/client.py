@@ -353,6 +353,7 @@ class Reactions:
 
     def _renew_types(self, client: Client | None = None, every_s: float = AGAIN_S) -> Vocabulary:
         """Read the registry again. Writes and reads of this process then use the new names."""
+        first = self._known is None
         known = self._types()
         before = known.vocabulary
         try:
@@ -361,7 +362,7 @@ class Reactions:
             self._known = None
             self._writer.forget()
             raise
-        if now == before:
+        if now == before and not first:
             return now
         self._writer.learn(now)
         if self._reads is not None and self._reads.process == os.getpid():
@@ -382,6 +383,9 @@ class Reactions:
         There is no lock, because a fork could copy it in the locked state. If two threads create a
         read path at the same time, the later one is kept.
         """
+        if self._known is None or not self._known.confirmed:
+            with suppress(ReactionsUnavailable):  # the read itself may need Redis, and says so
+                self._renew_types()
         made = self._reads
         if made is None or made.process != os.getpid():
             # Imported here: a process that only writes never loads SQLAlchemy.
@@ -390,16 +394,16 @@ class Reactions:
             settings = self.settings
             database = Database(settings, name="reactions-api", timeout_s=settings.read_timeout_s)
             self._reads = made = self._make_reads(database)
-        if not self._types().confirmed:
-            self._renew_types()
-        return self._reads or made
+        return made
 
     def _make_reads(self, database: Database) -> Reads:
         from reactions.api.feeds import Feeds
         from reactions.api.lists import Lists
         from reactions.api.stored_reads import StoredReads
 
-        settings = self.settings.model_copy(update={"reaction_types": self.reaction_types})
+        known = self._known
+        types = known.vocabulary.names if known else self.settings.reaction_types
+        settings = self.settings.model_copy(update={"reaction_types": types})
         stored = StoredReads()
         return Reads(
             os.getpid(),

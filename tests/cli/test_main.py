@@ -54,7 +54,8 @@ def test_every_help_fits_80_columns_and_is_not_cut(arguments: list[str]) -> None
 
 
 def test_the_help_of_make_has_its_targets_only_and_fits_80_columns(project: Path) -> None:
-    ran = subprocess.run(["make", "help"], cwd=project, capture_output=True, text=True, check=True)
+    command = ["make", "--no-print-directory", "help"]
+    ran = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)
     for line in ran.stdout.splitlines():
         assert line.startswith("make ")
         assert len(line) <= 80

@@ -39,13 +39,13 @@ BROKEN = {
     f"1,1,{MAX_ID + 1},like": f"id '{MAX_ID + 1}'",
     f"1,1,{'9' * 5000},like": f"id '{'9' * 40}' is not",
     f"1,{'0' * 30},1,like": "id '000",
-    "1,1,3,": "type '' is not 1 to 32 of",
-    "1,1,3,two words": "type 'two words'",
-    f"1,1,3,{'x' * 33}": "type 'xxx",
+    "1,1,3,": "type '' is not a name: 1 to 64",
+    "1,1,3, like": "type ' like'",
+    f"1,1,3,{'x' * 65}": "type 'xxx",
     f"1,1,3,{'y' * 100_000}": f"type '{'y' * 40}' is not",
-    "1,1,3,é": "type 'é'",
+    "1,1,3,\u202elike": "type '\\u202elike'",
     "1,1,3,like\0": "type 'like\\x00'",
-    '1,1,3,"like"': "type '\"like\"'",
+    "1,1,3,like ": "type 'like '",
     "ts_seconds,user_id,item_id,type": "id 'user_id'",
 }
 EVENT = st.builds(
