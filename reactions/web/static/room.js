@@ -1,11 +1,12 @@
 // The engine room: figures once a second, the burst, and the button that kills a worker.
 
-import {call, complain} from "./api.js"
+import {Refused, call, complain} from "./api.js"
 import {inFull, inShort} from "./kinds.js"
 
 const IDLE_MS = 1_000
 const BUSY_MS = 300
 const SOON_MS = 100
+const KILL_LIMIT_MS = 15_000 // the page first asks Celery which process drains
 const KEPT = 60
 const VERDICT = {
   running: "The burst is under way.",
@@ -46,18 +47,19 @@ export function watch() {
   refresh()
 }
 
+/** Returns whether the service answered. The next request follows soon. */
 async function refresh() {
   clearTimeout(timer)
-  if (document.hidden) return
-  try {
-    const seen = await call("GET", "/room")
+  if (document.hidden) return true
+  const seen = await call("GET", "/room").catch(() => null)
+  find("#room-state").textContent = seen ? "This very stack, live" : "No answer: old figures"
+  if (seen) {
     show(seen.figures)
     prove(seen.burst)
-  } catch {
-    // The state of the stream shows the outage, and the next request follows soon.
   }
   clearTimeout(timer)
   timer = setTimeout(refresh, underWay() ? BUSY_MS : IDLE_MS)
+  return seen !== null
 }
 
 const underWay = () => burst.state === "running" || burst.state === "settling"
@@ -145,9 +147,9 @@ async function kill() {
   if (!underWay()) await start()
   while (burst.state === "running" && burst.acknowledged < burst.size / 10) {
     await new Promise(resolve => { setTimeout(resolve, SOON_MS) })
-    await refresh()
+    if (!await refresh()) throw new Refused("The service does not answer, so no worker was killed.")
   }
-  const {pid, drained} = await call("POST", "/room/kill")
+  const {pid, drained} = await call("POST", "/room/kill", {limit: KILL_LIMIT_MS})
   note(`kill -9 of worker process ${pid}${drained ? ", in the middle of a drain" : ""}. Celery starts another.`)
 }
 

@@ -13,9 +13,9 @@ let shown = {}
 
 export function openSheet(post) {
   sheet.querySelector("#sheet-of").textContent = `${post.author}'s post`
-  const there = Object.entries(post.counts).filter(([, number]) => number > 0)
+  const there = Object.entries(post.shown.counts).filter(([, number]) => number > 0)
   kinds.replaceChildren(
-    filter(post, null, post.total),
+    filter(post, null, post.shown.total),
     ...there.map(([kind, number]) => filter(post, kind, number)),
   )
   sheet.showModal()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from reactions.demo.stack import Stack
 from reactions.web.page.ids import GUESTS, POSTS
-from tests.web.browsing import FAINT, Visit, chromium
+from tests.web.browsing import FAINT
+from tests.web.page.conftest import Visiting
 from tests.web.serving import user
 
 pytestmark = pytest.mark.slow
@@ -20,29 +19,6 @@ pytestmark = pytest.mark.slow
 BELA, FATOU = GUESTS + 2, GUESTS + 6
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 SETTLED_MS = 60_000
-
-Visiting = Callable[..., Visit]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def visit(browser: Browser, stack: Stack) -> Iterator[Visiting]:
-    """Return a function that opens the page in a new browser. At the end, none may have errors."""
-    visits: list[Visit] = []
-    with ExitStack() as closing:
-
-        def begin(**options: Any) -> Visit:
-            visits.append(Visit(browser, stack.page_url, **options))
-            closing.callback(visits[-1].context.close)
-            return visits[-1]
-
-        yield begin
-        assert [v.complaints for v in visits] == [[] for _ in visits]
 
 
 def test_two_browsers_see_each_other_and_a_reload_keeps_it(visit: Visiting) -> None:
