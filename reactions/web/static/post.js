@@ -1,7 +1,7 @@
 // One post of the feed with its reaction bar.
 
 import {call, complain, say} from "./api.js"
-import {icon, iconOf, inFull, inShort, labelOf, reactions} from "./kinds.js"
+import {icon, inFull, inShort, labelOf, reactions} from "./kinds.js"
 import {visitor} from "./people.js"
 import {picker} from "./picker.js"
 import {openSheet} from "./sheet.js"
@@ -63,7 +63,7 @@ export class Post {
     this.find(".bar").setAttribute("aria-label", `Reactions to ${this.author}'s post`)
     this.mark = picker(this.find(".chooser"), kinds, {
       choose: kind => this.choose(kind === this.own ? null : kind),
-      tap: () => this.choose(this.own ? null : kinds[0]),
+      tap: () => this.own ? false : this.choose(kinds[0]),
     })
     this.chips = new Map(kinds.map(kind => [kind, this.chip(kind)]))
     this.find(".chips").append(...this.chips.values())
@@ -135,20 +135,16 @@ export class Post {
     faces.replaceChildren(...most.map(icon))
   }
 
+  /** The chip shows the own reaction, so the button only says what it does. */
   button() {
     const {own} = this
     this.mark(own)
     const button = this.find(".react")
-    button.dataset.own = own ?? ""
-    button.querySelector("svg").toggleAttribute("hidden", own !== null)
-    const image = button.querySelector("img")
-    image.hidden = own === null
-    if (own) image.src = iconOf(own)
-    button.querySelector(".words").textContent = own ? labelOf(own) : "React"
-    button.setAttribute("aria-label", own ? `Your reaction: ${labelOf(own)}. Change it` : "React")
+    button.querySelector(".words").textContent = own ? "Change" : "React"
+    button.setAttribute("aria-label", own ? `Change your reaction: ${labelOf(own)}` : "React")
   }
 
-  /** Shows the choice at once, and sends it to the service. */
+  /** Shows the choice at once, and sends it to the service. Returns true. */
   choose(kind) {
     const counts = {...this.shown.counts}
     if (this.own) counts[this.own] = Math.max(0, (counts[this.own] ?? 0) - 1)
@@ -158,6 +154,7 @@ export class Post {
     this.guess = {...this.shown, counts, total, reaction: kind, by: visitor().id}
     this.render()
     this.sending ??= this.send()
+    return true
   }
 
   /** Sends the newest choice, until the service has it. Without an answer, the choice is undone. */

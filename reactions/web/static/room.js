@@ -56,6 +56,7 @@ async function refresh() {
   if (seen) {
     show(seen.figures)
     prove(seen.burst)
+    link(seen.flower)
   }
   clearTimeout(timer)
   timer = setTimeout(refresh, underWay() ? BUSY_MS : IDLE_MS)
@@ -75,6 +76,11 @@ function show(figures) {
   find("#hits").style.width = `${100 * (figures.cache_hits ?? 0)}%`
 }
 
+function link(flower) {
+  find("#flower").hidden = flower === null
+  if (flower) find("#flower").href = flower
+}
+
 function draw(element, value) {
   const kept = history[element.dataset.spark] ??= []
   kept.push(value)
@@ -91,11 +97,11 @@ function shards({shards: pending, leased}) {
   pending.forEach((posts, shard) => {
     const cell = strip.children[shard]
     cell.dataset.level = Math.min(4, posts)
-    cell.title = `Shard ${shard}: ${posts} posts`
+    cell.title = posts ? `Shard ${shard}: ${posts} ${posts === 1 ? "post" : "posts"} with changes to save` : `Shard ${shard}: all saved`
     cell.classList.toggle("leased", leased.includes(shard))
   })
   const some = pending.filter(posts => posts > 0).length
-  strip.ariaLabel = some ? `${some} of 100 shards have pending changes` : "No shard has pending changes"
+  strip.ariaLabel = some ? `${some} of 100 shards have changes that are not saved yet` : "All 100 shards are saved"
 }
 
 function tiers(found) {
