@@ -183,7 +183,7 @@ def test_a_retired_type_is_read_and_taken_away_and_not_given(
 def test_a_running_process_that_writes_notices_a_retirement(
     engine: Engine, registry: TypeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reactions.api.client.LOOK_S", 0.0)
+    monkeypatch.setattr("reactions.api.known_types.LOOK_S", 0.0)
     running = engine.reactions
     running.react(1, POST, "sad")
     registry.retire("sad")
