@@ -18,11 +18,12 @@ from cachetools import TTLCache
 from redis.exceptions import RedisError
 
 from reactions.core.constants import shard_of
+from reactions.core.frozen_counts import FrozenCounts
 from reactions.core.model import Summary, Tier, make_summary
 from reactions.core.settings import Settings
 from reactions.redis import keys
 from reactions.redis.buckets import MARK
-from reactions.redis.connection import Client, execute_many, translated
+from reactions.redis.connection import FAILURES, Client, execute_many, translate
 from reactions.redis.ttl import Ttl
 from reactions.redis.wire import Words
 
@@ -35,6 +36,9 @@ MAX_PARSED = 10_000
 MAX_FOLDED = 1_000
 """Distinct summaries with changes that a process remembers in parsed form."""
 
+MAX_MADE = 10_000
+"""Posts whose last summary a process remembers, for readers without a reaction on them."""
+
 RENEWALS = 16
 """A process renews the TTL of a user's cached reactions so many times within that TTL."""
 
@@ -44,7 +48,7 @@ class ReadyCounts(NamedTuple):
 
     tier: Tier
     by_code: Mapping[int, int]
-    by_name: dict[str, int]
+    by_name: FrozenCounts
     total: int
 
 
@@ -74,6 +78,7 @@ class SummaryCache:
         self._names = {code: name for name, code in settings.reaction_types.items()}
         self._parsed: dict[bytes, ReadyCounts] = {}
         self._folded: dict[bytes, tuple[ReadyCounts, Mapping[int, int]]] = {}
+        self._made: dict[int, tuple[bytes, Summary]] = {}
         self._ttl = Ttl(settings)
         self._lock = threading.Lock()  # cachetools is not thread-safe
         self._renewed: TTLCache[int, bool] = TTLCache(
@@ -90,17 +95,16 @@ class SummaryCache:
         Raises:
             ReactionsUnavailable: Redis.
         """
-        with translated():
+        try:
             if self._cluster:
                 return self._read_cluster(post_ids, user_id)
-            summaries = ("MGET", *keys.post_summaries(post_ids))
-            if not user_id:
-                (values,) = execute_many(self._client, [summaries])
-                return self._found(post_ids, values, user_id, None)
-            values, own, *_ = execute_many(
-                self._client, [summaries, *self._of_user(user_id, post_ids)]
-            )
-            return self._found(post_ids, values, user_id, own)
+            commands: list[Words] = [("MGET", *keys.post_summaries(post_ids))]
+            if user_id:
+                commands += self._of_user(user_id, post_ids)
+            replies = execute_many(self._client, commands)
+            return self._found(post_ids, replies[0], user_id, replies[1] if user_id else None)
+        except FAILURES as error:
+            raise translate(error) from error
 
     def _read_cluster(self, post_ids: Sequence[int], user_id: int) -> Found:
         """Read the summaries of all nodes, and then the user's node."""
@@ -135,10 +139,15 @@ class SummaryCache:
         """Put the answers together; ``own`` is the mark of the user's hash, then a code a post."""
         mark, *codes = _checked(own) if user_id else (b"1", *(None for _ in post_ids))
         absent = 0 if mark == b"1" else None  # a complete hash says: no reaction on other posts
-        names = self._names
+        made = self._made
         found: dict[int, Summary] = {}
         waiting: dict[int, ReadyCounts] = {}
         for post_id, value, cached in zip(post_ids, _checked(values), codes, strict=True):
+            if cached is None and absent == 0:  # most posts of most feeds
+                known = made.get(post_id)
+                if known is not None and known[0] == value:
+                    found[post_id] = known[1]
+                    continue
             if value is None:
                 continue
             try:
@@ -148,14 +157,28 @@ class SummaryCache:
             except ValueError:  # a key that this version cannot read is as good as none
                 continue
             if code is not None:
-                tier, _, by_name, total = counts
-                own_name = names.get(code) if tier is not Tier.DELETED else None
-                if own_name is not None and not by_name[own_name]:
-                    continue  # it became durable after the summary was read
-                found[post_id] = make_summary(post_id, by_name.copy(), total, tier, own_name)
+                self._add(found, self._summary(post_id, counts, code), value)
             elif mark is None:
                 waiting[post_id] = counts
         return Found(found, mark is not None, waiting)
+
+    def _add(self, found: dict[int, Summary], summary: Summary | None, value: bytes) -> None:
+        """Add a summary, and remember it for other readers if it is theirs, too."""
+        if summary is None:  # the reaction became durable after the summary was read
+            return
+        found[summary.post_id] = summary
+        if summary.reaction is None and b";" not in value:  # nobody is listed in it
+            if len(self._made) >= MAX_MADE:
+                self._made.clear()
+            self._made[summary.post_id] = value, summary
+
+    def _summary(self, post_id: int, counts: ReadyCounts, code: int) -> Summary | None:
+        """Return the summary of a post; None if the counts lack the user's reaction."""
+        tier, _, by_name, total = counts
+        own = self._names.get(code) if tier is not Tier.DELETED else None
+        if own is not None and not by_name[own]:
+            return None
+        return make_summary(post_id, by_name, total, tier, own)
 
     def complete(
         self, waiting: Mapping[int, ReadyCounts], own: Mapping[int, int]
@@ -166,12 +189,8 @@ class SummaryCache:
             waiting: ``Found.waiting``.
             own: post -> the user's type code, 0 for none; read after the summaries.
         """
-        found: dict[int, Summary] = {}
-        for post_id, (tier, _, by_name, total) in waiting.items():
-            own_name = self._names.get(own[post_id]) if tier is not Tier.DELETED else None
-            if own_name is None or by_name[own_name]:
-                found[post_id] = make_summary(post_id, by_name.copy(), total, tier, own_name)
-        return found
+        made = (self._summary(post_id, counts, own[post_id]) for post_id, counts in waiting.items())
+        return {summary.post_id: summary for summary in made if summary is not None}
 
     def _parse(self, value: bytes, user_id: int) -> tuple[ReadyCounts, int | None]:
         """The counts of a summary, and the user's code if the summary lists the user."""
@@ -205,7 +224,9 @@ class SummaryCache:
 
     def _counts(self, viral: bool, by_code: Mapping[int, int]) -> ReadyCounts:
         # A count can be below zero for a moment, while an unknown earlier reaction is guessed.
-        by_name = {name: max(0, by_code.get(code, 0)) for code, name in self._names.items()}
+        by_name = FrozenCounts(
+            (name, max(0, by_code.get(code, 0))) for code, name in self._names.items()
+        )
         total = sum(by_name.values())
         tier = Tier.VIRAL if viral or total >= self._threshold else Tier.REGULAR
         return ReadyCounts(tier, by_code, by_name, total)

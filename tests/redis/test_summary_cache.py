@@ -99,15 +99,51 @@ def test_a_summary_of_another_type_is_as_good_as_none(
 
 
 def test_the_answer_to_one_caller_is_not_anothers(cache: SummaryCache, client: Client) -> None:
-    """Both come from the same parsed counts."""
+    """Both come from the same parsed counts, which nobody can change."""
     write(client, "0,1,5")
     counts: Any = only(cache.read([POST], 0)).counts
-    counts["like"] = 99
+    with pytest.raises(TypeError):
+        counts["like"] = 99
     assert shown(only(cache.read([POST], 0))) == {"like": 5}
     write(client, "0,1,5;7:0:1")
     assert shown(only(cache.read([POST], 0))) == {"like": 6}
     write(client, "0,1,5")
     assert shown(only(cache.read([POST], 0))) == {"like": 5}
+
+
+def test_a_remembered_summary_is_for_readers_without_a_reaction(
+    cache: SummaryCache, client: Client
+) -> None:
+    """The process remembers what one reader got; the next reader has a reaction, or is listed."""
+    write(client, "0,1,5")
+    own(client, {})
+    for _ in range(2):
+        assert only(cache.read([POST], USER)).reaction is None
+    own(client, {POST: 1})
+    assert only(cache.read([POST], USER)).reaction == "like"
+    assert only(cache.read([POST], 0)).reaction is None
+    write(client, f"0,1,5;{USER}:0:1")
+    own(client, {})
+    for _ in range(2):
+        assert only(cache.read([POST], 0)).reaction is None
+        assert only(cache.read([POST], USER)).reaction == "like"
+    write(client, "0,1,7")
+    assert only(cache.read([POST], 0)).total == 7
+    client.delete(keys.post_summary(POST))
+    assert cache.read([POST], 0).summaries == {}
+
+
+def test_more_summaries_than_a_process_remembers(
+    cache: SummaryCache, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(summary_cache, "MAX_MADE", 10)
+    posts = range(1, 36)
+    for post in posts:
+        write(client, f"0,1,{post}", post)
+    for _ in range(2):
+        found = cache.read(posts, 0).summaries
+        assert {post: found[post].total for post in posts} == {post: post for post in posts}
+        assert len(cache._made) <= 10
 
 
 def test_more_distinct_counts_than_a_process_keeps(
