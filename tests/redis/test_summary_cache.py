@@ -12,7 +12,7 @@ from reactions.core.model import Summary, Tier
 from reactions.core.settings import Settings
 from reactions.redis import keys, summary_cache
 from reactions.redis.connection import Client, connect
-from reactions.redis.summary_cache import Found, SummaryCache, fold_changes, parse_base
+from reactions.redis.summary_cache import Found, SummaryCache
 from tests.support.servers import running_redis
 
 POST, OTHER = 1042, 1043  # on two shards
@@ -42,30 +42,6 @@ def only(found: Found, post: int = POST) -> Summary:
 
 def shown(summary: Summary) -> dict[str, int]:
     return {name: count for name, count in summary.counts.items() if count}
-
-
-# -- parsing ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("base", "tier", "counts"),
-    [
-        (b"0,1,5", 0, {1: 5}),
-        (b"1,1,5,3,2", 1, {1: 5, 3: 2}),
-        (b"0,1,-1", 0, {1: -1}),  # while an unknown earlier reaction is guessed
-        (b"2,", 2, {}),
-        (b"0,200,1", 0, {200: 1}),  # a type that a newer version knows
-    ],
-)
-def test_the_base_of_a_summary(base: bytes, tier: int, counts: dict[int, int]) -> None:
-    assert parse_base(base) == (tier, counts)
-
-
-def test_changes_are_folded_in_their_order() -> None:
-    counts = {1: 5}
-    found = fold_changes(counts, b"8:3;7:0:2;7:2:1;9:1:0")
-    assert found == ({0: 1, 1: 5, 2: 0} | {0: 0}, {8: 3, 7: 1, 9: 0})
-    assert counts == {1: 5}
 
 
 NOT_OURS = [
@@ -144,19 +120,6 @@ def test_more_summaries_than_a_process_remembers(
         found = cache.read(posts, 0).summaries
         assert {post: found[post].total for post in posts} == {post: post for post in posts}
         assert len(cache._made) <= 10
-
-
-def test_more_distinct_counts_than_a_process_keeps(
-    cache: SummaryCache, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(summary_cache, "MAX_PARSED", 10)
-    posts = range(1, 36)
-    for post in posts:
-        write(client, f"0,1,{post}", post)
-    for _ in range(2):
-        found = cache.read(posts, 0).summaries
-        assert {post: found[post].total for post in posts} == {post: post for post in posts}
-        assert len(cache._parsed) <= 10
 
 
 @pytest.mark.parametrize(
