@@ -32,6 +32,7 @@ from reactions.core.errors import InvalidSettings, ReactionsError, ReactionsUnav
 from reactions.core.settings import Settings
 from reactions.redis.cluster_pipeline import execute_on_nodes, key_of
 from reactions.redis.kept_connections import condemn, held
+from reactions.redis.url_options import check_options
 from reactions.redis.wire import Words, pack, read_reply, send
 
 Client: TypeAlias = "Redis | RedisCluster"
@@ -69,13 +70,14 @@ def connect(settings: Settings) -> Client:
     connections in the pool. It does not retry after a time-out, so redis_timeout_s bounds a call.
 
     Raises:
-        InvalidSettings: redis_url has an unknown option.
+        InvalidSettings: redis_url has an option that cannot be used.
         ReactionsUnavailable: the cluster is not reachable. Only the client of a cluster connects
             here already, to ask for the slots.
     """
     # Each client needs its own policy: redis-py keeps state in it.
     retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
     url = settings.redis_url.get_secret_value()
+    check_options(url, cluster=settings.redis_cluster)
     if settings.redis_cluster:
         with translated():
             return RedisCluster.from_url(
@@ -95,7 +97,7 @@ def connect(settings: Settings) -> Client:
         pool = client.connection_pool
         pool.connection_class(**pool.connection_kwargs)  # fail here, not at the first command
     except (ValueError, TypeError):  # its text may contain a part of the URL, so leave it out
-        raise InvalidSettings("redis_url has an option that redis-py does not know") from None
+        raise InvalidSettings("redis_url has an option whose value redis-py refuses") from None
     return client
 
 
