@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from reactions.core.errors import ReactionsError, TypesMismatch
 from reactions.core.settings import Settings
-from reactions.core.type_registry import ReactionType, Vocabulary, vocabulary
+from reactions.core.type_registry import ReactionType, Vocabulary, configured, vocabulary
 from reactions.redis.connection import Client
 from reactions.redis.type_copy import read_types
 
@@ -70,5 +70,4 @@ class KnownTypes:
     def _by(self, registered: Sequence[ReactionType] | None) -> Vocabulary:
         if registered is not None:
             return vocabulary(self._settings, registered)
-        names = self._settings.reaction_types
-        return Vocabulary(names, names, frozenset())
+        return configured(self._settings.reaction_types)
