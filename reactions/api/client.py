@@ -16,7 +16,7 @@ from reactions.core.errors import InvalidArgument, ReactionsUnavailable, TypesMi
 from reactions.core.instruments import TIMINGS
 from reactions.core.model import Counts, Outcome, Page, Reacted, Reactor, RelayStats, Summary
 from reactions.core.settings import Settings
-from reactions.core.type_registry import Vocabulary
+from reactions.core.type_registry import ReactionType, Vocabulary
 from reactions.core.validate import check_id, check_limit, check_posts, check_reaction
 from reactions.redis.connection import Client, connect
 from reactions.redis.writes import RedisWrites
@@ -330,6 +330,18 @@ class Reactions:
         """
         return self._types().vocabulary.names
 
+    def types(self) -> tuple[ReactionType, ...]:
+        """Return all reaction types with the label and the emoji that people see.
+
+        They are at most a second old: the call reads the registry again, in one round trip, if the
+        last time is longer ago. While Redis fails, the types that are known already stay.
+
+        Raises:
+            TypesMismatch: the configured types contradict the registry.
+            ReactionsUnavailable: Redis failed, and this client has not read the registry yet.
+        """
+        return self._renew_types().types
+
     def _types(self) -> KnownTypes:
         known = self._known
         if known is None:
@@ -383,7 +395,11 @@ class Reactions:
         There is no lock, because a fork could copy it in the locked state. If two threads create a
         read path at the same time, the later one is kept.
         """
-        if self._known is None or not self._known.confirmed:
+        known = self._known
+        if known is not None and known.confirmed:
+            if known.is_older(LOOK_S):
+                self._relay.look()
+        else:
             with suppress(ReactionsUnavailable):  # the read itself may need Redis, and says so
                 self._renew_types()
         made = self._reads

@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 AGAIN_S = 1.0
 """A process that meets an unknown code reads the registry at most once in this time (s)."""
 
-LOOK_S = 5.0
-"""How often (s) the relay of a process that writes looks for changes of the registry."""
+LOOK_S = 2.0
+"""How often (s) the relay of a process that reads or writes looks for changes of the registry."""
 
 
 class KnownTypes:
@@ -53,9 +53,8 @@ class KnownTypes:
         Raises:
             TypesMismatch: the first copy that this process meets contradicts the configuration.
         """
-        now = time.monotonic()
-        if now - self._read_at >= every_s:
-            self._read_at = now
+        if self.is_older(every_s):
+            self._read_at = time.monotonic()
             try:
                 registered = read_types(client or self._client)
                 if registered is not None:
@@ -66,6 +65,10 @@ class KnownTypes:
                     raise
                 log.warning("keeping the reaction types that were known: %s", error)
         return self.vocabulary
+
+    def is_older(self, than_s: float) -> bool:
+        """Whether the copy was read this long ago (s)."""
+        return time.monotonic() - self._read_at >= than_s
 
     def _by(self, registered: Sequence[ReactionType] | None) -> Vocabulary:
         if registered is not None:
