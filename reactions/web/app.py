@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from reactions.api.client import Reactions
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
+from reactions.core.type_registry import ReactionType, configured
 from reactions.web import auth, problems, routes
 from reactions.web.auth import Authenticator
 from reactions.web.body_limit import BodyLimit
@@ -46,14 +47,9 @@ def create_app(client: Reactions, authenticate: Authenticator) -> FastAPI:
         yield
         limiter.close()
 
-    # FastAPI's documentation pages would load scripts from a CDN. /openapi.json stays.
+    types = _types(client)
     app = DescribedApp(
-        title="reactions",
-        version=version("reactions"),
-        lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
-        kinds=_kinds(client),
+        title="reactions", version=version("reactions"), lifespan=lifespan, types=types
     )
     app.state.client, app.state.limiter, app.state.hub = client, limiter, hub
     app.add_middleware(BodyLimit)
@@ -64,13 +60,22 @@ def create_app(client: Reactions, authenticate: Authenticator) -> FastAPI:
     return app
 
 
-def _kinds(client: Reactions) -> tuple[str, ...]:
-    """The reaction types that the document lists; without the stores, the configured ones."""
-    try:
-        return tuple(client.reaction_types)
-    except ReactionsUnavailable as error:
-        log.warning("reaction types not checked: %s", error)
-        return tuple(client.settings.reaction_types)
+def _types(client: Reactions) -> Callable[[], Sequence[ReactionType]]:
+    """Return a function that lists the reaction types; without the stores, the configured ones.
+
+    Raises:
+        TypesMismatch: the configured reaction types contradict the registry.
+    """
+
+    def types() -> Sequence[ReactionType]:
+        try:
+            return client.types()
+        except ReactionsUnavailable as error:
+            log.warning("reaction types not checked: %s", error)
+            return configured(client.settings.reaction_types).types
+
+    types()
+    return types
 
 
 def from_environment() -> FastAPI:

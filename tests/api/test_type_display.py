@@ -31,10 +31,7 @@ def test_what_people_see_of_a_type(engine: Engine, registry: TypeRegistry) -> No
         assert old.types()[2].former == ("haha",)
 
 
-def test_what_people_see_is_at_most_a_second_old(
-    engine: Engine, registry: TypeRegistry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("reactions.api.known_types.AGAIN_S", 0.0)
+def test_what_people_see_is_at_most_a_second_old(engine: Engine, registry: TypeRegistry) -> None:
     assert engine.reactions.types()[1].shown_label == "Love"
     registry.describe("love", "Adore", None)
     publish(engine, registry)
