@@ -174,7 +174,7 @@ def test_a_retired_type_is_read_and_taken_away_and_not_given(
 def test_a_running_process_that_writes_notices_a_retirement(
     engine: Engine, registry: TypeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reactions.api.client.LOOK_S", 0.0)
+    monkeypatch.setattr("reactions.api.known_types.LOOK_S", 0.0)
     running = engine.reactions
     running.react(1, POST, "sad")
     registry.retire("sad")
@@ -195,7 +195,7 @@ def test_a_running_process_that_writes_notices_a_retirement(
 def test_a_running_process_that_only_reads_learns_all_changes(
     engine: Engine, registry: TypeRegistry, other: Reactions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reactions.api.client.LOOK_S", 0.1)
+    monkeypatch.setattr("reactions.api.known_types.LOOK_S", 0.1)
     reader = engine.reactions
     other.react(1, POST, "love")
     assert "party" not in reader.counts(POST)
@@ -228,7 +228,7 @@ def test_a_reader_that_looks_again_does_not_wait(
     with Reactions(engine.settings) as client:
         client.counts(POST)
         monkeypatch.setattr("reactions.api.known_types.read_types", counted)
-        monkeypatch.setattr("reactions.api.client.LOOK_S", 0.0)
+        monkeypatch.setattr("reactions.api.known_types.LOOK_S", 0.0)
 
         def looked() -> bool:
             client.counts(POST)
@@ -248,7 +248,7 @@ def test_only_the_first_call_reads_the_registry(
         return read_types(client)
 
     monkeypatch.setattr("reactions.api.known_types.read_types", counted)
-    monkeypatch.setattr("reactions.api.client.LOOK_S", 1e6)
+    monkeypatch.setattr("reactions.api.known_types.LOOK_S", 1e6)
     with Reactions(engine.settings) as client:
         for user in range(1, 50):
             client.react(user, POST, "like")
