@@ -18,6 +18,7 @@ from reactions.core.type_registry import ReactionType, configured
 from reactions.web import auth, problems, routes
 from reactions.web.auth import Authenticator
 from reactions.web.body_limit import BodyLimit
+from reactions.web.foreign_pages import ForeignPages
 from reactions.web.openapi import DescribedApp
 from reactions.web.rate_limit import RateLimiter
 from reactions.web.shutdown import call_before_shutdown
@@ -53,6 +54,7 @@ def create_app(client: Reactions, authenticate: Authenticator) -> FastAPI:
     )
     app.state.client, app.state.limiter, app.state.hub = client, limiter, hub
     app.add_middleware(BodyLimit)
+    app.add_middleware(ForeignPages, allowed=client.settings.web_origins)
     signed_in = auth.signed_in(authenticate)
     app.include_router(routes.router, prefix="/v1", tags=["reactions"], dependencies=signed_in)
     app.include_router(routes.health)

@@ -23,7 +23,7 @@ from reactions.web.schemas import Change, Kind
 from reactions.web.stream import MAX_STREAM_POSTS, Hub, Listener
 
 READ = responses(401, 422, 500, 503)
-WRITE = responses(401, 410, 422, 429, 500, 503)
+WRITE = responses(401, 403, 410, 422, 429, 500, 503)
 
 router = APIRouter()
 health = APIRouter(tags=["health"])
