@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -21,7 +20,6 @@ from reactions.web.body_limit import BodyLimit
 from reactions.web.foreign_pages import ForeignPages
 from reactions.web.openapi import DescribedApp
 from reactions.web.rate_limit import RateLimiter
-from reactions.web.shutdown import call_before_shutdown
 from reactions.web.stream import Hub
 
 log = logging.getLogger(__name__)
@@ -42,8 +40,6 @@ def create_app(client: Reactions, authenticate: Authenticator) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        if threading.current_thread() is threading.main_thread():  # only it may handle signals
-            call_before_shutdown(hub.end)
         current_default_thread_limiter().total_tokens = client.settings.web_threads
         yield
         limiter.close()
