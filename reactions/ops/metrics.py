@@ -29,6 +29,7 @@ from reactions.postgres.dead_letters import DeadLetters
 from reactions.postgres.duty_runs import DutyRuns, Total
 from reactions.postgres.posts import Posts
 from reactions.redis.connection import Client, translated
+from reactions.redis.demotion import leave
 from reactions.redis.memory_usage import MemoryUsage, nodes
 from reactions.redis.outbox_state import OutboxState
 
@@ -44,7 +45,7 @@ LAG_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 class StoresCollector(Collector):
     """Collects the metrics of both stores and of the broker.
 
-    A scrape takes seven round trips for each node of Redis, six queries to PostgreSQL, and one
+    A scrape takes eight round trips for each node of Redis, six queries to PostgreSQL, and one
     connection to the broker.
     """
 
@@ -146,6 +147,9 @@ class StoresCollector(Collector):
         for shard, size in enumerate(self._memory.by_shard()):
             shards.add_metric([str(shard)], size)
         used = _gauge("reactions_redis_used_bytes", "Memory that a Redis node uses.", "node")
+        primary = _gauge(
+            "reactions_redis_primary", "1 if a Redis node is a primary, 0 if a replica.", "node"
+        )
         limit = _gauge(
             "reactions_redis_limit_bytes",
             "The maxmemory of a Redis node; if it has none, the memory of its machine.",
@@ -153,10 +157,14 @@ class StoresCollector(Collector):
         )
         with translated():
             for name, node in nodes(self._client):
+                role = node.info("replication")["role"]
+                primary.add_metric([name], float(role == "master"))
+                if role != "master":  # the next scrape asks the server that the address names then
+                    leave(node.connection_pool)
                 info = node.info("memory")
                 used.add_metric([name], info["used_memory"])
                 limit.add_metric([name], info["maxmemory"] or info.get("total_system_memory", 0))
-        yield from (shards, used, limit)
+        yield from (shards, used, limit, primary)
 
     def _queue_families(self) -> Iterator[Metric]:
         """Queue lengths; no samples if the broker does not answer, so that the scrape goes on."""

@@ -14,10 +14,8 @@ from redis.exceptions import (
     AuthenticationError,
     ClusterCrossSlotError,
     DataError,
-    MasterDownError,
     MaxConnectionsError,
     MovedError,
-    ReadOnlyError,
     RedisClusterException,
     RedisError,
     ResponseError,
@@ -32,7 +30,8 @@ from redis.retry import Retry
 
 from reactions.core.errors import InvalidSettings, ReactionsError, ReactionsUnavailable, ScriptError
 from reactions.core.settings import Settings
-from reactions.redis.kept_connections import condemn, held
+from reactions.redis.demotion import watch
+from reactions.redis.kept_connections import held
 
 Client: TypeAlias = "Redis | RedisCluster"
 Argument: TypeAlias = "str | bytes | int"
@@ -100,6 +99,7 @@ def connect(settings: Settings) -> Client:
             retry=retry,
         )
         pool = client.connection_pool
+        watch(pool)  # the next call after a switch-over asks for the address of the primary anew
         pool.connection_class(**pool.connection_kwargs)  # fail here, not at the first command
     except (ValueError, TypeError):  # its text may contain a part of the URL, so leave it out
         raise InvalidSettings("redis_url has an option that redis-py does not know") from None
@@ -151,14 +151,11 @@ def _packed(command: Words) -> bytes:
 def _exchange(client: Redis, packed: bytes, replies: int) -> list[Any]:
     """Send packed commands and read their replies; once more if the connection is broken."""
     try:
-        found = _exchange_once(client, packed, replies)
+        return _exchange_once(client, packed, replies)
     except (AuthenticationError, MaxConnectionsError):
         raise
     except RedisConnectionError:
-        found = _exchange_once(client, packed, replies)
-    if any(isinstance(reply, RedisError) and _is_of_replica(reply) for reply in found):
-        condemn(client.connection_pool)  # the next call asks for the address of the primary anew
-    return found
+        return _exchange_once(client, packed, replies)
 
 
 def _exchange_once(client: Redis, packed: bytes, replies: int) -> list[Any]:
@@ -175,11 +172,6 @@ def _exchange_once(client: Redis, packed: bytes, replies: int) -> list[Any]:
         return _send(borrowed, packed, replies)
     finally:
         pool.release(borrowed)
-
-
-def _is_of_replica(error: RedisError) -> bool:
-    """Whether a server says that it is not the primary, or is not any more."""
-    return isinstance(error, ReadOnlyError | MasterDownError) or str(error).startswith("UNBLOCKED")
 
 
 def _send(connection: Any, packed: bytes, replies: int) -> list[Any]:  # noqa: ANN401 - redis-py's

@@ -123,7 +123,7 @@ def condemn(pool: ConnectionPool) -> None:
 
     A server said that it is not the primary any more. A thread's next call goes over a new
     connection, to the server that the address names by then. A borrowed connection that is in use
-    goes back to the pool, and ends when a write over it fails.
+    goes back to the pool, and ends when a call over it hears the same.
     """
     with _lock:
         kept = list(_kept.get(pool, ()))
