@@ -14,6 +14,9 @@ from benchmarks.compare.workloads import Workload
 from benchmarks.support.arena import Arena, wait
 from reactions.demo.replay import quantile
 
+IDLE_S = 4.0
+"""How long idle costs are measured before a mix, in seconds: every duty of seconds runs twice."""
+
 Tally: TypeAlias = "tuple[Counter[int], Counter[int]]"
 """Type code -> number of reactions: in the rows, and in the counts."""
 
@@ -29,6 +32,7 @@ class Result:
         operations: reactions and feeds a second, over the time in which the web processes worked.
         reached: of 1,000 feeds, how many asked PostgreSQL, by the reason.
         cpu_ms: processor time of each part for 1,000 operations, until all were durable.
+        idle_ms: processor time of each part in a second in which nothing happens; only for a mix.
         exact: whether rows and counts agree with what was acknowledged; None without rows.
     """
 
@@ -43,6 +47,7 @@ class Result:
     feed_p50: float
     feed_p99: float
     cpu_ms: dict[str, float]
+    idle_ms: dict[str, float]
     exact: bool | None
 
     def as_dict(self) -> dict[str, Any]:
@@ -81,6 +86,7 @@ def play(
         with Web(arena, contender, workload, seed, seconds, writers, rate) as web:
             web.lead_in()
             wait(lambda: contender.settled(arena))
+            idle = _idle(arena) if workload.mix else {}
             before = arena.cpu()
             web.go()
             contender.finish(arena)
@@ -90,9 +96,16 @@ def play(
             made = web.made()
         cpu = {"web": made.cpu} | {part: after[part] - before[part] for part in after}
         until = made.ended if contender.inline else settled
-        return _result(contender, made, until, cpu, _added(contender.tally(arena), base))
+        return _result(contender, made, until, cpu, idle, _added(contender.tally(arena), base))
     finally:
         arena.stop_workers()
+
+
+def _idle(arena: Arena) -> dict[str, float]:
+    """Processor ms of each part in a second in which no web process works."""
+    before = arena.cpu()
+    time.sleep(IDLE_S)
+    return {part: round((s - before[part]) * 1e3 / IDLE_S, 1) for part, s in arena.cpu().items()}
 
 
 def _added(after: Tally, before: Tally) -> Tally:
@@ -108,6 +121,7 @@ def _result(
     made: Made,
     settled: float,
     cpu: dict[str, float],
+    idle: dict[str, float],
     tally: Tally,
 ) -> Result:
     seconds = made.ended - made.began
@@ -126,5 +140,6 @@ def _result(
         feed_p50=round(quantile(feed, 0.5), 1),
         feed_p99=round(quantile(feed, 0.99), 1),
         cpu_ms={part: round(spent * 1e3 / thousands, 1) for part, spent in cpu.items()},
+        idle_ms=idle,
         exact=rows == counts == made.outcome if contender.durable else None,
     )

@@ -65,8 +65,12 @@ def run(arena: Arena, plan: Plan, show: Show) -> Results:
 
 
 def ratio(runs: Mapping[str, Sequence[Result]], other: str, what: str) -> dict[str, float] | None:
-    """Ratios of ours to another contender, round by round; None if one of them did not run."""
-    pairs = list(zip(runs.get("ours", ()), runs.get(other, ()), strict=False))
+    """Ratios of ours to another contender, round by round; None if one of them did not run.
+
+    Beside a contender with 16 clients, ours has 16, too, if it ran so.
+    """
+    alike = "ours-16" if other.endswith("-16") and "ours-16" in runs else "ours"
+    pairs = list(zip(runs.get(alike, ()), runs.get(other, ()), strict=False))
     values = [getattr(a, what) / getattr(b, what) for a, b in pairs if getattr(b, what)]
     return spread(values) if values else None
 
@@ -145,11 +149,23 @@ def _print_mix(workload: str, of: Mapping[str, Sequence[Result]], markdown: bool
         markdown,
     )
     _print_processor(workload, of, markdown)
-    ours = of.get("ours", ())
+    output.print_table(
+        f"{workload}: processor ms for each second in which nothing happens",
+        ["contender", *next(iter(of.values()))[0].idle_ms],
+        [
+            [ALL[name].title, *(median(r.idle_ms[part] for r in runs) for part in runs[0].idle_ms)]
+            for name, runs in of.items()
+        ],
+        markdown,
+    )
+    ours = {name: runs for name, runs in of.items() if name.startswith("ours")}
     output.print_table(
         f"{workload}: of 1,000 feeds of ours, how many ask PostgreSQL",
-        ["because of", "feeds"],
-        [[why, median(r.reached.get(why, 0.0) for r in ours)] for why in REASONS if ours],
+        ["because of", *(ALL[name].title for name in ours)],
+        [
+            [why, *(median(r.reached.get(why, 0.0) for r in runs) for runs in ours.values())]
+            for why in REASONS
+        ],
         markdown,
     )
     exact = {ALL[name].title: all(r.exact is not False for r in runs) for name, runs in of.items()}

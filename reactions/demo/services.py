@@ -151,16 +151,19 @@ class Flower(WebService):
 
 
 class PageServer(WebService):
-    """The live page, on the loopback interface."""
+    """The live page, on the loopback interface. It links to Flower."""
 
-    def __init__(self, folder: Path, port: int, metrics: Path) -> None:
+    def __init__(self, folder: Path, port: int, metrics: Path, flower: Flower | None) -> None:
         self._folder = folder
+        self._flower = flower
         env = {"PROMETHEUS_MULTIPROC_DIR": str(metrics)}
         super().__init__("page", folder, env, port, "/readyz")
 
     def command(self) -> list[str]:
         """The arguments of the page."""
-        return ["reactions.web.page", str(self.port), str(self._folder)]
+        # Every local user may read the page, so it does not learn the password.
+        flower = [f"http://127.0.0.1:{self._flower.port}/"] if self._flower else []
+        return ["reactions.web.page", str(self.port), str(self._folder), *flower]
 
 
 def _answers(url: str) -> bool:

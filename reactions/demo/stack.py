@@ -167,7 +167,7 @@ class Stack:
         Raises:
             StackError: it does not.
         """
-        self.page = PageServer(self.folder, self._page_port, self.metrics)
+        self.page = PageServer(self.folder, self._page_port, self.metrics, self.flower)
         self.page.serve(self.settings)
         self._page_port = self.page.port  # if the other one was taken
 

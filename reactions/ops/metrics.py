@@ -29,7 +29,7 @@ from reactions.postgres.dead_letters import DeadLetters
 from reactions.postgres.duty_runs import DutyRuns, Total
 from reactions.postgres.posts import Posts
 from reactions.redis.connection import Client, translated
-from reactions.redis.demotion import leave
+from reactions.redis.connection_pool import condemn
 from reactions.redis.memory_usage import MemoryUsage, nodes
 from reactions.redis.outbox_state import OutboxState
 
@@ -160,7 +160,7 @@ class StoresCollector(Collector):
                 role = node.info("replication")["role"]
                 primary.add_metric([name], float(role == "master"))
                 if role != "master":  # the next scrape asks the server that the address names then
-                    leave(node.connection_pool)
+                    condemn(node.connection_pool)
                 info = node.info("memory")
                 used.add_metric([name], info["used_memory"])
                 limit.add_metric([name], info["maxmemory"] or info.get("total_system_memory", 0))

@@ -6,14 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
-from hiredis import pack_command
 from redis import Redis, RedisCluster
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AskError,
     AuthenticationError,
     ClusterCrossSlotError,
-    DataError,
     MaxConnectionsError,
     MovedError,
     RedisClusterException,
@@ -30,17 +28,12 @@ from redis.retry import Retry
 
 from reactions.core.errors import InvalidSettings, ReactionsError, ReactionsUnavailable, ScriptError
 from reactions.core.settings import Settings
-from reactions.redis.demotion import watch
+from reactions.redis.cluster_pipeline import execute_on_nodes, key_of
+from reactions.redis.connection_pool import Pool
 from reactions.redis.kept_connections import held
+from reactions.redis.wire import Words, pack, read_reply, send
 
 Client: TypeAlias = "Redis | RedisCluster"
-Argument: TypeAlias = "str | bytes | int"
-Words: TypeAlias = "Sequence[Argument]"
-"""The words of one command, for example ``("MEMORY", "USAGE", key)``."""
-
-SEND_BYTES = 65_536
-"""Bytes that may take redis_timeout_s to send."""
-
 # Error replies of a server that cannot serve now. Any other error reply is a defect.
 _REFUSALS = (
     "OOM",
@@ -89,21 +82,20 @@ def connect(settings: Settings) -> Client:
                 socket_timeout=settings.redis_timeout_s,
                 socket_connect_timeout=settings.redis_timeout_s,
                 retry=retry,
+                connection_pool_class=Pool,
             )
     try:
-        client = Redis.from_url(
+        pool = Pool.from_url(
             url,
             socket_timeout=settings.redis_timeout_s,
             socket_connect_timeout=settings.redis_timeout_s,
             socket_keepalive=True,
             retry=retry,
         )
-        pool = client.connection_pool
-        watch(pool)  # the next call after a switch-over asks for the address of the primary anew
         pool.connection_class(**pool.connection_kwargs)  # fail here, not at the first command
     except (ValueError, TypeError):  # its text may contain a part of the URL, so leave it out
         raise InvalidSettings("redis_url has an option that redis-py does not know") from None
-    return client
+    return Redis.from_pool(pool)
 
 
 def execute(client: Client, command: Words) -> Any:  # noqa: ANN401 - a reply of the server
@@ -112,9 +104,9 @@ def execute(client: Client, command: Words) -> Any:  # noqa: ANN401 - a reply of
     Raises:
         RedisError: the command or the connection failed.
     """
-    if not isinstance(client, Redis):
+    if not isinstance(client, Redis) and key_of(command) is None:
         return client.execute_command(*command)  # type: ignore[no-untyped-call]
-    reply = _exchange(client, _packed(command), 1)[0]
+    reply = execute_many(client, (command,))[0]
     if isinstance(reply, RedisError):
         raise reply
     return reply
@@ -124,28 +116,16 @@ def execute_many(client: Client, commands: Sequence[Words]) -> list[Any]:
     """Send commands in one pipeline and return their replies, in order.
 
     The reply to a failed command is its RedisError. If the connection breaks, all commands are sent
-    once more. A single server gets the commands over the connection that this thread keeps, packed
-    by hiredis: redis-py's own pipeline takes more than twice the processor time.
+    once more. A server gets the commands over the connection that this thread keeps, packed by
+    hiredis: redis-py's own pipeline takes more than twice the processor time.
 
     Raises:
         RedisError: the connection failed.
     """
     if not isinstance(client, Redis):
-        with client.pipeline(transaction=False) as pipe:  # type: ignore[no-untyped-call]
-            for words in commands:
-                pipe.execute_command(*words)
-            return list(pipe.execute(raise_on_error=False))
-    packed = b"".join(map(_packed, commands))
+        return execute_on_nodes(client, commands)
+    packed = b"".join(map(pack, commands))
     return _exchange(client, packed, len(commands))
-
-
-def _packed(command: Words) -> bytes:
-    pack: Any = pack_command  # hiredis has no annotations
-    try:
-        packed: bytes = pack(tuple(command))
-    except TypeError as error:
-        raise DataError(str(error)) from error
-    return packed
 
 
 def _exchange(client: Redis, packed: bytes, replies: int) -> list[Any]:
@@ -176,22 +156,11 @@ def _exchange_once(client: Redis, packed: bytes, replies: int) -> list[Any]:
 
 def _send(connection: Any, packed: bytes, replies: int) -> list[Any]:  # noqa: ANN401 - redis-py's
     try:
-        if len(packed) <= SEND_BYTES:
-            connection.send_packed_command((packed,))
-        else:  # each piece may take redis_timeout_s, so that a large batch does not time out
-            starts = range(0, len(packed), SEND_BYTES)
-            connection.send_packed_command([packed[i : i + SEND_BYTES] for i in starts])
-        return [_reply(connection) for _ in range(replies)]
+        send(connection, packed)
+        return [read_reply(connection) for _ in range(replies)]
     except BaseException:
         connection.disconnect()  # the next user must not read leftover replies
         raise
-
-
-def _reply(connection: Any) -> Any:  # noqa: ANN401 - redis-py's connection
-    try:
-        return connection.read_response()
-    except ResponseError as error:
-        return error
 
 
 # What redis-py raises. Its cluster client has a base class of its own.

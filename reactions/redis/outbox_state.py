@@ -18,14 +18,8 @@ from reactions.core.validate import is_id
 from reactions.redis import keys
 from reactions.redis.claims import version_of
 from reactions.redis.clock import Clock
-from reactions.redis.connection import (
-    Client,
-    Words,
-    execute_many,
-    readable,
-    translate,
-    translated,
-)
+from reactions.redis.connection import Client, execute_many, readable, translate, translated
+from reactions.redis.wire import Words
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,13 @@ from redis.exceptions import NoScriptError, RedisError
 from reactions.core import resources
 from reactions.redis.connection import (
     FAILURES,
-    Argument,
     Client,
-    Words,
     execute,
     execute_many,
     translate,
     translated,
 )
+from reactions.redis.wire import Argument, Words
 
 
 class Call(NamedTuple):

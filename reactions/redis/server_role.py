@@ -9,7 +9,7 @@ from redis import Redis
 
 from reactions.core.errors import ReactionsUnavailable
 from reactions.redis.connection import Client, execute, translated
-from reactions.redis.demotion import leave
+from reactions.redis.connection_pool import condemn
 
 REPLICA_ADVICE = (
     "redis_url leads to a replica, which refuses writes; let it name the primary,"
@@ -43,7 +43,7 @@ def check_primary(client: Client) -> None:
             client.ping()  # redis-py follows the roles of a cluster's nodes
             return
         if not is_primary(client):
-            leave(client.connection_pool)
+            condemn(client.connection_pool)
             if not is_primary(client):
                 raise ReactionsUnavailable("redis", f"Redis refuses to serve: {REPLICA_ADVICE}")
 

@@ -22,8 +22,9 @@ from reactions.core.model import Summary, Tier, make_summary
 from reactions.core.settings import Settings
 from reactions.redis import keys
 from reactions.redis.buckets import MARK
-from reactions.redis.connection import Client, Words, execute_many, translated
+from reactions.redis.connection import Client, execute_many, translated
 from reactions.redis.ttl import Ttl
+from reactions.redis.wire import Words
 
 REGULAR, VIRAL, DELETED = 0, 1, 2
 """Tiers as a summary has them."""

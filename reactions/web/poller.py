@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 POLL_S = 0.25
 """The time between two reads of a post, and so at most four events a second."""
 
+CURRENT_S = 1.0
+"""The values are current if this process read all of them within this time."""
+
 
 class Value(NamedTuple):
     """What a stream shows of a post, and a digest of it."""
@@ -44,6 +47,7 @@ class Poller:
         self._on_change = on_change
         self._followers: Counter[int] = Counter()  # post -> number of streams
         self._task: asyncio.Task[None] | None = None
+        self._read_at = -CURRENT_S
         self.values: dict[int, Value] = {}
         """The followed posts that were read at least once."""
 
@@ -69,13 +73,22 @@ class Poller:
         for post_id in count_down(self._followers, post_ids):
             self.values.pop(post_id, None)
 
+    def current(self) -> bool:
+        """Whether all posts were read within `CURRENT_S`."""
+        return time.monotonic() - self._read_at <= CURRENT_S
+
     async def _poll(self) -> None:
         """Read the posts until no stream follows any."""
         while self._followers:
             began = time.monotonic()
             posts = tuple(self._followers)
+            missing = len(posts)
             for first in range(0, len(posts), MAX_SUMMARIES):
-                self._store(await self._read(posts[first : first + MAX_SUMMARIES]))
+                found = await self._read(posts[first : first + MAX_SUMMARIES])
+                missing -= sum(summary is not None for summary in found)
+                self._store(found)
+            if not missing:
+                self._read_at = began
             await asyncio.sleep(max(0, began + POLL_S - time.monotonic()))
 
     async def _read(self, post_ids: Sequence[int]) -> Sequence[Summary | None]:

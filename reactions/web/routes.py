@@ -131,16 +131,20 @@ async def _joined(
 async def stream(
     listener: Annotated[Listener, Depends(_joined)],
     hub: Streams,
+    beats: Annotated[bool, Query(description="Send an event `beat` twice a second.")] = False,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """Send server-sent events: first the values of all posts, then those of each changed post.
 
     There are at most four events a second. A client that sends the current `Last-Event-ID` gets no
-    first event. After 15 s without an event, a comment keeps the connection open. The stream ends
+    first event. With `beats`, an event named `beat` comes twice a second while nothing changes. A
+    client that hears none knows that its values may be old, because there is none while a store
+    fails. After 15 s without an event, a comment keeps the connection open. The stream ends
     after 15 minutes; then the client connects again.
     """
-    async for event_id, fresh in hub.listen(listener, last_event_id):
-        yield ServerSentEvent(data=Change.model_validate({"items": fresh}), id=event_id)
+    async for event_id, fresh in hub.listen(listener, last_event_id, beats):
+        change = Change.model_validate({"items": fresh})
+        yield ServerSentEvent(event=None if fresh else "beat", data=change, id=event_id)
 
 
 @health.get("/healthz")

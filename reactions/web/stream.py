@@ -20,6 +20,9 @@ from reactions.web.problems import retry_later
 MAX_STREAM_POSTS = 100
 """A stream may have this many posts."""
 
+BEAT_S = 0.5
+"""The time between two beats of a stream that wants them."""
+
 MAX_USER_STREAMS = 10
 """A user may have this many streams open in one process."""
 
@@ -99,12 +102,14 @@ class Hub:
             listener.changed.set()
 
     async def listen(
-        self, listener: Listener, last_id: str | None
+        self, listener: Listener, last_id: str | None, beats: bool = False
     ) -> AsyncIterator[tuple[str, list[Summary]]]:
         """Yield events with their ids, for `LIFE_S` seconds.
 
         Args:
             last_id: the client's last event id. If it is current, there is no first event.
+            beats: whether to yield an event without posts every `BEAT_S` in which nothing changed.
+                There is none while a store fails.
         """
         end = time.monotonic() + LIFE_S
         while not self._ended:
@@ -112,11 +117,17 @@ class Hub:
             event_id = listener.event_id()
             if fresh and event_id != last_id:
                 yield event_id, fresh
+            elif beats and self._poller.current():
+                yield event_id, []
             last_id = None
+            left = end - time.monotonic()
             try:
-                await asyncio.wait_for(listener.changed.wait(), end - time.monotonic())
+                await asyncio.wait_for(
+                    listener.changed.wait(), min(left, BEAT_S) if beats else left
+                )
             except TimeoutError:
-                return
+                if time.monotonic() >= end:
+                    return
 
     def _wake(self, changed: Set[int]) -> None:
         for listener in self._listeners:

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from redis import Redis
 
@@ -60,16 +61,18 @@ def test_valkey_does_not_mistake_another_valkey_for_itself(tmp_path: Path, valke
 def test_web_services_move_away_from_a_taken_port(
     tmp_path: Path, taken: int, kind: str, engine: Engine
 ) -> None:
+    flower = Flower(tmp_path, taken, "s3cret")
     service: WebService = (
-        Flower(tmp_path, taken, "s3cret")
-        if kind == "flower"
-        else PageServer(tmp_path, taken, tmp_path)
+        flower if kind == "flower" else PageServer(tmp_path, taken, tmp_path, flower)
     )
     settings = engine.settings.model_copy(update={"broker_url": engine.settings.redis_url})
     try:
         service.serve(settings)
         assert service.port != taken
         assert service.answers()
+        if kind == "page":  # links to Flower, and does not know its password
+            room = httpx.get(f"http://127.0.0.1:{service.port}/room").json()
+            assert room["flower"] == f"http://127.0.0.1:{taken}/"
     finally:
         service.kill()
 

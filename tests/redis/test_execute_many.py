@@ -13,7 +13,7 @@ import redis.exceptions
 from hiredis import pack_command
 from redis.exceptions import ResponseError
 
-import reactions.redis.connection
+from reactions.redis import wire
 from reactions.redis.connection import (
     connect,
     execute_many,
@@ -36,8 +36,8 @@ def test_a_late_reply_does_not_reach_the_next_caller(monkeypatch: pytest.MonkeyP
         closing(connect(settings_for(port))) as client,
     ):
         with monkeypatch.context() as patch:
-            read = reactions.redis.connection._reply
-            patch.setattr(reactions.redis.connection, "_reply", interrupted_after(1, read))
+            interrupted = interrupted_after(1, wire.read_reply)
+            patch.setattr("reactions.redis.connection.read_reply", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 execute_many(client, asked)
         assert execute_many(client, asked) == [7, 8, 9]

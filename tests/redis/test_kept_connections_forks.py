@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
-import reactions.redis.connection
 from reactions.demo.embedded import Valkey
-from reactions.redis import kept_connections
+from reactions.redis import kept_connections, wire
 from reactions.redis.connection import execute, execute_many
 from tests.redis.kept import connections, identity, open_client
 
@@ -108,15 +107,15 @@ def test_a_signal_in_the_middle_of_an_exchange(
 ) -> None:
     """The handler reacts, too; neither call gets the reply of the other."""
     before, inner = identity(client), list[Any]()
-    read = reactions.redis.connection._reply
+    name = "reactions.redis.connection.read_reply"
 
     def interrupted(connection: Any) -> Any:
-        monkeypatch.setattr(reactions.redis.connection, "_reply", read)
+        monkeypatch.setattr(name, wire.read_reply)
         interrupt()
-        return read(connection)
+        return wire.read_reply(connection)
 
     on_signal(lambda: inner.extend([identity(client), execute(client, ("ECHO", "inner"))]))
-    monkeypatch.setattr(reactions.redis.connection, "_reply", interrupted)
+    monkeypatch.setattr(name, interrupted)
     assert execute_many(client, [("ECHO", "outer"), ("CLIENT", "ID")]) == [b"outer", before]
     assert inner[1] == b"inner"
     assert inner[0] != before

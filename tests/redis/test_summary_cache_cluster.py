@@ -14,8 +14,9 @@ from reactions.core.model import Summary
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Valkey
 from reactions.redis import keys, summary_cache
-from reactions.redis.connection import Client, Words, connect, execute_many
+from reactions.redis.connection import Client, connect, execute_many
 from reactions.redis.summary_cache import SummaryCache
+from reactions.redis.wire import Words
 
 pytestmark = pytest.mark.slow
 

@@ -67,10 +67,16 @@ def chromium() -> Iterator[Browser]:
 
 
 class Visit:
-    """A visit to the page, with its own cookies and storage."""
+    """A visit to the page, with its own cookies and storage.
 
-    def __init__(self, browser: Browser, url: str, **options: Any) -> None:
+    Args:
+        script: runs before the page's own scripts.
+        options: those of the browser's context.
+    """
+
+    def __init__(self, browser: Browser, url: str, script: str = "", **options: Any) -> None:
         self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
+        self.context.add_init_script(script)
         self.page = self.context.new_page()
         self.complaints: list[str] = []
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))

@@ -18,6 +18,7 @@ class Event(NamedTuple):
 
     id: str
     items: list[Any]
+    name: str = "message"
 
     @property
     def totals(self) -> dict[int, int]:
@@ -32,17 +33,18 @@ def events(answer: httpx.Response) -> Generator[Event, None, None]:
             name, _, value = line.partition(": ")
             found[name] = value
         elif "data" in found:
-            yield Event(found["id"], json.loads(found["data"])["items"])
+            name = found.get("event", "message")
+            yield Event(found["id"], json.loads(found["data"])["items"], name)
             found = {}
 
 
 @contextmanager
 def listening(
-    address: str, *posts: int, last_id: str | None = None, user_id: int = 7
+    address: str, *posts: int, last_id: str | None = None, user_id: int = 7, beats: bool = False
 ) -> Iterator[Generator[Event, None, None]]:
     """Open a stream, and yield its events."""
     headers = {HEADER: str(user_id)} | ({"Last-Event-ID": last_id} if last_id else {})
-    query = {"post_id": posts}
+    query: dict[str, Any] = {"post_id": posts, "beats": beats}
     url = f"{address}/v1/stream"
     with httpx.stream("GET", url, params=query, headers=headers, timeout=patience(30)) as answer:
         assert answer.status_code == 200, answer.read()

@@ -107,13 +107,16 @@ def test_an_outage_is_a_pause(tmp_path: Path, settings: Settings) -> None:
         own = settings.model_copy(update={"redis_url": Settings(redis_url=server.url).redis_url})
         with (
             Watched(own) as client,
-            running(create_app(client, chosen_user)) as address,
+            running(app := create_app(client, chosen_user)) as address,
             listening(address, POST) as found,
         ):
             next(found)
+            current = app.state.hub._poller.current
+            wait_until(current, what="the first poll")
             server.stop()
             before = len(client.reads)
             wait_until(lambda: len(client.reads) > before + 1)
+            wait_until(lambda: not current(), what="the values are old")
             with user(address, 7) as alice:
                 check_problem(alice.get(f"/v1/stream?post_id={OTHER}"), 503, "unavailable")
             server.start()

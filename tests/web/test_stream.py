@@ -10,7 +10,7 @@ import pytest
 
 from reactions.api.client import Reactions
 from reactions.core.settings import Settings
-from reactions.web import create_app, stream
+from reactions.web import create_app, poller, stream
 from reactions.web.demo_auth import HEADER, chosen_user
 from tests.support.engine import Engine
 from tests.support.waiting import patience, wait_until
@@ -134,3 +134,17 @@ def test_a_comment_keeps_a_silent_stream_open(
     url = f"{address}/v1/stream?post_id={POST}"
     with httpx.stream("GET", url, headers={HEADER: "7"}, timeout=patience(20)) as answer:
         assert any(line.startswith(":") for line in answer.iter_lines())
+
+
+def test_a_stream_beats_while_its_values_are_current(
+    address: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with listening(address, POST, beats=True) as found:
+        first = next(found)
+        assert next(found) == (first.id, [], "beat")
+    monkeypatch.setattr(stream, "BEAT_S", 0.01)
+    monkeypatch.setattr(poller, "CURRENT_S", -1.0)
+    with listening(address, POST, beats=True) as found:
+        next(found)
+        engine.reactions.react(1, POST, "love")  # a poll later, and so many beats
+        assert next(found).totals == {POST: 1}

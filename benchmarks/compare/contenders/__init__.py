@@ -14,6 +14,7 @@ ALL: dict[str, Contender] = {
     each.name: each
     for each in (
         Ours(),
+        Ours(4, 4),
         Bare(),
         TaskEach(),
         PostgresAlone(1, 1),

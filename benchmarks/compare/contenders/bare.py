@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from benchmarks.compare.contenders.base import Client, Contender
 from reactions.core.settings import Settings
 from reactions.redis import keys
-from reactions.redis.connection import Argument, connect
+from reactions.redis.connection import connect
 from reactions.redis.scripts import writes
+from reactions.redis.wire import Argument
 
 PATIENCE_US = 10_000_000
 

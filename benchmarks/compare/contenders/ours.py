@@ -1,4 +1,7 @@
-"""This system as a whole: ``react()``, relay, broker, workers and beat with every duty."""
+"""This system as a whole: ``react()``, relay, broker, workers and beat with every duty.
+
+The threads of a web process share one ``Reactions``, as those of an application do.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ TOGETHER = 100
 
 
 _reached: Counter[str] = Counter()
-"""Feeds of this process that asked PostgreSQL; a web process of ours has one client."""
+"""Feeds of this process that asked PostgreSQL; its first client reports them."""
+
+_clients: list[Client] = []
+"""The clients of this process."""
 
 
 @cache
@@ -38,8 +44,8 @@ def _watch() -> None:
 
 
 class _Ours:
-    def __init__(self, settings: Settings) -> None:
-        self._client = Reactions(settings)
+    def __init__(self, client: Reactions, settings: Settings) -> None:
+        self._client = client
         _watch()
         self._names = {code: name for name, code in settings.reaction_types.items()}
 
@@ -55,19 +61,28 @@ class _Ours:
         self._client.close()
 
 
+@cache
+def _shared() -> Reactions:
+    return Reactions(Settings.from_env())
+
+
 class Ours(Contender):
-    name = "ours"
-    title = "this system"
+    def __init__(self, processes: int | None = None, threads: int = 1) -> None:
+        self.name, self.title = "ours", "this system"
+        if processes:
+            self.name += f"-{processes * threads}"
+            self.title += f", {processes * threads} clients"
+        self.processes, self.threads = processes, threads
 
     def connect(self, settings: Settings) -> Client:
-        return _Ours(settings)
+        _clients.append(_Ours(_shared(), settings))
+        return _clients[-1]
 
     def start(self, arena: Arena) -> None:
         arena.start_ours()
 
     def reached(self, client: Client) -> Counter[str]:
-        del client
-        return _reached.copy()
+        return _reached.copy() if client is _clients[0] else Counter()
 
     def warm(self, arena: Arena, posts: Sequence[int], users: Sequence[int]) -> None:
         client, queries = connect(arena.settings), Queries(arena.database)

@@ -11,7 +11,7 @@ from typing import Any
 
 from redis import Redis
 
-from reactions.redis.connection import Words
+from reactions.redis.wire import Words
 
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 WAIT_S = 10.0

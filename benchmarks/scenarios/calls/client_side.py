@@ -17,7 +17,7 @@ from benchmarks.support.checkout import Child
 from benchmarks.support.output import Show
 from benchmarks.support.statistics import spread
 from reactions.demo.replay import quantile
-from reactions.redis.connection import Words
+from reactions.redis.wire import Words
 
 USERS = 500
 """Users who take turns on the post; a hash of so many is still small."""

@@ -14,7 +14,7 @@ from benchmarks.scenarios.calls.client_side import USERS, Plain
 from benchmarks.support import processor
 from benchmarks.support.output import Show
 from benchmarks.support.statistics import spread
-from reactions.redis.connection import Argument
+from reactions.redis.wire import Argument
 
 BLOCK = 250
 """Calls between two looks at the server's processor time; every one is a user's first."""

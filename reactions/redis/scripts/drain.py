@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from reactions.core.constants import SAMPLE_SIZE, shard_of
 from reactions.redis import buckets, keys
-from reactions.redis.connection import Argument
 from reactions.redis.pipeline import Call, Script
+from reactions.redis.wire import Argument
 
 CLAIM = Script("claim", keys=3, include=("lease", "batches"), allow_oom=True)
 SETTLE = Script(

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from reactions.core.constants import SAMPLE_SIZE, shard_of
 from reactions.redis import buckets, keys
-from reactions.redis.connection import Argument
 from reactions.redis.pipeline import Call, Script
+from reactions.redis.wire import Argument
 
 GROW = Script("grow", keys=1, include=("batches", "buckets"))
 FENCE = Script("fence", keys=4)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from reactions.core.constants import MAX_USER_POSTS, shard_of
 from reactions.redis import keys
-from reactions.redis.connection import Argument
 from reactions.redis.pipeline import Call, Script
+from reactions.redis.wire import Argument
 
 WRITE_THROUGH = Script("write_through_users", keys=1, include=("batches", "users"), deny_oom=True)
 DROP_USERS = Script("write_through_users", keys=1, include=("batches", "users"), allow_oom=True)

@@ -1,4 +1,4 @@
-"""``python -m reactions.web.page PORT FOLDER`` serves the page. The stack starts it."""
+"""``python -m reactions.web.page PORT FOLDER [FLOWER]`` serves the page. The stack starts it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ END_S = 1
 """How long a shutdown waits for open requests, in seconds."""
 
 
-def main(port: int, folder: Path) -> None:
+def main(port: int, folder: Path, flower: str | None = None) -> None:
     """Serve on the loopback interface until a signal ends the process."""
     uvicorn.run(
-        create_page(Settings.from_env(), folder),
+        create_page(Settings.from_env(), folder, flower),
         host="127.0.0.1",
         port=port,
         access_log=False,
@@ -27,4 +27,4 @@ def main(port: int, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    main(int(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

@@ -16,6 +16,7 @@ from reactions.web.app import create_app
 from reactions.web.demo_auth import chosen_user
 from reactions.web.page import routes
 from reactions.web.page.burst import Burst
+from reactions.web.page.docs import docs_router
 from reactions.web.page.figures import Gauges
 from reactions.web.page.ids import STATIC
 from reactions.web.page.worker_killer import WorkerKiller
@@ -41,19 +42,22 @@ class _Files(StaticFiles):
         return response
 
 
-def create_page(settings: Settings, folder: Path) -> FastAPI:
+def create_page(settings: Settings, folder: Path, flower: str | None = None) -> FastAPI:
     """Return the service of a stack on this machine.
 
     Args:
         folder: the state folder of the stack.
+        flower: the URL of Flower without its password, if the stack has Flower.
     """
     client = Reactions(settings)
     app = create_app(client, chosen_user)
     app.state.gauges = Gauges(settings)
     app.state.burst = Burst(client, app.state.gauges.outbox, app.state.gauges.queries)
+    app.state.flower = flower
     app.state.killer = WorkerKiller(settings, folder)
     # DNS rebinding: a foreign name that resolves to this machine would share its page's origin.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
     app.include_router(routes.router)
+    app.include_router(docs_router(HEADERS))
     app.mount("/", _Files(directory=STATIC, html=True))
     return app

@@ -36,6 +36,7 @@ class Room(BaseModel):
 
     figures: Figures
     burst: BurstState
+    flower: str | None = Field(description="The URL of Flower; null if the stack has none.")
 
 
 class Killed(BaseModel):
@@ -69,12 +70,13 @@ router = APIRouter(prefix="/room", include_in_schema=False)
 
 
 @router.get("")
-def room(burst: Bursts, gauges: Annotated[Gauges, Depends(_gauges)]) -> Room:
+def room(request: Request, burst: Bursts, gauges: Annotated[Gauges, Depends(_gauges)]) -> Room:
     """Return the current figures and the progress of the burst."""
     state = burst.state  # read before the numbers, so that a finished burst has its final ones
     return Room(
         figures=gauges.read(),
         burst=BurstState(state=state, acknowledged=burst.acknowledged, durable=_durable(burst)),
+        flower=request.app.state.flower,
     )
 
 

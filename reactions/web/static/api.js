@@ -1,22 +1,41 @@
-// Calls of the service, as the visitor of this tab.
+// Calls of the service, as one of the visitors.
 
+import {answered} from "./live.js"
 import {visitor} from "./people.js"
+
+const LIMIT_MS = 5_000
 
 /** The service answered with a problem, or not at all. The visitor sees the message. */
 export class Refused extends Error {}
 
-export async function call(method, path, body) {
-  const headers = {"X-Reactions-User": visitor().id}
+/**
+ * @param by the visitor's id
+ * @param limit the time until the answer must be there, in ms
+ */
+export async function call(method, path, {body, by = visitor().id, limit = LIMIT_MS} = {}) {
+  const headers = {"X-Reactions-User": by}
   if (body) headers["Content-Type"] = "application/json"
-  let answer
+  let answer, read
   try {
-    answer = await fetch(path, {method, headers, body: body && JSON.stringify(body)})
+    const signal = AbortSignal.timeout(limit)
+    answer = await fetch(path, {method, headers, body: body && JSON.stringify(body), signal})
+    read = await answer.text() // the limit covers it, too
   } catch {
+    answered(false)
     throw new Refused("The service does not answer. It may be back in a moment.")
   }
-  const read = await answer.json().catch(() => ({}))
-  if (!answer.ok) throw new Refused(read.detail ?? `The service answered ${answer.status}.`)
-  return read
+  answered(true)
+  const value = parse(read)
+  if (!answer.ok || value === undefined) throw new Refused(value?.detail ?? `The service answered ${answer.status}.`)
+  return value
+}
+
+function parse(text) {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
 
 const said = document.querySelector("#said")
@@ -29,9 +48,9 @@ export function say(words) {
 }
 
 /** Shows an error to everyone for 6 s. */
-export function complain(error) {
+export function complain(error, more = "") {
   if (!(error instanceof Refused)) throw error
-  trouble.textContent = error.message
+  trouble.textContent = `${error.message} ${more}`.trim()
   trouble.hidden = false
   clearTimeout(fades)
   fades = setTimeout(() => { trouble.hidden = true }, 6_000)

@@ -2,7 +2,7 @@
 
 const DRAWN = new Set(["like", "love", "laugh", "wow", "sad", "angry"])
 
-export const iconOf = kind => `icons/${DRAWN.has(kind) ? kind : "other"}.svg`
+const iconOf = kind => `icons/${DRAWN.has(kind) ? kind : "other"}.svg`
 
 export const labelOf = kind => kind.charAt(0).toUpperCase() + kind.slice(1)
 

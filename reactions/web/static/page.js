@@ -1,15 +1,17 @@
 // Assembles the page: the visitor, the feed with its stream, and the engine room.
 
 import {call, complain} from "./api.js"
+import {follow} from "./live.js"
 import {become, visitor, visitors} from "./people.js"
 import {Post} from "./post.js"
 import {watch} from "./room.js"
 
 const RETRY_MS = 3_000
-const WORDS = {on: "Live", off: "Connecting"}
+const AGREE_MS = 250
 
 let posts = new Map()
-let stream
+let asking = false
+let stale = false
 
 function meet() {
   const select = document.querySelector("#visitor")
@@ -18,6 +20,7 @@ function meet() {
   become(visitor().id)
   select.addEventListener("change", () => {
     become(select.value)
+    for (const post of posts.values()) post.forget()
     own().catch(complain)
   })
 }
@@ -30,42 +33,46 @@ async function fill() {
   const ids = new URLSearchParams(written.map(post => ["post_id", post.id]))
   const {items} = await call("GET", `/v1/summaries?${ids}`)
   posts = new Map(written.map((post, place) => {
-    const made = new Post(post, Object.keys(items[place].counts))
-    made.showOwn(items[place].reaction)
-    made.show(items[place])
+    const made = new Post(post, items[place], agree)
     return [made.id, made]
   }))
   document.querySelector("#feed").replaceChildren(...[...posts.values()].map(post => post.element))
 }
 
+/** Shows counts and own reactions, except of posts that the visitor tapped in the meantime. */
 async function own() {
-  const {items} = await call("GET", `/v1/summaries?${query()}`)
-  for (const item of items) posts.get(item.post_id).showOwn(item.reaction)
+  const by = visitor().id
+  const taps = new Map([...posts].map(([id, post]) => [id, post.taps]))
+  const {items} = await call("GET", `/v1/summaries?${query()}`, {by})
+  if (by !== visitor().id) return
+  for (const item of items) posts.get(item.post_id).agree(item, taps.get(item.post_id))
 }
 
-/** Shows counts as they change. A browser reconnects by itself, but not after an HTTP error. */
-function listen() {
-  stream = new EventSource(`/v1/stream?${query()}`)
-  stream.onopen = () => { live("on") }
-  stream.onmessage = event => {
-    for (const item of JSON.parse(event.data).items) posts.get(item.post_id).show(item)
+/**
+ * Asks for own reactions, at most four times a second. The stream does not have them, and the visitor may
+ * react in another tab.
+ */
+async function agree() {
+  stale = true
+  if (asking) return
+  asking = true
+  while (stale) {
+    stale = false
+    await own().catch(() => {}) // asked again when the stream is live again
+    await new Promise(resolve => { setTimeout(resolve, AGREE_MS) })
   }
-  stream.onerror = () => {
-    live("off")
-    if (stream.readyState === EventSource.CLOSED) setTimeout(listen, RETRY_MS)
-  }
+  asking = false
 }
 
-function live(state) {
-  const shown = document.querySelector("#live")
-  shown.dataset.state = state
-  shown.querySelector(".word").textContent = WORDS[state]
+function change(items) {
+  for (const item of items) posts.get(item.post_id).show(item)
+  agree()
 }
 
 async function begin() {
   try {
     await fill()
-    listen()
+    follow(query(), {change, back: agree})
   } catch (error) {
     setTimeout(begin, RETRY_MS)
     complain(error)

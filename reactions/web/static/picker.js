@@ -10,7 +10,7 @@ const ROOM_PX = 150 // the space above the button that the menu and the top bar 
 /**
  * @param chooser holds the button and its menu
  * @param choose called with a kind
- * @param tap called when a mouse clicks the button itself
+ * @param tap called when a mouse clicks the button itself; false opens the menu
  */
 export function picker(chooser, kinds, {choose, tap}) {
   const button = chooser.querySelector(".react")
@@ -68,7 +68,8 @@ export function picker(chooser, kinds, {choose, tap}) {
   button.addEventListener("click", event => {
     clearTimeout(timer)
     if (event.detail === 0) enter() // by keyboard or assistive technology
-    else if (pointer === "mouse") { close(); tap() }
+    else if (pointer === "mouse" && tap()) close()
+    else if (pointer === "mouse") open()
     else if (menu.hidden || pressed) open()
     else close()
   })

@@ -1,7 +1,8 @@
 // One post of the feed with its reaction bar.
 
 import {call, complain, say} from "./api.js"
-import {icon, iconOf, inFull, inShort, labelOf, reactions} from "./kinds.js"
+import {icon, inFull, inShort, labelOf, reactions} from "./kinds.js"
+import {visitor} from "./people.js"
 import {picker} from "./picker.js"
 import {openSheet} from "./sheet.js"
 
@@ -9,15 +10,29 @@ const template = document.querySelector("#post")
 const still = matchMedia("(prefers-reduced-motion: reduce)")
 
 export class Post {
-  constructor(written, kinds) {
+  /**
+   * @param summary counts, total, tier and the visitor's own reaction, as the service has them
+   * @param agree asks the service for them again
+   */
+  constructor(written, summary, agree) {
     this.id = String(written.id)
     this.author = written.author
-    this.counts = {}
-    this.own = null
-    this.sending = Promise.resolve()
+    this.askAgain = agree
+    this.known = summary
+    this.guess = null // what the service should have once it answers
+    this.taps = 0
     this.element = template.content.firstElementChild.cloneNode(true)
     this.write(written)
-    this.bar(kinds)
+    this.bar(Object.keys(summary.counts))
+    this.render()
+  }
+
+  get shown() {
+    return this.guess ?? this.known
+  }
+
+  get own() {
+    return this.shown.reaction
   }
 
   find(selector) {
@@ -48,7 +63,7 @@ export class Post {
     this.find(".bar").setAttribute("aria-label", `Reactions to ${this.author}'s post`)
     this.mark = picker(this.find(".chooser"), kinds, {
       choose: kind => this.choose(kind === this.own ? null : kind),
-      tap: () => this.choose(this.own ? null : kinds[0]),
+      tap: () => this.own ? false : this.choose(kinds[0]),
     })
     this.chips = new Map(kinds.map(kind => [kind, this.chip(kind)]))
     this.find(".chips").append(...this.chips.values())
@@ -66,29 +81,53 @@ export class Post {
     return made
   }
 
-  /** Shows the counts, which are the same for everyone. The stream sends full values. */
-  show({counts, total, tier}) {
-    for (const [kind, chip] of this.chips) {
-      const number = counts[kind] ?? 0
-      const was = this.counts[kind]
-      chip.lastChild.textContent = inShort(number)
-      chip.hidden = number === 0 && kind !== this.own
-      if (was !== undefined && number > was) jump(chip)
-    }
-    this.counts = counts
-    this.total = total
+  /** Takes the counts, which are the same for everyone. The stream sends full values. */
+  show(values) {
+    this.known = {...this.known, ...values}
+    this.render()
+  }
+
+  /** Takes what the service has for the visitor, unless the visitor tapped since it was asked. */
+  agree(summary, taps) {
+    if (this.guess || taps !== this.taps) return
+    this.known = summary
+    this.render()
+  }
+
+  /** Forgets the own reaction: there is another visitor. */
+  forget() {
+    this.taps += 1
+    this.guess = null
+    this.known = {...this.known, reaction: null}
+    this.render()
+  }
+
+  render() {
+    const {counts, total, tier} = this.shown
+    for (const [kind, chip] of this.chips) this.fillChip(chip, kind, counts[kind] ?? 0)
     this.find(".viral").hidden = tier !== "viral"
-    const words = this.find(".total .words")
-    words.textContent = total ? reactions(total) : "No reactions yet"
+    const words = total ? reactions(total) : "No reactions yet"
+    this.find(".total .words").textContent = words
     this.find(".total").disabled = total === 0
-    this.find(".total").setAttribute("aria-label", total ? `${reactions(total)}: see who` : "No reactions yet")
-    this.faces()
-    this.label()
+    this.find(".total").setAttribute("aria-label", total ? `${words}: see who` : words)
+    this.faces(counts)
+    this.button()
+  }
+
+  fillChip(chip, kind, number) {
+    const own = kind === this.own
+    const was = Number(chip.dataset.number ?? number)
+    chip.dataset.number = number
+    chip.lastChild.textContent = inShort(number)
+    chip.hidden = number === 0 && !own
+    chip.setAttribute("aria-pressed", String(own))
+    chip.setAttribute("aria-label", `${labelOf(kind)}: ${inFull(number)}${own ? ", with yours" : ""}`)
+    if (number > was) jump(chip)
   }
 
   /** Shows the three most frequent types. */
-  faces() {
-    const most = Object.entries(this.counts).filter(([, number]) => number > 0)
+  faces(counts) {
+    const most = Object.entries(counts).filter(([, number]) => number > 0)
       .sort((one, other) => other[1] - one[1]).slice(0, 3).map(([kind]) => kind)
     const faces = this.find(".faces")
     if (faces.dataset.kinds === most.join()) return
@@ -96,61 +135,51 @@ export class Post {
     faces.replaceChildren(...most.map(icon))
   }
 
-  /** Shows the visitor's own reaction. Null means none. */
-  showOwn(own) {
-    this.own = own
+  /** The chip shows the own reaction, so the button only says what it does. */
+  button() {
+    const {own} = this
     this.mark(own)
     const button = this.find(".react")
-    button.dataset.own = own ?? ""
-    button.querySelector("svg").toggleAttribute("hidden", own !== null)
-    const image = button.querySelector("img")
-    image.hidden = own === null
-    if (own) image.src = iconOf(own)
-    button.querySelector(".words").textContent = own ? labelOf(own) : "React"
-    this.label()
+    button.querySelector(".words").textContent = own ? "Change" : "React"
+    button.setAttribute("aria-label", own ? `Change your reaction: ${labelOf(own)}` : "React")
   }
 
-  label() {
-    for (const [kind, chip] of this.chips) {
-      const own = kind === this.own
-      const number = this.counts[kind] ?? 0
-      chip.hidden = number === 0 && !own
-      chip.setAttribute("aria-pressed", String(own))
-      chip.setAttribute("aria-label", `${labelOf(kind)}: ${inFull(number)}${own ? ", with yours" : ""}`)
-    }
-    const said = this.own ? `Your reaction: ${labelOf(this.own)}. Change it` : "React"
-    this.find(".react").setAttribute("aria-label", said)
-  }
-
-  /** Shows the choice at once, and sends it to the service after all earlier choices. */
+  /** Shows the choice at once, and sends it to the service. Returns true. */
   choose(kind) {
-    const counts = {...this.counts}
+    const counts = {...this.shown.counts}
     if (this.own) counts[this.own] = Math.max(0, (counts[this.own] ?? 0) - 1)
     if (kind) counts[kind] = (counts[kind] ?? 0) + 1
     const total = Object.values(counts).reduce((sum, number) => sum + number, 0)
-    const tier = this.find(".viral").hidden ? "regular" : "viral"
-    this.showOwn(kind)
-    this.show({counts, total, tier})
-    this.sending = this.sending.then(() => this.send(kind))
+    this.taps += 1
+    this.guess = {...this.shown, counts, total, reaction: kind, by: visitor().id}
+    this.render()
+    this.sending ??= this.send()
+    return true
   }
 
-  async send(kind) {
-    const path = `/v1/posts/${this.id}/reaction`
-    try {
-      await (kind ? call("PUT", path, {reaction: kind}) : call("DELETE", path))
-      const post = `${this.author}'s post`
-      say(kind ? `You reacted with ${labelOf(kind)} to ${post}.` : `You took your reaction off ${post}.`)
-    } catch (error) {
-      complain(error)
-      await this.refresh().catch(complain)
+  /** Sends the newest choice, until the service has it. Without an answer, the choice is undone. */
+  async send() {
+    while (this.guess) {
+      const sent = this.guess
+      try {
+        await this.put(sent.reaction, sent.by)
+        if (sent.by === visitor().id) this.known = sent
+      } catch (error) {
+        this.guess = null
+        complain(error)
+      }
+      if (this.guess === sent) this.guess = null
     }
+    this.sending = undefined
+    this.render()
+    this.askAgain()
   }
 
-  /** Shows what the service has. */
-  async refresh() {
-    const {items: [summary]} = await call("GET", `/v1/summaries?post_id=${this.id}`)
-    this.showOwn(summary.reaction)
-    this.show(summary)
+  async put(kind, by) {
+    const path = `/v1/posts/${this.id}/reaction`
+    await (kind ? call("PUT", path, {body: {reaction: kind}, by}) : call("DELETE", path, {by}))
+    const post = `${this.author}'s post`
+    say(kind ? `You reacted with ${labelOf(kind)} to ${post}.` : `You took your reaction off ${post}.`)
   }
 }
 

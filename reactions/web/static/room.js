@@ -1,11 +1,12 @@
 // The engine room: figures once a second, the burst, and the button that kills a worker.
 
-import {call, complain} from "./api.js"
+import {Refused, call, complain} from "./api.js"
 import {inFull, inShort} from "./kinds.js"
 
 const IDLE_MS = 1_000
 const BUSY_MS = 300
 const SOON_MS = 100
+const KILL_LIMIT_MS = 15_000 // the page first asks Celery which process drains
 const KEPT = 60
 const VERDICT = {
   running: "The burst is under way.",
@@ -46,18 +47,20 @@ export function watch() {
   refresh()
 }
 
+/** Returns whether the service answered. The next request follows soon. */
 async function refresh() {
   clearTimeout(timer)
-  if (document.hidden) return
-  try {
-    const seen = await call("GET", "/room")
+  if (document.hidden) return true
+  const seen = await call("GET", "/room").catch(() => null)
+  find("#room-state").textContent = seen ? "This very stack, live" : "No answer: old figures"
+  if (seen) {
     show(seen.figures)
     prove(seen.burst)
-  } catch {
-    // The state of the stream shows the outage, and the next request follows soon.
+    link(seen.flower)
   }
   clearTimeout(timer)
   timer = setTimeout(refresh, underWay() ? BUSY_MS : IDLE_MS)
+  return seen !== null
 }
 
 const underWay = () => burst.state === "running" || burst.state === "settling"
@@ -71,6 +74,11 @@ function show(figures) {
   shards(figures)
   tiers(figures.tiers ?? {})
   find("#hits").style.width = `${100 * (figures.cache_hits ?? 0)}%`
+}
+
+function link(flower) {
+  find("#flower").hidden = flower === null
+  if (flower) find("#flower").href = flower
 }
 
 function draw(element, value) {
@@ -89,11 +97,11 @@ function shards({shards: pending, leased}) {
   pending.forEach((posts, shard) => {
     const cell = strip.children[shard]
     cell.dataset.level = Math.min(4, posts)
-    cell.title = `Shard ${shard}: ${posts} posts`
+    cell.title = posts ? `Shard ${shard}: ${posts} ${posts === 1 ? "post" : "posts"} with changes to save` : `Shard ${shard}: all saved`
     cell.classList.toggle("leased", leased.includes(shard))
   })
   const some = pending.filter(posts => posts > 0).length
-  strip.ariaLabel = some ? `${some} of 100 shards have pending changes` : "No shard has pending changes"
+  strip.ariaLabel = some ? `${some} of 100 shards have changes that are not saved yet` : "All 100 shards are saved"
 }
 
 function tiers(found) {
@@ -145,9 +153,9 @@ async function kill() {
   if (!underWay()) await start()
   while (burst.state === "running" && burst.acknowledged < burst.size / 10) {
     await new Promise(resolve => { setTimeout(resolve, SOON_MS) })
-    await refresh()
+    if (!await refresh()) throw new Refused("The service does not answer, so no worker was killed.")
   }
-  const {pid, drained} = await call("POST", "/room/kill")
+  const {pid, drained} = await call("POST", "/room/kill", {limit: KILL_LIMIT_MS})
   note(`kill -9 of worker process ${pid}${drained ? ", in the middle of a drain" : ""}. Celery starts another.`)
 }
 

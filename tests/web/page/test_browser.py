@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from reactions.demo.stack import Stack
 from reactions.web.page.ids import GUESTS, POSTS
-from tests.web.browsing import FAINT, Visit, chromium
+from tests.web.browsing import FAINT
+from tests.web.page.conftest import Visiting
 from tests.web.serving import user
 
 pytestmark = pytest.mark.slow
@@ -20,29 +19,6 @@ pytestmark = pytest.mark.slow
 BELA, FATOU = GUESTS + 2, GUESTS + 6
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 SETTLED_MS = 60_000
-
-Visiting = Callable[..., Visit]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def visit(browser: Browser, stack: Stack) -> Iterator[Visiting]:
-    """Return a function that opens the page in a new browser. At the end, none may have errors."""
-    visits: list[Visit] = []
-    with ExitStack() as closing:
-
-        def begin(**options: Any) -> Visit:
-            visits.append(Visit(browser, stack.page_url, **options))
-            closing.callback(visits[-1].context.close)
-            return visits[-1]
-
-        yield begin
-        assert [v.complaints for v in visits] == [[] for _ in visits]
 
 
 def test_two_browsers_see_each_other_and_a_reload_keeps_it(visit: Visiting) -> None:
@@ -58,21 +34,10 @@ def test_two_browsers_see_each_other_and_a_reload_keeps_it(visit: Visiting) -> N
     expect(one.page.locator("#said")).to_have_text("You reacted with Love to Ines Duarte's post.")
     one.page.reload()
     expect(one.chip(3, "love")).to_have_text("2")
-    expect(one.post(3).locator(".react")).to_have_text("Love")
+    expect(one.chip(3, "love")).to_have_attribute("aria-pressed", "true")
     one.chip(3, "love").click()  # a click on the visitor's own reaction removes it
     expect(other.chip(3, "love")).to_have_text("1")
     expect(one.post(3).locator(".react")).to_have_text("React")
-
-
-def test_a_click_on_the_button_likes_and_another_takes_it_back(visit: Visiting) -> None:
-    there = visit()
-    button = there.post(4).locator(".react")
-    button.click()
-    expect(button).to_have_text("Like")
-    expect(there.chip(4, "like")).to_have_text("1")
-    button.click()
-    expect(there.chip(4, "like")).to_be_hidden()
-    expect(there.post(4).locator(".total")).to_be_disabled()
 
 
 def test_the_keyboard_alone_can_react(visit: Visiting) -> None:
@@ -90,7 +55,7 @@ def test_the_keyboard_alone_can_react(visit: Visiting) -> None:
     assert wow.evaluate("element => getComputedStyle(element).outlineStyle") == "solid"
     there.page.keyboard.press("Enter")
     expect(button).to_be_focused()
-    expect(button).to_have_accessible_name("Your reaction: Wow. Change it")
+    expect(button).to_have_accessible_name("Change your reaction: Wow")
     expect(there.chip(5, "wow")).to_have_text("1")
     there.page.keyboard.press("ArrowUp")
     expect(wow).to_be_focused()
@@ -135,13 +100,16 @@ def test_who_reacted_is_shown(visit: Visiting, stack: Stack) -> None:
 def test_a_refusal_is_shown_and_the_choice_reverts(visit: Visiting, stack: Stack) -> None:
     there = visit()
     there.page.select_option("#visitor", str(FATOU))
-    button = there.post(8).locator(".react")
-    for _ in range(stack.settings.web_burst + 3):
-        button.click()
-    expect(there.page.get_by_role("alert")).to_contain_text("you react too fast")
+    button, like = there.post(8).locator(".react"), there.chip(8, "like")
+    alert = there.page.get_by_role("alert")
+    for _ in range(10 * stack.settings.web_burst):  # of quick taps, only the last is sent
+        like.dispatch_event("click")
+        if alert.is_visible():
+            break
+    expect(alert).to_contain_text("you react too fast")
     with user(stack.page_url, FATOU) as fatou:
         own = fatou.get("/v1/summaries", params={"post_id": 8}).json()["items"][0]["reaction"]
-    expect(button).to_have_text("Like" if own else "React")
+    expect(button).to_have_text("Change" if own else "React")
     there.complaints = [said for said in there.complaints if "429" not in said]
 
 
@@ -166,8 +134,9 @@ def test_a_killed_worker_loses_nothing(visit: Visiting, stack: Stack) -> None:
     expect(there.page.locator("[data-figure=pending]")).to_have_text("0")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("options", [{}, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(
+    ("scheme", "options"), [("light", {}), ("dark", PHONE)], ids=["desktop", "phone"]
+)
 def test_everything_has_a_name_and_can_be_read(
     visit: Visiting, scheme: str, options: dict[str, Any]
 ) -> None:

@@ -11,21 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis import Redis
+from redis import Redis, RedisCluster
 
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Valkey
-from reactions.ops.metrics import StoresCollector
-from reactions.redis import kept_connections
+from reactions.redis import connection_pool, keys
 from reactions.redis.connection import Client, connect, execute, execute_many
 from reactions.redis.replicas import run_confirmed
 from reactions.redis.scripts import writes
-from reactions.redis.server_role import check_primary
 from tests.redis.replication import Pair, running_pair
 from tests.support.engine import DEAD_BROKER, Engine
 from tests.support.service_name import ServiceName, service_name
-from tests.support.waiting import patience, wait_until
+from tests.support.waiting import patience
 
 
 def identity(client: Client) -> int:
@@ -109,26 +107,28 @@ PATHS: dict[str, Callable[[Redis], object]] = {
 def test_every_way_to_send_leaves_a_replica(engine: Engine, path: str) -> None:
     client, other = connect(engine.settings), connect(engine.settings)
     assert isinstance(client, Redis)
-    with Redis.from_url(engine.settings.redis_url.get_secret_value()) as admin:
+    with (
+        client,
+        other,
+        demoted(engine.settings),
+    ):
+        # Those that this thread keeps, of two pools with one address, and an idle one of a pool.
+        before = [identity(client), identity(other), client.client_id()]
+        assert len(set(before)) == 3
+        PATHS[path](client)
+        assert not {identity(client), identity(other), client.client_id()} & set(before)
 
-        def open_connections() -> set[str]:
-            found: Any = admin.client_list()
-            return {each["id"] for each in found}
 
-        before = open_connections()
-        identity(client)
-        idle = client.connection_pool.get_connection()
-        client.connection_pool.release(idle)
-        identity(other)  # of another pool, with the same address
-        opened = open_connections() - before
-        assert len(opened) == 3
-        with demoted(engine.settings):
-            PATHS[path](client)
-            identity(client)
-            identity(other)
-            wait_until(lambda: not opened & open_connections(), what="the old connections end")
-    client.close()
-    other.close()
+@pytest.mark.parametrize("code", ["READONLY", "MASTERDOWN", "UNBLOCKED", "NOREPLICAS"])
+def test_the_nodes_of_a_cluster(cluster: list[Valkey], code: str) -> None:
+    key = keys.post_summary(1042)
+    with connect(Settings(redis_url=cluster[0].url, redis_cluster=True)) as client:
+        assert isinstance(client, RedisCluster)
+        node = client.get_redis_connection(client.get_node_from_key(key))  # type: ignore[no-untyped-call]
+        before = [identity(node), node.client_id()]
+        says = ("EVAL", f"return redis.error_reply('{code} it says')", 1, key)
+        execute_many(client, [says, ("GET", key)])
+        assert not {identity(node), node.client_id()} & set(before)
 
 
 # -- an address that names another server now ------------------------------------------------------
@@ -186,33 +186,6 @@ def test_a_switch_over_costs_one_call(pair: Pair) -> None:
         client.close()
 
 
-def test_the_exporter_and_readiness_leave_a_replica(engine: Engine) -> None:
-    """They only read, and a replica answers reads: nothing but its role tells."""
-    client = connect(engine.settings)
-    collector = StoresCollector(client, engine.database, engine.settings)
-
-    def is_primary() -> float:
-        families = {family.name: family for family in collector.collect()}
-        return float(families["reactions_redis_primary"].samples[0].value)
-
-    asks: dict[str, Callable[[], object]] = {
-        "exporter": is_primary,
-        "readiness": lambda: check_primary(client),
-    }
-    for name, ask in asks.items():
-        assert is_primary() == 1
-        before = identity(client)
-        with demoted(engine.settings):
-            if name == "exporter":
-                assert is_primary() == 0
-            else:
-                with pytest.raises(ReactionsUnavailable, match="leads to a replica"):
-                    ask()
-        assert identity(client) != before
-        ask()
-    client.close()
-
-
 # -- connections that went silent while idle -------------------------------------------------------
 
 
@@ -241,7 +214,7 @@ def test_connections_that_went_silent_fail_no_call(
                 send()
             if meeting.wait(patience(20)) == 0:
                 name.drop_silently()
-                monkeypatch.setattr(kept_connections, "MAX_IDLE_S", patience(0.5))
+                monkeypatch.setattr(connection_pool, "MAX_IDLE_S", patience(0.5))
                 time.sleep(patience(0.6))  # the night
             meeting.wait(patience(20))
             send()
