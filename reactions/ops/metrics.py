@@ -28,6 +28,7 @@ from reactions.postgres.database import Database
 from reactions.postgres.dead_letters import DeadLetters
 from reactions.postgres.duty_runs import DutyRuns, Total
 from reactions.postgres.posts import Posts
+from reactions.postgres.server_role import ServerRole, server_role
 from reactions.redis.connection import Client, translated
 from reactions.redis.connection_pool import condemn
 from reactions.redis.memory_usage import MemoryUsage, nodes
@@ -45,7 +46,7 @@ LAG_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 class StoresCollector(Collector):
     """Collects the metrics of both stores and of the broker.
 
-    A scrape takes eight round trips for each node of Redis, six queries to PostgreSQL, and one
+    A scrape takes eight round trips for each node of Redis, seven queries to PostgreSQL, and one
     connection to the broker.
     """
 
@@ -54,6 +55,7 @@ class StoresCollector(Collector):
         self._duties = DutyRuns(database)
         self._dead_letters = DeadLetters(database)
         self._posts = Posts(database)
+        self._database = database
         self._memory = MemoryUsage(client)
         self._client = client
         self._app = make_publisher(settings)
@@ -72,6 +74,7 @@ class StoresCollector(Collector):
         stores: dict[str, tuple[Callable[[], Iterator[Metric]], ...]] = {
             "redis": (self._outbox_families, self._memory_families),
             "postgresql": (
+                self._role_families,
                 self._duty_families,
                 self._post_families,
                 self._dead_letter_families,
@@ -93,6 +96,13 @@ class StoresCollector(Collector):
                 up.add_metric([store], 1)
         yield from self._queue_families()
         yield up
+
+    def _role_families(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "reactions_postgresql_primary",
+            "1 if PostgreSQL takes writes, 0 if it is a standby or read-only.",
+            value=float(server_role(self._database) is ServerRole.PRIMARY),
+        )
 
     def _duty_families(self) -> Iterator[Metric]:
         succeeded = _gauge(

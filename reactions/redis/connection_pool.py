@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 from redis.connection import Connection, ConnectionPool
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MasterDownError, ReadOnlyError, ResponseError
 
 from reactions.core.instruments import CONDEMNED
@@ -78,11 +79,11 @@ class Pool(ConnectionPool):
 
     def __init__(self, connection_class: Any = Connection, **options: Any) -> None:  # noqa: ANN401 - redis-py's
         """Make the pool; the arguments are those of redis-py."""
-        super().__init__(_careful(connection_class), **options)
+        super().__init__(careful(connection_class), **options)
 
 
 @functools.cache
-def _careful(base: Any) -> Any:  # noqa: ANN401 - a class of redis-py's
+def careful(base: Any) -> Any:  # noqa: ANN401 - a class of redis-py's
     """Return a subclass of a connection that is replaced when it is condemned, or idle for long."""
 
     class Careful(base):  # type: ignore[misc]
@@ -121,3 +122,23 @@ def _careful(base: Any) -> Any:  # noqa: ANN401 - a class of redis-py's
                 raise
 
     return Careful
+
+
+def lost_when_demoted(base: Any) -> Any:  # noqa: ANN401 - a class of redis-py's
+    """Return a subclass of a connection that counts as lost when a reply tells of another role.
+
+    It is for libraries that connect anew when a connection is lost, and that end when a server
+    refuses a command, such as kombu.
+    """
+
+    class LostWhenDemoted(base):  # type: ignore[misc]
+        def read_response(self, *args: Any, **rest: Any) -> Any:  # noqa: ANN401 - redis-py's
+            try:
+                return super().read_response(*args, **rest)
+            except ResponseError as error:
+                if not tells_of_role(error):
+                    raise
+                self.disconnect()
+                raise RedisConnectionError(str(error)) from error
+
+    return LostWhenDemoted

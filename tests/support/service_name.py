@@ -7,17 +7,19 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 class ServiceName:
-    """Passes connections on to ``port``.
+    """Passes connections on to ``target``.
 
     Attributes:
         port: where clients connect.
-        target: the local port that new connections lead to; open ones stay where they are.
+        target: the local port, or the socket, that new connections lead to; open ones stay where
+            they are.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int | Path) -> None:
         self.target = target
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=200)
         self.port: int = self._listener.getsockname()[1]
@@ -44,7 +46,7 @@ class ServiceName:
             except OSError:
                 return
             try:
-                server = socket.create_connection(("127.0.0.1", self.target))
+                server = _connect(self.target)
             except OSError:
                 client.close()
                 continue
@@ -64,9 +66,21 @@ class ServiceName:
                 end.shutdown(socket.SHUT_RDWR)
 
 
+def _connect(target: int | Path) -> socket.socket:
+    if isinstance(target, int):
+        return socket.create_connection(("127.0.0.1", target))
+    connected = socket.socket(socket.AF_UNIX)
+    try:
+        connected.connect(str(target))
+    except OSError:
+        connected.close()
+        raise
+    return connected
+
+
 @contextmanager
-def service_name(target: int) -> Iterator[ServiceName]:
-    """Stand for a name that leads to a local port."""
+def service_name(target: int | Path) -> Iterator[ServiceName]:
+    """Stand for a name that leads to a server of this machine."""
     name = ServiceName(target)
     try:
         yield name

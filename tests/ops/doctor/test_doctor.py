@@ -35,6 +35,7 @@ def test_a_healthy_stack_has_only_good_findings(stack: Stack) -> None:
         "redis listpacks",
         "oldest pending",
         "postgresql version",
+        "postgresql role",
         "migrations",
         "reaction types",
         "dead letters",
@@ -45,7 +46,7 @@ def test_a_healthy_stack_has_only_good_findings(stack: Stack) -> None:
         "queue maintenance",
     }
     shown = CliRunner().invoke(main, ["doctor"], env=stack.settings.environment()).stdout
-    assert "0 failures, 0 warnings in 23 checks" in shown
+    assert "0 failures, 0 warnings in 24 checks" in shown
 
 
 def test_servers_that_do_not_answer_are_findings(settings: Settings) -> None:
