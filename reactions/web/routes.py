@@ -169,6 +169,9 @@ async def healthz() -> schemas.Health:
 
 @health.get("/readyz", operation_id="checkReady", responses=responses(500, 503))
 def readyz(limit: Limit) -> schemas.Health:
-    """Check that Redis answers. Without PostgreSQL the service still accepts reactions."""
+    """Check that Redis answers, and is no replica.
+
+    Without PostgreSQL the service still accepts reactions.
+    """
     limit.check_ready()
     return schemas.Health()
