@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from reactions.core.constants import MAX_CODE
 from reactions.core.errors import InvalidSettings, short
+from reactions.core.origins import Origins
 from reactions.core.schema_name import SchemaName
 from reactions.core.settings_text import written
 from reactions.core.type_names import DEFAULT_TYPES, check_types, parse_types, read_types
@@ -172,10 +173,7 @@ class Settings(BaseSettings):
         1.0, gt=0, le=60, description="Seconds that a read in a web process waits for PostgreSQL."
     )
     tombstone_days: int = Field(
-        30,
-        ge=1,
-        le=3_650,
-        description="Days after which the row of a removed reaction may be deleted.",
+        30, ge=1, le=3_650, description="Days after which the row of a removed reaction may go."
     )
     drain_budget_s: float = Field(
         10.0, gt=0, le=600, description="Seconds after which a drain leaves the rest."
@@ -204,7 +202,11 @@ class Settings(BaseSettings):
     web_streams: int = Field(
         1_000, ge=1, le=100_000, description="Most open streams in one process of the web service."
     )
-
+    web_origins: Origins = Field(
+        (),
+        description="Other origins whose pages may use the web service with its users' cookies,"
+        " such as `https://shop.example,https://m.shop.example`. Unset: none.",
+    )
     log_json: bool = Field(False, description="True: workers and beat log one JSON object a line.")
 
     def __init__(self, **values: Any) -> None:  # noqa: ANN401 - pydantic checks them

@@ -22,6 +22,7 @@ from sqlalchemy.exc import (
 from reactions.core.errors import ReactionsError, ReactionsUnavailable
 from reactions.core.settings import Settings
 from reactions.postgres.address import options_of, parameters_of
+from reactions.postgres.connection_pool import ADVICE, refuses_writes, watch
 from reactions.postgres.engine import make_engine
 from reactions.postgres.limits import limits_of, search_path
 from reactions.postgres.socket_watchdog import guard
@@ -79,6 +80,8 @@ class Database:
             pool_size=min(KEPT, settings.database_connections),
             max_overflow=max(0, settings.database_connections - KEPT),
         )
+
+        watch(self.engine)
         self._sending = threading.local()
         event.listen(self.engine, "checkout", self._check)
 
@@ -191,6 +194,8 @@ def _advice(error: SQLAlchemyError) -> str:
     cause = getattr(error, "orig", None)
     if isinstance(cause, psycopg2.errors.InsufficientPrivilege):
         return "; the role of database_url may not do this; deploy/roles.sql lists the roles"
+    if refuses_writes(cause):
+        return ADVICE
     if "certificate" in str(cause):
         return (
             "; sslrootcert of database_url must name the CA,"

@@ -97,7 +97,7 @@ def _row(name: str, field: FieldInfo) -> str:
 
 def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True, validated_data={})
-    if value is None:
+    if value is None or value == ():
         return "-"
     if isinstance(value, SecretStr):  # a default is not secret
         value = value.get_secret_value()

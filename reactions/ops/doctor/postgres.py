@@ -1,4 +1,4 @@
-"""PostgreSQL: version, migrations, reaction types, dead letters, and the record of duties."""
+"""PostgreSQL: version, role, migrations, reaction types, dead letters, and records of duties."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from reactions.postgres.dead_letters import DeadLetters
 from reactions.postgres.duty_runs import DutyRuns
 from reactions.postgres.limits import in_force
 from reactions.postgres.migrate import at_head
+from reactions.postgres.server_role import ServerRole, server_role
 from reactions.postgres.type_registry import TypeRegistry
 
 OLDEST_POSTGRES, NEWEST_POSTGRES = 15, 18
@@ -42,7 +43,8 @@ def check_postgres_version(database: Database) -> Finding:
 
 
 def check_postgres(database: Database, settings: Settings) -> Findings:
-    """Check what PostgreSQL applies to a transaction, and what the database holds."""
+    """Check the role of the server, what it applies to a transaction, and what it holds."""
+    yield from guarded("postgresql role", lambda: _role(database))
     yield from guarded("limits", lambda: _limits(database))
     yield from guarded("migrations", lambda: _migrations(settings))
     yield from guarded("reaction types", lambda: _reaction_types(database, settings))
@@ -68,6 +70,20 @@ def _limits(database: Database) -> Findings:
     else:
         timeout_s = int(found["statement_timeout"]) / 1000
         yield Finding("limits", State.OK, f"in force; a statement ends after {timeout_s:g} s")
+
+
+def _role(database: Database) -> Findings:
+    check, role = "postgresql role", server_role(database)
+    if role is ServerRole.STANDBY:
+        found = "a standby, which refuses writes"
+        remedy = "let REACTIONS_DATABASE_URL name the primary, or a name that follows the primary"
+        yield Finding(check, State.FAILURE, found, remedy)
+    elif role is ServerRole.READ_ONLY:
+        found = "its transactions are read-only"
+        remedy = "see default_transaction_read_only of the server, the database and the role"
+        yield Finding(check, State.FAILURE, found, remedy)
+    else:
+        yield Finding(check, State.OK, "primary")
 
 
 def _migrations(settings: Settings) -> Findings:
