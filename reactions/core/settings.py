@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from reactions.core.constants import MAX_CODE
 from reactions.core.errors import InvalidSettings, short
 from reactions.core.origins import Origins
+from reactions.core.schema_name import SchemaName
 from reactions.core.settings_text import written
 from reactions.core.type_names import DEFAULT_TYPES, check_types, parse_types, read_types
 from reactions.core.urls import BrokerUrl, DatabaseUrl, RedisUrl
@@ -47,6 +48,11 @@ class Settings(BaseSettings):
     database_url: DatabaseUrl = Field(
         SecretStr("postgresql://localhost/reactions"),
         description="The PostgreSQL database, version 15 to 18, as a URL of libpq.",
+    )
+    database_schema: SchemaName = Field(
+        "reactions",
+        description="The PostgreSQL schema that holds every table of this engine, alembic_version"
+        " included, so that they can share a database with the application's.",
     )
     broker_url: BrokerUrl = Field(
         SecretStr("redis://localhost:6379/1"),
