@@ -45,7 +45,7 @@ def list_(as_json: bool) -> None:
     """Show all types with their codes, and copy the registry to Redis."""
     with _registry() as registry:
         found = registry.all()
-    table = table_of("code", "name", "state", "former names")
+    table = table_of("code", "name", "state", "former names", breaks=["name"])
     for known in found:
         state = "retired" if known.retired else "in use"
         table.add_row(str(known.code), known.name, state, ", ".join(known.former) or "-")
