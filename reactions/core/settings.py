@@ -68,7 +68,11 @@ class Settings(BaseSettings):
         ),
     )
     redis_timeout_s: float = Field(
-        0.5, gt=0, le=60, description="Seconds to wait for Redis to connect and to answer."
+        0.5,
+        gt=0,
+        le=60,
+        description="Seconds to wait for Redis to connect and to answer. A call that gets no answer"
+        " over a connection that was open tries once more over a new one.",
     )
     replica_timeout_s: float | None = Field(
         None,
