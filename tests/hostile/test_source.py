@@ -32,7 +32,7 @@ BUILT = {
     "reactions/postgres/limits.py": {"enforce"},  # constant texts before the statement
     "alembic/versions/0001_reactions.py": {"upgrade"},
     "alembic/versions/0006_standard_names.py": {"_rename_duty"},  # constants of the same file
-    "alembic/versions/0010_schema_of_its_own.py": {"upgrade", "downgrade"},
+    "alembic/versions/0009_schema_of_its_own.py": {"upgrade", "downgrade"},
 }
 
 KEY = re.compile(r"(post|user|outbox):")
