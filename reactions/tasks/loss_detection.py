@@ -1,4 +1,4 @@
-"""The task `loss_detection`: notice within five seconds that Redis lost data, and reload it."""
+"""The task `loss_detection`: notice within seconds that a store lost data, and reload Redis."""
 
 from __future__ import annotations
 

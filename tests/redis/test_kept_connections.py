@@ -200,10 +200,10 @@ def test_condemn_leaves_a_call_that_is_under_way(client: Redis, admin: Redis) ->
 
 def test_a_timeout_bounds_a_call_and_leaves_nothing_behind(client: Redis, admin: Redis) -> None:
     identity(client)
-    admin.client_pause(900)
+    admin.client_pause(2_500)
     began = time.monotonic()
     with pytest.raises(RedisTimeoutError):
         execute(client, ("ECHO", "late"))
-    assert time.monotonic() - began < 0.85  # redis_timeout_s, once
+    assert time.monotonic() - began < 2  # redis_timeout_s, once and once more
     admin.ping()  # answered when the pause is over
     assert execute(client, ("ECHO", "next")) == b"next"
