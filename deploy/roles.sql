@@ -9,7 +9,7 @@
 --
 -- Run all migrations as the owner (REACTIONS_DATABASE_URL of `reactions migrate`), because the
 -- default privileges depend on that. The owner also gets the tables of an installation from before
--- migration 0009, so that it can move them.
+-- migration 0010, so that it can move them.
 
 \if :{?schema}
 \else

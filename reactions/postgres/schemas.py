@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
-LAST_WITHOUT = "0008"
+LAST_WITHOUT = "0009"
 """The last revision that kept the tables in the schema which a role's search_path names first."""
 
 _OLD = [f"{number:04}" for number in range(1, int(LAST_WITHOUT) + 1)]
