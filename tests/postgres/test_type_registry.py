@@ -89,7 +89,7 @@ def test_a_type_has_a_label_and_an_emoji(registry: TypeRegistry) -> None:
 def test_the_migration_gives_the_default_types_their_emoji(
     settings: Settings, registry: TypeRegistry
 ) -> None:
-    migrate(settings, "0009")
+    migrate(settings, "0008")
     migrate(settings)
     assert [known.emoji for known in registry.all()] == list(DEFAULT_EMOJI.values())
 
