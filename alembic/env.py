@@ -1,21 +1,18 @@
 """Runs migrations on the database of the settings, or on a given connection."""
 
-from sqlalchemy import Connection, create_engine, pool
+from sqlalchemy import Connection
 
 from alembic import context
 from reactions.core.settings import Settings
+from reactions.postgres.migrate import open_connection
 from reactions.postgres.tables import metadata
-
-LOCK_TIMEOUT = "5s"  # without the lock, a migration fails rather than block traffic
 
 
 def run(connection: Connection) -> None:
-    connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
-    connection.commit()  # each migration is a transaction of its own
     context.configure(
         connection=connection,
         target_metadata=metadata,
-        transaction_per_migration=True,
+        transaction_per_migration=True,  # each migration is a transaction of its own
         compare_server_default=True,
     )
     with context.begin_transaction():
@@ -29,6 +26,5 @@ if context.is_offline_mode():
 elif (given := context.config.attributes.get("connection")) is not None:
     run(given)
 else:
-    url = Settings.from_env().database_url.get_secret_value()
-    with create_engine(url, poolclass=pool.NullPool).connect() as connection:
+    with open_connection(Settings.from_env()) as connection:
         run(connection)

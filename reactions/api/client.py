@@ -15,6 +15,7 @@ from reactions.core.errors import InvalidArgument
 from reactions.core.instruments import TIMINGS
 from reactions.core.model import Counts, Outcome, Page, Reacted, Reactor, RelayStats, Summary
 from reactions.core.settings import Settings
+from reactions.core.type_registry import ReactionType
 from reactions.core.validate import check_id, check_limit, check_posts
 from reactions.redis.connection import connect
 from reactions.redis.writes import RedisWrites
@@ -310,6 +311,18 @@ class Reactions:
             ReactionsUnavailable: Redis failed.
         """
         return self._known.vocabulary().names
+
+    def types(self) -> tuple[ReactionType, ...]:
+        """Return all reaction types with the label and the emoji that people see.
+
+        They are at most a second old: the call reads the registry again, in one round trip, if the
+        last time is longer ago. While Redis fails, the types that are known already stay.
+
+        Raises:
+            TypesMismatch: the configured types contradict the registry.
+            ReactionsUnavailable: Redis failed, and this client has not read the registry yet.
+        """
+        return self._known.renew().types
 
 
 def _user(user_id: int | None) -> int:

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from reactions.core.errors import ReactionsError, ReactionsUnavailable, TypesMismatch
 from reactions.core.settings import Settings
-from reactions.core.type_registry import Vocabulary, vocabulary
+from reactions.core.type_registry import Vocabulary, configured, vocabulary
 from reactions.core.validate import check_reaction
 from reactions.redis.connection import Client
 from reactions.redis.type_copy import read_types
@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 AGAIN_S = 1.0
 """A process that meets an unknown code reads the registry at most once in this time (s)."""
 
-LOOK_S = 5.0
-"""How often (s) the relay of a process that writes looks for changes of the registry."""
+LOOK_S = 2.0
+"""How often (s) the relay of a process that reads or writes looks for changes of the registry."""
 
 
 class KnownTypes:
@@ -32,6 +32,7 @@ class KnownTypes:
         self._vocabulary: Vocabulary | None = None
         self._confirmed = False  # until Redis has a copy, the configuration stands in for it
         self._read_at = 0.0
+        self._met_at = -AGAIN_S
         self._followers: list[Callable[[Vocabulary | None], None]] = []
 
     def follow(self, follower: Callable[[Vocabulary | None], None]) -> None:
@@ -48,7 +49,7 @@ class KnownTypes:
         known = self._vocabulary
         if known is None:
             known = self._read(self._client)
-            self._read_at = time.monotonic() - AGAIN_S  # an unknown code is looked up at once
+            self._read_at = time.monotonic()
             self._tell(known)
         return known
 
@@ -85,6 +86,21 @@ class KnownTypes:
                 else:
                     self.renew()
 
+    def meet(self) -> Vocabulary:
+        """Return what is known after a look at the copy because of a code that nobody can name.
+
+        Raises:
+            TypesMismatch: the first copy that this process meets contradicts the configuration.
+        """
+        if time.monotonic() - self._met_at < AGAIN_S:
+            return self.vocabulary()
+        self._met_at = time.monotonic()
+        return self.renew(every_s=0)
+
+    def is_old(self) -> bool:
+        """Whether it is time to look for changes of a copy that was read."""
+        return self._confirmed and time.monotonic() - self._read_at >= LOOK_S
+
     def look(self, client: Client) -> None:
         """Read the copy again if the last time is long enough ago; with this client.
 
@@ -106,10 +122,9 @@ class KnownTypes:
             ReactionsUnavailable: the first read failed.
         """
         before = self.vocabulary()
-        now = time.monotonic()
-        if now - self._read_at < every_s:
+        if time.monotonic() - self._read_at < every_s:
             return before
-        self._read_at = now
+        self._read_at = time.monotonic()
         try:
             known = self._read(client or self._client, otherwise=before)
         except ReactionsError as error:
@@ -130,8 +145,7 @@ class KnownTypes:
             known = vocabulary(self._settings, registered)
             self._confirmed = True
         else:
-            names = self._settings.reaction_types
-            known = otherwise or Vocabulary(names, names, frozenset())
+            known = otherwise or configured(self._settings.reaction_types)
         self._vocabulary = known
         return known
 

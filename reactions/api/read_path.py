@@ -63,6 +63,8 @@ class ReadPath:
         read path at the same time, the later one is kept.
         """
         self._known.confirm()
+        if self._known.is_old():
+            self._relay.look()
         made = self._own()
         if made is None:
             # Imported here: a process that only writes never loads SQLAlchemy.

@@ -204,7 +204,7 @@ class Writer:
 
     def _renewed_outcome(self, code: int, reply: ReactReply) -> Outcome:
         """Answer where the previous reaction has a type that is newer than this process."""
-        self._learn(self._known.renew())
+        self._learn(self._known.meet())
         status, previous, version, _ = reply
         names = self._names
         known = _STATUS[status] if previous in names else Status.ACCEPTED

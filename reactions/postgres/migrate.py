@@ -8,15 +8,21 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, create_engine, pool, text
+from sqlalchemy import Connection, pool, text
 
 from alembic import command, context, op
 from reactions.core import resources
 from reactions.core.errors import InvalidArgument
 from reactions.core.settings import Settings
+from reactions.postgres.address import parameters_of
 from reactions.postgres.database import Database, translated
+from reactions.postgres.engine import make_engine
 from reactions.postgres.tables import PARTITIONS
 from reactions.postgres.type_registry import TypeRegistry
+
+LOCK_TIMEOUT = "'5s'"
+"""Without the lock, a migration fails rather than block traffic. A CONCURRENTLY waits for longer,
+because it blocks nobody meanwhile."""
 
 REVISION = re.compile(r"[A-Za-z0-9_+-]{1,40}")
 _REVISIONS = "head, base, or one of alembic/versions"
@@ -35,7 +41,7 @@ def migrate(settings: Settings, revision: str = "head") -> None:
     """
     if not REVISION.fullmatch(revision):
         raise InvalidArgument("revision", _REVISIONS, revision)
-    with translated(), _connection(settings) as connection:
+    with translated(), open_connection(settings) as connection:
         upward = revision == "head" or revision in _newer(connection)
         connection.rollback()  # ends the transaction of the query; migrations begin their own
         config = config_for(connection)
@@ -55,7 +61,7 @@ def migrate(settings: Settings, revision: str = "head") -> None:
 
 def at_head(settings: Settings) -> bool:
     """Tell whether the database has the schema of this version."""
-    with _connection(settings) as connection:
+    with open_connection(settings) as connection:
         return _current(connection) == _scripts().get_current_head()
 
 
@@ -69,9 +75,17 @@ def config_for(connection: Connection | None = None) -> Config:
     return config
 
 
-def _connection(settings: Settings) -> Connection:
-    url = settings.database_url.get_secret_value()
-    return create_engine(url, poolclass=pool.NullPool).connect()
+def open_connection(settings: Settings) -> Connection:
+    """Connect, for migrations: statements may take long, but they wait for a lock at most 5 s."""
+    parameters = parameters_of(settings.database_url.get_secret_value())
+    engine = make_engine(
+        parameters,
+        "reactions-migrate",
+        settings.database_timeout_s,
+        {"lock_timeout": LOCK_TIMEOUT},
+        poolclass=pool.NullPool,
+    )
+    return engine.connect()
 
 
 def _scripts() -> ScriptDirectory:

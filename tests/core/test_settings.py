@@ -65,6 +65,10 @@ READ: Mapping[str, tuple[str, object]] = {
     "batch_limit": ("2", 2),
     "log_json": ("true", True),
     "web_authenticator": ("shop.auth:user_of", "shop.auth:user_of"),
+    "web_origins": (
+        "https://a.example, http://[::1]:8080",
+        ("https://a.example", "http://[::1]:8080"),
+    ),
     "web_writes_per_s": ("0.5", 0.5),
     "web_burst": ("3", 3),
     "web_threads": ("5", 5),

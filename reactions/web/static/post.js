@@ -15,7 +15,7 @@ export class Post {
    * @param agree asks the service for them again
    */
   constructor(written, summary, agree) {
-    this.id = String(written.id)
+    this.id = written.id
     this.author = written.author
     this.askAgain = agree
     this.known = summary
@@ -50,7 +50,7 @@ export class Post {
     this.find(".text").textContent = written.text
     const avatar = this.find(".avatar")
     avatar.textContent = written.author.split(" ").map(part => part[0]).join("")
-    avatar.dataset.hue = written.id % 8
+    avatar.dataset.hue = Number(BigInt(written.id) % 8n)
     if (written.picture) {
       const picture = this.find(".picture")
       picture.src = written.picture
