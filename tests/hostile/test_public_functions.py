@@ -58,7 +58,7 @@ ACCEPTED: Mapping[str, Callable[[Any], bool]] = {
 
 MAY_BE_NONE = {("summaries", "user_id"), ("reactors", "reaction")}
 
-NO_ARGUMENTS = {"close", "relay_stats", "default_client"}
+NO_ARGUMENTS = {"close", "relay_stats", "types", "default_client"}
 VALUES = {"Counts", "Status", "Tier"}  # the library makes them, like dataclasses and errors
 
 
