@@ -182,7 +182,7 @@ def test_condemn_leaves_a_call_that_is_under_way(client: Redis, admin: Redis) ->
     def wait() -> Any:
         before = identity(client)
         began.set()
-        found = execute(client, ("BLPOP", "kept:list", patience(0.4)))
+        found = execute(client, ("BLPOP", "kept:list", str(patience(0.4))))
         return before, found, identity(client)
 
     with ThreadPoolExecutor(1) as pool:

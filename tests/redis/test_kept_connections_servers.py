@@ -150,7 +150,7 @@ with open_client(url) as client, Redis.from_url(url) as admin:
     second = wave()
     assert set.union(*second) == set.union(*first), "the first ones gave theirs back"
 
-    waiting = gevent.spawn(execute, client, ("BLPOP", "kept:gevent", patience(0.4)))
+    waiting = gevent.spawn(execute, client, ("BLPOP", "kept:gevent", str(patience(0.4))))
     gevent.sleep(0.05)
     assert execute(client, ("ECHO", "others go on")) == b"others go on"
     assert not waiting.ready()
