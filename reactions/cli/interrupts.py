@@ -6,11 +6,13 @@ what the command waits for, and has PostgreSQL cancel it.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
@@ -72,14 +74,12 @@ class _Running:
     def _stop(self) -> None:
         waiting = "for PostgreSQL to end a statement" if self._taken else "for a server to answer"
         say(f"stopping: waiting {waiting}; at most {WAIT_S:g} s")
-        threading.Thread(target=self._cancel, daemon=True).start()
-        if not self.ended.wait(WAIT_S):
-            err.show_cursor(True)  # a progress bar hides it
-            os._exit(128 + signal.SIGINT)
-
-    def _cancel(self) -> None:
-        """Cancelling connects to the server, which may hang."""
-        while not self.ended.wait(0.2):
-            for connection in list(self._taken.values()):
-                with suppress(Exception):  # it has just been given back, or its server is away
-                    connection.cancel()
+        err.show_cursor(True)  # a progress bar hides it
+        # Not a thread of Python: cancel() holds Python's lock while a hung server says nothing.
+        with Path(os.devnull).open("w") as nowhere:
+            faulthandler.dump_traceback_later(WAIT_S, file=nowhere, exit=True)
+            while not self.ended.wait(0.2):
+                for connection in list(self._taken.values()):
+                    with suppress(Exception):  # it was just given back, or its server is away
+                        connection.cancel()
+            faulthandler.cancel_dump_traceback_later()

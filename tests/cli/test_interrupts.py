@@ -71,4 +71,4 @@ def test_an_interrupt_ends_a_statement(filled: Engine, arguments: tuple[str, ...
         _, said = command.communicate(timeout=patience(5))
     assert "stopping: waiting for PostgreSQL to end a statement; at most 4 s" in said
     assert "Traceback" not in said
-    assert command.returncode in (1, 130)  # 130: the machine was too busy to cancel in time
+    assert command.returncode == 1
