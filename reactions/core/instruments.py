@@ -122,6 +122,11 @@ RETRIES = _counter("reactions_drain_retries", "Failed drains that will be retrie
 TIERS = _counter(
     "reactions_tier_changes", "Posts that moved to a tier.", tier=("regular", "viral", "rising")
 )
+CONDEMNED = _counter(
+    "reactions_connections_condemned",
+    "Times that a server told of another role, so that the connections to it were closed.",
+    store=("redis", "postgresql", "broker"),
+)
 
 
 class Timings:

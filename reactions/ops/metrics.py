@@ -28,7 +28,9 @@ from reactions.postgres.database import Database
 from reactions.postgres.dead_letters import DeadLetters
 from reactions.postgres.duty_runs import DutyRuns, Total
 from reactions.postgres.posts import Posts
+from reactions.postgres.server_role import ServerRole, server_role
 from reactions.redis.connection import Client, translated
+from reactions.redis.connection_pool import condemn
 from reactions.redis.memory_usage import MemoryUsage, nodes
 from reactions.redis.outbox_state import OutboxState
 
@@ -44,7 +46,7 @@ LAG_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 class StoresCollector(Collector):
     """Collects the metrics of both stores and of the broker.
 
-    A scrape takes seven round trips for each node of Redis, six queries to PostgreSQL, and one
+    A scrape takes eight round trips for each node of Redis, seven queries to PostgreSQL, and one
     connection to the broker.
     """
 
@@ -53,6 +55,7 @@ class StoresCollector(Collector):
         self._duties = DutyRuns(database)
         self._dead_letters = DeadLetters(database)
         self._posts = Posts(database)
+        self._database = database
         self._memory = MemoryUsage(client)
         self._client = client
         self._app = make_publisher(settings)
@@ -71,6 +74,7 @@ class StoresCollector(Collector):
         stores: dict[str, tuple[Callable[[], Iterator[Metric]], ...]] = {
             "redis": (self._outbox_families, self._memory_families),
             "postgresql": (
+                self._role_families,
                 self._duty_families,
                 self._post_families,
                 self._dead_letter_families,
@@ -92,6 +96,13 @@ class StoresCollector(Collector):
                 up.add_metric([store], 1)
         yield from self._queue_families()
         yield up
+
+    def _role_families(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "reactions_postgresql_primary",
+            "1 if PostgreSQL takes writes, 0 if it is a standby or read-only.",
+            value=float(server_role(self._database) is ServerRole.PRIMARY),
+        )
 
     def _duty_families(self) -> Iterator[Metric]:
         succeeded = _gauge(
@@ -146,6 +157,9 @@ class StoresCollector(Collector):
         for shard, size in enumerate(self._memory.by_shard()):
             shards.add_metric([str(shard)], size)
         used = _gauge("reactions_redis_used_bytes", "Memory that a Redis node uses.", "node")
+        primary = _gauge(
+            "reactions_redis_primary", "1 if a Redis node is a primary, 0 if a replica.", "node"
+        )
         limit = _gauge(
             "reactions_redis_limit_bytes",
             "The maxmemory of a Redis node; if it has none, the memory of its machine.",
@@ -153,10 +167,14 @@ class StoresCollector(Collector):
         )
         with translated():
             for name, node in nodes(self._client):
+                role = node.info("replication")["role"]
+                primary.add_metric([name], float(role == "master"))
+                if role != "master":  # the next scrape asks the server that the address names then
+                    condemn(node.connection_pool)
                 info = node.info("memory")
                 used.add_metric([name], info["used_memory"])
                 limit.add_metric([name], info["maxmemory"] or info.get("total_system_memory", 0))
-        yield from (shards, used, limit)
+        yield from (shards, used, limit, primary)
 
     def _queue_families(self) -> Iterator[Metric]:
         """Queue lengths; no samples if the broker does not answer, so that the scrape goes on."""

@@ -12,10 +12,8 @@ from redis.exceptions import (
     AskError,
     AuthenticationError,
     ClusterCrossSlotError,
-    MasterDownError,
     MaxConnectionsError,
     MovedError,
-    ReadOnlyError,
     RedisClusterException,
     RedisError,
     ResponseError,
@@ -31,7 +29,9 @@ from redis.retry import Retry
 from reactions.core.errors import InvalidSettings, ReactionsError, ReactionsUnavailable, ScriptError
 from reactions.core.settings import Settings
 from reactions.redis.cluster_pipeline import execute_on_nodes, key_of
-from reactions.redis.kept_connections import condemn, held
+from reactions.redis.connection_pool import Pool
+from reactions.redis.kept_connections import held
+from reactions.redis.url_options import check_options
 from reactions.redis.wire import Words, pack, read_reply, send
 
 Client: TypeAlias = "Redis | RedisCluster"
@@ -66,16 +66,19 @@ def connect(settings: Settings) -> Client:
     """Make a client. It connects at the first command, waits a bounded time, and survives a fork.
 
     The client retries once, immediately, when a connection breaks: a restarted server leaves dead
-    connections in the pool. It does not retry after a time-out, so redis_timeout_s bounds a call.
+    connections in the pool. So it does when a connection that was open before does not answer
+    within redis_timeout_s: a firewall may have dropped it. A call to a frozen server takes twice
+    redis_timeout_s then, and the next ones once.
 
     Raises:
-        InvalidSettings: redis_url has an unknown option.
+        InvalidSettings: redis_url has an option that cannot be used.
         ReactionsUnavailable: the cluster is not reachable. Only the client of a cluster connects
             here already, to ask for the slots.
     """
     # Each client needs its own policy: redis-py keeps state in it.
     retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
     url = settings.redis_url.get_secret_value()
+    check_options(url, cluster=settings.redis_cluster)
     if settings.redis_cluster:
         with translated():
             return RedisCluster.from_url(
@@ -83,20 +86,20 @@ def connect(settings: Settings) -> Client:
                 socket_timeout=settings.redis_timeout_s,
                 socket_connect_timeout=settings.redis_timeout_s,
                 retry=retry,
+                connection_pool_class=Pool,
             )
     try:
-        client = Redis.from_url(
+        pool = Pool.from_url(
             url,
             socket_timeout=settings.redis_timeout_s,
             socket_connect_timeout=settings.redis_timeout_s,
             socket_keepalive=True,
             retry=retry,
         )
-        pool = client.connection_pool
         pool.connection_class(**pool.connection_kwargs)  # fail here, not at the first command
     except (ValueError, TypeError):  # its text may contain a part of the URL, so leave it out
-        raise InvalidSettings("redis_url has an option that redis-py does not know") from None
-    return client
+        raise InvalidSettings("redis_url has an option whose value redis-py refuses") from None
+    return Redis.from_pool(pool)
 
 
 def execute(client: Client, command: Words) -> Any:  # noqa: ANN401 - a reply of the server
@@ -129,17 +132,21 @@ def execute_many(client: Client, commands: Sequence[Words]) -> list[Any]:
     return _exchange(client, packed, len(commands))
 
 
+class _Silent(RedisTimeoutError):
+    """No answer over a connection that was open before the call: it may be dead."""
+
+
 def _exchange(client: Redis, packed: bytes, replies: int) -> list[Any]:
-    """Send packed commands and read their replies; once more if the connection is broken."""
+    """Send packed commands and read their replies; once more if the connection is broken or silent.
+
+    A new connection proves that the server answers, before the commands are sent over it.
+    """
     try:
-        found = _exchange_once(client, packed, replies)
+        return _exchange_once(client, packed, replies)
     except (AuthenticationError, MaxConnectionsError):
         raise
-    except RedisConnectionError:
-        found = _exchange_once(client, packed, replies)
-    if any(isinstance(reply, RedisError) and _is_of_replica(reply) for reply in found):
-        condemn(client.connection_pool)  # the next call asks for the address of the primary anew
-    return found
+    except (RedisConnectionError, _Silent):
+        return _exchange_once(client, packed, replies)
 
 
 def _exchange_once(client: Redis, packed: bytes, replies: int) -> list[Any]:
@@ -158,15 +165,16 @@ def _exchange_once(client: Redis, packed: bytes, replies: int) -> list[Any]:
         pool.release(borrowed)
 
 
-def _is_of_replica(error: RedisError) -> bool:
-    """Whether a server says that it is not the primary, or is not any more."""
-    return isinstance(error, ReadOnlyError | MasterDownError) or str(error).startswith("UNBLOCKED")
-
-
 def _send(connection: Any, packed: bytes, replies: int) -> list[Any]:  # noqa: ANN401 - redis-py's
+    was_open = connection.is_open
     try:
         send(connection, packed)
         return [read_reply(connection) for _ in range(replies)]
+    except RedisTimeoutError as error:
+        connection.disconnect()
+        if was_open:
+            raise _Silent(str(error)) from error
+        raise
     except BaseException:
         connection.disconnect()  # the next user must not read leftover replies
         raise

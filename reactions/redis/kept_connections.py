@@ -10,18 +10,12 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from typing import Any
 
 from redis import Redis
 from redis.connection import ConnectionPool
-
-MAX_IDLE_S = 30.0
-"""A connection that was idle for longer is replaced before it is used. Firewalls and load balancers
-drop idle connections without a word, the strictest after a minute; a new connection costs less than
-one timeout."""
 
 SHARE = 0.5
 """Share of a pool's ``max_connections`` that threads may keep; further threads borrow one for each
@@ -37,9 +31,7 @@ class Held:
         "_process",
         "busy",
         "client",
-        "condemned",
         "connection",
-        "used_at",
     )
 
     def __init__(self, client: Redis) -> None:
@@ -48,8 +40,6 @@ class Held:
         self.connection: Any = None  # redis-py does not say what a pool returns
         self.busy = False
         """A call is under way; a signal handler or a finalizer may want to send in the middle."""
-        self.condemned = False
-        self.used_at = 0.0
         self._pool = client.connection_pool
         self._process = os.getpid()
 
@@ -60,7 +50,6 @@ class Held:
             RedisError: the connection cannot be made.
         """
         self.connection = self._pool.get_connection()
-        self.used_at = time.monotonic()
 
     def __del__(self, getpid: Callable[[], int] = os.getpid) -> None:
         """Give the connection back when the thread ends; a forked child leaves it alone."""
@@ -93,14 +82,7 @@ def held(client: Redis) -> Held | None:
     found = _holder.held.get(id(client))
     if found is None or found.client() is not client:
         return _take(client)
-    if found.busy:
-        return None
-    now = time.monotonic()
-    if found.condemned or now - found.used_at > MAX_IDLE_S:
-        found.condemned = False  # before it disconnects: whoever condemns it again is heard
-        found.connection.disconnect()  # it connects again when it sends
-    found.used_at = now
-    return found
+    return None if found.busy else found
 
 
 def _take(client: Redis) -> Held | None:
@@ -116,20 +98,6 @@ def _take(client: Redis) -> Held | None:
     taken.connect()  # not under the lock; if it fails, `taken` ends here and is not counted
     mine[id(client)] = taken
     return taken
-
-
-def condemn(pool: ConnectionPool) -> None:
-    """Close every idle connection of a pool, those that threads keep included.
-
-    A server said that it is not the primary any more. A thread's next call goes over a new
-    connection, to the server that the address names by then. A borrowed connection that is in use
-    goes back to the pool, and ends when a write over it fails.
-    """
-    with _lock:
-        kept = list(_kept.get(pool, ()))
-    for other in kept:
-        other.condemned = True  # its own thread closes it, before it sends again
-    pool.disconnect(inuse_connections=False)
 
 
 def _after_fork() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from reactions.core.settings import Settings
-from reactions.redis.connection import connect, readable, translated
+from reactions.redis.connection import connect, readable
 from reactions.redis.scripts import writes
+from reactions.redis.server_role import check_primary
 from reactions.web.problems import retry_later
 
 
@@ -33,13 +34,12 @@ class RateLimiter:
             raise retry_later(429, "too-many-writes", "you react too fast", seconds)
 
     def check_ready(self) -> None:
-        """Check that Redis answers. Cost: one round trip.
+        """Check that Redis answers, and takes writes. Cost: one round trip.
 
         Raises:
-            ReactionsUnavailable: it does not.
+            ReactionsUnavailable: it does not answer, or it is a replica.
         """
-        with translated():
-            self._client.ping()
+        check_primary(self._client)
 
     def close(self) -> None:
         """Close the connections."""

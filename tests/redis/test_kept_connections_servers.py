@@ -15,9 +15,9 @@ from redis.exceptions import ResponseError
 
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Valkey
-from reactions.redis import kept_connections, keys
+from reactions.redis import keys
 from reactions.redis.connection import connect, execute, execute_many
-from reactions.redis.kept_connections import condemn
+from reactions.redis.connection_pool import condemn
 from reactions.redis.scripts import writes
 from reactions.redis.server_options import VALKEY_OPTIONS
 from reactions.redis.summary_cache import SummaryCache
@@ -88,7 +88,7 @@ def test_what_a_server_pushes_is_no_reply(valkey: Valkey, admin: Redis) -> None:
             assert found == [str(number).encode(), b"next"]
 
 
-def test_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tls(tmp_path: Path) -> None:
     """Debian's Redis, because the Valkey of the wheel lacks TLS."""
     user = "reactions-worker"
     with (
@@ -101,7 +101,7 @@ def test_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 assert (
                     execute_many(client, [("GET", "post:{1}:1:viral")] * 2) == [b"%d" % number] * 2
                 )
-            monkeypatch.setattr(kept_connections, "MAX_IDLE_S", 0)
+            replaced(client)
 
 
 def test_a_server_that_was_restarted_costs_one_retry(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from redis import Redis
 
 from reactions.api.client import Reactions
 from reactions.core.settings import Settings
@@ -14,6 +15,7 @@ from reactions.demo.embedded import Valkey
 from reactions.web import create_app
 from reactions.web.demo_auth import chosen_user
 from tests.support.servers import running_redis
+from tests.support.service_name import ServiceName, service_name
 from tests.web.serving import check_problem, running, user
 
 SLOW = {
@@ -81,3 +83,27 @@ def test_on_a_cluster(cluster: Valkey, settings: Settings) -> None:
     ):
         assert [put(alice, post).status_code for post in (1, 2, 3, 4)] == [200, 200, 200, 429]
         assert alice.get("/readyz").is_success
+
+
+def test_readiness_follows_the_role_of_the_server(settings: Settings, valkey: Valkey) -> None:
+    """An open connection to a server that became a replica answers every PING."""
+    with (
+        service_name(valkey.port) as name,
+        Redis(port=valkey.port) as operator,
+        Reactions(with_redis(settings, name)) as client,
+        running(create_app(client, chosen_user)) as address,
+        user(address, 7) as alice,
+    ):
+        assert alice.get("/readyz").is_success
+        operator.replicaof("127.0.0.1", "1")
+        try:
+            detail = check_problem(alice.get("/readyz"), 503, "unavailable")
+            assert "redis" in detail
+        finally:
+            operator.replicaof("NO", "ONE")
+        assert alice.get("/readyz").is_success
+
+
+def with_redis(settings: Settings, name: ServiceName) -> Settings:
+    url = Settings(redis_url=f"redis://127.0.0.1:{name.port}/0").redis_url
+    return settings.model_copy(update={"redis_url": url})

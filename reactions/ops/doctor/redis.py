@@ -1,4 +1,4 @@
-"""Redis: version, eviction, persistence, memory, listpacks, and the oldest pending change."""
+"""Redis: version, role, eviction, persistence, memory, listpacks, and the oldest pending change."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from redis import Redis
 
+from reactions.core.errors import short
 from reactions.core.settings import Settings
 from reactions.ops.doctor.findings import Finding, Findings, State, guarded
 from reactions.redis.connection import Client, connect, translated
@@ -49,6 +50,7 @@ def check_server(name: str, node: Redis) -> Findings:
     """Run the checks that apply to the data server and to the broker."""
     checks: Mapping[str, Callable[[str, Redis], Findings]] = {
         "version": _version,
+        "role": _role,
         "eviction": _eviction,
         "persistence": _persistence,
         "memory": _memory,
@@ -70,6 +72,17 @@ def _version(check: str, node: Redis) -> Findings:
         yield Finding(check, State.WARNING, f"{found} is not tested", "use Valkey 9")
     else:
         yield Finding(check, State.FAILURE, f"{found} is too old", "use Redis 7 or Valkey 9")
+
+
+def _role(check: str, node: Redis) -> Findings:
+    info = node.info("replication")
+    if info["role"] == "master":
+        yield Finding(check, State.OK, f"primary, {info['connected_slaves']} replicas")
+        return
+    setting = "REACTIONS_BROKER_URL" if check.startswith("broker") else "REACTIONS_REDIS_URL"
+    found = f"a replica of {info['master_host']}:{info['master_port']}, which refuses writes"
+    remedy = f"let {setting} name the primary, or a name that follows the primary"
+    yield Finding(check, State.FAILURE, short(found, 200), remedy)
 
 
 def _eviction(check: str, node: Redis) -> Findings:

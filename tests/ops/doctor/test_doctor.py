@@ -30,11 +30,13 @@ def test_a_healthy_stack_has_only_good_findings(stack: Stack) -> None:
     assert {f["check"] for f in report["findings"]} == {
         "environment",
         "retry schedule",
-        *(f"redis {check}" for check in ("version", "eviction", "persistence", "memory")),
-        *(f"broker {check}" for check in ("version", "eviction", "persistence", "memory")),
+        *(f"redis {check}" for check in ("version", "role", "eviction", "persistence", "memory")),
+        *(f"broker {check}" for check in ("version", "role", "eviction", "persistence", "memory")),
         "redis listpacks",
         "oldest pending",
         "postgresql version",
+        "postgresql role",
+        "limits",
         "migrations",
         "reaction types",
         "dead letters",
@@ -45,7 +47,7 @@ def test_a_healthy_stack_has_only_good_findings(stack: Stack) -> None:
         "queue maintenance",
     }
     shown = CliRunner().invoke(main, ["doctor"], env=stack.settings.environment()).stdout
-    assert "0 failures, 0 warnings in 21 checks" in shown
+    assert "0 failures, 0 warnings in 25 checks" in shown
 
 
 def test_servers_that_do_not_answer_are_findings(settings: Settings) -> None:

@@ -70,6 +70,20 @@ def test_a_server_that_may_lose_reactions(settings: Settings, tmp_path: Path) ->
             assert findings(bad)[f"redis {check}"].state is State.OK
 
 
+def test_a_replica_is_a_failure(settings: Settings, tmp_path: Path) -> None:
+    """It answers, and it refuses every write."""
+    with server(tmp_path, {}) as valkey, Redis(port=valkey.port) as client:
+        urls = with_urls(settings, redis_url=valkey.url, broker_url=valkey.url)
+        assert findings(urls)["redis role"].state is State.OK
+        client.replicaof("127.0.0.1", "1")
+        found = findings(urls)
+        for check, setting in (("redis", "REDIS_URL"), ("broker", "BROKER_URL")):
+            role = found[f"{check} role"]
+            assert role.state is State.FAILURE
+            assert "a replica of 127.0.0.1:1" in role.found
+            assert f"REACTIONS_{setting}" in role.remedy
+
+
 def test_a_change_that_has_been_pending_for_long(engine: Engine) -> None:
     engine.reactions.react(1, 1042, "like")
     assert findings(engine.settings)["oldest pending"].state is State.OK
@@ -99,5 +113,5 @@ def test_every_kind_of_server(settings: Settings, tmp_path: Path, kind: str) -> 
             )
         )
     name = f"redis 127.0.0.1:{valkey.port}" if kind == "cluster" else "redis"
-    for check in ("version", "eviction", "persistence", "memory", "listpacks"):
+    for check in ("version", "role", "eviction", "persistence", "memory", "listpacks"):
         assert found[f"{name} {check}"].state is State.OK, asdict(found[f"{name} {check}"])
