@@ -10,6 +10,9 @@ PY     ?= python3
 VENV   := .venv
 STAMP  := $(VENV)/.installed
 
+# The tests start hundreds of processes; they share compiled modules, also where an image says not to.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup demo check test nightly faults bench bench-40m lint format clean
 help:
 	@sed -n 's/^# make/make/p' Makefile

@@ -111,7 +111,8 @@ def install() -> None:
     @functools.wraps(made)
     def listening(self: Database, *args: Any, **options: Any) -> None:
         made(self, *args, **options)
-        event.listen(self.engine, "do_execute", lambda *_: _pass(BEFORE_STATEMENT))
+        # First in line: the engine's own listener executes the statement, and ends the line.
+        event.listen(self.engine, "do_execute", lambda *_: _pass(BEFORE_STATEMENT), insert=True)
 
     Database.__init__ = listening  # type: ignore[method-assign]
 

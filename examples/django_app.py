@@ -1,6 +1,7 @@
 """Reactions in Django, in one file: ``python -m django runserver --settings=examples.django_app``.
 
-In your project, the views go into views.py, and urlpatterns into urls.py.
+In your project, the views go into views.py, and urlpatterns into urls.py. Ids are strings in JSON,
+because JavaScript's numbers are exact only up to 2^53.
 """
 
 from dataclasses import asdict
@@ -42,8 +43,9 @@ def reaction(request: HttpRequest, post_id: int) -> JsonResponse:
 @require_GET
 def feed(request: HttpRequest) -> JsonResponse:
     posts = [int(post) for post in request.GET.getlist("post")]
-    found = [asdict(one) for one in reactions.summaries(posts, user_id(request))]
-    return JsonResponse(found, safe=False)
+    found = reactions.summaries(posts, user_id(request))
+    shown = [asdict(one) | {"post_id": str(one.post_id)} for one in found]
+    return JsonResponse(shown, safe=False)
 
 
 urlpatterns = [

@@ -1,4 +1,7 @@
-"""Reactions in Flask: ``flask --app examples.flask_app run``."""
+"""Reactions in Flask: ``flask --app examples.flask_app run``.
+
+Ids are strings in JSON, because JavaScript's numbers are exact only up to 2^53.
+"""
 
 from dataclasses import asdict
 
@@ -42,4 +45,5 @@ def unreact(post_id: int):
 @app.get("/feed")
 def feed():
     posts = request.args.getlist("post", type=int)
-    return [asdict(one) for one in reactions.summaries(posts, user_id())]
+    found = reactions.summaries(posts, user_id())
+    return [asdict(one) | {"post_id": str(one.post_id)} for one in found]

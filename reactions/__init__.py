@@ -44,6 +44,7 @@ from reactions.core.model import (
     Tier,
 )
 from reactions.core.settings import Settings
+from reactions.core.type_registry import ReactionType
 
 __all__ = [
     "BatchInterrupted",
@@ -55,6 +56,7 @@ __all__ = [
     "Page",
     "PostDeleted",
     "Reacted",
+    "ReactionType",
     "Reactions",
     "ReactionsError",
     "ReactionsUnavailable",

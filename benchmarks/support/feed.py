@@ -119,7 +119,7 @@ def _cold(
     def asked(*_: Any) -> None:  # noqa: ANN401 - SQLAlchemy's event
         queries[0] += 1
 
-    event.listen(reader._read_path().database.engine, "before_cursor_execute", asked)
+    event.listen(reader._reads.reads().database.engine, "before_cursor_execute", asked)
     figures: dict[str, Any] = {}
     port = _port(client)
     for what in ("cold", "cold_user", "cold_reaction_of"):

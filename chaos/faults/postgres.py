@@ -73,7 +73,7 @@ def table_locked(nemesis: Nemesis) -> Iterator[None]:
         connection.autocommit = False
         cursor = connection.cursor()
         cursor.execute("SET LOCAL lock_timeout = '10s'")
-        cursor.execute("LOCK TABLE reactions IN ACCESS EXCLUSIVE MODE")
+        cursor.execute("LOCK TABLE reactions.reactions IN ACCESS EXCLUSIVE MODE")
         timeout = nemesis.system.settings.database_timeout_s
         nemesis.hold(timeout + 0.5, timeout + 2)
         yield
@@ -94,12 +94,12 @@ def deadlocked(nemesis: Nemesis) -> Iterator[None]:
         cursor = connection.cursor()
         cursor.execute("SET LOCAL deadlock_timeout = '30s'")
         cursor.execute("SET LOCAL lock_timeout = '5s'")
-        cursor.execute("SELECT count FROM reaction_counts WHERE post_id <= 20 FOR UPDATE")
+        cursor.execute("SELECT count FROM reactions.reaction_counts WHERE post_id <= 20 FOR UPDATE")
         deadline = time.monotonic() + SPRING_S
         while cursor.execute(_WAITING) or not cursor.fetchone():
             if time.monotonic() > deadline:
                 raise Missed
             time.sleep(0.01)
         with contextlib.suppress(psycopg2.Error):  # or PostgreSQL cancels this session
-            cursor.execute("LOCK TABLE reactions IN SHARE MODE")
+            cursor.execute("LOCK TABLE reactions.reactions IN SHARE MODE")
         yield

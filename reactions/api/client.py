@@ -2,44 +2,29 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import Self
 
-from reactions.api.known_types import AGAIN_S, LOOK_S, KnownTypes
+from reactions.api.known_types import KnownTypes
+from reactions.api.read_path import ReadPath
 from reactions.api.relay import Relay
 from reactions.api.write import Writer
 from reactions.core.constants import SAMPLE_SIZE
-from reactions.core.errors import InvalidArgument, ReactionsUnavailable, TypesMismatch
+from reactions.core.errors import InvalidArgument
 from reactions.core.instruments import TIMINGS
 from reactions.core.model import Counts, Outcome, Page, Reacted, Reactor, RelayStats, Summary
 from reactions.core.settings import Settings
-from reactions.core.type_registry import Vocabulary
-from reactions.core.validate import check_id, check_limit, check_posts, check_reaction
-from reactions.redis.connection import Client, connect
+from reactions.core.type_registry import ReactionType
+from reactions.core.validate import check_id, check_limit, check_posts
+from reactions.redis.connection import connect
 from reactions.redis.writes import RedisWrites
-
-if TYPE_CHECKING:
-    from reactions.api.feeds import Feeds
-    from reactions.api.lists import Lists
-    from reactions.postgres.database import Database
 
 MAX_SUMMARIES = 200
 """The most posts that one call of ``summaries`` or ``warm`` accepts."""
 
 MAX_PAGE = 200
 """The most entries that one page has."""
-
-
-class Reads(NamedTuple):
-    """The read path of one process."""
-
-    process: int
-    database: Database
-    feeds: Feeds
-    lists: Lists
 
 
 class Reactions:
@@ -61,13 +46,11 @@ class Reactions:
             raise InvalidArgument("settings", "Settings, or None to read the environment", settings)
         self.settings = Settings.from_env() if settings is None else settings
         self._client = connect(self.settings)
-        self._relay = Relay(self.settings, self._look_for_changed_types)
-        self._known: KnownTypes | None = None
+        self._known = KnownTypes(self._client, self.settings)
+        self._relay = Relay(self.settings, self._known.look)
         writes = RedisWrites(self._client, self.settings)
-        self._writer = Writer(
-            writes, self._relay, self.settings, self._known_vocabulary, self._renew_types
-        )
-        self._reads: Reads | None = None
+        self._writer = Writer(writes, self._relay, self.settings, self._known)
+        self._reads = ReadPath(self._client, self._relay, self.settings, self._known)
 
     def react(self, user_id: int, post_id: int, reaction: str, *, replicas: int = 0) -> Outcome:
         """Set a user's reaction on a post. It replaces an earlier reaction of the user.
@@ -135,7 +118,7 @@ class Reactions:
             ReactionsUnavailable: Redis failed, or PostgreSQL failed and the post is cold.
         """
         post_id = check_id("post_id", post_id)
-        return self._feeds.counts(post_id)
+        return self._reads.feeds.counts(post_id)
 
     def summaries(self, post_ids: Iterable[int], user_id: int | None = None) -> list[Summary]:
         """Return what a feed shows of each post: counts, total, tier and the user's own reaction.
@@ -158,7 +141,7 @@ class Reactions:
         """
         posts = check_posts(post_ids, MAX_SUMMARIES)
         user = _user(user_id)
-        return self._feeds.summaries(posts, user) if posts else []
+        return self._reads.feeds.summaries(posts, user) if posts else []
 
     def reaction_of(self, user_id: int, post_id: int) -> str | None:
         """Return a user's last acknowledged reaction on a post, or None if there is none.
@@ -172,7 +155,7 @@ class Reactions:
             ReactionsUnavailable: Redis failed, or PostgreSQL failed and Redis does not know.
         """
         user_id, post_id = check_id("user_id", user_id), check_id("post_id", post_id)
-        return self._feeds.reaction_of(user_id, post_id)
+        return self._reads.feeds.reaction_of(user_id, post_id)
 
     def reactors(
         self,
@@ -198,8 +181,8 @@ class Reactions:
             ReactionsUnavailable: Redis or PostgreSQL failed.
         """
         post_id, limit = check_id("post_id", post_id), check_limit(limit, MAX_PAGE)
-        code = None if reaction is None else self._filter(reaction)
-        return self._lists.reactors(post_id, code, limit, cursor)
+        code = None if reaction is None else self._known.code(reaction)
+        return self._reads.lists.reactors(post_id, code, limit, cursor)
 
     def recent(self, post_id: int, limit: int = 20) -> list[Reactor]:
         """Return the newest users who reacted on a post, newest first.
@@ -215,7 +198,7 @@ class Reactions:
             ReactionsUnavailable: Redis failed, or PostgreSQL failed and no sample is cached.
         """
         post_id, limit = check_id("post_id", post_id), check_limit(limit, SAMPLE_SIZE)
-        return self._lists.recent(post_id, limit)
+        return self._reads.lists.recent(post_id, limit)
 
     def history(self, user_id: int, limit: int = 50, cursor: str | None = None) -> Page[Reacted]:
         """Return one page of a user's reactions, newest first.
@@ -233,7 +216,7 @@ class Reactions:
             ReactionsUnavailable: PostgreSQL or Redis failed.
         """
         user_id, limit = check_id("user_id", user_id), check_limit(limit, MAX_PAGE)
-        return self._lists.history(user_id, limit, cursor)
+        return self._reads.lists.history(user_id, limit, cursor)
 
     def uniques(self, post_id: int) -> int:
         """Return how many users ever reacted on a post, including those who removed it since.
@@ -248,7 +231,7 @@ class Reactions:
             ReactionsUnavailable: Redis or PostgreSQL failed.
         """
         post_id = check_id("post_id", post_id)
-        return self._lists.uniques(post_id)
+        return self._reads.lists.uniques(post_id)
 
     def warm(self, post_ids: Iterable[int]) -> None:
         """Ask a worker to cache posts before they are used, for example when they are created.
@@ -303,8 +286,7 @@ class Reactions:
         self._client.close()
         if TIMINGS is not None:  # a child of multiprocessing exits without atexit handlers
             TIMINGS.fold()
-        if self._reads is not None and self._reads.process == os.getpid():
-            self._reads.database.close()
+        self._reads.close()
 
     def __enter__(self) -> Self:
         return self
@@ -328,89 +310,19 @@ class Reactions:
             TypesMismatch: the configured types contradict the registry.
             ReactionsUnavailable: Redis failed.
         """
-        return self._types().vocabulary.names
+        return self._known.vocabulary().names
 
-    def _types(self) -> KnownTypes:
-        known = self._known
-        if known is None:
-            self._known = known = KnownTypes(self._client, self.settings)
-        return known
+    def types(self) -> tuple[ReactionType, ...]:
+        """Return all reaction types with the label and the emoji that people see.
 
-    def _filter(self, reaction: object) -> int:
-        try:
-            given = self._types().vocabulary.given
-        except ReactionsUnavailable:
-            check_reaction(self.settings.reaction_types, reaction)  # a wrong argument first
-            raise
-        return check_reaction(given, reaction)
+        They are at most a second old: the call reads the registry again, in one round trip, if the
+        last time is longer ago. While Redis fails, the types that are known already stay.
 
-    def _known_vocabulary(self) -> Vocabulary:
-        return self._types().vocabulary
-
-    def _look_for_changed_types(self, client: Client) -> None:
-        with suppress(TypesMismatch):  # the next call says it to its caller
-            self._renew_types(client, LOOK_S if self._types().confirmed else AGAIN_S)
-
-    def _renew_types(self, client: Client | None = None, every_s: float = AGAIN_S) -> Vocabulary:
-        """Read the registry again. Writes and reads of this process then use the new names."""
-        first = self._known is None
-        known = self._types()
-        before = known.vocabulary
-        try:
-            now = known.renew(client, every_s)
-        except TypesMismatch:
-            self._known = None
-            self._writer.forget()
-            raise
-        if now == before and not first:
-            return now
-        self._writer.learn(now)
-        if self._reads is not None and self._reads.process == os.getpid():
-            self._reads = self._make_reads(self._reads.database)
-        return now
-
-    @property
-    def _feeds(self) -> Feeds:
-        return self._read_path().feeds
-
-    @property
-    def _lists(self) -> Lists:
-        return self._read_path().lists
-
-    def _read_path(self) -> Reads:
-        """Return the read path with its database. Each process creates its own at its first read.
-
-        There is no lock, because a fork could copy it in the locked state. If two threads create a
-        read path at the same time, the later one is kept.
+        Raises:
+            TypesMismatch: the configured types contradict the registry.
+            ReactionsUnavailable: Redis failed, and this client has not read the registry yet.
         """
-        if self._known is None or not self._known.confirmed:
-            with suppress(ReactionsUnavailable):  # the read itself may need Redis, and says so
-                self._renew_types()
-        made = self._reads
-        if made is None or made.process != os.getpid():
-            # Imported here: a process that only writes never loads SQLAlchemy.
-            from reactions.postgres.database import Database
-
-            settings = self.settings
-            database = Database(settings, name="reactions-api", timeout_s=settings.read_timeout_s)
-            self._reads = made = self._make_reads(database)
-        return made
-
-    def _make_reads(self, database: Database) -> Reads:
-        from reactions.api.feeds import Feeds
-        from reactions.api.lists import Lists
-        from reactions.api.stored_reads import StoredReads
-
-        known = self._known
-        types = known.vocabulary.names if known else self.settings.reaction_types
-        settings = self.settings.model_copy(update={"reaction_types": types})
-        stored = StoredReads()
-        return Reads(
-            os.getpid(),
-            database,
-            Feeds(self._client, database, stored, self._relay, settings),
-            Lists(self._client, database, stored, settings),
-        )
+        return self._known.renew().types
 
 
 def _user(user_id: int | None) -> int:

@@ -20,6 +20,7 @@ from reactions.api.load_requests import LoadRequests
 from reactions.api.relay import Relay
 from reactions.api.stored_reads import StoredReads
 from reactions.core.errors import ReactionsUnavailable, ReadInterrupted
+from reactions.core.frozen_counts import FrozenCounts
 from reactions.core.instruments import READS
 from reactions.core.model import Counts, Summary, Tier
 from reactions.core.settings import Settings
@@ -63,12 +64,14 @@ class Feeds:
     def summaries(self, post_ids: Sequence[int], user_id: int) -> list[Summary]:
         """Return summaries of these posts, in order. ``user_id`` is 0 for nobody's reactions."""
         wanted = list(dict.fromkeys(post_ids))
-        posts = self._local(wanted) if not user_id else {}
-        ready, user_loaded = self._read_ready([p for p in wanted if p not in posts], user_id)
-        rest = [p for p in wanted if p not in posts and p not in ready]
-        if not rest and not posts:
+        posts = {} if user_id or self._viral is None else self._local(wanted, self._viral)
+        if posts:
+            wanted = [post_id for post_id in wanted if post_id not in posts]
+        ready, user_loaded = self._read_ready(wanted, user_id)
+        if len(ready) == len(post_ids):  # the common case: no post twice, and all are ready
             self._load_user(user_id, user_loaded)
-            return [ready[post_id] for post_id in post_ids]
+            return list(map(ready.__getitem__, post_ids))
+        rest = [post_id for post_id in wanted if post_id not in ready]
         found, many = self._lookup(rest, user_id)
         posts |= found
         cold = [post_id for post_id, post in posts.items() if post.counts is None]
@@ -130,7 +133,7 @@ class Feeds:
             return {}, True
         ready, user_loaded, waiting = self._ready.read(post_ids, user_id)
         if ready:
-            viral = sum(summary.tier is Tier.VIRAL for summary in ready.values())
+            viral = [summary.tier for summary in ready.values()].count(Tier.VIRAL)
             if viral:
                 _VIRAL_HITS.inc(viral)
             if viral < len(ready):
@@ -183,12 +186,12 @@ class Feeds:
             posts[post_id].code = own.known.get(post_id)
         return posts, own.many
 
-    def _local(self, post_ids: Sequence[int]) -> dict[int, Post]:
+    def _local(
+        self, post_ids: Sequence[int], viral: TTLCache[int, Mapping[int, int]]
+    ) -> dict[int, Post]:
         """Return the viral posts whose counts this process read within ``local_cache_s``."""
-        if self._viral is None:
-            return {}
         with self._lock:
-            found = {post_id: self._viral.get(post_id) for post_id in post_ids}
+            found = {post_id: viral.get(post_id) for post_id in post_ids}
         return {
             post_id: Post(PostLookup(False, True, 0, None, counts), counts, None)
             for post_id, counts in found.items()
@@ -233,7 +236,7 @@ class Feeds:
         total = sum(counts.values())
         viral = post.lookup.viral or total >= self._settings.viral_threshold
         tier = Tier.DELETED if post.lookup.deleted else Tier.VIRAL if viral else Tier.REGULAR
-        return Summary(post_id, counts, total, tier, own)
+        return Summary(post_id, FrozenCounts(counts), total, tier, own)
 
     def _run(self, calls: Sequence[Call | Command]) -> list[Any]:
         with translated():

@@ -112,6 +112,15 @@ class Relay:
                 self._start()
         self._wanted.set()
 
+    def look(self) -> None:
+        """Call ``after`` soon. Returns at once."""
+        with self._lock:
+            if self._closing.is_set():
+                return
+            if self._thread is None:
+                self._start()
+        self._wanted.set()
+
     def _start(self) -> None:
         thread = threading.Thread(target=self._run, name="reactions-relay", daemon=True)
         try:
@@ -177,12 +186,11 @@ class Relay:
 
     def _waiting(self, shards: list[int]) -> list[int]:
         """Return the shards whose wake-up no drain has answered; all of them if Redis fails."""
-        if not shards:
-            return shards
         try:
             if self._client is None:
                 self._client = connect(self._settings)
-            found = run_all(self._client, [Command(("GET", outbox_wake(s))) for s in shards])
+            wakes = [Command(("GET", outbox_wake(s))) for s in shards]
+            found = run_all(self._client, wakes) if wakes else []
             if self._after is not None:
                 self._after(self._client)
         except ReactionsError:

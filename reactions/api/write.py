@@ -5,13 +5,14 @@ It imports no SQL.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice, repeat
 from time import perf_counter
 from typing import Any
 
 from redis.exceptions import RedisError
 
+from reactions.api.known_types import KnownTypes
 from reactions.api.relay import Relay
 from reactions.core.constants import shard_of
 from reactions.core.errors import (
@@ -49,32 +50,24 @@ class Writer:
         writes: RedisWrites,
         relay: Relay,
         settings: Settings,
-        known: Callable[[], Vocabulary],
-        renew: Callable[[], Vocabulary],
+        known: KnownTypes,
     ) -> None:
-        """Make the writer.
-
-        Args:
-            known: returns the registry's types; called once, before the first reaction is sent.
-            renew: reads them again; called when a reply has a code that is not among them.
-        """
         self._writes = writes
         self._relay = relay
         self._known = known
-        self._renew = renew
         self._batch_limit = settings.batch_limit
         self._configured = settings.reaction_types
         self._types: dict[str, int] | None = None
+        known.follow(self._learn)
 
-    def learn(self, known: Vocabulary) -> None:
-        """Use this vocabulary from now on."""
+    def _learn(self, known: Vocabulary | None) -> None:
+        """Use this vocabulary from now on; None: ask for it before the next write."""
+        if known is None:
+            self._types = None
+            return
         self._names: Mapping[int, str] = {code: name for name, code in known.names.items()}
         retired = known.retired
         self._types = {name: code for name, code in known.given.items() if code not in retired}
-
-    def forget(self) -> None:
-        """Read the registry again before the next write."""
-        self._types = None
 
     def _code(self, reaction: object) -> int:
         """Check a reaction; None removes."""
@@ -85,7 +78,7 @@ class Writer:
         """Read the registry."""
         began = perf_counter()
         try:
-            self.learn(self._known())
+            self._learn(self._known.vocabulary())
         except ReactionsUnavailable:
             if reaction is not None:
                 check_reaction(self._configured, reaction)  # a wrong argument is named first
@@ -211,7 +204,7 @@ class Writer:
 
     def _renewed_outcome(self, code: int, reply: ReactReply) -> Outcome:
         """Answer where the previous reaction has a type that is newer than this process."""
-        self.learn(self._renew())
+        self._learn(self._known.meet())
         status, previous, version, _ = reply
         names = self._names
         known = _STATUS[status] if previous in names else Status.ACCEPTED

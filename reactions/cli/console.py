@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
@@ -118,11 +118,17 @@ def print_report(figures: Mapping[str, Any], holds: bool | None) -> None:
         out.print(line, style="bold green" if holds else "bold red")
 
 
-def table_of(*columns: str) -> Table:
-    """An empty table without lines. The last column breaks where it must; nothing is cut."""
+def table_of(*columns: str, breaks: Collection[str] = ()) -> Table:
+    """An empty table without lines; nothing is cut.
+
+    Args:
+        breaks: columns that break where they must. The last one does in any case.
+    """
     table = Table(box=None, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column != columns[-1])
+        table.add_column(
+            column, overflow="fold", no_wrap=column not in breaks and column != columns[-1]
+        )
     return table
 
 

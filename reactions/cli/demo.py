@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     type=click.Choice(["broker", "database"]),
     help="Stop this server for the middle third of the replay.",
 )
+@click.option("--warm", is_flag=True, help="Warm each post before its first reaction.")
 @click.option("--exit", "at_once", is_flag=True, help="Exit after the report, on a terminal too.")
 @as_json
 def demo(
@@ -53,6 +54,7 @@ def demo(
     writers: int,
     workers: int,
     outage: Target | None,
+    warm: bool,
     at_once: bool,
     as_json: bool,
 ) -> None:
@@ -80,7 +82,7 @@ def demo(
             say("no --trace given: replaying a generated (synthetic) burst")
         stack = Stack(folder, settings_for(source), concurrency=workers, page=True, say=say)
         with stack:
-            report = _replay_and_verify(stack, source, writers, outage)
+            report = _replay_and_verify(stack, source, writers, outage, warm=warm)
             if sys.stdout.isatty() and not (at_once or as_json):
                 stack.start_page()  # it was stopped for the comparison
                 hint = f"still running: {stack.page_url} - press Ctrl-C to stop"
@@ -91,14 +93,18 @@ def demo(
     finish(asdict(report), as_json, report.holds)
 
 
-def _replay_and_verify(stack: Stack, source: Trace, writers: int, outage: Target | None) -> Report:
+def _replay_and_verify(
+    stack: Stack, source: Trace, writers: int, outage: Target | None, *, warm: bool
+) -> Report:
     from reactions.demo.run import run
 
     say(f"watch it here: {stack.page_url}")
     # The writers count into this folder, so that the page shows them.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(stack.metrics)
     with bars() as progress:
-        report, examples = run(stack, source, writers=writers, outage=outage, progress=progress)
+        report, examples = run(
+            stack, source, writers=writers, outage=outage, warm=warm, progress=progress
+        )
     for line in [*source.broken, *examples]:
         err.print(line, style="red")
     print_report(asdict(report), report.holds)

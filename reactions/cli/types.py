@@ -29,12 +29,16 @@ def _registry() -> Iterator[TypeRegistry]:
         registry.publish(lambda found: write_types(stores.client, found))
 
 
+_label = click.option("--label", help="What people read; the name.")
+_emoji = click.option("--emoji", help="What people see, such as an emoji.")
+
+
 @click.group(cls=Commands)
 def types() -> None:
-    """List, add, rename or retire reaction types.
+    """List, add, rename, retire or describe reaction types.
 
-    PostgreSQL holds the registry, and Redis a copy. Web processes that write notice a change within
-    seconds, others when they start. Changing it needs the rights of the owner of the tables. Each
+    PostgreSQL holds the registry, and Redis a copy. Web processes notice a change within a few
+    seconds. Changing it needs the rights of the owner of the tables. Each
     command is safe while others run, and safe to run again.
     """
 
@@ -45,10 +49,14 @@ def list_(as_json: bool) -> None:
     """Show all types with their codes, and copy the registry to Redis."""
     with _registry() as registry:
         found = registry.all()
-    table = table_of("code", "name", "state", "former names")
+    table = table_of(
+        "code", "name", "label", "emoji", "state", "former names", breaks=["name", "label"]
+    )
     for known in found:
         state = "retired" if known.retired else "in use"
-        table.add_row(str(known.code), known.name, state, ", ".join(known.former) or "-")
+        former = ", ".join(known.former) or "-"
+        shown = known.shown_label, known.emoji or "-"
+        table.add_row(str(known.code), known.name, *shown, state, former)
     out.print(table, markup=False)
     finish({"types": [asdict(known) for known in found]}, as_json, True)
 
@@ -56,10 +64,13 @@ def list_(as_json: bool) -> None:
 @types.command()
 @click.argument("name")
 @click.option("--code", type=click.IntRange(1, MAX_CODE), help="Its code; the next free one.")
-def add(name: str, code: int | None) -> None:
+@_label
+@_emoji
+def add(name: str, code: int | None, label: str | None, emoji: str | None) -> None:
     """Add a type, such as party or an emoji."""
     with _registry() as registry:
         known = registry.add(name, code)
+        registry.describe(name, label, emoji)
     err.print(f"{known.name} has code {known.code}", markup=False)
 
 
@@ -86,3 +97,19 @@ def retire(name: str, undo: bool) -> None:
         known = registry.retire(name, not undo)
     state = "retired" if known.retired else "in use"
     err.print(f"{known.name} is {state}", markup=False)
+
+
+@types.command()
+@click.argument("name")
+@_label
+@_emoji
+def describe(name: str, label: str | None, emoji: str | None) -> None:
+    """Set the label or the emoji that people see; '' takes it away.
+
+    GET /v1/types has both for the pages that show the type.
+    """
+    if label is None and emoji is None:
+        raise click.UsageError("say what to change: --label TEXT, --emoji TEXT, or both")
+    with _registry() as registry:
+        known = registry.describe(name, label, emoji)
+    err.print(f"{known.name} is shown as {known.emoji} {known.shown_label}", markup=False)

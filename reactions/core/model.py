@@ -43,7 +43,8 @@ class Outcome:
 
 
 Counts = Mapping[str, int]
-"""Reaction type -> number of users. Has every configured type; no number is negative."""
+"""Reaction type -> number of users. Has every configured type; no number is negative. It is a dict
+that raises TypeError when it is changed, since summaries with the same counts share it."""
 
 
 class Tier(enum.StrEnum):

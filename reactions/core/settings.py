@@ -14,15 +14,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from reactions.core.constants import MAX_CODE
 from reactions.core.errors import InvalidSettings, short
+from reactions.core.origins import Origins
+from reactions.core.schema_name import SchemaName
 from reactions.core.settings_text import written
 from reactions.core.type_names import DEFAULT_TYPES, check_types, parse_types, read_types
-from reactions.core.urls import (
-    BROKER_SCHEMES,
-    DATABASE_DRIVER,
-    DATABASE_SCHEMES,
-    REDIS_SCHEMES,
-    check_url,
-)
+from reactions.core.urls import BrokerUrl, DatabaseUrl, RedisUrl
 
 REPLICA_SHARE = 0.6
 """Share of redis_timeout_s that a call waits for replicas, unless replica_timeout_s is set."""
@@ -42,18 +38,23 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,  # it may be a URL with a password
     )
 
-    redis_url: SecretStr = Field(
+    redis_url: RedisUrl = Field(
         SecretStr("redis://localhost:6379/0"),
         description="The Redis or Valkey that holds the reactions: redis://, rediss:// or unix://.",
     )
     redis_cluster: bool = Field(
         False, description="True if redis_url names a node of a Redis Cluster."
     )
-    database_url: SecretStr = Field(
+    database_url: DatabaseUrl = Field(
         SecretStr("postgresql://localhost/reactions"),
-        description="The PostgreSQL database, version 15 to 18.",
+        description="The PostgreSQL database, version 15 to 18, as a URL of libpq.",
     )
-    broker_url: SecretStr = Field(
+    database_schema: SchemaName = Field(
+        "reactions",
+        description="The PostgreSQL schema that holds every table of this engine, alembic_version"
+        " included, so that they can share a database with the application's.",
+    )
+    broker_url: BrokerUrl = Field(
         SecretStr("redis://localhost:6379/1"),
         description="Celery's broker: one Redis, or RabbitMQ (kombu has no cluster broker).",
     )
@@ -176,10 +177,7 @@ class Settings(BaseSettings):
         1.0, gt=0, le=60, description="Seconds that a read in a web process waits for PostgreSQL."
     )
     tombstone_days: int = Field(
-        30,
-        ge=1,
-        le=3_650,
-        description="Days after which the row of a removed reaction may be deleted.",
+        30, ge=1, le=3_650, description="Days after which the row of a removed reaction may go."
     )
     drain_budget_s: float = Field(
         10.0, gt=0, le=600, description="Seconds after which a drain leaves the rest."
@@ -208,7 +206,11 @@ class Settings(BaseSettings):
     web_streams: int = Field(
         1_000, ge=1, le=100_000, description="Most open streams in one process of the web service."
     )
-
+    web_origins: Origins = Field(
+        (),
+        description="Other origins whose pages may use the web service with its users' cookies,"
+        " such as `https://shop.example,https://m.shop.example`. Unset: none.",
+    )
     log_json: bool = Field(False, description="True: workers and beat log one JSON object a line.")
 
     def __init__(self, **values: Any) -> None:  # noqa: ANN401 - pydantic checks them
@@ -240,11 +242,6 @@ class Settings(BaseSettings):
         """
         return cls()
 
-    @field_validator("redis_url")
-    @classmethod
-    def _redis(cls, value: SecretStr) -> SecretStr:
-        return check_url(value, REDIS_SCHEMES)
-
     @field_validator("replica_timeout_s")
     @classmethod
     def _replicas(cls, value: float | None, info: ValidationInfo) -> float | None:
@@ -252,17 +249,6 @@ class Settings(BaseSettings):
         if value is not None and longest is not None and value >= longest:
             raise ValueError(f"must be less than redis_timeout_s, {longest}")
         return value
-
-    @field_validator("broker_url")
-    @classmethod
-    def _broker(cls, value: SecretStr) -> SecretStr:
-        return check_url(value, BROKER_SCHEMES)
-
-    @field_validator("database_url")
-    @classmethod
-    def _database(cls, value: SecretStr) -> SecretStr:
-        rest = check_url(value, DATABASE_SCHEMES).get_secret_value().partition("://")[2]
-        return SecretStr(DATABASE_DRIVER + rest)
 
     @field_validator("reaction_types", mode="before")
     @classmethod

@@ -22,5 +22,7 @@ def written(settings: BaseSettings, leave_out: Container[str] = ()) -> dict[str,
             value = value.get_secret_value()
         elif isinstance(value, Mapping):
             value = write_types(value)
+        elif isinstance(value, tuple):
+            value = ",".join(value)
         values[f"REACTIONS_{name.upper()}"] = value if isinstance(value, str) else json.dumps(value)
     return values

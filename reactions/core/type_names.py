@@ -10,10 +10,23 @@ from reactions.core.constants import MAX_CODE, REMOVE
 
 DEFAULT_TYPES = "like,love,laugh,wow,sad,angry"
 
+DEFAULT_EMOJI: Mapping[str, str] = {
+    "like": "\N{THUMBS UP SIGN}",
+    "love": "\N{HEAVY BLACK HEART}\N{VARIATION SELECTOR-16}",
+    "laugh": "\N{FACE WITH TEARS OF JOY}",
+    "wow": "\N{FACE WITH OPEN MOUTH}",
+    "sad": "\N{CRYING FACE}",
+    "angry": "\N{POUTING FACE}",
+}
+"""The emoji that a type of this name has at first."""
+
 MAX_NAME = 64
 """Most characters of a name. A character is a code point, so an emoji may have several."""
 
 ALLOWED = f"1 to {MAX_NAME} characters, none a control character, no space at either end"
+
+MAX_EMOJI = 16
+"""Most characters of an emoji: the longest ones of Unicode have ten, each a code point."""
 
 _CONTROLS = {"Cc", "Cs", "Zl", "Zp"}
 _DIRECTIONS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -28,6 +41,13 @@ def is_name(name: str) -> bool:
         and unicodedata.is_normalized("NFC", name)
         and not any(unicodedata.category(c) in _CONTROLS or c in _DIRECTIONS for c in name)
     )
+
+
+def emoji_of(name: str) -> str:
+    """Return the emoji that a new type has: one of its own, the name if it is one, or nothing."""
+    if len(name) <= MAX_EMOJI and not any(c.isalnum() or c.isascii() for c in name):
+        return name
+    return DEFAULT_EMOJI.get(name, "")
 
 
 def normal(name: str) -> str:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
 from reactions.core.errors import TypesMismatch
 from reactions.core.settings import Settings
+from reactions.core.type_names import emoji_of
 
 MAX_SHOWN = 12
 """Most types that an error message names."""
@@ -26,12 +27,21 @@ class ReactionType:
         code: 1 to 127; rows store it.
         retired: True if nobody may give it any more. It can be read and taken away.
         former: earlier names; processes that are configured with one of them work on.
+        label: what people read, if it is not the name.
+        emoji: what people see; empty if there is none.
     """
 
     code: int
     name: str
     retired: bool = False
     former: tuple[str, ...] = ()
+    label: str = ""
+    emoji: str = ""
+
+    @property
+    def shown_label(self) -> str:
+        """The label, or else the name with a capital letter."""
+        return self.label or self.name[:1].upper() + self.name[1:]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -46,11 +56,13 @@ class Vocabulary(NamedTuple):
         names: name -> code of every type, for what is read.
         given: name -> code of what may be given or asked for, former names included.
         retired: the codes that may be read and taken away, and not given.
+        types: all types as this process names them, in the order of ``names``.
     """
 
     names: Mapping[str, int]
     given: Mapping[str, int]
     retired: frozenset[int]
+    types: tuple[ReactionType, ...]
 
 
 def vocabulary(settings: Settings, registered: Sequence[ReactionType]) -> Vocabulary:
@@ -69,7 +81,21 @@ def vocabulary(settings: Settings, registered: Sequence[ReactionType]) -> Vocabu
     configured = set(wanted.values())
     names = dict(wanted) | {t.name: t.code for t in registered if t.code not in configured}
     given = names | {name: t.code for t in registered for name in t.names}
-    return Vocabulary(names, given, frozenset(t.code for t in registered if t.retired))
+    by_code = {t.code: t for t in registered}
+    types = tuple(_named(by_code[code], name) for name, code in names.items())
+    return Vocabulary(names, given, frozenset(t.code for t in registered if t.retired), types)
+
+
+def configured(types: Mapping[str, int]) -> Vocabulary:
+    """Return the names of a process that has only its configuration."""
+    shown = tuple(ReactionType(code, name, emoji=emoji_of(name)) for name, code in types.items())
+    return Vocabulary(types, types, frozenset(), shown)
+
+
+def _named(known: ReactionType, name: str) -> ReactionType:
+    """Return a type under one of its names."""
+    former = tuple(other for other in known.names if other != name)
+    return replace(known, name=name, former=former)
 
 
 def unregistered(types: Mapping[str, int], registered: Iterable[ReactionType]) -> list[str]:
@@ -120,6 +146,8 @@ def load(text: bytes | str) -> tuple[ReactionType, ...] | None:
                 str(known["name"]),
                 bool(known.get("retired")),
                 tuple(str(name) for name in known.get("former", ())),
+                str(known.get("label", "")),
+                str(known.get("emoji", "")),
             )
             for known in json.loads(text)
         )

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated, TypeAlias
+from urllib.parse import parse_qsl
 
-from pydantic import SecretStr
+from pydantic import AfterValidator, SecretStr
 
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
-BROKER_SCHEMES = (*REDIS_SCHEMES, "amqp://", "amqps://")
+BROKER_SCHEMES = ("redis://", "rediss://", "amqp://", "amqps://")
+
+BROKER_OPTIONS = ("connect_timeout", "heartbeat", "login_method")
+"""Options of a broker's URL that kombu takes, besides those that begin with ``ssl_``."""
 
 DATABASE_DRIVER = "postgresql+psycopg2://"
 
 DATABASE_SCHEMES = ("postgres://", "postgresql://", DATABASE_DRIVER)
 
-AUTHORITY = re.compile(r"([^@:]*(:[^@:]*)?@)?(\[[^\]@]*\]|[^:@\[\]]*)(:[0-9]*)?")
-"""The part of a URL between scheme and path: user:password@host:port, each percent-encoded."""
+_NEXT_URL = r";(?=[a-z]+://)"
+
+_HOST = r"(\[[^\]@]*\]|[^:@\[\],]*)(:[0-9]*)?"
+
+AUTHORITY = re.compile(rf"([^@:]*(:[^@:]*)?@)?{_HOST}(?P<more>(,{_HOST})*)")
+"""The part of a URL between scheme and path: user:password@host:port, each percent-encoded. Only
+libpq takes more than one host, as in ``h1:5432,h2:5433``."""
 
 
 def check_url(value: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
@@ -27,9 +37,33 @@ def check_url(value: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
     url = value.get_secret_value()
     if not url.startswith(schemes):
         raise ValueError(f"must be a URL that starts with one of {', '.join(schemes)}")
-    for one in re.split(r";(?=[a-z]+://)", url):
+    for one in re.split(_NEXT_URL, url):
         _check_authority(one)
     return value
+
+
+def _redis_url(value: SecretStr) -> SecretStr:
+    return check_url(value, REDIS_SCHEMES)
+
+
+def _broker_url(value: SecretStr) -> SecretStr:
+    """Refuse options that kombu does not know: it would fail later, without naming the setting."""
+    url = check_url(value, BROKER_SCHEMES).get_secret_value()
+    for one in re.split(_NEXT_URL, url):
+        for name, _ in parse_qsl(one.partition("?")[2], keep_blank_values=True):
+            if name not in BROKER_OPTIONS and not name.startswith("ssl_"):
+                raise ValueError(f"has the option {name[:64]}, which kombu does not know")
+    return value
+
+
+def _database_url(value: SecretStr) -> SecretStr:
+    rest = check_url(value, DATABASE_SCHEMES).get_secret_value().partition("://")[2]
+    return SecretStr(DATABASE_DRIVER + rest)
+
+
+RedisUrl: TypeAlias = Annotated[SecretStr, AfterValidator(_redis_url)]
+BrokerUrl: TypeAlias = Annotated[SecretStr, AfterValidator(_broker_url)]
+DatabaseUrl: TypeAlias = Annotated[SecretStr, AfterValidator(_database_url)]
 
 
 def _check_authority(url: str) -> None:
@@ -39,8 +73,11 @@ def _check_authority(url: str) -> None:
     """
     scheme, _, rest = url.partition("://")
     authority, path = re.split("(?=[/?#])", rest + "/", maxsplit=1)
-    ambiguous = "@" in path.partition("?")[0] and scheme != "unix"
-    if ambiguous or not AUTHORITY.fullmatch(authority):
+    ambiguous = "@" in path and scheme != "unix"
+    written = AUTHORITY.fullmatch(authority)
+    if written and written["more"] and scheme + "://" not in DATABASE_SCHEMES:
+        raise ValueError("names several hosts; it takes one")
+    if ambiguous or not written:
         raise ValueError(
             "has a port that is not a number, or a user or password that contains one of"
             " : / ? # @; encode it with urllib.parse.quote(password, safe='')"

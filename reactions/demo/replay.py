@@ -8,7 +8,7 @@ import signal
 import time
 from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Barrier
@@ -23,6 +23,9 @@ from reactions.demo.trace import Event, Trace
 
 BASELINE_EVERY = 50
 """A writer times one call of the bare script after this many events."""
+
+WARM_AHEAD = 1_000
+"""A writer warms a post this many of its events before it first reacts on it."""
 
 RETRY_S = 60.0
 """How long a writer repeats an event while Redis does not answer."""
@@ -78,6 +81,7 @@ def replay(
     *,
     events: int | None = None,
     writers: int = 4,
+    warm: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Replayed:
     """Play a trace. All events of a user go to one writer, so they keep their order.
@@ -87,6 +91,7 @@ def replay(
         path: the trace.
         events: play at most this many events.
         writers: the number of web processes, each with its own relay.
+        warm: warm each post before its first reaction, as an application warms new posts.
         progress: called a few times a second with the number of events accepted so far.
 
     Raises:
@@ -95,22 +100,12 @@ def replay(
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(writers + 1), context.SimpleQueue()
     counters = [context.Value("Q", 0, lock=False) for _ in range(writers)]
-    environment = settings.environment()
+    shared = settings.environment(), path, events, writers, warm, barrier, results
     processes = [
-        context.Process(
-            target=_writer,
-            args=(environment, path, events, number, writers, barrier, counters[number], results),
-            daemon=True,
-        )
-        for number in range(writers)
+        context.Process(target=_writer, args=(number, counter, *shared), daemon=True)
+        for number, counter in enumerate(counters)
     ]
-    # A terminal sends Ctrl-C to the writers too. They inherit the mask, and end with this process.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        for process in processes:
-            process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    _start(processes)
     try:
         barrier.wait(_READ_S)
         return _gather(processes, counters, results, progress)
@@ -119,6 +114,16 @@ def replay(
     finally:
         for process in processes:
             process.kill()
+
+
+def _start(processes: Sequence[Any]) -> None:
+    # A terminal sends Ctrl-C to the writers too. They inherit the mask, and end with this process.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        for process in processes:
+            process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _gather(
@@ -150,13 +155,14 @@ def _gather(
 
 
 def _writer(
+    number: int,
+    counter: Synchronized[int],
     environment: dict[str, str],
     path: Path,
     events: int | None,
-    number: int,
     writers: int,
+    warm: bool,
     barrier: Barrier,
-    counter: Synchronized[int],
     results: Any,  # noqa: ANN401 - a SimpleQueue has no public type
 ) -> None:
     """Play the events of this writer's users, in a process of its own."""
@@ -165,7 +171,7 @@ def _writer(
         barrier.wait(_READ_S)
         os.environ.update(environment)  # Reactions() reads its settings from the environment
         with Reactions() as client:
-            played = _play(client, share, counter)
+            played = _play(client, share, counter, WARM_AHEAD if warm else None)
             stats = client.relay_stats()
         played.published, played.failed = stats.published, stats.failed
         played.dropped = stats.dropped
@@ -174,11 +180,16 @@ def _writer(
         results.put(StackError(f"writer {number}: {error!r}"))
 
 
-def _play(client: Reactions, share: Sequence[Event], counter: Synchronized[int]) -> Replayed:
+def _play(
+    client: Reactions, share: Sequence[Event], counter: Synchronized[int], ahead: int | None
+) -> Replayed:
     played = Replayed()
     clock = time.perf_counter
     bare = bare_script(client.settings)
-    for event in share:
+    announced = _announced(share, ahead)
+    for event, post_ids in zip(share, announced, strict=True):
+        if post_ids:
+            client.warm(post_ids)
         began = clock()
         status = _react(client, event, played)
         played.latencies.append((clock() - began) * 1e6)
@@ -190,6 +201,19 @@ def _play(client: Reactions, share: Sequence[Event], counter: Synchronized[int])
             bare(played.accepted)
             played.baseline.append((clock() - began) * 1e6)
     return played
+
+
+def _announced(share: Sequence[Event], ahead: int | None) -> Iterator[list[int]]:
+    """For each event, the posts to warm before it: those that come first in ``ahead`` events."""
+    seen = set[int]()
+    for place in range(len(share)):
+        found: list[int] = []
+        if ahead is not None and place + ahead < len(share):
+            post_id = share[place + ahead].post_id
+            if post_id not in seen:
+                seen.add(post_id)
+                found.append(post_id)
+        yield found
 
 
 def _react(client: Reactions, event: Event, played: Replayed) -> str:

@@ -31,6 +31,8 @@ class Report:
     wakeups_dropped: int
     retried: int
     posts: int
+    loads: int
+    """Messages that asked the workers to load posts and users, each for up to 200."""
     statuses: Mapping[str, int]
     broken_lines: int
     mismatched_reactions: int
@@ -71,6 +73,7 @@ class Measured:
         catch_up_s: the time from the last event until all were durable.
         lag_p99_us: the 99th percentile of the time from `react()` to the commit.
         tasks: messages to the workers.
+        loads: messages among them that asked for loads.
     """
 
     broken_lines: int
@@ -78,6 +81,7 @@ class Measured:
     catch_up_s: float
     lag_p99_us: int
     tasks: int
+    loads: int
 
 
 def make_report(
@@ -101,6 +105,7 @@ def make_report(
         wakeups_dropped=played.dropped,
         retried=played.retried,
         posts=found.posts,
+        loads=measured.loads,
         statuses=dict(played.statuses),
         broken_lines=measured.broken_lines,
         mismatched_reactions=measured.mismatched,

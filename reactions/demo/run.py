@@ -42,6 +42,7 @@ def run(
     *,
     writers: int,
     outage: Target | None,
+    warm: bool = False,
     progress: Progress,
 ) -> tuple[Report, list[str]]:
     """Replay a trace on a running stack, and compare both stores with the trace.
@@ -49,6 +50,7 @@ def run(
     Args:
         writers: the number of processes that call `react()`.
         outage: the server to stop for the middle third of the replay.
+        warm: warm each post before its first reaction.
         progress: called with the phase, the steps done and all steps of the phase.
 
     Returns:
@@ -58,19 +60,20 @@ def run(
     client, database = connect(settings), Database(settings, name="reactions-demo")
     outbox = OutboxState(client, settings)
     interruption = Outage(stack, outage, sum(1 for _ in trace))
-    played, catch_up_s = _replay(stack, trace, writers, outbox, interruption, progress)
+    played, catch_up_s = _replay(stack, trace, writers, warm, outbox, interruption, progress)
     verifier = Verifier(client, database, settings)
     found = verifier.verify(lambda posts, total: progress("verifying", posts, total))
     expected = _expected(trace, Queries(database), settings.reaction_types)
     wrong = mismatched(database, expected, found.note)
-    tasks = _tasks(stack, played)
+    ran = stack.worker_stats().get("total", {})
     database.close()
     measured = Measured(
         broken_lines=trace.broken_lines,
         mismatched=wrong,
         catch_up_s=catch_up_s,
         lag_p99_us=percentile(outbox.lags(), 0.99),
-        tasks=tasks,
+        tasks=_tasks(ran, played),
+        loads=int(ran.get("reactions.load", 0)),
     )
     return make_report(played, found, interruption, measured), found.examples
 
@@ -79,6 +82,7 @@ def _replay(
     stack: Stack,
     trace: Trace,
     writers: int,
+    warm: bool,
     outbox: OutboxState,
     outage: Outage,
     progress: Progress,
@@ -96,7 +100,12 @@ def _replay(
         stack.supervise()
 
     played = replay(
-        stack.settings, trace.path, events=trace.limit, writers=writers, progress=replaying
+        stack.settings,
+        trace.path,
+        events=trace.limit,
+        writers=writers,
+        warm=warm,
+        progress=replaying,
     )
     outage.at(events)
     catch_up_s, peak = _wait_durable(outbox, draining)
@@ -120,9 +129,8 @@ def _expected(
     return expected
 
 
-def _tasks(stack: Stack, played: Replayed) -> int:
+def _tasks(ran: Mapping[str, int], played: Replayed) -> int:
     """Count the messages: the writers' wake-ups, or more if sweeps and retries added some."""
-    ran = stack.worker_stats().get("total", {})
     drains = max(played.published, int(ran.get("reactions.drain", 0)))
     return drains + int(ran.get("reactions.sweep", 0))
 

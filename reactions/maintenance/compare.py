@@ -13,7 +13,7 @@ from reactions.core.constants import SAMPLE_SIZE
 from reactions.postgres.stored import Stored
 from reactions.redis.buckets import bucket_of
 from reactions.redis.replies import Snapshot
-from reactions.redis.summary_cache import fold_changes, parse_base
+from reactions.redis.summary_parser import fold_changes, parse_base
 
 
 class Kind(enum.StrEnum):

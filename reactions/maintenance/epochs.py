@@ -1,9 +1,9 @@
-"""Epochs, which show that Redis lost data: one for each shard, the same in both stores.
+"""Epochs, which show that a store lost data: one for each shard, the same in both stores.
 
 An epoch is a random incarnation and a tick that rises. It is written to Redis first and to
-PostgreSQL second, so the tick in Redis is never lower, unless Redis lost something. An empty server
-has no epoch. Another server has another incarnation. A restored snapshot, or an append-only file
-without its last second, has an older tick.
+PostgreSQL second, so the tick in Redis is the same or one higher, unless a store lost something. An
+empty Redis has no epoch. Another server has another incarnation. A store that was restored from an
+older state, or lost its newest writes, has an older tick.
 """
 
 from __future__ import annotations
@@ -31,13 +31,18 @@ _WRITTEN = re.compile(r"([^|]{1,40})\|([0-9]{1,18})\|([0-9]{1,18})")
 
 
 class Loss(enum.StrEnum):
-    """What a shard of Redis lost."""
+    """What a shard of Redis, or PostgreSQL, lost."""
 
     NONE = "none"
     EMPTY = "empty"
-    """All of it: the shard has no epoch, or the epoch of another server."""
+    """Redis lost all of it: the shard has no epoch."""
     OLDER = "older"
-    """Everything since some time ago: the shard was restored from an older state."""
+    """Redis lost everything since some time ago: the shard was restored from an older state."""
+    OTHER = "other"
+    """The stores do not belong together: Redis has the epoch of another server, or one of them was
+    restored from a state before the last recovery."""
+    DATABASE = "database"
+    """PostgreSQL lost what it committed since some time ago, as when a dump was restored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ class RedisEpoch:
 
     Attributes:
         incarnation: random; a new one after each loss.
-        tick: rises by one with each run of the duty.
+        tick: rises by one with each run of the duty. PostgreSQL has it at the end of the run.
         at_us: when the epoch was written to Redis (µs since 1970); PostgreSQL does not store it.
     """
 
@@ -65,12 +70,26 @@ class RedisEpoch:
 
 
 def loss(in_redis: RedisEpoch | None, in_database: RedisEpoch | None) -> Loss:
-    """Compare the epochs of a shard. Without one in PostgreSQL, no loss can be seen."""
+    """Compare the epochs of a shard; the one in Redis was read first.
+
+    PostgreSQL may be one tick behind: a worker died, or PostgreSQL failed, between the two writes.
+    """
     if in_database is None:
-        return Loss.NONE
-    if in_redis is None or in_redis.incarnation != in_database.incarnation:
+        behind = in_redis is not None and in_redis.tick > 1
+        return Loss.DATABASE if behind else Loss.NONE
+    if in_redis is None or not in_redis.tick:  # a recovery that died gave an empty shard tick 0
         return Loss.EMPTY
-    return Loss.OLDER if in_redis.tick < in_database.tick else Loss.NONE
+    if in_redis.incarnation != in_database.incarnation:
+        return Loss.OTHER
+    if in_redis.tick < in_database.tick:
+        return Loss.OLDER
+    return Loss.DATABASE if in_redis.tick > in_database.tick + 1 else Loss.NONE
+
+
+def following(in_redis: RedisEpoch, in_database: RedisEpoch | None, now_us: int) -> RedisEpoch:
+    """Return the next epoch of a shard that lost nothing: at most one tick ahead of PostgreSQL."""
+    noted = in_database.tick if in_database else 0
+    return RedisEpoch(in_redis.incarnation, max(in_redis.tick, noted + 1), now_us)
 
 
 class RebuildPass(NamedTuple):
@@ -149,6 +168,8 @@ class Epochs:
                 added.on_conflict_do_update(
                     index_elements=["shard"],
                     set_={"incarnation": new.incarnation, "tick": new.tick},
+                    # A worker that stalled here must not set back what others wrote since.
+                    where=(_epoch.incarnation != new.incarnation) | (_epoch.tick < new.tick),
                 )
             )
 

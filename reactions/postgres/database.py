@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import psycopg2.errors
-from sqlalchemy import Connection, Engine, Executable, create_engine, event
+from sqlalchemy import Connection, Engine, Executable, event
 from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.exc import (
     DataError,
@@ -22,7 +21,10 @@ from sqlalchemy.exc import (
 
 from reactions.core.errors import ReactionsError, ReactionsUnavailable
 from reactions.core.settings import Settings
+from reactions.postgres.address import options_of, parameters_of
 from reactions.postgres.connection_pool import ADVICE, refuses_writes, watch
+from reactions.postgres.engine import make_engine
+from reactions.postgres.limits import limits_of, search_path
 from reactions.postgres.socket_watchdog import guard
 
 Answer = TypeVar("Answer")
@@ -53,33 +55,30 @@ class Database:
         Args:
             name: the name of the connections in ``pg_stat_activity``.
             timeout_s: seconds to wait for a connection, and for a statement; the default is
-                database_timeout_s.
+                database_timeout_s. An application_name or connect_timeout of database_url is kept.
+
+        Raises:
+            InvalidSettings: database_url has an option that cannot be used.
         """
         wait = timeout_s or settings.database_timeout_s
         # A live server ends the statement first, by its own timeout.
         self._deadline_s = 1.5 * wait
-        options = {
-            "statement_timeout": int(wait * 1000),
-            "lock_timeout": int(wait * 1000),
-            # Without it, a process cut off inside a transaction would keep its locks for hours.
-            "idle_in_transaction_session_timeout": int(self._deadline_s * 1000),
-            # Every statement uses a key and reads few rows, so an index is always the best plan.
-            "random_page_cost": 1.1,
-            "max_parallel_workers_per_gather": 0,
-            "jit": "off",
+        parameters = parameters_of(settings.database_url.get_secret_value())
+        given = options_of(parameters)
+        self.limits: Mapping[str, str] = {
+            name: value
+            for name, value in limits_of(wait, self._deadline_s).items()
+            if name not in given
         }
-        self.engine: Engine = create_engine(
-            settings.database_url.get_secret_value(),
+        """What PostgreSQL applies to each transaction, unless options of database_url says it."""
+        self.engine: Engine = make_engine(
+            parameters,
+            name,
+            wait,
+            {"search_path": search_path(settings.database_schema), **self.limits},
             pool_timeout=wait,
             pool_size=min(KEPT, settings.database_connections),
             max_overflow=max(0, settings.database_connections - KEPT),
-            hide_parameters=True,
-            connect_args={
-                # libpq accepts only whole seconds.
-                "connect_timeout": max(1, math.ceil(wait)),
-                "application_name": name,
-                "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
-            },
         )
 
         watch(self.engine)

@@ -49,6 +49,9 @@ reaction_types = Table(
     Column("retired", Boolean, nullable=False, server_default=text("false")),
     # Processes that are configured with one of these names work on.
     Column("former", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    # For display; empty: the name, and no emoji.
+    Column("label", Text, nullable=False, server_default=text("''")),
+    Column("emoji", Text, nullable=False, server_default=text("''")),
     # The counts use 0 for tombstones.
     CheckConstraint("code BETWEEN 0 AND 127", name="code"),
 )
@@ -190,7 +193,7 @@ findings = Table(
     Column("found", BigInteger, nullable=False),
 )
 
-# The epoch of each Redis shard. When Redis has another incarnation or an older tick, it lost data.
+# The epoch of each Redis shard. Another one in Redis shows that one of the stores lost data.
 redis_epochs = Table(
     "redis_epochs",
     metadata,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from sqlalchemy import Connection, insert, select, text, update
 
 from reactions.core.constants import MAX_CODE, REMOVE
 from reactions.core.errors import InvalidArgument
-from reactions.core.type_names import ALLOWED, is_name, normal
+from reactions.core.type_names import ALLOWED, MAX_EMOJI, MAX_NAME, emoji_of, is_name, normal
 from reactions.core.type_registry import ReactionType, unregistered
 from reactions.postgres.database import Database
 from reactions.postgres.locks import LOCK_CLASS
@@ -46,7 +47,9 @@ class TypeRegistry:
             connection.execute(_LOCK, {"class": LOCK_CLASS})
             missing = unregistered(types, _read(connection))
             if missing:
-                rows = [{"code": types[name], "name": name} for name in missing]
+                rows = [
+                    {"code": types[name], "name": name, "emoji": emoji_of(name)} for name in missing
+                ]
                 connection.execute(insert(reaction_types), rows)
 
     def add(self, name: str, code: int | None = None) -> ReactionType:
@@ -67,8 +70,9 @@ class TypeRegistry:
             wanted = max((t.code for t in registered), default=0) + 1 if code is None else code
             if not 1 <= wanted <= MAX_CODE or any(t.code == wanted for t in registered):
                 raise InvalidArgument("code", f"a free one from 1 to {MAX_CODE}", wanted)
-            connection.execute(insert(reaction_types).values(code=wanted, name=name))
-        return ReactionType(wanted, name)
+            emoji = emoji_of(name)
+            connection.execute(insert(reaction_types).values(code=wanted, name=name, emoji=emoji))
+        return ReactionType(wanted, name, emoji=emoji)
 
     def rename(self, old: str, new: str) -> ReactionType:
         """Give a type another name. The old one is kept as a former name of the same code.
@@ -89,7 +93,7 @@ class TypeRegistry:
                 .where(_type.code == known.code)
                 .values(name=new, former=list(former))
             )
-        return ReactionType(known.code, new, known.retired, former)
+        return replace(known, name=new, former=former)
 
     def retire(self, name: str, retired: bool = True) -> ReactionType:
         """Say that nobody may give a type any more, or with False that everybody may again.
@@ -103,7 +107,52 @@ class TypeRegistry:
             connection.execute(
                 update(reaction_types).where(_type.code == known.code).values(retired=retired)
             )
-        return ReactionType(known.code, known.name, retired, known.former)
+        return replace(known, retired=retired)
+
+    def describe(self, name: str, label: str | None, emoji: str | None) -> ReactionType:
+        """Say how a type is shown: with a label and an emoji. None leaves one as it is.
+
+        Args:
+            label: up to 64 characters; empty for the name.
+            emoji: up to 16 characters; empty for none.
+
+        Raises:
+            InvalidArgument: there is no such type, or a text is not allowed.
+        """
+        label = None if label is None else _check_shown("label", label, MAX_NAME)
+        emoji = None if emoji is None else _check_shown("emoji", emoji, MAX_EMOJI)
+        with self._database.transaction() as connection:
+            connection.execute(_LOCK, {"class": LOCK_CLASS})
+            known = _known(_read(connection), name)
+            shown = replace(
+                known,
+                label=known.label if label is None else label,
+                emoji=known.emoji if emoji is None else emoji,
+            )
+            connection.execute(
+                update(reaction_types)
+                .where(_type.code == known.code)
+                .values(label=shown.label, emoji=shown.emoji)
+            )
+        return shown
+
+    def write_back(self, copied: Sequence[ReactionType]) -> None:
+        """Add the types that PostgreSQL lost and a copy still has. Existing types stay as they are.
+
+        A worker may add types, but not change them.
+        """
+        with self._database.transaction() as connection:
+            connection.execute(_LOCK, {"class": LOCK_CLASS})
+            registered = _read(connection)
+            codes = {known.code for known in registered}
+            names = {name for known in registered for name in known.names}
+            lost = [t for t in copied if t.code not in codes and names.isdisjoint(t.names)]
+            rows = [
+                {"code": t.code, "name": t.name, "retired": t.retired, "former": list(t.former)}
+                for t in lost
+            ]
+            if rows:
+                connection.execute(insert(reaction_types), rows)
 
     def publish(self, write: Callable[[Sequence[ReactionType]], None]) -> tuple[ReactionType, ...]:
         """Hand the registry to a function that copies it, and return it.
@@ -119,12 +168,13 @@ class TypeRegistry:
 
 def _read(connection: Connection) -> tuple[ReactionType, ...]:
     found = connection.execute(
-        select(_type.code, _type.name, _type.retired, _type.former)
+        select(_type.code, _type.name, _type.retired, _type.former, _type.label, _type.emoji)
         .where(_type.code > 0)  # code 0 is a removal
         .order_by(_type.code)
     )
     return tuple(
-        ReactionType(code, name, retired, tuple(former)) for code, name, retired, former in found
+        ReactionType(code, name, retired, tuple(former), label, emoji)
+        for code, name, retired, former, label, emoji in found
     )
 
 
@@ -144,3 +194,10 @@ def _check(name: str) -> str:
     if not is_name(name) or name == REMOVE:
         raise InvalidArgument("name", f"{ALLOWED}, and not {REMOVE!r}", name)
     return name
+
+
+def _check_shown(argument: str, shown: str, most: int) -> str:
+    shown = normal(shown)
+    if shown and (len(shown) > most or not is_name(shown)):
+        raise InvalidArgument(argument, f"empty, or {ALLOWED}; at most {most}", shown)
+    return shown

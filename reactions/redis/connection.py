@@ -31,6 +31,7 @@ from reactions.core.settings import Settings
 from reactions.redis.cluster_pipeline import execute_on_nodes, key_of
 from reactions.redis.connection_pool import Pool
 from reactions.redis.kept_connections import held
+from reactions.redis.url_options import check_options
 from reactions.redis.wire import Words, pack, read_reply, send
 
 Client: TypeAlias = "Redis | RedisCluster"
@@ -70,13 +71,14 @@ def connect(settings: Settings) -> Client:
     redis_timeout_s then, and the next ones once.
 
     Raises:
-        InvalidSettings: redis_url has an unknown option.
+        InvalidSettings: redis_url has an option that cannot be used.
         ReactionsUnavailable: the cluster is not reachable. Only the client of a cluster connects
             here already, to ask for the slots.
     """
     # Each client needs its own policy: redis-py keeps state in it.
     retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
     url = settings.redis_url.get_secret_value()
+    check_options(url, cluster=settings.redis_cluster)
     if settings.redis_cluster:
         with translated():
             return RedisCluster.from_url(
@@ -96,7 +98,7 @@ def connect(settings: Settings) -> Client:
         )
         pool.connection_class(**pool.connection_kwargs)  # fail here, not at the first command
     except (ValueError, TypeError):  # its text may contain a part of the URL, so leave it out
-        raise InvalidSettings("redis_url has an option that redis-py does not know") from None
+        raise InvalidSettings("redis_url has an option whose value redis-py refuses") from None
     return Redis.from_pool(pool)
 
 

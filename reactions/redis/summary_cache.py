@@ -22,30 +22,16 @@ from reactions.core.model import Summary, Tier, make_summary
 from reactions.core.settings import Settings
 from reactions.redis import keys
 from reactions.redis.buckets import MARK
-from reactions.redis.connection import Client, execute_many, translated
+from reactions.redis.connection import FAILURES, Client, execute_many, translate
+from reactions.redis.summary_parser import ReadyCounts, SummaryParser
 from reactions.redis.ttl import Ttl
 from reactions.redis.wire import Words
 
-REGULAR, VIRAL, DELETED = 0, 1, 2
-"""Tiers as a summary has them."""
-
-MAX_PARSED = 10_000
-"""Distinct counts that a process remembers in parsed form."""
-
-MAX_FOLDED = 1_000
-"""Distinct summaries with changes that a process remembers in parsed form."""
+MAX_MADE = 10_000
+"""Posts whose last summary a process remembers."""
 
 RENEWALS = 16
 """A process renews the TTL of a user's cached reactions so many times within that TTL."""
-
-
-class ReadyCounts(NamedTuple):
-    """The counts of a summary, parsed once for all posts that have the same."""
-
-    tier: Tier
-    by_code: Mapping[int, int]
-    by_name: dict[str, int]
-    total: int
 
 
 class Found(NamedTuple):
@@ -64,16 +50,23 @@ class Found(NamedTuple):
     waiting: Mapping[int, ReadyCounts]
 
 
+class _Made(NamedTuple):
+    """The last summary of a post, as everybody sees it who has no reaction and is not listed."""
+
+    text: bytes
+    summary: Summary
+    listed: Mapping[int, int]
+
+
 class SummaryCache:
     """Reads ready summaries and the cached reactions of one user."""
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
         self._cluster = settings.redis_cluster
-        self._threshold = settings.viral_threshold
         self._names = {code: name for name, code in settings.reaction_types.items()}
-        self._parsed: dict[bytes, ReadyCounts] = {}
-        self._folded: dict[bytes, tuple[ReadyCounts, Mapping[int, int]]] = {}
+        self._parser = SummaryParser(settings)
+        self._made: dict[int, _Made] = {}
         self._ttl = Ttl(settings)
         self._lock = threading.Lock()  # cachetools is not thread-safe
         self._renewed: TTLCache[int, bool] = TTLCache(
@@ -90,17 +83,16 @@ class SummaryCache:
         Raises:
             ReactionsUnavailable: Redis.
         """
-        with translated():
+        try:
             if self._cluster:
                 return self._read_cluster(post_ids, user_id)
-            summaries = ("MGET", *keys.post_summaries(post_ids))
-            if not user_id:
-                (values,) = execute_many(self._client, [summaries])
-                return self._found(post_ids, values, user_id, None)
-            values, own, *_ = execute_many(
-                self._client, [summaries, *self._of_user(user_id, post_ids)]
-            )
-            return self._found(post_ids, values, user_id, own)
+            commands: list[Words] = [("MGET", *keys.post_summaries(post_ids))]
+            if user_id:
+                commands += self._of_user(user_id, post_ids)
+            replies = execute_many(self._client, commands)
+            return self._found(post_ids, replies[0], user_id, replies[1] if user_id else None)
+        except FAILURES as error:
+            raise translate(error) from error
 
     def _read_cluster(self, post_ids: Sequence[int], user_id: int) -> Found:
         """Read the summaries of all nodes, and then the user's node."""
@@ -135,27 +127,51 @@ class SummaryCache:
         """Put the answers together; ``own`` is the mark of the user's hash, then a code a post."""
         mark, *codes = _checked(own) if user_id else (b"1", *(None for _ in post_ids))
         absent = 0 if mark == b"1" else None  # a complete hash says: no reaction on other posts
-        names = self._names
+        made = self._made
         found: dict[int, Summary] = {}
         waiting: dict[int, ReadyCounts] = {}
         for post_id, value, cached in zip(post_ids, _checked(values), codes, strict=True):
+            if cached is None and absent == 0:  # most posts of most feeds
+                known = made.get(post_id)
+                if known is not None and known.text == value and user_id not in known.listed:
+                    found[post_id] = known.summary
+                    continue
             if value is None:
                 continue
-            try:
-                counts, code = self._parse(value, user_id)
-                if code is None:
-                    code = absent if cached is None else int(cached)
-            except ValueError:  # a key that this version cannot read is as good as none
-                continue
-            if code is not None:
-                tier, _, by_name, total = counts
-                own_name = names.get(code) if tier is not Tier.DELETED else None
-                if own_name is not None and not by_name[own_name]:
-                    continue  # it became durable after the summary was read
-                found[post_id] = make_summary(post_id, by_name.copy(), total, tier, own_name)
-            elif mark is None:
-                waiting[post_id] = counts
+            answer = self._read_one(post_id, value, user_id, absent if cached is None else cached)
+            if isinstance(answer, Summary):
+                found[post_id] = answer
+            elif answer is not None and mark is None:
+                waiting[post_id] = answer
         return Found(found, mark is not None, waiting)
+
+    def _read_one(
+        self, post_id: int, text: bytes, user_id: int, cached: bytes | int | None
+    ) -> Summary | ReadyCounts | None:
+        """Return the summary of a post; its counts if the reaction is unknown; else None."""
+        try:
+            counts, listed = self._parser.parse(post_id, text)
+            code = listed.get(user_id) if listed else None
+            if code is None:
+                code = None if cached is None else int(cached)
+        except ValueError:  # a key that this version cannot read is as good as none
+            return None
+        if code is None:
+            return counts
+        summary = self._summary(post_id, counts, code)
+        if summary is not None and not code and user_id not in listed:
+            if len(self._made) >= MAX_MADE:
+                self._made.clear()
+            self._made[post_id] = _Made(text, summary, listed)
+        return summary
+
+    def _summary(self, post_id: int, counts: ReadyCounts, code: int) -> Summary | None:
+        """Return the summary of a post; None if the counts lack the user's reaction."""
+        tier, _, by_name, total = counts
+        own = self._names.get(code) if tier is not Tier.DELETED else None
+        if own is not None and not by_name[own]:
+            return None
+        return make_summary(post_id, by_name, total, tier, own)
 
     def complete(
         self, waiting: Mapping[int, ReadyCounts], own: Mapping[int, int]
@@ -166,80 +182,8 @@ class SummaryCache:
             waiting: ``Found.waiting``.
             own: post -> the user's type code, 0 for none; read after the summaries.
         """
-        found: dict[int, Summary] = {}
-        for post_id, (tier, _, by_name, total) in waiting.items():
-            own_name = self._names.get(own[post_id]) if tier is not Tier.DELETED else None
-            if own_name is None or by_name[own_name]:
-                found[post_id] = make_summary(post_id, by_name.copy(), total, tier, own_name)
-        return found
-
-    def _parse(self, value: bytes, user_id: int) -> tuple[ReadyCounts, int | None]:
-        """The counts of a summary, and the user's code if the summary lists the user."""
-        counts = self._parsed.get(value)
-        if counts is not None:
-            return counts, None
-        folded = self._folded.get(value)
-        if folded is None:
-            base, _, changes = value.partition(b";")
-            counts = self._parsed.get(base) or self._parse_base(base)
-            if not changes:
-                return counts, None
-            by_code, listed = fold_changes(counts.by_code, changes)
-            folded = self._counts(counts.tier is Tier.VIRAL, by_code), listed
-            if len(self._folded) >= MAX_FOLDED:
-                self._folded.clear()
-            self._folded[value] = folded
-        counts, listed_codes = folded
-        return counts, listed_codes.get(user_id)
-
-    def _parse_base(self, base: bytes) -> ReadyCounts:
-        tier, by_code = parse_base(base)
-        if tier == DELETED:
-            counts = self._counts(False, {})._replace(tier=Tier.DELETED)
-        else:
-            counts = self._counts(tier == VIRAL, by_code)
-        if len(self._parsed) >= MAX_PARSED:
-            self._parsed.clear()
-        self._parsed[base] = counts
-        return counts
-
-    def _counts(self, viral: bool, by_code: Mapping[int, int]) -> ReadyCounts:
-        # A count can be below zero for a moment, while an unknown earlier reaction is guessed.
-        by_name = {name: max(0, by_code.get(code, 0)) for code, name in self._names.items()}
-        total = sum(by_name.values())
-        tier = Tier.VIRAL if viral or total >= self._threshold else Tier.REGULAR
-        return ReadyCounts(tier, by_code, by_name, total)
-
-
-def parse_base(base: bytes) -> tuple[int, dict[int, int]]:
-    """The tier and the counts (code -> number) of a summary before its first ``;``.
-
-    Raises:
-        ValueError: no script of this library wrote it.
-    """
-    tier, *flat = map(int, base.rstrip(b",").split(b","))
-    if tier not in (REGULAR, VIRAL, DELETED):
-        raise ValueError(f"no tier: {tier}")
-    return tier, dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-def fold_changes(
-    counts: Mapping[int, int], changes: bytes
-) -> tuple[dict[int, int], dict[int, int]]:
-    """The counts after the changes of a summary, and user -> code of everyone who is listed.
-
-    Raises:
-        ValueError: as ``parse_base``.
-    """
-    by_code, listed = dict(counts), dict[int, int]()
-    for change in changes.split(b";"):
-        user, *steps, new = map(int, change.split(b":"))
-        listed[user] = new
-        if steps:
-            (previous,) = steps
-            by_code[previous] = by_code.get(previous, 0) - 1
-            by_code[new] = by_code.get(new, 0) + 1
-    return by_code, listed
+        made = (self._summary(post_id, counts, own[post_id]) for post_id, counts in waiting.items())
+        return {summary.post_id: summary for summary in made if summary is not None}
 
 
 def _checked(reply: Any) -> Any:  # noqa: ANN401 - a reply of the server

@@ -19,6 +19,7 @@ from reactions.core.constants import LOAD_LIFE_MS, shard_of
 from reactions.core.model import Row
 from reactions.core.settings import Settings
 from reactions.redis import keys
+from reactions.redis.cached_ids import CachedIds
 from reactions.redis.connection import Client, is_full, readable, translate, translated
 from reactions.redis.pipeline import Call, Command, run_many
 from reactions.redis.scripts import user_cache as user_scripts
@@ -143,9 +144,12 @@ class UserCache:
 
     def drop_all(self) -> None:
         """Drop the caches of all users. Scans the whole keyspace with SCAN."""
-        with translated():
-            for key in self._client.scan_iter(match="user:*", count=1000):
-                self._client.unlink(key)
+        for users in CachedIds(self._client).users():
+            with translated(), self._client.pipeline(transaction=False) as pipe:
+                for user_id in users:
+                    pipe.unlink(keys.user_reactions(user_id))
+                    pipe.unlink(keys.user_loading(user_id))
+                pipe.execute()
 
     def drop_post(self, post_id: int, user_ids: Iterable[int]) -> None:
         """Drop the cached reactions of these users to one post. One round trip for each node."""

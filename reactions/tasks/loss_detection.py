@@ -1,4 +1,4 @@
-"""The task `loss_detection`: notice within five seconds that Redis lost data, and reload it."""
+"""The task `loss_detection`: notice within seconds that a store lost data, and reload Redis."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ app.conf.beat_schedule["loss_detection"] = {
 }
 
 
-@app.task(name="reactions.loss_detection")
+@app.task(name="reactions.loss_detection", send_events=False)  # as for the sweep
 def loss_detection() -> None:
     """Compare the epochs of both stores. Then load the working set for a few seconds, if needed."""
     worker().loss_detection.run()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
@@ -14,12 +13,13 @@ from fastapi import FastAPI
 from reactions.api.client import Reactions
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
+from reactions.core.type_registry import ReactionType, configured
 from reactions.web import auth, problems, routes
 from reactions.web.auth import Authenticator
 from reactions.web.body_limit import BodyLimit
+from reactions.web.foreign_pages import ForeignPages
 from reactions.web.openapi import DescribedApp
 from reactions.web.rate_limit import RateLimiter
-from reactions.web.shutdown import call_before_shutdown
 from reactions.web.stream import Hub
 
 log = logging.getLogger(__name__)
@@ -40,23 +40,17 @@ def create_app(client: Reactions, authenticate: Authenticator) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        if threading.current_thread() is threading.main_thread():  # only it may handle signals
-            call_before_shutdown(hub.end)
         current_default_thread_limiter().total_tokens = client.settings.web_threads
         yield
         limiter.close()
 
-    # FastAPI's documentation pages would load scripts from a CDN. /openapi.json stays.
+    types = _types(client)
     app = DescribedApp(
-        title="reactions",
-        version=version("reactions"),
-        lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
-        kinds=_kinds(client),
+        title="reactions", version=version("reactions"), lifespan=lifespan, types=types
     )
     app.state.client, app.state.limiter, app.state.hub = client, limiter, hub
     app.add_middleware(BodyLimit)
+    app.add_middleware(ForeignPages, allowed=client.settings.web_origins)
     signed_in = auth.signed_in(authenticate)
     app.include_router(routes.router, prefix="/v1", tags=["reactions"], dependencies=signed_in)
     app.include_router(routes.health)
@@ -64,13 +58,22 @@ def create_app(client: Reactions, authenticate: Authenticator) -> FastAPI:
     return app
 
 
-def _kinds(client: Reactions) -> tuple[str, ...]:
-    """The reaction types that the document lists; without the stores, the configured ones."""
-    try:
-        return tuple(client.reaction_types)
-    except ReactionsUnavailable as error:
-        log.warning("reaction types not checked: %s", error)
-        return tuple(client.settings.reaction_types)
+def _types(client: Reactions) -> Callable[[], Sequence[ReactionType]]:
+    """Return a function that lists the reaction types; without the stores, the configured ones.
+
+    Raises:
+        TypesMismatch: the configured reaction types contradict the registry.
+    """
+
+    def types() -> Sequence[ReactionType]:
+        try:
+            return client.types()
+        except ReactionsUnavailable as error:
+            log.warning("reaction types not checked: %s", error)
+            return configured(client.settings.reaction_types).types
+
+    types()
+    return types
 
 
 def from_environment() -> FastAPI:

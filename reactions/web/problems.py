@@ -137,6 +137,7 @@ async def _defect(_: Request, _error: Exception) -> Response:  # the server logs
 DESCRIPTIONS: Mapping[int, str] = {
     400: "The body cannot be read.",
     401: "Nobody is signed in.",
+    403: "A page of an origin that is not listed sent it.",
     410: "The post was deleted.",
     413: "The body is too large.",
     422: "An argument is invalid; the request changed nothing.",

@@ -16,13 +16,14 @@ from reactions.api.cursor import MAX_CURSOR
 from reactions.core.constants import SAMPLE_SIZE
 from reactions.web import schemas
 from reactions.web.auth import User
+from reactions.web.ids import IdIn
 from reactions.web.problems import responses
 from reactions.web.rate_limit import RateLimiter
-from reactions.web.schemas import Change, IdIn, Kind
+from reactions.web.schemas import Change, Kind
 from reactions.web.stream import MAX_STREAM_POSTS, Hub, Listener
 
 READ = responses(401, 422, 500, 503)
-WRITE = responses(401, 410, 422, 429, 500, 503)
+WRITE = responses(401, 403, 410, 422, 429, 500, 503)
 
 router = APIRouter()
 health = APIRouter(tags=["health"])
@@ -54,7 +55,9 @@ Cursor = Annotated[
 PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 
 
-@router.put("/posts/{post_id}/reaction", responses=WRITE | responses(400, 413))
+@router.put(
+    "/posts/{post_id}/reaction", operation_id="react", responses=WRITE | responses(400, 413)
+)
 def react(
     post_id: IdIn, wanted: schemas.Wanted, user: User, client: Client, limit: Limit
 ) -> schemas.Outcome:
@@ -63,14 +66,20 @@ def react(
     return schemas.Outcome.model_validate(client.react(user, post_id, wanted.reaction))
 
 
-@router.delete("/posts/{post_id}/reaction", responses=WRITE)
+@router.delete("/posts/{post_id}/reaction", operation_id="unreact", responses=WRITE)
 def unreact(post_id: IdIn, user: User, client: Client, limit: Limit) -> schemas.Outcome:
     """Remove the user's reaction from a post. It is safe to repeat the call."""
     limit.pass_or_refuse(user)
     return schemas.Outcome.model_validate(client.unreact(user, post_id))
 
 
-@router.get("/summaries", responses=READ)
+@router.get("/types", operation_id="listTypes", responses=responses(401, 500, 503))
+def types(client: Client) -> schemas.ReactionTypes:
+    """List the reaction types with the label and the emoji that people see."""
+    return schemas.ReactionTypes.model_validate({"items": client.types()})
+
+
+@router.get("/summaries", operation_id="getSummaries", responses=READ)
 def summaries(
     post_id: Annotated[list[IdIn], Query(min_length=1, max_length=MAX_SUMMARIES)],
     user: User,
@@ -80,7 +89,7 @@ def summaries(
     return schemas.Feed.model_validate({"items": client.summaries(post_id, user)})
 
 
-@router.get("/posts/{post_id}/reactors", responses=READ)
+@router.get("/posts/{post_id}/reactors", operation_id="listReactors", responses=READ)
 def reactors(
     post_id: IdIn,
     client: Client,
@@ -92,7 +101,7 @@ def reactors(
     return schemas.Reactors.model_validate(client.reactors(post_id, reaction, limit, cursor))
 
 
-@router.get("/posts/{post_id}/recent", responses=READ)
+@router.get("/posts/{post_id}/recent", operation_id="listRecent", responses=READ)
 def recent(
     post_id: IdIn, client: Client, limit: Annotated[int, Query(ge=1, le=SAMPLE_SIZE)] = 20
 ) -> schemas.Recent:
@@ -100,13 +109,13 @@ def recent(
     return schemas.Recent.model_validate({"items": client.recent(post_id, limit)})
 
 
-@router.get("/posts/{post_id}/uniques", responses=READ)
+@router.get("/posts/{post_id}/uniques", operation_id="countUniques", responses=READ)
 def uniques(post_id: IdIn, client: Client) -> schemas.Uniques:
     """Count the users who ever reacted to a post. On a viral post, estimate it to about 0.8 %."""
     return schemas.Uniques(uniques=client.uniques(post_id))
 
 
-@router.get("/users/me/history", responses=READ)
+@router.get("/users/me/history", operation_id="listHistory", responses=READ)
 def history(
     user: User, client: Client, limit: PageSize = 50, cursor: Cursor = None
 ) -> schemas.History:
@@ -127,7 +136,12 @@ async def _joined(
         hub.leave(listener)
 
 
-@router.get("/stream", response_class=EventSourceResponse, responses=responses(401, 422, 429, 503))
+@router.get(
+    "/stream",
+    operation_id="streamCounts",
+    response_class=EventSourceResponse,
+    responses=responses(401, 422, 429, 503),
+)
 async def stream(
     listener: Annotated[Listener, Depends(_joined)],
     hub: Streams,
@@ -147,13 +161,13 @@ async def stream(
         yield ServerSentEvent(event=None if fresh else "beat", data=change, id=event_id)
 
 
-@health.get("/healthz")
+@health.get("/healthz", operation_id="checkHealth")
 async def healthz() -> schemas.Health:
     """Answer that the process serves."""
     return schemas.Health()
 
 
-@health.get("/readyz", responses=responses(500, 503))
+@health.get("/readyz", operation_id="checkReady", responses=responses(500, 503))
 def readyz(limit: Limit) -> schemas.Health:
     """Check that Redis answers, and is no replica.
 

@@ -1,32 +1,22 @@
-"""The JSON of requests and answers.
-
-Ids in answers are strings, because JavaScript's numbers are exact only up to 2^53.
-"""
+"""The JSON of requests and answers. Ids are strings, see ``ids.py``."""
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from reactions.core.constants import MAX_ID
 from reactions.core.model import Status, Tier
+from reactions.web.ids import IdOut
 
-_DIGITS = re.compile(r"[1-9][0-9]{0,18}")
-
-
-def _check_spelling(value: object) -> object:
-    """Accept one spelling of an id: not +7, 07, 7.0 or 7_0."""
-    if isinstance(value, str) and not _DIGITS.fullmatch(value):
-        raise ValueError("must be an integer from 1 to 2^63-1, in digits")
-    return value
-
-
-IdIn: TypeAlias = Annotated[int, Field(ge=1, le=MAX_ID), BeforeValidator(_check_spelling)]
-IdOut: TypeAlias = Annotated[int, PlainSerializer(str, return_type=str)]
 Kind: TypeAlias = Annotated[str, Field(json_schema_extra={"format": "reaction"})]
-"""A reaction type. OpenAPI lists the configured ones."""
+"""A reaction type. OpenAPI lists the types."""
+
+Given: TypeAlias = Annotated[str, Field(json_schema_extra={"format": "reaction-given"})]
+"""A reaction type that may be given. OpenAPI lists those that are not retired."""
+
+Micros: TypeAlias = Annotated[int, Field(json_schema_extra={"format": "int64"})]
+"""A time in µs since 1970. It is below 2^53 until the year 2255."""
 
 
 class _Out(BaseModel):
@@ -38,7 +28,7 @@ class Wanted(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reaction: Kind
+    reaction: Given
 
 
 class Outcome(_Out):
@@ -47,7 +37,27 @@ class Outcome(_Out):
     status: Status
     reaction: str | None = Field(description="The user's reaction after the write.")
     previous: str | None = Field(description="The reaction before the write, if it is known.")
-    version: int | None = Field(description="µs since 1970, rising; null if nothing changed.")
+    version: Micros | None = Field(description="µs since 1970, rising; null if nothing changed.")
+
+
+class ReactionType(_Out):
+    """A reaction type, and what people see of it."""
+
+    name: str = Field(description="What requests and answers call it.")
+    label: str = Field(description="What people read.", validation_alias="shown_label")
+    emoji: str | None = Field(description="What people see; null if there is none.")
+    retired: bool = Field(description="It is shown and can be taken away, and not given.")
+
+    @field_validator("emoji", mode="before")
+    @classmethod
+    def _or_null(cls, value: str | None) -> str | None:
+        return value or None
+
+
+class ReactionTypes(_Out):
+    """All reaction types, in the order in which a page should offer them."""
+
+    items: list[ReactionType]
 
 
 class Shown(_Out):
@@ -102,7 +112,7 @@ class Reacted(_Out):
 
     post_id: IdOut
     reaction: str
-    version: int = Field(description="The time of the reaction, µs since 1970.")
+    version: Micros = Field(description="The time of the reaction, µs since 1970.")
 
 
 class History(_Out):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence, Set
@@ -16,6 +17,7 @@ from reactions.api.client import Reactions
 from reactions.core.model import Summary
 from reactions.web.poller import Poller, Value, count_down
 from reactions.web.problems import retry_later
+from reactions.web.shutdown import call_before_shutdown
 
 MAX_STREAM_POSTS = 100
 """A stream may have this many posts."""
@@ -65,6 +67,7 @@ class Hub:
         self._listeners: set[Listener] = set()
         self._streams: Counter[int] = Counter()  # user -> streams that are open or opening
         self._ended = False
+        self._hears_signals = False
 
     async def join(self, user_id: int, post_ids: Sequence[int]) -> Listener:
         """Open a stream, and return when the values of its posts are known.
@@ -79,6 +82,7 @@ class Hub:
         if self._streams[user_id] >= MAX_USER_STREAMS:
             detail = f"you have {MAX_USER_STREAMS} streams open here: close one"
             raise retry_later(429, "too-many-streams", detail, RETRY_S)
+        self._listen_to_signals()
         self._streams[user_id] += 1
         listener = Listener(user_id, post_ids)
         try:
@@ -128,6 +132,15 @@ class Hub:
             except TimeoutError:
                 if time.monotonic() >= end:
                     return
+
+    def _listen_to_signals(self) -> None:
+        """End the streams when a signal ends the server.
+
+        Not when the application starts: the lifespan of a mounted application does not run.
+        """
+        if not self._hears_signals and threading.current_thread() is threading.main_thread():
+            call_before_shutdown(self.end)  # only the main thread may handle signals
+        self._hears_signals = True
 
     def _wake(self, changed: Set[int]) -> None:
         for listener in self._listeners:

@@ -122,13 +122,6 @@ def _fork(client: Reactions, user: int) -> int:
     return child
 
 
-def test_closing_closes_the_connections_to_the_database(engine: Engine) -> None:
-    engine.reactions.counts(9)
-    database = engine.reactions._read_path().database
-    engine.reactions.close()
-    assert database.engine.pool.status().count("Connections in pool: 0") == 1
-
-
 @pytest.mark.parametrize("plain", [False, True])
 def test_hot_path_and_drain_stay_within_their_slots(
     tmp_path: Path, database_url: str, plain: bool, monkeypatch: pytest.MonkeyPatch

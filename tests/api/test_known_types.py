@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from reactions.redis.connection import Client
 from reactions.redis.keys import outbox_types
 from reactions.redis.type_copy import read_types, write_types
 from tests.support.engine import Engine
+from tests.support.types import configured, publish
 from tests.support.waiting import wait_until
 
 POST = 1042
@@ -34,15 +34,6 @@ def other(engine: Engine) -> Iterator[Reactions]:
     """A second process, whose configuration names no types."""
     with Reactions(engine.settings) as client:
         yield client
-
-
-def publish(engine: Engine, registry: TypeRegistry) -> None:
-    registry.publish(partial(write_types, engine.client))
-
-
-def configured(settings: Settings, types: str) -> Reactions:
-    named = Settings(reaction_types=types).reaction_types
-    return Reactions(settings.model_copy(update={"reaction_types": named}))
 
 
 @pytest.mark.parametrize(
@@ -183,7 +174,7 @@ def test_a_retired_type_is_read_and_taken_away_and_not_given(
 def test_a_running_process_that_writes_notices_a_retirement(
     engine: Engine, registry: TypeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reactions.api.client.LOOK_S", 0.0)
+    monkeypatch.setattr("reactions.api.known_types.LOOK_S", 0.0)
     running = engine.reactions
     running.react(1, POST, "sad")
     registry.retire("sad")
@@ -201,6 +192,52 @@ def test_a_running_process_that_writes_notices_a_retirement(
     wait_until(refused, what="the relay to read the registry")
 
 
+def test_a_running_process_that_only_reads_learns_all_changes(
+    engine: Engine, registry: TypeRegistry, other: Reactions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reactions.api.known_types.LOOK_S", 0.1)
+    reader = engine.reactions
+    other.react(1, POST, "love")
+    assert "party" not in reader.counts(POST)
+    registry.add("party")
+    registry.rename("love", "care")
+    registry.retire("sad")
+    publish(engine, registry)
+
+    def learned() -> bool:
+        (found,) = reader.summaries([POST], 1)
+        return (found.reaction, found.counts.get("care")) == ("care", 1)
+
+    wait_until(learned, what="a reader learns the new names")
+    assert reader.counts(POST).keys() >= {"party", "care", "sad"}
+    assert [found.reaction for found in reader.reactors(POST, "care").items] == ["care"]
+    with pytest.raises(InvalidArgument):
+        reader.react(2, POST, "sad")
+
+
+def test_a_reader_that_looks_again_does_not_wait(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The relay looks, with a client of its own."""
+    by: list[Client] = []
+
+    def counted(client: Client) -> tuple[ReactionType, ...] | None:
+        by.append(client)
+        return read_types(client)
+
+    with Reactions(engine.settings) as client:
+        client.counts(POST)
+        monkeypatch.setattr("reactions.api.known_types.read_types", counted)
+        monkeypatch.setattr("reactions.api.known_types.LOOK_S", 0.0)
+
+        def looked() -> bool:
+            client.counts(POST)
+            return len(by) > 2
+
+        wait_until(looked, what="the relay looks")
+        assert client._client not in by
+
+
 def test_only_the_first_call_reads_the_registry(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +248,7 @@ def test_only_the_first_call_reads_the_registry(
         return read_types(client)
 
     monkeypatch.setattr("reactions.api.known_types.read_types", counted)
+    monkeypatch.setattr("reactions.api.known_types.LOOK_S", 1e6)
     with Reactions(engine.settings) as client:
         for user in range(1, 50):
             client.react(user, POST, "like")

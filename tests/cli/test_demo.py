@@ -44,11 +44,12 @@ def test_the_demo_verifies_and_leaves_nothing_running(tmp_path: Path) -> None:
     synthesize(trace, 6_000, ["like", "love", "RT"], seed=7)
     with trace.open("a") as file:
         file.write("1,not a user,1,like\n1,2\n")
-    result = reactions("demo", "--trace", str(trace), "--writers", "2", "--json")
+    result = reactions("demo", "--trace", str(trace), "--writers", "2", "--warm", "--json")
     assert result.returncode == 0, result.stderr
     figures = last_line(result)
     assert figures.keys() >= DEMO_KEYS
     assert figures["events"] == 6_000
+    assert figures["loads"] > 0  # nobody reads, so the posts were warmed
     assert figures["broken_lines"] == 2
     assert "line 6002" in result.stderr
     for drift in ("mismatched_reactions", "drifted_counts_database", "drifted_counts_redis"):

@@ -29,6 +29,14 @@ def test_types_are_added_renamed_and_retired(engine: Engine) -> None:
     assert [code for code, known in found.items() if known["retired"]] == [5]
     copied = read_types(engine.client) or ()
     assert [known.name for known in copied] == [known["name"] for known in found.values()]
+    words = ("describe", "care", "--label", "Take care", "--emoji", "🧡")
+    assert "care is shown as 🧡 Take care" in reactions("types", *words, **env).stderr
+    assert "say what to change: --label" in reactions("types", "describe", "care", **env).stderr
+    party = ("add", "party", "--label", "Let's party", "--emoji", "🎈")
+    assert reactions("types", *party, **env).returncode == 0
+    copied = read_types(engine.client) or ()
+    shown = {known.name: (known.shown_label, known.emoji) for known in copied}
+    assert (shown["care"], shown["party"]) == (("Take care", "🧡"), ("Let's party", "🎈"))
     assert reactions("types", "retire", "sad", "--undo", **env).returncode == 0
     assert not any(known.retired for known in read_types(engine.client) or ())
     result = reactions("types", "rename", "like", "care", **env)

@@ -20,6 +20,7 @@ import psutil
 import psycopg2
 import pytest
 
+from reactions.demo.plain_path import LINKS
 from reactions.demo.state_folder import remove
 from reactions.demo.synthetic_trace import synthesize
 from tests.cli.running import answers, last_line, processes_of, reactions
@@ -170,6 +171,8 @@ def end_of(up: subprocess.Popen[Any], folder: Path, children: list[psutil.Proces
 def test_a_shell_evaluates_what_up_prints_and_a_frozen_worker_does_not_hold_up_the_end(
     fresh: Path,
 ) -> None:
+    """Whatever the name of its folder."""
+    fresh = fresh / 'it\'s "my" $HOME'
     up = subprocess.Popen(
         [sys.executable, "-m", "reactions", "up", "--state-dir", str(fresh)],
         stdout=subprocess.PIPE,
@@ -192,6 +195,8 @@ def test_a_shell_evaluates_what_up_prints_and_a_frozen_worker_does_not_hold_up_t
         wait_until(lambda: up.poll() is not None, 6, "it ends within five seconds")
         rest, said = up.communicate(timeout=60)
     assert end_of(up, fresh, children) == 0
+    links = [path for path in LINKS.glob("reactions-*") if path.is_symlink()]
+    assert fresh / "postgres" not in [link.readlink() for link in links]
     assert rest == ""
     assert all(line.startswith("export ") for line in lines)
     for address in ("Flower: http://reactions:", "Page: http://127.0.0.1:"):

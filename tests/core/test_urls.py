@@ -23,11 +23,34 @@ def test_redis_url_refuses_rabbitmq_and_every_url_refuses_sentinel() -> None:
         with pytest.raises(InvalidSettings, match="redis_url"):
             Settings(redis_url=url)
     assert Settings(broker_url="amqp://mq").broker_url.get_secret_value() == "amqp://mq"
-    with pytest.raises(InvalidSettings, match="broker_url"):  # RedBeat's lock cannot use Sentinel
-        Settings(broker_url="sentinel://s/0")
+    for url in ("sentinel://s/0", "unix:///run/redis"):  # RedBeat's lock, and kombu
+        with pytest.raises(InvalidSettings, match="broker_url"):
+            Settings(broker_url=url)
 
 
 @pytest.mark.parametrize("scheme", ["postgres://", "postgresql://", DATABASE_DRIVER])
 def test_database_url_names_the_driver(scheme: str) -> None:
     url = Settings(database_url=f"{scheme}u@db/x").database_url.get_secret_value()
     assert url == "postgresql+psycopg2://u@db/x"
+
+
+def test_database_url_takes_several_hosts_and_the_others_one() -> None:
+    url = "postgresql://u:p@h1:5432,[::1]:5433,h3/x?target_session_attrs=read-write"
+    assert Settings(database_url=url).database_url.get_secret_value().endswith(url[10:])
+    for name, scheme in (("redis_url", "redis"), ("broker_url", "amqp")):
+        with pytest.raises(InvalidSettings, match=f"{name}: .*several hosts; it takes one"):
+            Settings(**{name: f"{scheme}://h1:6379,h2:6379/0"})
+
+
+def test_an_option_that_the_broker_does_not_take_is_refused_by_name() -> None:
+    for url in ("amqp://mq//?heartbeat=10", "rediss://h/0?ssl_cert_reqs=none"):
+        assert Settings(broker_url=url).broker_url.get_secret_value() == url
+    for url in ("redis://h/0?socket_timeout=3", "amqp://a//;amqp://b//?socket_timeout=3"):
+        with pytest.raises(InvalidSettings, match=r"broker_url: .*has the option socket_timeout"):
+            Settings(broker_url=url)
+
+
+def test_a_password_that_a_question_mark_cuts_is_not_shown() -> None:
+    with pytest.raises(InvalidSettings, match="encode it") as refused:
+        Settings(broker_url="redis://hun?ter2=x@h/0")
+    assert "ter2" not in str(refused.value)

@@ -22,7 +22,7 @@ class NoServers:
 
 def report(played: Replayed, found: Verification, mismatched: int = 0) -> Report:
     outage = Outage(cast(Stack, NoServers()), None, 100)
-    return make_report(played, found, outage, Measured(1, mismatched, 0.5, 80_000, 10))
+    return make_report(played, found, outage, Measured(1, mismatched, 0.5, 80_000, 10, 4))
 
 
 PLAYED = Replayed(accepted=1_000, seconds=2.0, latencies=array("d", [100.0, 200.0, 400.0]))

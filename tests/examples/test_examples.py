@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from reactions.core.constants import MAX_ID
 from reactions.demo.process import Process, free_port
 from tests.support.engine import Engine
 from tests.support.waiting import wait_until
@@ -56,6 +57,7 @@ def test_react_unreact_and_a_feed(example: httpx.Client, engine: Engine) -> None
     first = example.put(path, params={"reaction": "love"}).json()
     assert (first["status"], first["reaction"]) == ("accepted", "love")
     empty, mine = example.get("/feed", params={"post": [1, POST]}).json()
+    assert (empty["post_id"], mine["post_id"]) == ("1", str(POST))
     assert (empty["total"], empty["reaction"]) == (0, None)
     assert (mine["total"], mine["counts"]["love"], mine["reaction"]) == (1, 1, "love")
     gone = example.delete(path).json()
@@ -69,3 +71,17 @@ def test_react_unreact_and_a_feed(example: httpx.Client, engine: Engine) -> None
         too_late = example.request(method, path, params={"reaction": "love"})
         assert too_late.status_code == 410
         assert f"post {POST}" in too_late.json()["detail"]
+
+
+def test_ids_beyond_the_exact_numbers_of_javascript(example: httpx.Client, engine: Engine) -> None:
+    """Each id comes back as it was sent."""
+    example.put(f"/posts/{MAX_ID}/reaction", params={"reaction": "love"}).raise_for_status()
+    (shown,) = example.get("/feed", params={"post": str(MAX_ID)}).json()
+    assert (shown["post_id"], shown["reaction"]) == (str(MAX_ID), "love")
+    assert engine.reactions.reaction_of(7, MAX_ID) == "love"
+    document = example.get("/openapi.json")
+    if document.is_success:  # only FastAPI has one
+        for item in document.json()["paths"].values():
+            for operation in item.values():
+                ids = [one["schema"] for one in operation["parameters"] if "post" in one["name"]]
+                assert {one.get("items", one)["type"] for one in ids} == {"string"}

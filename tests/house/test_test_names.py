@@ -51,6 +51,7 @@ ELSEWHERE = {
     "reactions/tasks/reconcile.py": "tests/tasks/test_two_beats.py",
     "reactions/tasks/refresh.py": "tests/tasks/test_two_beats.py",
     "reactions/tasks/virality.py": "tests/tasks/test_two_beats.py",
+    "reactions/web/ids.py": "tests/web/test_problems.py",
     "reactions/web/page/burst.py": "tests/web/page/test_browser.py",
     "reactions/web/page/ids.py": "tests/web/page/test_browser.py",
     "reactions/web/page/samples.py": "tests/web/page/test_browser.py",

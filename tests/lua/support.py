@@ -21,7 +21,7 @@ from reactions.redis.scripts.drain import (
     TierRules,
 )
 from reactions.redis.scripts.writes import ReactReply
-from reactions.redis.summary_cache import fold_changes, parse_base
+from reactions.redis.summary_parser import fold_changes, parse_base
 from tests.support.loads import SingleLoads
 
 SHARD = 42

@@ -11,9 +11,12 @@ from reactions.maintenance.epochs import Loss, RedisEpoch, loss
     ("in_redis", "in_database", "what"),
     [
         (None, None, Loss.NONE),
-        (RedisEpoch("a", 5), None, Loss.NONE),
+        (RedisEpoch("a", 1), None, Loss.NONE),
+        (RedisEpoch("a", 2), None, Loss.DATABASE),
+        (RedisEpoch("a", 7), RedisEpoch("a", 5), Loss.DATABASE),
         (None, RedisEpoch("a", 5), Loss.EMPTY),
-        (RedisEpoch("b", 9), RedisEpoch("a", 5), Loss.EMPTY),
+        (RedisEpoch("b", 0), RedisEpoch("a", 5), Loss.EMPTY),
+        (RedisEpoch("b", 9), RedisEpoch("a", 5), Loss.OTHER),
         (RedisEpoch("a", 4), RedisEpoch("a", 5), Loss.OLDER),
         (RedisEpoch("a", 5), RedisEpoch("a", 5), Loss.NONE),
         # A worker died after it wrote Redis and before it wrote PostgreSQL.

@@ -12,7 +12,7 @@ from reactions.core.model import Summary, Tier
 from reactions.core.settings import Settings
 from reactions.redis import keys, summary_cache
 from reactions.redis.connection import Client, connect
-from reactions.redis.summary_cache import Found, SummaryCache, fold_changes, parse_base
+from reactions.redis.summary_cache import Found, SummaryCache
 from tests.support.servers import running_redis
 
 POST, OTHER = 1042, 1043  # on two shards
@@ -42,30 +42,6 @@ def only(found: Found, post: int = POST) -> Summary:
 
 def shown(summary: Summary) -> dict[str, int]:
     return {name: count for name, count in summary.counts.items() if count}
-
-
-# -- parsing ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("base", "tier", "counts"),
-    [
-        (b"0,1,5", 0, {1: 5}),
-        (b"1,1,5,3,2", 1, {1: 5, 3: 2}),
-        (b"0,1,-1", 0, {1: -1}),  # while an unknown earlier reaction is guessed
-        (b"2,", 2, {}),
-        (b"0,200,1", 0, {200: 1}),  # a type that a newer version knows
-    ],
-)
-def test_the_base_of_a_summary(base: bytes, tier: int, counts: dict[int, int]) -> None:
-    assert parse_base(base) == (tier, counts)
-
-
-def test_changes_are_folded_in_their_order() -> None:
-    counts = {1: 5}
-    found = fold_changes(counts, b"8:3;7:0:2;7:2:1;9:1:0")
-    assert found == ({0: 1, 1: 5, 2: 0} | {0: 0}, {8: 3, 7: 1, 9: 0})
-    assert counts == {1: 5}
 
 
 NOT_OURS = [
@@ -99,10 +75,11 @@ def test_a_summary_of_another_type_is_as_good_as_none(
 
 
 def test_the_answer_to_one_caller_is_not_anothers(cache: SummaryCache, client: Client) -> None:
-    """Both come from the same parsed counts."""
+    """Both come from the same parsed counts, which nobody can change."""
     write(client, "0,1,5")
     counts: Any = only(cache.read([POST], 0)).counts
-    counts["like"] = 99
+    with pytest.raises(TypeError):
+        counts["like"] = 99
     assert shown(only(cache.read([POST], 0))) == {"like": 5}
     write(client, "0,1,5;7:0:1")
     assert shown(only(cache.read([POST], 0))) == {"like": 6}
@@ -110,17 +87,39 @@ def test_the_answer_to_one_caller_is_not_anothers(cache: SummaryCache, client: C
     assert shown(only(cache.read([POST], 0))) == {"like": 5}
 
 
-def test_more_distinct_counts_than_a_process_keeps(
+def test_a_remembered_summary_is_for_readers_without_a_reaction(
+    cache: SummaryCache, client: Client
+) -> None:
+    """The process remembers what one reader got; the next reader has a reaction, or is listed."""
+    write(client, "0,1,5")
+    own(client, {})
+    for _ in range(2):
+        assert only(cache.read([POST], USER)).reaction is None
+    own(client, {POST: 1})
+    assert only(cache.read([POST], USER)).reaction == "like"
+    assert only(cache.read([POST], 0)).reaction is None
+    write(client, f"0,1,5;{USER}:0:1")
+    own(client, {})
+    for _ in range(2):
+        assert only(cache.read([POST], 0)).reaction is None
+        assert only(cache.read([POST], USER)).reaction == "like"
+    write(client, "0,1,7")
+    assert only(cache.read([POST], 0)).total == 7
+    client.delete(keys.post_summary(POST))
+    assert cache.read([POST], 0).summaries == {}
+
+
+def test_more_summaries_than_a_process_remembers(
     cache: SummaryCache, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(summary_cache, "MAX_PARSED", 10)
+    monkeypatch.setattr(summary_cache, "MAX_MADE", 10)
     posts = range(1, 36)
     for post in posts:
         write(client, f"0,1,{post}", post)
     for _ in range(2):
         found = cache.read(posts, 0).summaries
         assert {post: found[post].total for post in posts} == {post: post for post in posts}
-        assert len(cache._parsed) <= 10
+        assert len(cache._made) <= 10
 
 
 @pytest.mark.parametrize(

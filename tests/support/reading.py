@@ -77,15 +77,15 @@ def make_viral(engine: Engine, post_id: int) -> None:
 
 
 def feeds_of(client: Reactions) -> Feeds:
-    return client._read_path().feeds
+    return client._reads.reads().feeds
 
 
 def lists_of(client: Reactions) -> Lists:
-    return client._read_path().lists
+    return client._reads.reads().lists
 
 
 def database_of(client: Reactions) -> SqlEngine:
-    return client._read_path().database.engine
+    return client._reads.reads().database.engine
 
 
 @dataclass

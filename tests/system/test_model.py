@@ -38,7 +38,7 @@ from reactions.redis import buckets, keys
 from reactions.redis.claims import Claim
 from reactions.redis.pipeline import run_many
 from reactions.redis.replies import Snapshot
-from reactions.redis.summary_cache import DELETED, fold_changes, parse_base
+from reactions.redis.summary_parser import DELETED, fold_changes, parse_base
 from reactions.redis.user_cache import UserCache
 from tests.support.engine import Engine, make_engine
 from tests.support.profiles import examples

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from celery import current_app
 from pydantic import SecretStr
 
+from reactions import tasks
 from reactions.core.celery_app import make_app, make_publisher
 from reactions.core.errors import InvalidSettings
 from reactions.core.settings import Settings
@@ -78,6 +80,21 @@ def test_only_drains_wait_in_the_queue_of_durability(
     app = make_app(settings)
     assert app.amqp.router.route({}, task)["queue"].name == queue
     assert set(app.amqp.queues) == {"persistence", "maintenance"}
+
+
+def test_what_runs_every_few_seconds_sends_no_events() -> None:
+    """Flower keeps a bounded list of tasks, which these would fill."""
+    often = {
+        entry["task"]
+        for entry in tasks.app.conf.beat_schedule.values()
+        if isinstance(entry["schedule"], timedelta) and entry["schedule"] < timedelta(seconds=30)
+    }
+    silent = {
+        name
+        for name, task in tasks.app.tasks.items()
+        if name.startswith("reactions.") and not task.send_events
+    }
+    assert often == silent != set()
 
 
 def test_a_publisher_waits_for_nothing_for_long(settings: Settings) -> None:

@@ -26,6 +26,7 @@ from tests.web.serving import NO_DATABASE, NOWHERE, check_problem, running
 REQUESTS = [
     ("PUT", "/v1/posts/1/reaction"),
     ("DELETE", "/v1/posts/1/reaction"),
+    ("GET", "/v1/types"),
     ("GET", "/v1/summaries?post_id=1"),
     ("GET", "/v1/posts/1/reactors"),
     ("GET", "/v1/posts/1/recent"),
@@ -98,8 +99,13 @@ def test_any_dependency_is_an_authenticator(
         body = {"reaction": "wow"}
         httpx.put(f"{address}/v1/posts/1/reaction", json=body, headers=headers).raise_for_status()
     assert engine.reactions.reaction_of(7, 1) == "wow"
-    schemes = app.openapi()["components"].get("securitySchemes", {})
-    assert ("HTTPBearer" in schemes) == (authenticate is of_token)
+    document = app.openapi()
+    named = "HTTPBearer" if authenticate is of_token else "signedIn"
+    assert list(document["components"]["securitySchemes"]) == [named]
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            wanted: list[Any] = [{named: []}] if path.startswith("/v1/") else []
+            assert operation.get("security", []) == wanted, path
 
 
 def of_required(token: Annotated[int, Header()]) -> int:

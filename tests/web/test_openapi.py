@@ -5,6 +5,7 @@ The examples are the same in each run. ``/v1/stream`` does not end: ``test_strea
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from schemathesis import GenerationMode
 from schemathesis.config import SchemathesisConfig
 
 from reactions.api.client import Reactions
+from reactions.core.constants import MAX_ID
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Postgres, Valkey
 from reactions.web import create_app
@@ -78,6 +80,7 @@ def operations(described: Any) -> dict[str, Any]:
 OPERATIONS = (
     "PUT /v1/posts/{post_id}/reaction",
     "DELETE /v1/posts/{post_id}/reaction",
+    "GET /v1/types",
     "GET /v1/summaries",
     "GET /v1/posts/{post_id}/reactors",
     "GET /v1/posts/{post_id}/recent",
@@ -90,6 +93,49 @@ OPERATIONS = (
 
 def test_every_operation_is_tried(described: Any) -> None:
     assert operations(described).keys() == {*OPERATIONS, "GET /v1/stream"}
+
+
+def schemas(node: Any) -> Iterator[tuple[str, Any]]:
+    """All schemas of properties and parameters, with their names."""
+    if isinstance(node, dict):
+        if "schema" in node and "name" in node:
+            yield node["name"], node["schema"]
+        for key, child in node.items():
+            if isinstance(child, dict) and "properties" in node and key == "properties":
+                yield from child.items()
+            yield from schemas(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from schemas(child)
+
+
+def test_every_id_is_a_string_both_ways(described: Any) -> None:
+    found = [one for name, one in schemas(described.raw_schema) if name.endswith("_id")]
+    assert len(found) == 11  # 7 parameters, 4 properties
+    for schema in found:
+        schema = schema.get("items", schema)
+        assert (schema["type"], schema["maxLength"]) == ("string", 19)
+        for number in (1, 9, 10, 2**53 + 1, MAX_ID - 1, MAX_ID):
+            assert re.search(schema["pattern"], str(number))
+        for wrong in ("0", str(MAX_ID + 1), str(MAX_ID * 10), "07", "+7", "7.0", "", "7\n"):
+            assert not re.search(schema["pattern"].replace("$", r"\Z"), wrong)
+
+
+def test_the_names_of_operations_and_schemas_make_good_clients(described: Any) -> None:
+    items = described.raw_schema["paths"].values()
+    ids = [operation["operationId"] for item in items for operation in item.values()]
+    assert len(set(ids)) == len(ids) == len(OPERATIONS) + 1
+    assert {"react", "unreact", "listTypes", "getSummaries", "streamCounts"} <= set(ids)
+    assert all(re.fullmatch(r"[a-z]+([A-Z][a-z]+)*", one) for one in ids)
+    names = described.raw_schema["components"]["schemas"]
+    assert all(re.fullmatch(r"[A-Z][A-Za-z]+", name) for name in names)
+
+
+def test_times_need_64_bits(described: Any) -> None:
+    """A generated client may take an integer without a format for one of 32 bits."""
+    found = [one for name, one in schemas(described.raw_schema) if name == "version"]
+    assert len(found) == 2
+    assert all("int64" in str(one) for one in found)
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode))

@@ -24,6 +24,9 @@ JSON = {"Content-Type": "application/json"}
         ("/v1/posts/9223372036854775808/recent", "path.post_id"),
         ("/v1/posts/+7/recent", "path.post_id"),
         ("/v1/posts/7.0/recent", "path.post_id"),
+        ("/v1/posts/07/recent", 'a string of digits without leading zeros, from "1"'),
+        ("/v1/posts/\u0667/recent", "path.post_id"),  # a digit of another script
+        (f"/v1/posts/{'7' * 5_000}/recent", "path.post_id"),
         ("/v1/posts/7/recent?limit=0", "query.limit"),
         ("/v1/posts/7/recent?limit=1001", "query.limit"),
         ("/v1/posts/7/reactors?limit=201", "query.limit"),

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from reactions.core.constants import MAX_ID
+from reactions.postgres.type_registry import TypeRegistry
 from tests.support.engine import Engine
+from tests.support.types import publish
+from tests.support.waiting import wait_until
 from tests.web.serving import get, put, user
 
 POST = 1042
@@ -93,7 +97,7 @@ def test_the_history_is_the_users_own(alice: httpx.Client, address: str, engine:
 
 def test_the_requests_in_the_documentation_work(alice: httpx.Client, project: Path) -> None:
     forms = re.findall(r"^\| `GET (/v1/[^`]*)`", (project / "docs/web.md").read_text(), re.M)
-    assert len(forms) == 6
+    assert len(forms) == 7
     for form in forms:
         if "stream" not in form:  # it does not end
             answer = alice.get(form.replace("{id}", str(POST)))
@@ -110,3 +114,30 @@ def test_health(address: str) -> None:
     for path in ("/healthz", "/readyz"):
         answer = httpx.get(f"{address}{path}")
         assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+def test_the_types_with_what_people_see_of_them(alice: httpx.Client, engine: Engine) -> None:
+    registry = TypeRegistry(engine.database)
+    registry.describe("love", "Adore", "🧡")
+    registry.retire("sad")
+    registry.add("party")
+    publish(engine, registry)
+
+    def listed() -> dict[str, Any]:
+        return {one.pop("name"): one for one in get(alice, "/v1/types")["items"]}
+
+    wait_until(lambda: "party" in listed(), what="the service reads the registry")
+    found = listed()
+    assert list(found) == ["like", "love", "laugh", "wow", "sad", "angry", "party"]
+    assert found["love"] == {"label": "Adore", "emoji": "🧡", "retired": False}
+    assert found["sad"] == {"label": "Sad", "emoji": "😢", "retired": True}
+    assert found["party"] == {"label": "Party", "emoji": None, "retired": False}
+    document = alice.get("/openapi.json").json()
+    given = document["components"]["schemas"]["Wanted"]["properties"]["reaction"]["enum"]
+    assert given == ["like", "love", "laugh", "wow", "angry", "party"]
+    (asked,) = [
+        one["schema"]["anyOf"][0]["enum"]
+        for one in document["paths"]["/v1/posts/{post_id}/reactors"]["get"]["parameters"]
+        if one["name"] == "reaction"
+    ]
+    assert "sad" in asked

@@ -123,7 +123,7 @@ def queries(client: Reactions) -> Iterator[list[str]]:
     def note(*found: Any) -> None:  # noqa: ANN401 - SQLAlchemy's event
         sent.append(str(found[2]))
 
-    engine = client._read_path().database.engine
+    engine = client._reads.reads().database.engine
     event.listen(engine, "before_cursor_execute", note)
     try:
         yield sent

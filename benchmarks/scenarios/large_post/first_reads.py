@@ -57,7 +57,7 @@ class FirstReads:
         self._client = Redis.from_url(settings.redis_url.get_secret_value())
         self._snapshots = PostSnapshots(connect(settings))
         self._web = Reactions(settings)
-        self._web._read_path()
+        self._web._reads.reads()
         self._now = _Round()
         self._spy()
 
@@ -107,7 +107,7 @@ class FirstReads:
         self._now = now = _Round()
         self._client.flushall()
         # The reader must not skip a repeated request.
-        self._web._read_path().feeds._requests._posts.clear()
+        self._web._reads.reads().feeds._requests._posts.clear()
         for user, patience in ((first_user, ALONE_S), (first_user + 1, SAMPLED_S)):
             began = time.time()
             self._web.summaries([POST], spread_id(user, 31))

@@ -87,7 +87,9 @@ class Web:
         self._is_viral = frozenset(world.viral)
         self._number = number
         self._counters = counters
-        event.listen(client._read_path().database.engine, "before_cursor_execute", self._statement)
+        event.listen(
+            client._reads.reads().database.engine, "before_cursor_execute", self._statement
+        )
 
     def forget(self) -> None:
         """Drop what was recorded so far."""

@@ -13,6 +13,7 @@ from reactions.ops.doctor.findings import Finding, Findings, State, guarded, unr
 from reactions.postgres.database import Database, translated
 from reactions.postgres.dead_letters import DeadLetters
 from reactions.postgres.duty_runs import DutyRuns
+from reactions.postgres.limits import in_force
 from reactions.postgres.migrate import at_head
 from reactions.postgres.server_role import ServerRole, server_role
 from reactions.postgres.type_registry import TypeRegistry
@@ -42,12 +43,33 @@ def check_postgres_version(database: Database) -> Finding:
 
 
 def check_postgres(database: Database, settings: Settings) -> Findings:
-    """Check what the database holds."""
+    """Check the role of the server, what it applies to a transaction, and what it holds."""
     yield from guarded("postgresql role", lambda: _role(database))
+    yield from guarded("limits", lambda: _limits(database))
     yield from guarded("migrations", lambda: _migrations(settings))
     yield from guarded("reaction types", lambda: _reaction_types(database, settings))
     yield from guarded("dead letters", lambda: _dead_letters(database))
     yield from guarded("duties", lambda: _duties(database))
+
+
+def _limits(database: Database) -> Findings:
+    """Read the limits in a transaction: something between here and PostgreSQL may drop them."""
+    with database.transaction() as connection:
+        found = in_force(connection, database.limits)
+    wrong = [
+        f"{name} is {found.get(name)}, not {wanted}"
+        for name, wanted in database.limits.items()
+        if found.get(name) != wanted
+    ]
+    if wrong:
+        remedy = (
+            "what is between this host and PostgreSQL must pass SET LOCAL on; PgBouncer does so"
+            " with pool_mode transaction or session"
+        )
+        yield Finding("limits", State.FAILURE, f"not in force: {', '.join(wrong)}", remedy)
+    else:
+        timeout_s = int(found["statement_timeout"]) / 1000
+        yield Finding("limits", State.OK, f"in force; a statement ends after {timeout_s:g} s")
 
 
 def _role(database: Database) -> Findings:
@@ -68,9 +90,9 @@ def _migrations(settings: Settings) -> Findings:
     with translated():
         current = at_head(settings)
     if current:
-        yield Finding("migrations", State.OK, "at head")
+        yield Finding("migrations", State.OK, f"at head, in schema {settings.database_schema}")
     else:
-        found = "the schema of the database is not that of this version"
+        found = f"the tables in schema {settings.database_schema} are not those of this version"
         yield Finding("migrations", State.FAILURE, found, "run: reactions migrate")
 
 

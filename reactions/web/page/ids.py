@@ -9,7 +9,7 @@ STATIC = Path(__file__).parent.parent / "static"
 
 _posts = json.loads((STATIC / "posts.json").read_text())
 
-POSTS: tuple[int, ...] = tuple(post["id"] for post in _posts)
+POSTS: tuple[int, ...] = tuple(int(post["id"]) for post in _posts)
 """The posts that the page shows."""
 
 ELSEWHERE = range(2**62 + 1, 2**62 + 401)

@@ -36,6 +36,7 @@ def test_a_healthy_stack_has_only_good_findings(stack: Stack) -> None:
         "oldest pending",
         "postgresql version",
         "postgresql role",
+        "limits",
         "migrations",
         "reaction types",
         "dead letters",
@@ -46,7 +47,7 @@ def test_a_healthy_stack_has_only_good_findings(stack: Stack) -> None:
         "queue maintenance",
     }
     shown = CliRunner().invoke(main, ["doctor"], env=stack.settings.environment()).stdout
-    assert "0 failures, 0 warnings in 24 checks" in shown
+    assert "0 failures, 0 warnings in 25 checks" in shown
 
 
 def test_servers_that_do_not_answer_are_findings(settings: Settings) -> None:

@@ -7,6 +7,7 @@ from sqlalchemy import text
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Postgres
 from reactions.ops.doctor import State
+from reactions.ops.doctor.postgres import check_postgres
 from reactions.postgres.duty_runs import DutyRuns
 from tests.ops.doctor.examining import findings
 from tests.support.databases import execute_admin
@@ -23,6 +24,15 @@ def test_a_database_that_is_not_migrated(settings: Settings, postgres: Postgres)
         assert found["dead letters"].found.startswith("not known")
     finally:
         execute_admin(postgres.url, "DROP DATABASE bare WITH (FORCE)")
+
+
+def test_limits_that_do_not_reach_postgresql(engine: Engine) -> None:
+    assert findings(engine.settings)["limits"].found == "in force; a statement ends after 4 s"
+    engine.database.limits = {**engine.database.limits, "lock_timeout": "17"}
+    found = {f.check: f for f in check_postgres(engine.database, engine.settings)}["limits"]
+    assert found.state is State.FAILURE
+    assert "lock_timeout is 4000, not 17" in found.found
+    assert "pool_mode" in found.remedy
 
 
 def test_reaction_types_that_the_database_does_not_know(settings: Settings) -> None:

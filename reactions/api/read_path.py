@@ -1,0 +1,95 @@
+"""The read path of a client: its database, feeds and lists, made at the first read of a process."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from reactions.api.known_types import KnownTypes
+from reactions.api.relay import Relay
+from reactions.core.settings import Settings
+from reactions.core.type_registry import Vocabulary
+from reactions.redis.connection import Client
+
+if TYPE_CHECKING:
+    from reactions.api.feeds import Feeds
+    from reactions.api.lists import Lists
+    from reactions.postgres.database import Database
+
+
+class Reads(NamedTuple):
+    """The read path of one process."""
+
+    process: int
+    database: Database
+    feeds: Feeds
+    lists: Lists
+
+
+class ReadPath:
+    """Makes the read path. A forked child makes its own."""
+
+    def __init__(self, client: Client, relay: Relay, settings: Settings, known: KnownTypes) -> None:
+        self._client = client
+        self._relay = relay
+        self._settings = settings
+        self._known = known
+        self._reads: Reads | None = None
+        known.follow(self._learn)
+
+    @property
+    def feeds(self) -> Feeds:
+        """The summaries and counts of posts."""
+        return self.reads().feeds
+
+    @property
+    def lists(self) -> Lists:
+        """The lists of reactors and of a user's reactions."""
+        return self.reads().lists
+
+    def close(self) -> None:
+        """Close the connections to the database, if this process made them."""
+        if (made := self._own()) is not None:
+            made.database.close()
+
+    def _own(self) -> Reads | None:
+        made = self._reads
+        return made if made is not None and made.process == os.getpid() else None
+
+    def reads(self) -> Reads:
+        """Return the read path of this process; its first call makes it.
+
+        There is no lock, because a fork could copy it in the locked state. If two threads create a
+        read path at the same time, the later one is kept.
+        """
+        self._known.confirm()
+        if self._known.is_old():
+            self._relay.look()
+        made = self._own()
+        if made is None:
+            # Imported here: a process that only writes never loads SQLAlchemy.
+            from reactions.postgres.database import Database
+
+            settings = self._settings
+            database = Database(settings, name="reactions-api", timeout_s=settings.read_timeout_s)
+            self._reads = made = self._make(database)
+        return made
+
+    def _learn(self, known: Vocabulary | None) -> None:
+        """Show new names of types from now on."""
+        if known is not None and (made := self._own()) is not None:
+            self._reads = self._make(made.database)
+
+    def _make(self, database: Database) -> Reads:
+        from reactions.api.feeds import Feeds
+        from reactions.api.lists import Lists
+        from reactions.api.stored_reads import StoredReads
+
+        settings = self._settings.model_copy(update={"reaction_types": self._known.names()})
+        stored = StoredReads()
+        return Reads(
+            os.getpid(),
+            database,
+            Feeds(self._client, database, stored, self._relay, settings),
+            Lists(self._client, database, stored, settings),
+        )
