@@ -11,7 +11,7 @@ from reactions.postgres.tables import metadata
 
 
 def run(connection: Connection) -> None:
-    """Run migrations; search_path finds the version table too, wherever 0010 moves it."""
+    """Run migrations; search_path finds the version table too, wherever 0009 moves it."""
     context.configure(
         connection=connection,
         target_metadata=metadata,

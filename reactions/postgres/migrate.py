@@ -89,7 +89,7 @@ def open_connection(settings: Settings, *, down: bool = False) -> Connection:
     same names elsewhere are not ours.
 
     Args:
-        down: also see the schema ``public``, to which the way down from 0010 leads.
+        down: also see the schema ``public``, to which the way down from 0009 leads.
     """
     schema = settings.database_schema
     with _connect(settings, {}) as connection:

@@ -162,7 +162,7 @@ def test_an_older_installation_moves_beside_an_application() -> None:
     """A superuser migrated it in `public`, where the application has tables of its own by now."""
     with running_roles(16) as roles:
         older = Settings(database_url=roles.admin, database_schema="public")
-        migrate(older, "0009")
+        migrate(older, "0008")
         roles.execute("INSERT INTO public.reactions VALUES (1, 7, 1, 1)")
         roles.execute("CREATE TABLE public.articles (id bigint)")
         roles.execute("GRANT SELECT ON public.articles TO PUBLIC")

@@ -6,14 +6,14 @@ beat of older versions before: they look for the tables in the old schema. react
 A new installation has its tables in this schema from the beginning, and moves nothing. The way down
 goes to the schema `public`, and refuses if that has a table of one of these names.
 
-Revision ID: 0010
-Revises: 0009
+Revision ID: 0009
+Revises: 0008
 """
 
 from alembic import op
 
-revision = "0010"
-down_revision = "0009"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
