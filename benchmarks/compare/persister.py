@@ -142,7 +142,7 @@ def _record(arena: Arena, changes: Mapping[tuple[int, int], int]) -> float:
 def _sql(arena: Arena, changes: Mapping[tuple[int, int], int], copy: bool) -> float:
     rows = _rows(changes)
     url = arena.settings.database_url.get_secret_value().replace("+psycopg2", "", 1)
-    connection = psycopg2.connect(url)
+    connection = psycopg2.connect(url, options="-c search_path=reactions")
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute(_TEMPORARY)

@@ -27,7 +27,7 @@ PATIENCE_S = 600.0
 _EMPTY = text("""
 DO $$ DECLARE tables text; BEGIN
     SELECT string_agg(format('%I.%I', schemaname, tablename), ', ') INTO tables FROM pg_tables
-    WHERE schemaname IN ('public', 'contender')
+    WHERE schemaname IN ('reactions', 'contender')
       AND tablename NOT IN ('alembic_version', 'reaction_types') AND tablename !~ '_p?[0-9]+$';
     EXECUTE 'TRUNCATE ' || tables;
 END $$

@@ -46,6 +46,26 @@ def connections_refused(nemesis: Nemesis) -> Iterator[None]:
             cursor.execute("ALTER DATABASE postgres WITH ALLOW_CONNECTIONS true")
 
 
+_RELOAD = "SELECT pg_reload_conf()"
+
+
+@contextmanager
+def postgres_demoted(nemesis: Nemesis) -> Iterator[None]:
+    """Make the server read-only, as a standby is, and then writable again; mostly, cut nobody."""
+    with contextlib.closing(nemesis.admin()) as connection:
+        cursor = connection.cursor()
+        cursor.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+        cursor.execute(_RELOAD)
+        try:
+            if nemesis.chance.random() < 0.3:
+                cursor.execute(f"SELECT pg_terminate_backend(pid) {_OTHERS}")
+            nemesis.hold(0.5, 4)
+            yield
+        finally:
+            cursor.execute("ALTER SYSTEM RESET default_transaction_read_only")
+            cursor.execute(_RELOAD)
+
+
 @contextmanager
 def table_locked(nemesis: Nemesis) -> Iterator[None]:
     """Lock the rows' table for longer than the time-out of a statement."""
@@ -53,7 +73,7 @@ def table_locked(nemesis: Nemesis) -> Iterator[None]:
         connection.autocommit = False
         cursor = connection.cursor()
         cursor.execute("SET LOCAL lock_timeout = '10s'")
-        cursor.execute("LOCK TABLE reactions IN ACCESS EXCLUSIVE MODE")
+        cursor.execute("LOCK TABLE reactions.reactions IN ACCESS EXCLUSIVE MODE")
         timeout = nemesis.system.settings.database_timeout_s
         nemesis.hold(timeout + 0.5, timeout + 2)
         yield
@@ -74,12 +94,12 @@ def deadlocked(nemesis: Nemesis) -> Iterator[None]:
         cursor = connection.cursor()
         cursor.execute("SET LOCAL deadlock_timeout = '30s'")
         cursor.execute("SET LOCAL lock_timeout = '5s'")
-        cursor.execute("SELECT count FROM reaction_counts WHERE post_id <= 20 FOR UPDATE")
+        cursor.execute("SELECT count FROM reactions.reaction_counts WHERE post_id <= 20 FOR UPDATE")
         deadline = time.monotonic() + SPRING_S
         while cursor.execute(_WAITING) or not cursor.fetchone():
             if time.monotonic() > deadline:
                 raise Missed
             time.sleep(0.01)
         with contextlib.suppress(psycopg2.Error):  # or PostgreSQL cancels this session
-            cursor.execute("LOCK TABLE reactions IN SHARE MODE")
+            cursor.execute("LOCK TABLE reactions.reactions IN SHARE MODE")
         yield

@@ -16,8 +16,8 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from reactions.api.publisher import Publisher
 from reactions.core.errors import ReactionsError
 from reactions.core.instruments import WAKEUP_MESSAGES, WAKEUPS
 from reactions.core.logs import event
@@ -27,9 +27,6 @@ from reactions.core.tracing import headers, span
 from reactions.redis.connection import Client, connect
 from reactions.redis.keys import outbox_wake
 from reactions.redis.pipeline import Command, run_all
-
-if TYPE_CHECKING:
-    from celery import Celery
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +72,7 @@ class Relay:
         self._posts: set[int] = set()
         self._users: set[int] = set()
         self._thread: threading.Thread | None = None
-        self._app: Celery | None = None
+        self._publisher: Publisher | None = None
         # A client of its own: a lock of the shared pool, held by this thread while the process
         # forks, would stay locked in the child.
         self._client: Client | None = None
@@ -189,6 +186,8 @@ class Relay:
 
     def _waiting(self, shards: list[int]) -> list[int]:
         """Return the shards whose wake-up no drain has answered; all of them if Redis fails."""
+        if not shards and (self._after is None or self._closing.is_set()):
+            return shards
         try:
             if self._client is None:
                 self._client = connect(self._settings)
@@ -204,20 +203,19 @@ class Relay:
         self, shards: list[int], posts: list[int], users: list[int], pause: float
     ) -> float:
         """Publish one message of each kind. Returns how long to wait after a failure, or 0."""
-        # Imported here: a process that publishes nothing never loads Celery.
-        from reactions.core.celery_app import DRAIN, LOAD, make_publisher
+        from reactions.core.celery_app import DRAIN, LOAD
 
         try:
-            if self._app is None:
-                self._app = make_publisher(self._settings)
+            if self._publisher is None:
+                self._publisher = Publisher(self._settings)
             if shards:
                 with span("reactions.wake") as wake:
                     wake.note(shards=shards)
-                    sent = self._app.send_task(DRAIN, kwargs={"shards": shards}, headers=headers())
+                    sent = self._publisher.send(DRAIN, kwargs={"shards": shards}, headers=headers())
                 event(log, logging.DEBUG, "wake-up sent", wake=sent.id, shards=shards)
             if posts or users:
                 wanted = {"posts": posts, "users": users}
-                self._app.send_task(LOAD, kwargs=wanted, expires=LOAD_EXPIRES_S)
+                self._publisher.send(LOAD, kwargs=wanted, expires=LOAD_EXPIRES_S)
         except Exception as error:  # noqa: BLE001 - a transport may raise anything
             if not pause:  # log once for each outage
                 log.warning(

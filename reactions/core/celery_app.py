@@ -10,6 +10,9 @@ from urllib.parse import unquote
 from celery import Celery
 from kombu.utils.url import parse_url
 from redis.backoff import ConstantBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import MasterDownError, ReadOnlyError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from reactions.core import resources
@@ -22,6 +25,9 @@ DRAIN = "reactions.drain"
 
 LOAD = "reactions.load"
 """Name of the task that loads posts into the cache; its argument is ``posts``."""
+
+
+_LOST = (RedisConnectionError, RedisTimeoutError, ReadOnlyError, MasterDownError)
 
 
 def make_app(settings: Settings) -> Celery:
@@ -45,11 +51,13 @@ def make_app(settings: Settings) -> Celery:
     if url.startswith(REDIS_SCHEMES):
         address, credentials = _without_credentials(url)
         app.conf.redbeat_redis_url = address
-        # The retries outlast a short absence of the broker. After redbeat_lock_timeout beat has
-        # lost its lock and exits; its supervisor starts it again.
+        # The retries outlast a short absence of the broker, and a switch-over: each goes over a new
+        # connection, to the server that the address leads to by then. After redbeat_lock_timeout
+        # beat has lost its lock and exits; its supervisor starts it again.
         # The credentials are here because Celery shows the URL to anyone who inspects a worker.
         app.conf.redbeat_redis_options = {
-            "retry": Retry(ConstantBackoff(0.5), 20),
+            "retry": Retry(ConstantBackoff(0.5), 20, supported_errors=_LOST),
+            "socket_timeout": config.broker_transport_options["socket_timeout"],
             **credentials,
         }
         if url.startswith("rediss://"):

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from reactions.core.constants import MAX_CODE
 from reactions.core.errors import InvalidSettings, short
 from reactions.core.origins import Origins
+from reactions.core.schema_name import SchemaName
 from reactions.core.settings_text import written
 from reactions.core.type_names import DEFAULT_TYPES, check_types, parse_types, read_types
 from reactions.core.urls import BrokerUrl, DatabaseUrl, RedisUrl
@@ -48,6 +49,11 @@ class Settings(BaseSettings):
         SecretStr("postgresql://localhost/reactions"),
         description="The PostgreSQL database, version 15 to 18, as a URL of libpq.",
     )
+    database_schema: SchemaName = Field(
+        "reactions",
+        description="The PostgreSQL schema that holds every table of this engine, alembic_version"
+        " included, so that they can share a database with the application's.",
+    )
     broker_url: BrokerUrl = Field(
         SecretStr("redis://localhost:6379/1"),
         description="Celery's broker: one Redis, or RabbitMQ (kombu has no cluster broker).",
@@ -62,7 +68,11 @@ class Settings(BaseSettings):
         ),
     )
     redis_timeout_s: float = Field(
-        0.5, gt=0, le=60, description="Seconds to wait for Redis to connect and to answer."
+        0.5,
+        gt=0,
+        le=60,
+        description="Seconds to wait for Redis to connect and to answer. A call that gets no answer"
+        " over a connection that was open tries once more over a new one.",
     )
     replica_timeout_s: float | None = Field(
         None,

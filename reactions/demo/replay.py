@@ -100,32 +100,12 @@ def replay(
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(writers + 1), context.SimpleQueue()
     counters = [context.Value("Q", 0, lock=False) for _ in range(writers)]
-    environment = settings.environment()
+    shared = settings.environment(), path, events, writers, warm, barrier, results
     processes = [
-        context.Process(
-            target=_writer,
-            args=(
-                environment,
-                path,
-                events,
-                number,
-                writers,
-                warm,
-                barrier,
-                counters[number],
-                results,
-            ),
-            daemon=True,
-        )
-        for number in range(writers)
+        context.Process(target=_writer, args=(number, counter, *shared), daemon=True)
+        for number, counter in enumerate(counters)
     ]
-    # A terminal sends Ctrl-C to the writers too. They inherit the mask, and end with this process.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        for process in processes:
-            process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    _start(processes)
     try:
         barrier.wait(_READ_S)
         return _gather(processes, counters, results, progress)
@@ -134,6 +114,16 @@ def replay(
     finally:
         for process in processes:
             process.kill()
+
+
+def _start(processes: Sequence[Any]) -> None:
+    # A terminal sends Ctrl-C to the writers too. They inherit the mask, and end with this process.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        for process in processes:
+            process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _gather(
@@ -165,14 +155,14 @@ def _gather(
 
 
 def _writer(
+    number: int,
+    counter: Synchronized[int],
     environment: dict[str, str],
     path: Path,
     events: int | None,
-    number: int,
     writers: int,
     warm: bool,
     barrier: Barrier,
-    counter: Synchronized[int],
     results: Any,  # noqa: ANN401 - a SimpleQueue has no public type
 ) -> None:
     """Play the events of this writer's users, in a process of its own."""

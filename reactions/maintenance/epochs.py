@@ -1,9 +1,10 @@
-"""Epochs, which show that Redis lost data: one for each shard, the same in both stores.
+"""Epochs, which show that a store lost data: one for each shard, the same in both stores.
 
 An epoch is a random incarnation and a tick that rises. It is written to Redis first and to
-PostgreSQL second, so the tick in Redis is never lower, unless Redis lost something. An empty server
-has no epoch. Another server has another incarnation. A restored snapshot, or an append-only file
-without its last second, has an older tick.
+PostgreSQL second, so the tick in Redis is the same or one higher, unless a store lost something. An
+empty Redis has no epoch. Another server has another incarnation. A store that was restored from an
+older state, or lost its newest writes, has an older tick. A dump that is younger than the last tick
+shows in the place of the table: it was made anew, or emptied.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
 from reactions.core.constants import SHARDS
@@ -27,17 +28,29 @@ from reactions.redis.scripts import markers
 
 _epoch = redis_epochs.c
 
+# A restore makes the table anew, or empties it: both give it another file. A physical replica has
+# the same file.
+_PLACE: ColumnElement[str] = literal_column(
+    "coalesce((SELECT to_hex(oid::bigint) FROM pg_database WHERE datname = current_database())"
+    " || '-' || to_hex(pg_relation_filenode(redis_epochs.tableoid)::bigint), '')"
+)
+
 _WRITTEN = re.compile(r"([^|]{1,40})\|([0-9]{1,18})\|([0-9]{1,18})")
 
 
 class Loss(enum.StrEnum):
-    """What a shard of Redis lost."""
+    """What a shard of Redis, or PostgreSQL, lost."""
 
     NONE = "none"
     EMPTY = "empty"
-    """All of it: the shard has no epoch, or the epoch of another server."""
+    """Redis lost all of it: the shard has no epoch."""
     OLDER = "older"
-    """Everything since some time ago: the shard was restored from an older state."""
+    """Redis lost everything since some time ago: the shard was restored from an older state."""
+    OTHER = "other"
+    """The stores do not belong together: Redis has the epoch of another server, or one of them was
+    restored from a state before the last recovery."""
+    DATABASE = "database"
+    """PostgreSQL lost what it committed since some time ago, as when a dump was restored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,31 +59,56 @@ class RedisEpoch:
 
     Attributes:
         incarnation: random; a new one after each loss.
-        tick: rises by one with each run of the duty.
+        tick: rises by one with each run of the duty. PostgreSQL has it at the end of the run.
         at_us: when the epoch was written to Redis (µs since 1970); PostgreSQL does not store it.
+        place: where the table of epochs is: the numbers of the database and of the file. In Redis,
+            where it was when the epoch was written. "" when that is not known.
     """
 
     incarnation: str
     tick: int
     at_us: int = 0
+    place: str = ""
 
     @classmethod
     def read(cls, written: str) -> RedisEpoch | None:
         """Parse the value of the Redis key. None when it is not an epoch."""
         parts = _WRITTEN.fullmatch(written)
-        return parts and cls(parts[1], int(parts[2]), int(parts[3]))
+        if not parts:
+            return None
+        incarnation, _, place = parts[1].partition(".")
+        return cls(incarnation, int(parts[2]), int(parts[3]), place)
+
+    @property
+    def origin(self) -> str:
+        """The incarnation and the place, as both stores have them."""
+        return f"{self.incarnation}.{self.place}" if self.place else self.incarnation
 
     def __str__(self) -> str:
-        return f"{self.incarnation}|{self.tick}|{self.at_us}"
+        return f"{self.origin}|{self.tick}|{self.at_us}"
 
 
 def loss(in_redis: RedisEpoch | None, in_database: RedisEpoch | None) -> Loss:
-    """Compare the epochs of a shard. Without one in PostgreSQL, no loss can be seen."""
+    """Compare the epochs of a shard; the one in Redis was read first.
+
+    PostgreSQL may be one tick behind: a worker died, or PostgreSQL failed, between the two writes.
+    """
     if in_database is None:
-        return Loss.NONE
-    if in_redis is None or in_redis.incarnation != in_database.incarnation:
+        return Loss.DATABASE if in_redis is not None else Loss.NONE
+    if in_redis is None or not in_redis.tick:  # a recovery that died gave an empty shard tick 0
         return Loss.EMPTY
-    return Loss.OLDER if in_redis.tick < in_database.tick else Loss.NONE
+    if in_redis.incarnation != in_database.incarnation:
+        return Loss.OTHER
+    if in_redis.tick < in_database.tick:
+        return Loss.OLDER
+    moved = bool(in_redis.place) and in_redis.place != in_database.place
+    return Loss.DATABASE if moved or in_redis.tick > in_database.tick + 1 else Loss.NONE
+
+
+def following(in_redis: RedisEpoch, in_database: RedisEpoch, now_us: int) -> RedisEpoch:
+    """Return the next epoch of a shard that lost nothing: at most one tick ahead of PostgreSQL."""
+    tick = max(in_redis.tick, in_database.tick + 1)
+    return RedisEpoch(in_redis.incarnation, tick, now_us, in_database.place)
 
 
 class RebuildPass(NamedTuple):
@@ -115,11 +153,14 @@ class Epochs:
             }
 
     def in_database(self) -> dict[int, RedisEpoch]:
-        """The epochs in PostgreSQL, by shard. One query."""
-        wanted = select(_epoch.shard, _epoch.incarnation, _epoch.tick)
+        """The epochs in PostgreSQL, by shard, and where the table is now. One query."""
+        wanted = select(_epoch.shard, _epoch.incarnation, _epoch.tick, _PLACE)
         with self._database.transaction() as connection:
             found = connection.execute(wanted)
-            return {shard: RedisEpoch(incarnation, tick) for shard, incarnation, tick in found}
+            return {
+                shard: RedisEpoch(incarnation.partition(".")[0], tick, place=place)
+                for shard, incarnation, tick, place in found
+            }
 
     def replace(self, read: Mapping[int, str], written: Mapping[int, RedisEpoch]) -> list[int]:
         """Write epochs to Redis, except on shards whose value is no longer the one in ``read``.
@@ -139,7 +180,7 @@ class Epochs:
             return
         added = insert(redis_epochs).values(
             [
-                {"shard": shard, "incarnation": epoch.incarnation, "tick": epoch.tick}
+                {"shard": shard, "incarnation": epoch.origin, "tick": epoch.tick}
                 for shard, epoch in sorted(found.items())
             ]
         )
@@ -149,6 +190,8 @@ class Epochs:
                 added.on_conflict_do_update(
                     index_elements=["shard"],
                     set_={"incarnation": new.incarnation, "tick": new.tick},
+                    # A worker that stalled here must not set back what others wrote since.
+                    where=(_epoch.incarnation != new.incarnation) | (_epoch.tick < new.tick),
                 )
             )
 

@@ -133,7 +133,7 @@ class Eraser:
         elif not step.quiet:
             before = self._clock.newest_version()
             # From here on, new reactions get newer versions. Wait for the older ones to be durable.
-            self._clock.raise_clocks(range(SHARDS), before)
+            self._clock.raise_clocks(dict.fromkeys(range(SHARDS), before))
             following = Step(step.cutoff, int(self._clock.now_us()), before)
             self._requests.advance_erasure(user_id, str(step), str(following))
         elif self._erase_user(user_id, step.before, deadline, done):

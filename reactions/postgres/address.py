@@ -23,8 +23,9 @@ def parameters_of(url: str) -> dict[str, str]:
     ``?host=h1:5432&host=h2:5433``.
 
     Raises:
-        InvalidSettings: libpq does not know an option, one is given twice, or one is a limit that
-            database_timeout_s sets. The message names the option, and never shows its value.
+        InvalidSettings: libpq does not know an option, one is given twice, or one is what
+            database_timeout_s or database_schema sets. The message names the option, and never
+            shows its value.
     """
     address, _, query = url.partition("?")
     found = _parse(address.replace(DATABASE_DRIVER, "postgresql://", 1))
@@ -33,12 +34,12 @@ def parameters_of(url: str) -> dict[str, str]:
         for again in found.keys() & read.keys():
             raise InvalidSettings(f"database_url gives {again} twice; remove one of them")
         found |= read
-    for name in options_of(found):
-        if name in TIME_LIMITS:
-            raise InvalidSettings(
-                f"database_url sets {name} in options; remove it, and set"
-                " REACTIONS_DATABASE_TIMEOUT_S instead"
-            )
+    instead = dict.fromkeys(TIME_LIMITS, "TIMEOUT_S") | {"search_path": "SCHEMA"}
+    for name in sorted(options_of(found) & instead.keys()):
+        raise InvalidSettings(
+            f"database_url sets {name} in options; remove it, and set"
+            f" REACTIONS_DATABASE_{instead[name]} instead"
+        )
     return found
 
 

@@ -24,7 +24,7 @@ from reactions.core.settings import Settings
 from reactions.postgres.address import options_of, parameters_of
 from reactions.postgres.connection_pool import ADVICE, refuses_writes, watch
 from reactions.postgres.engine import make_engine
-from reactions.postgres.limits import limits_of
+from reactions.postgres.limits import limits_of, search_path
 from reactions.postgres.socket_watchdog import guard
 
 Answer = TypeVar("Answer")
@@ -75,7 +75,7 @@ class Database:
             parameters,
             name,
             wait,
-            self.limits,
+            {"search_path": search_path(settings.database_schema), **self.limits},
             pool_timeout=wait,
             pool_size=min(KEPT, settings.database_connections),
             max_overflow=max(0, settings.database_connections - KEPT),

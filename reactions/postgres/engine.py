@@ -25,7 +25,7 @@ def make_engine(
         parameters: those of libpq in database_url. They come before the following two.
         name: the name of the connections in ``pg_stat_activity``.
         wait_s: seconds to wait for each host when connecting.
-        limits: what PostgreSQL applies to each transaction.
+        limits: what PostgreSQL applies to each transaction: the time limits, and search_path.
     """
     engine = create_engine(
         DATABASE_DRIVER,

@@ -41,6 +41,11 @@ def limits_of(wait_s: float, deadline_s: float) -> dict[str, str]:
     }
 
 
+def search_path(*schemas: str) -> str:
+    """Return the setting that finds tables in these schemas, and nowhere else."""
+    return ", ".join('"' + schema.replace('"', '""') + '"' for schema in schemas)
+
+
 def enforce(engine: Engine, settings: Mapping[str, str]) -> None:
     """Send ``SET LOCAL`` for each setting in the message of a transaction's first statement.
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 from sqlalchemy import Connection, pool, text
 
 from alembic import command, context, op
 from reactions.core import resources
-from reactions.core.errors import InvalidArgument
+from reactions.core.errors import InvalidArgument, InvalidSettings, short
 from reactions.core.settings import Settings
 from reactions.postgres.address import parameters_of
 from reactions.postgres.database import Database, translated
 from reactions.postgres.engine import make_engine
+from reactions.postgres.limits import search_path
+from reactions.postgres.schemas import create_schema, old_schema
 from reactions.postgres.tables import PARTITIONS
 from reactions.postgres.type_registry import TypeRegistry
 
@@ -36,17 +40,20 @@ def migrate(settings: Settings, revision: str = "head") -> None:
 
     Raises:
         InvalidArgument: the revision does not exist.
+        InvalidSettings: the schema has a revision that is not one of these migrations.
         ReactionsUnavailable: the database cannot be reached, or the role lacks a privilege.
         TypesMismatch: the configured reaction types contradict the registry.
     """
     if not REVISION.fullmatch(revision):
         raise InvalidArgument("revision", _REVISIONS, revision)
     with translated(), open_connection(settings) as connection:
-        upward = revision == "head" or revision in _newer(connection)
-        connection.rollback()  # ends the transaction of the query; migrations begin their own
+        newer = _newer(connection)
+    up = revision == "head" or revision in newer
+    with translated(), open_connection(settings, down=not up) as connection:
         config = config_for(connection)
+        create_schema(connection, settings.database_schema)
         try:
-            (command.upgrade if upward else command.downgrade)(config, revision)
+            (command.upgrade if up else command.downgrade)(config, revision)
         except CommandError:
             raise InvalidArgument("revision", _REVISIONS, revision) from None
     if revision == "head":
@@ -75,14 +82,28 @@ def config_for(connection: Connection | None = None) -> Config:
     return config
 
 
-def open_connection(settings: Settings) -> Connection:
-    """Connect, for migrations: statements may take long, but they wait for a lock at most 5 s."""
-    parameters = parameters_of(settings.database_url.get_secret_value())
+def open_connection(settings: Settings, *, down: bool = False) -> Connection:
+    """Connect, for migrations: statements may take long, but they wait for a lock at most 5 s.
+
+    They see the tables of ``database_schema``, and those of an older installation. Tables of the
+    same names elsewhere are not ours.
+
+    Args:
+        down: also see the schema ``public``, to which the way down from 0009 leads.
+    """
+    schema = settings.database_schema
+    with _connect(settings, {}) as connection:
+        old = old_schema(connection, schema)
+    also = [old] if old else ["public"] if down else []
+    return _connect(settings, {"search_path": search_path(*dict.fromkeys([schema, *also]))})
+
+
+def _connect(settings: Settings, found: Mapping[str, str]) -> Connection:
     engine = make_engine(
-        parameters,
+        parameters_of(settings.database_url.get_secret_value()),
         "reactions-migrate",
         settings.database_timeout_s,
-        {"lock_timeout": LOCK_TIMEOUT},
+        {"lock_timeout": LOCK_TIMEOUT, **found},
         poolclass=pool.NullPool,
     )
     return engine.connect()
@@ -97,8 +118,22 @@ def _current(connection: Connection) -> str | None:
 
 
 def _newer(connection: Connection) -> list[str]:
+    """Return the revisions that the database lacks, newest first.
+
+    Raises:
+        InvalidSettings: the database has a revision that is not one of these migrations.
+    """
     current = _current(connection) or "base"
-    return [script.revision for script in _scripts().iterate_revisions("head", current)]
+    try:
+        return [script.revision for script in _scripts().iterate_revisions("head", current)]
+    except RevisionError:
+        if current == "base":
+            raise
+        raise InvalidSettings(
+            f"database_schema names a schema whose alembic_version is {short(current)}, which this"
+            " version does not know: it belongs to a newer version, which you install, or to"
+            " another program, beside which you set another REACTIONS_DATABASE_SCHEMA"
+        ) from None
 
 
 def create_index(name: str, columns: str, where: str) -> None:
@@ -109,14 +144,28 @@ def create_index(name: str, columns: str, where: str) -> None:
     with op.get_context().autocommit_block():
         op.execute(f"CREATE INDEX IF NOT EXISTS {name} ON ONLY reactions {columns} WHERE {where}")
         for part in range(PARTITIONS):
-            index, table = f"{name}_{part:02}", f"reactions_{part:02}"
+            index, table = f"{name}_{part:02}", qualified(f"reactions_{part:02}")
             if _is_broken(index):
-                op.execute(f"DROP INDEX CONCURRENTLY {index}")
+                op.execute(f"DROP INDEX CONCURRENTLY {qualified(index)}")
             op.execute(
                 f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {index} "
                 f"ON {table} {columns} WHERE {where}"
             )
             op.execute(f"ALTER INDEX {name} ATTACH PARTITION {index}")
+
+
+def qualified(name: str) -> str:
+    """Return a table or an index with its schema, in a migration.
+
+    A CONCURRENTLY stands alone, so ``SET LOCAL search_path`` cannot go before it.
+    """
+    if context.is_offline_mode():
+        return name
+    schema = text(
+        "SELECT nspname FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace"
+        " WHERE pg_class.oid = to_regclass(:name)"
+    )
+    return f'"{op.get_bind().scalar(schema, {"name": name})}".{name}'
 
 
 def _is_broken(index: str) -> bool:

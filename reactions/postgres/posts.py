@@ -146,10 +146,16 @@ class Posts:
         with self._database.transaction() as connection:
             return dict(connection.execute(wanted).all())
 
-    def newest_touched(self) -> int:
-        """Return the time (µs) at which any post was last touched; 0 without posts."""
+    def newest_touched(self, since: int) -> dict[int, int]:
+        """Return shard -> when (µs) it was last touched, for shards touched since ``since`` (µs).
+
+        Each shard has its own: versions that ran ahead of the clock stay in the shard that has
+        them.
+        """
+        shard = _post.post_id % SHARDS
+        wanted = select(shard, func.max(_post.touched)).where(_post.touched >= since)
         with self._database.transaction() as connection:
-            return int(connection.scalar(select(func.max(_post.touched))) or 0)
+            return dict(connection.execute(wanted.group_by(shard)).all())
 
     def rising(self, limit: int) -> dict[int, int]:
         """Return rising posts -> since when (µs) they rise, those touched last first."""

@@ -193,7 +193,7 @@ findings = Table(
     Column("found", BigInteger, nullable=False),
 )
 
-# The epoch of each Redis shard. When Redis has another incarnation or an older tick, it lost data.
+# The epoch of each Redis shard. Another one in Redis shows that one of the stores lost data.
 redis_epochs = Table(
     "redis_epochs",
     metadata,

@@ -136,6 +136,24 @@ class TypeRegistry:
             )
         return shown
 
+    def write_back(self, copied: Sequence[ReactionType]) -> None:
+        """Add the types that PostgreSQL lost and a copy still has. Existing types stay as they are.
+
+        A worker may add types, but not change them.
+        """
+        with self._database.transaction() as connection:
+            connection.execute(_LOCK, {"class": LOCK_CLASS})
+            registered = _read(connection)
+            codes = {known.code for known in registered}
+            names = {name for known in registered for name in known.names}
+            lost = [t for t in copied if t.code not in codes and names.isdisjoint(t.names)]
+            rows = [
+                {"code": t.code, "name": t.name, "retired": t.retired, "former": list(t.former)}
+                for t in lost
+            ]
+            if rows:
+                connection.execute(insert(reaction_types), rows)
+
     def publish(self, write: Callable[[Sequence[ReactionType]], None]) -> tuple[ReactionType, ...]:
         """Hand the registry to a function that copies it, and return it.
 

@@ -6,7 +6,7 @@ load replaces or deletes the token, and the install is refused: the rows may be 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -14,7 +14,7 @@ from reactions.core.constants import LOAD_LIFE_MS
 from reactions.core.settings import Settings
 from reactions.redis import buckets, keys
 from reactions.redis.connection import Client, translated
-from reactions.redis.pipeline import Call, run_all, run_many
+from reactions.redis.pipeline import Call, Command, run_all, run_many
 from reactions.redis.scripts import loading
 from reactions.redis.scripts.loading import FenceReply
 from reactions.redis.ttl import Ttl
@@ -215,24 +215,31 @@ class CacheInstall:
         A rising post stays rising. Two round trips. They are not atomic, which is safe: any subset
         of these keys may be missing.
         """
-        first = keys.post_reactions(post_id)
-        with translated():
-            with self._client.pipeline(transaction=False) as pipe:
-                pipe.unlink(keys.post_loading(post_id))
-                pipe.hget(first, str(buckets.MARK))
-                pipe.get(keys.post_viral(post_id))
-                pipe.pexpire(keys.post_uniques(post_id), self._ttl.jittered(self._ttl.viral))
-                _, size, flag, _ = pipe.execute()
-            gone = [
-                *(keys.bucket(first, number) for number in range(_size(size))),
-                keys.post_reaction_counts(post_id),
-                keys.post_summary(post_id),
-                keys.post_total_reactions(post_id),
-                keys.post_recent(post_id),
-            ]
-            if flag != b"2":
-                gone.append(keys.post_viral(post_id))
-            self._client.unlink(*gone)
+        self.drop_many([post_id])
+
+    def drop_many(self, post_ids: Collection[int], *, everything: bool = False) -> None:
+        """Drop the caches of posts as ``drop`` does. Two round trips for each node.
+
+        Args:
+            everything: also drop the HyperLogLog, the rate of growth, and the flag of a rising
+                post.
+        """
+        reads = [
+            Command(words)
+            for post_id in post_ids
+            for words in (
+                ("UNLINK", keys.post_loading(post_id)),
+                ("HGET", keys.post_reactions(post_id), buckets.MARK),
+                ("GET", keys.post_viral(post_id)),
+                ("PEXPIRE", keys.post_uniques(post_id), self._ttl.jittered(self._ttl.viral)),
+            )
+        ]
+        replies = run_all(self._client, reads)
+        drops = [
+            Command(("UNLINK", *_dropped(post_id, size, flag, everything)))
+            for post_id, size, flag in zip(post_ids, replies[1::4], replies[2::4], strict=True)
+        ]
+        run_all(self._client, drops)
 
     def demote(self, post_id: int) -> None:
         """Drop all caches of a viral post, so that the next load treats it as a regular one."""
@@ -241,6 +248,23 @@ class CacheInstall:
                 keys.post_viral(post_id), keys.post_uniques(post_id), keys.post_rate(post_id)
             )
         self.drop(post_id)  # last: it refuses a load that began while the post was still viral
+
+
+def _dropped(post_id: int, size: bytes | None, flag: bytes | None, everything: bool) -> list[str]:
+    """The keys of a post that ``drop_many`` drops."""
+    first = keys.post_reactions(post_id)
+    gone = [
+        *(keys.bucket(first, number) for number in range(_size(size))),
+        keys.post_reaction_counts(post_id),
+        keys.post_summary(post_id),
+        keys.post_total_reactions(post_id),
+        keys.post_recent(post_id),
+    ]
+    if everything:
+        gone += [keys.post_uniques(post_id), keys.post_rate(post_id)]
+    if everything or flag != b"2":
+        gone.append(keys.post_viral(post_id))
+    return gone
 
 
 def _size(mark: bytes | None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from reactions.core.constants import SHARDS
 from reactions.core.settings import Settings
@@ -43,6 +43,11 @@ class Clock:
             # If the server's clock is set back, the versions are ahead of it.
             return max(int(self.now_us()), *(version_of(clock) for clock in pipe.execute()))
 
-    def raise_clocks(self, shards: Iterable[int], version: int) -> None:
-        """Make these shards give out only versions above this one. One round trip for each node."""
-        run_all(self._client, [markers.raise_clock(shard, version) for shard in shards])
+    def raise_clocks(self, versions: Mapping[int, int]) -> None:
+        """Make shards give out only versions above these. One round trip for each node.
+
+        Args:
+            versions: shard -> version (µs).
+        """
+        calls = [markers.raise_clock(shard, version) for shard, version in versions.items()]
+        run_all(self._client, calls)

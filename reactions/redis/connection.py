@@ -66,7 +66,9 @@ def connect(settings: Settings) -> Client:
     """Make a client. It connects at the first command, waits a bounded time, and survives a fork.
 
     The client retries once, immediately, when a connection breaks: a restarted server leaves dead
-    connections in the pool. It does not retry after a time-out, so redis_timeout_s bounds a call.
+    connections in the pool. So it does when a connection that was open before does not answer
+    within redis_timeout_s: a firewall may have dropped it. A call to a frozen server takes twice
+    redis_timeout_s then, and the next ones once.
 
     Raises:
         InvalidSettings: redis_url has an option that cannot be used.
@@ -130,13 +132,20 @@ def execute_many(client: Client, commands: Sequence[Words]) -> list[Any]:
     return _exchange(client, packed, len(commands))
 
 
+class _Silent(RedisTimeoutError):
+    """No answer over a connection that was open before the call: it may be dead."""
+
+
 def _exchange(client: Redis, packed: bytes, replies: int) -> list[Any]:
-    """Send packed commands and read their replies; once more if the connection is broken."""
+    """Send packed commands and read their replies; once more if the connection is broken or silent.
+
+    A new connection proves that the server answers, before the commands are sent over it.
+    """
     try:
         return _exchange_once(client, packed, replies)
     except (AuthenticationError, MaxConnectionsError):
         raise
-    except RedisConnectionError:
+    except (RedisConnectionError, _Silent):
         return _exchange_once(client, packed, replies)
 
 
@@ -157,9 +166,15 @@ def _exchange_once(client: Redis, packed: bytes, replies: int) -> list[Any]:
 
 
 def _send(connection: Any, packed: bytes, replies: int) -> list[Any]:  # noqa: ANN401 - redis-py's
+    was_open = connection.is_open
     try:
         send(connection, packed)
         return [read_reply(connection) for _ in range(replies)]
+    except RedisTimeoutError as error:
+        connection.disconnect()
+        if was_open:
+            raise _Silent(str(error)) from error
+        raise
     except BaseException:
         connection.disconnect()  # the next user must not read leftover replies
         raise

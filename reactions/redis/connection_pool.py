@@ -9,6 +9,8 @@ resolves the address anew. A connection that was idle for long is replaced, too.
 from __future__ import annotations
 
 import functools
+import socket
+import struct
 import time
 from typing import Any
 
@@ -31,7 +33,7 @@ _CODES = (
 )
 
 
-def tells_of_role(error: Exception) -> bool:
+def tells_of_role(error: BaseException | None) -> bool:
     """Return whether an error reply says that the server is not the primary, or may not be."""
     known = ReadOnlyError | MasterDownError
     return isinstance(error, known) or str(error).removeprefix("-").startswith(_CODES)
@@ -82,46 +84,67 @@ class Pool(ConnectionPool):
         super().__init__(careful(connection_class), **options)
 
 
+_Connection: Any = object
+"""The class of redis-py's that the next class goes before; mypy does not look into it."""
+
+
+class _Careful(_Connection):  # type: ignore[misc]
+    """A connection that is replaced when it is condemned, or was idle for long."""
+
+    _generation: int | None = None  # until it connects
+    _used_at = 0.0
+
+    def __init__(self, **arguments: Any) -> None:  # noqa: ANN401 - redis-py's
+        super().__init__(**arguments)
+        self._address = _address(arguments)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is connected, and may be used again."""
+        return (
+            self._generation == self._address.generation
+            and time.monotonic() - self._used_at <= MAX_IDLE_S
+        )
+
+    def _connect(self) -> Any:  # noqa: ANN401 - a socket
+        """Connect. What is not sent yet when the connection ends is never sent.
+
+        Otherwise the system goes on to send it, and a command that was done again on another
+        connection might arrive long after it.
+        """
+        made = super()._connect()
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return made
+
+    def connect_check_health(self, *args: Any, **rest: Any) -> None:  # noqa: ANN401 - redis-py's
+        if self._generation is None:
+            self._generation = self._address.generation
+            self._used_at = time.monotonic()
+        super().connect_check_health(*args, **rest)
+
+    def disconnect(self, *args: Any, **rest: Any) -> None:  # noqa: ANN401 - redis-py's
+        self._generation = None
+        super().disconnect(*args, **rest)
+
+    def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: ANN401 - redis-py's
+        if self._generation is not None and not self.is_open:
+            self.disconnect()  # it connects again below
+        self._used_at = time.monotonic()
+        super().send_packed_command(command, check_health)
+
+    def read_response(self, *args: Any, **rest: Any) -> Any:  # noqa: ANN401 - redis-py's
+        try:
+            return super().read_response(*args, **rest)
+        except ResponseError as error:
+            if self._generation is not None and tells_of_role(error):
+                self._address.condemn(self._generation)
+            raise
+
+
 @functools.cache
 def careful(base: Any) -> Any:  # noqa: ANN401 - a class of redis-py's
-    """Return a subclass of a connection that is replaced when it is condemned, or idle for long."""
-
-    class Careful(base):  # type: ignore[misc]
-        _generation: int | None = None  # until it connects
-        _used_at = 0.0
-
-        def __init__(self, **arguments: Any) -> None:  # noqa: ANN401 - redis-py's
-            super().__init__(**arguments)
-            self._address = _address(arguments)
-
-        def connect_check_health(self, *args: Any, **rest: Any) -> None:  # noqa: ANN401 - redis-py's
-            if self._generation is None:
-                self._generation = self._address.generation
-                self._used_at = time.monotonic()
-            super().connect_check_health(*args, **rest)
-
-        def disconnect(self, *args: Any, **rest: Any) -> None:  # noqa: ANN401 - redis-py's
-            self._generation = None
-            super().disconnect(*args, **rest)
-
-        def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: ANN401 - redis-py's
-            now = time.monotonic()
-            if self._generation is not None and (
-                self._generation != self._address.generation or now - self._used_at > MAX_IDLE_S
-            ):
-                self.disconnect()  # it connects again below
-            self._used_at = now
-            super().send_packed_command(command, check_health)
-
-        def read_response(self, *args: Any, **rest: Any) -> Any:  # noqa: ANN401 - redis-py's
-            try:
-                return super().read_response(*args, **rest)
-            except ResponseError as error:
-                if self._generation is not None and tells_of_role(error):
-                    self._address.condemn(self._generation)
-                raise
-
-    return Careful
+    """Return a subclass of a connection that ends as this module says."""
+    return type(f"Careful{base.__name__}", (_Careful, base), {})
 
 
 def lost_when_demoted(base: Any) -> Any:  # noqa: ANN401 - a class of redis-py's

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from reactions.core.constants import SHARDS, shard_of
 from reactions.core.validate import is_id
@@ -38,6 +39,12 @@ class ErasureRequests:
                 if not erased:
                     pipe.sadd(keys.outbox_deletions(shard), str(post_id))
             pipe.execute()
+
+    def deleted(self, shard: int) -> list[int]:
+        """Return the posts of a shard that refuse reactions. One round trip."""
+        with translated():
+            found: Any = self._client.smembers(keys.outbox_deleted(shard))
+        return [int(post) for post in found if is_id(post)]
 
     def unfinished(self) -> tuple[list[int], dict[int, str]]:
         """Return the unfinished erasures. One round trip for each node.

@@ -14,7 +14,8 @@ from queue import Empty
 from typing import Any
 
 from celery.worker.consumer import Consumer as StockConsumer
-from kombu.transport import redis, virtual
+
+from reactions.tasks import broker_connection
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ FOREIGN = ("group", "shadow", "stamps", "stamped_headers", "replaced_task_nestin
 """Headers that are empty in every message of this library."""
 
 
-class Message(virtual.Message):
+class Message(broker_connection.Message):
     """Never decompressed: this library does not compress, and a few kB may expand to any size."""
 
     def __init__(self, payload: Any, channel: Any = None, **rest: Any) -> None:  # noqa: ANN401 - kombu's
@@ -38,7 +39,7 @@ class Message(virtual.Message):
         super().__init__(payload, channel=channel, **rest)  # type: ignore[no-untyped-call]
 
 
-class Channel(redis.Channel):
+class Channel(broker_connection.Channel):
     """Skips a queue entry that is not a message. The entry has already left the queue."""
 
     Message = Message
@@ -55,7 +56,7 @@ class Channel(redis.Channel):
             raise Empty from error
 
 
-class Transport(redis.Transport):
+class Transport(broker_connection.Transport):
     """kombu's transport, with this channel."""
 
     Channel = Channel

@@ -13,20 +13,15 @@ from reactions.maintenance.rebuild import Rebuild
 from reactions.postgres.duty_runs import DutyRuns
 from reactions.redis import keys
 from reactions.redis.erasure_requests import ErasureRequests
-from tests.maintenance.losing import DELETED, REGULAR, VIRAL, fill
+from tests.maintenance.losing import (
+    DELETED,
+    REGULAR,
+    VIRAL,
+    dump_redis,
+    fill,
+    restore_redis,
+)
 from tests.support.engine import Engine
-
-
-def dump(engine: Engine) -> dict[bytes, bytes]:
-    """A snapshot of the server."""
-    return {key: engine.client.dump(key) for key in engine.client.scan_iter()}  # type: ignore[misc]
-
-
-def restore(engine: Engine, snapshot: dict[bytes, bytes]) -> None:
-    engine.client.flushall()
-    for key, value in snapshot.items():
-        life = 0 if key.startswith(b"outbox:") or key.endswith((b"pending", b"delta")) else 60_000
-        engine.client.restore(key, life, value)
 
 
 def test_nothing_lost_is_nothing_done(viral_at_ten: Engine, loss_detection: LossDetection) -> None:
@@ -84,14 +79,14 @@ def test_after_an_older_snapshot_nothing_that_is_durable_goes_back(
     fill(viral_at_ten)
     client.react_many((user, REGULAR, "wow") for user in (1, 2, 50))  # pending in the snapshot
     loss_detection.run()
-    snapshot = dump(viral_at_ten)
+    snapshot = dump_redis(viral_at_ten)
     viral_at_ten.drain()
     client.react_many((user, post, "love") for user in (1, 2, 3) for post in (REGULAR, VIRAL))
     client.unreact(4, VIRAL)
     viral_at_ten.drain()
     client.summaries([REGULAR, VIRAL], 3)
     loss_detection.run()
-    restore(viral_at_ten, snapshot)
+    restore_redis(viral_at_ten, snapshot)
     run = loss_detection.run()
     assert run is not None
     assert dict(run.found) == {Loss.OLDER: 100}
@@ -193,9 +188,9 @@ def test_a_loss_during_a_run_is_noticed_by_the_next(
     if before == "empty":
         viral_at_ten.client.flushall()
     elif before == "older":
-        snapshot = dump(viral_at_ten)
+        snapshot = dump_redis(viral_at_ten)
         loss_detection.run()
-        restore(viral_at_ten, snapshot)
+        restore_redis(viral_at_ten, snapshot)
     method = getattr(Epochs, when)
 
     def then_lose(epochs: Epochs, *arguments: object) -> object:

@@ -90,5 +90,5 @@ def test_every_way_to_execute_has_them(database: Database) -> None:
 def test_statements_that_stand_alone_are_left_alone(database: Database) -> None:
     plain = database.engine.execution_options(isolation_level="AUTOCOMMIT")
     with plain.connect() as connection:
-        connection.execute(text("VACUUM posts"))
-        connection.execute(text("CREATE INDEX CONCURRENTLY later ON posts (checked)"))
+        connection.execute(text("VACUUM reactions.posts"))
+        connection.execute(text("CREATE INDEX CONCURRENTLY later ON reactions.posts (checked)"))

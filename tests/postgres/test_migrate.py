@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 from sqlalchemy import inspect
 
@@ -11,6 +13,8 @@ from reactions.demo.embedded import Postgres
 from reactions.postgres.database import Database
 from reactions.postgres.migrate import at_head, config_for, migrate
 from reactions.postgres.tables import PARTITIONS
+from tests.support.databases import bare_database
+from tests.support.servers import postgres_binaries
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +32,7 @@ def test_down_and_up_again(database_url: str, database: Database) -> None:
     settings = Settings(database_url=database_url)
     assert at_head(settings)
     migrate(settings, "base")
-    assert inspect(database.engine).get_table_names() == ["alembic_version"]
+    assert inspect(database.engine).get_table_names() == []
     assert not at_head(settings)
     migrate(settings)
     assert at_head(settings)
@@ -36,7 +40,17 @@ def test_down_and_up_again(database_url: str, database: Database) -> None:
     assert len(partitions) == PARTITIONS
 
 
-def test_a_migration_can_be_written_as_sql(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("installed", ["", "0008"])
+def test_a_migration_can_be_written_as_sql(
+    postgres: Postgres, installed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Some teams let a database administrator run the SQL."""
-    command.upgrade(config_for(), "head", sql=True)
-    assert "PARTITION BY HASH (post_id)" in capsys.readouterr().out
+    with bare_database(postgres.url) as url:
+        if installed:
+            migrate(Settings(database_url=url, database_schema="public"), installed)
+            capsys.readouterr()
+        command.upgrade(config_for(), f"{installed}:head" if installed else "head", sql=True)
+        psql = [str(postgres_binaries(18) / "psql"), "-q", "-v", "ON_ERROR_STOP=1", "-d", url]
+        written = capsys.readouterr().out
+        subprocess.run(psql, input=written, text=True, check=True, stdout=subprocess.DEVNULL)
+        assert at_head(Settings(database_url=url))

@@ -34,7 +34,7 @@ def test_a_raised_clock_gives_out_later_versions_only(
 ) -> None:
     clock, writes = Clock(client, redis_settings), RedisWrites(client, redis_settings)
     ahead = int(clock.now_us()) + 10**9
-    clock.raise_clocks(range(SHARDS), ahead)
+    clock.raise_clocks(dict.fromkeys(range(SHARDS), ahead))
     assert int(writes.record(1, POST, 1).version) > ahead
-    clock.raise_clocks(range(SHARDS), ahead - 10)  # a lower version changes nothing
+    clock.raise_clocks(dict.fromkeys(range(SHARDS), ahead - 10))  # a lower version changes nothing
     assert int(writes.record(2, POST, 1).version) > ahead

@@ -222,3 +222,22 @@ def test_connections_that_went_silent_fail_no_call(
         with ThreadPoolExecutor(20) as threads:
             list(threads.map(calls, range(20)))
         client.close()
+
+
+def test_connections_dropped_a_moment_ago_fail_no_call(valkey: Valkey) -> None:
+    """Nothing says that they are dead but the time-out; the call then tries a new connection."""
+    with service_name(valkey.port) as name:
+        url = f"redis://127.0.0.1:{name.port}/0"
+        client = connect(Settings(redis_url=url, redis_timeout_s=patience(0.5)))
+        meeting = threading.Barrier(20)
+
+        def calls(number: int) -> None:
+            writes.record(number, 1042, 1, 10).run(client)
+            if meeting.wait(patience(20)) == 0:
+                name.drop_silently()
+            meeting.wait(patience(20))
+            writes.record(number, 1042, 2, 10).run(client)
+
+        with ThreadPoolExecutor(20) as threads:
+            list(threads.map(calls, range(1, 21)))
+        client.close()

@@ -147,13 +147,39 @@ def test_an_existing_database_becomes_the_owners(roles: Roles, settings_of: Sett
     roles.execute("GRANT ALL ON posts TO PUBLIC")
     before = roles.execute("SELECT relname, relacl FROM pg_class WHERE relname = 'runs'")
     roles.apply()
-    owners = roles.execute("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")
+    owners = roles.execute(
+        "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'reactions'"
+    )
     assert owners == [("reactions_owner",)]
     assert roles.execute("SELECT relname, relacl FROM pg_class WHERE relname = 'runs'") == before
     with pytest.raises(ReactionsUnavailable, match=REFUSED):
         execute(settings_of("reader"), "DELETE FROM posts")
     migrate(settings_of("owner"))
     assert at_head(settings_of("reader"))
+
+
+def test_an_older_installation_moves_beside_an_application() -> None:
+    """A superuser migrated it in `public`, where the application has tables of its own by now."""
+    with running_roles(16) as roles:
+        older = Settings(database_url=roles.admin, database_schema="public")
+        migrate(older, "0008")
+        roles.execute("INSERT INTO public.reactions VALUES (1, 7, 1, 1)")
+        roles.execute("CREATE TABLE public.articles (id bigint)")
+        roles.execute("GRANT SELECT ON public.articles TO PUBLIC")
+        before = roles.execute("SELECT relowner, relacl FROM pg_class WHERE relname = 'articles'")
+        roles.apply()
+        migrate(Settings(database_url=roles.url_of("owner")))
+        roles.apply()
+        after = roles.execute("SELECT relowner, relacl FROM pg_class WHERE relname = 'articles'")
+        assert after == before
+        writer, reader = (
+            Settings(database_url=roles.url_of(role)) for role in ("writer", "reader")
+        )
+        execute(writer, "INSERT INTO reactions VALUES (1, 8, 2, 1)")
+        execute(reader, "SELECT * FROM reactions")
+        with pytest.raises(ReactionsUnavailable, match=REFUSED):
+            execute(reader, "DELETE FROM reactions")
+        assert roles.execute("SELECT count(*) FROM reactions.reactions") == [(2,)]
 
 
 @pytest.mark.parametrize("privilege", ["INSERT ON reactions", "SELECT ON reaction_types"])

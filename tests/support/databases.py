@@ -17,8 +17,8 @@ DO $$
 DECLARE name regclass;
 BEGIN
     FOR name IN SELECT oid FROM pg_class
-        WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND pg_relation_size(oid) > 0
-        AND relname NOT IN ('alembic_version', 'reaction_types')
+        WHERE relnamespace = 'reactions'::regnamespace AND relkind = 'r'
+        AND pg_relation_size(oid) > 0 AND relname NOT IN ('alembic_version', 'reaction_types')
     LOOP
         IF pg_relation_size(name) > 65536 THEN
             EXECUTE format('TRUNCATE %s CASCADE', name);
@@ -27,7 +27,7 @@ BEGIN
         END IF;
     END LOOP;
     FOR name IN SELECT oid FROM pg_class
-        WHERE relnamespace = 'public'::regnamespace AND relkind = 'S'
+        WHERE relnamespace = 'reactions'::regnamespace AND relkind = 'S'
     LOOP
         PERFORM setval(name, 1, false);
     END LOOP;
@@ -44,19 +44,19 @@ WHERE relnamespace NOT IN ('pg_catalog'::regnamespace, 'pg_toast'::regnamespace)
 UNION ALL
 SELECT array_agg((attrelid, attname, atttypid, attnotnull)::text ORDER BY attrelid, attnum)
 FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
-WHERE relnamespace = 'public'::regnamespace
+WHERE relnamespace = 'reactions'::regnamespace
 UNION ALL
 SELECT array_agg((oid, convalidated)::text ORDER BY oid) FROM pg_constraint
 UNION ALL
-SELECT array_agg(oid::text ORDER BY oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+SELECT array_agg(oid::text ORDER BY oid) FROM pg_proc WHERE pronamespace = 'reactions'::regnamespace
 UNION ALL
 SELECT array_agg(oid::text ORDER BY oid) FROM pg_trigger
 UNION ALL
 SELECT array_agg(setconfig::text) FROM pg_db_role_setting
 UNION ALL
-SELECT array_agg(version_num::text) FROM alembic_version
+SELECT array_agg(version_num::text) FROM reactions.alembic_version
 UNION ALL
-SELECT array_agg(reaction_types::text ORDER BY code) FROM reaction_types
+SELECT array_agg(t::text ORDER BY code) FROM reactions.reaction_types AS t
 """
 """The schema, and the rows that a migration leaves."""
 
@@ -83,6 +83,15 @@ def create_database(server_url: str, name: str) -> str:
 
 def drop_database(server_url: str, name: str) -> None:
     execute_admin(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def bare_database(server_url: str) -> Iterator[str]:
+    """An empty database that is dropped at the end; gives its URL."""
+    name = f"bare_{next(_numbers)}"
+    execute_admin(server_url, f"CREATE DATABASE {name}")
+    yield server_url.replace("/postgres?", f"/{name}?")
+    drop_database(server_url, name)
 
 
 @contextmanager

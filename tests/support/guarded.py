@@ -161,7 +161,10 @@ class Roles:
 
     def execute(self, statement: str) -> list[tuple[object, ...]]:
         """Execute a statement as the superuser."""
-        engine = create_engine(self.admin.replace("postgresql:", "postgresql+psycopg2:", 1))
+        engine = create_engine(
+            self.admin.replace("postgresql:", "postgresql+psycopg2:", 1),
+            connect_args={"options": "-c search_path=reactions,public"},
+        )
         with engine.begin() as connection:
             result = connection.execute(text(statement))
             rows = [tuple(row) for row in result] if result.returns_rows else []

@@ -122,7 +122,8 @@ def _logged(log: Path, offset: int) -> dict[str, int]:
     """Statements of the web processes after this offset of the log, by their first word."""
     with log.open("rb") as file:
         file.seek(offset)
-        found = re.findall(rb"(?m)^%s\|LOG:  statement: *\s*(\w+|;)?" % ROLE.encode(), file.read())
+        line = rb"(?m)^%s\|LOG:  statement: (?:SET LOCAL [^;]*; )*\s*(\w+|;)?" % ROLE.encode()
+        found = re.findall(line, file.read())
     return {word.decode() or "other": number for word, number in Counter(found).most_common()}
 
 

@@ -90,9 +90,9 @@ def _migrations(settings: Settings) -> Findings:
     with translated():
         current = at_head(settings)
     if current:
-        yield Finding("migrations", State.OK, "at head")
+        yield Finding("migrations", State.OK, f"at head, in schema {settings.database_schema}")
     else:
-        found = "the schema of the database is not that of this version"
+        found = f"the tables in schema {settings.database_schema} are not those of this version"
         yield Finding("migrations", State.FAILURE, found, "run: reactions migrate")
 
 

@@ -1,16 +1,43 @@
 // The icons, labels and numbers of reaction types.
 
-const DRAWN = new Set(["like", "love", "laugh", "wow", "sad", "angry"])
+/** The emoji of which there is a drawing: those that the default types have. */
+const DRAWN = {
+  "\u{1f44d}": "like",
+  "\u2764\ufe0f": "love",
+  "\u{1f602}": "laugh",
+  "\u{1f62e}": "wow",
+  "\u{1f622}": "sad",
+  "\u{1f621}": "angry",
+}
 
-const iconOf = kind => `icons/${DRAWN.has(kind) ? kind : "other"}.svg`
+let types = new Map()
 
-export const labelOf = kind => kind.charAt(0).toUpperCase() + kind.slice(1)
+/** Takes what the service lists: name, label, emoji, retired. */
+export function learn(items) {
+  types = new Map(items.map(one => [one.name, one]))
+}
+
+/** Returns whether all these names were listed. */
+export const known = kinds => kinds.every(kind => types.has(kind))
+
+/** Returns whether people may still give a type. */
+export const isGiven = kind => !types.get(kind)?.retired
+
+export const labelOf = kind => types.get(kind)?.label ?? kind
 
 export function icon(kind) {
-  const image = document.createElement("img")
-  image.src = iconOf(kind)
-  image.alt = ""
-  return image
+  const emoji = types.get(kind)?.emoji
+  const drawn = emoji ? DRAWN[emoji] : "other"
+  const made = document.createElement(drawn ? "img" : "span")
+  made.className = "icon"
+  if (drawn) {
+    made.src = `icons/${drawn}.svg`
+    made.alt = ""
+  } else {
+    made.textContent = emoji
+    made.ariaHidden = "true"
+  }
+  return made
 }
 
 const exact = new Intl.NumberFormat("en")

@@ -1,6 +1,7 @@
 // Assembles the page: the visitor, the feed with its stream, and the engine room.
 
 import {call, complain} from "./api.js"
+import {known, learn} from "./kinds.js"
 import {follow} from "./live.js"
 import {become, visitor, visitors} from "./people.js"
 import {Post} from "./post.js"
@@ -29,6 +30,7 @@ const query = () => new URLSearchParams([...posts.keys()].map(id => ["post_id", 
 
 /** Builds the posts, with the visitor's own reactions. */
 async function fill() {
+  learn((await call("GET", "/v1/types")).items)
   const written = await call("GET", "posts.json")
   const ids = new URLSearchParams(written.map(post => ["post_id", post.id]))
   const {items} = await call("GET", `/v1/summaries?${ids}`)
@@ -66,13 +68,29 @@ async function agree() {
 
 function change(items) {
   for (const item of items) posts.get(item.post_id).show(item)
+  if (!items.every(item => known(Object.keys(item.counts)))) meetTypes()
+  agree()
+}
+
+/** Shows the types as they are now: one may be new, renamed or retired. */
+async function meetTypes() {
+  try {
+    learn((await call("GET", "/v1/types")).items)
+  } catch {
+    return // asked again when the page is live again
+  }
+  for (const post of posts.values()) post.offer()
+}
+
+function back() {
+  meetTypes()
   agree()
 }
 
 async function begin() {
   try {
     await fill()
-    follow(query(), {change, back: agree})
+    follow(query(), {change, back})
   } catch (error) {
     setTimeout(begin, RETRY_MS)
     complain(error)

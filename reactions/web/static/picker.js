@@ -8,15 +8,16 @@ const LONG_MS = 400
 const ROOM_PX = 150 // the space above the button that the menu and the top bar need
 
 /**
+ * Returns `offer`, which takes the kinds of the menu, and `mark`, which takes the visitor's own.
+ *
  * @param chooser holds the button and its menu
  * @param choose called with a kind
  * @param tap called when a mouse clicks the button itself; false opens the menu
  */
-export function picker(chooser, kinds, {choose, tap}) {
+export function picker(chooser, {choose, tap}) {
   const button = chooser.querySelector(".react")
   const menu = chooser.querySelector(".picker")
-  const items = kinds.map(kind => item(kind, choose, close))
-  menu.replaceChildren(...items)
+  let items = []
   let timer, pointer, pressed
 
   const later = (act, ms) => {
@@ -90,7 +91,20 @@ export function picker(chooser, kinds, {choose, tap}) {
     if (event.key !== "Tab") event.preventDefault()
   })
 
-  return own => items.forEach(one => { one.ariaChecked = String(one.dataset.kind === own) })
+  return {
+    /** A menu that is open stays open, and keeps the focus. */
+    offer(kinds) {
+      const shown = !menu.hidden
+      const focused = menu.contains(document.activeElement) ? document.activeElement.dataset.kind : null
+      items = kinds.map(kind => item(kind, choose, close))
+      menu.replaceChildren(...items)
+      if (shown) open()
+      if (focused) (items.find(one => one.dataset.kind === focused) ?? items[0]).focus()
+    },
+    mark(own) {
+      for (const one of items) one.ariaChecked = String(one.dataset.kind === own)
+    },
+  }
 }
 
 function item(kind, choose, close) {

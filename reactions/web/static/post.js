@@ -1,7 +1,7 @@
 // One post of the feed with its reaction bar.
 
 import {call, complain, say} from "./api.js"
-import {icon, inFull, inShort, labelOf, reactions} from "./kinds.js"
+import {icon, inFull, inShort, isGiven, labelOf, reactions} from "./kinds.js"
 import {visitor} from "./people.js"
 import {picker} from "./picker.js"
 import {openSheet} from "./sheet.js"
@@ -23,8 +23,8 @@ export class Post {
     this.taps = 0
     this.element = template.content.firstElementChild.cloneNode(true)
     this.write(written)
-    this.bar(Object.keys(summary.counts))
-    this.render()
+    this.bar()
+    this.offer()
   }
 
   get shown() {
@@ -59,15 +59,24 @@ export class Post {
     }
   }
 
-  bar(kinds) {
+  bar() {
     this.find(".bar").setAttribute("aria-label", `Reactions to ${this.author}'s post`)
-    this.mark = picker(this.find(".chooser"), kinds, {
+    this.menu = picker(this.find(".chooser"), {
       choose: kind => this.choose(kind === this.own ? null : kind),
-      tap: () => this.own ? false : this.choose(kinds[0]),
+      tap: () => this.own ? false : this.choose(this.given[0]),
     })
-    this.chips = new Map(kinds.map(kind => [kind, this.chip(kind)]))
-    this.find(".chips").append(...this.chips.values())
     this.find(".total").addEventListener("click", () => openSheet(this))
+  }
+
+  /** Offers the types that may be given, and has a chip for each type. */
+  offer() {
+    const kinds = Object.keys(this.shown.counts)
+    this.given = kinds.filter(isGiven)
+    this.menu.offer(this.given)
+    this.chips = new Map(kinds.map(kind => [kind, this.chip(kind)]))
+    this.find(".chips").replaceChildren(...this.chips.values())
+    delete this.find(".faces").dataset.kinds
+    this.render()
   }
 
   chip(kind) {
@@ -120,6 +129,7 @@ export class Post {
     chip.dataset.number = number
     chip.lastChild.textContent = inShort(number)
     chip.hidden = number === 0 && !own
+    chip.disabled = !own && !isGiven(kind) // it can only be taken away
     chip.setAttribute("aria-pressed", String(own))
     chip.setAttribute("aria-label", `${labelOf(kind)}: ${inFull(number)}${own ? ", with yours" : ""}`)
     if (number > was) jump(chip)
@@ -138,7 +148,7 @@ export class Post {
   /** The chip shows the own reaction, so the button only says what it does. */
   button() {
     const {own} = this
-    this.mark(own)
+    this.menu.mark(own)
     const button = this.find(".react")
     button.querySelector(".words").textContent = own ? "Change" : "React"
     button.setAttribute("aria-label", own ? `Change your reaction: ${labelOf(own)}` : "React")

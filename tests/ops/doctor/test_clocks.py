@@ -18,20 +18,21 @@ def database_url(own_database_url: str) -> str:
     return own_database_url
 
 
-def test_clocks_that_differ(engine: Engine) -> None:
+def test_clocks_that_differ(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """A function that shadows PostgreSQL's own makes its clock seven seconds fast."""
     url = engine.settings.database_url.get_secret_value()
     admin = create_engine(url)
     with admin.begin() as connection:
         connection.execute(
             text(
-                "CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS"
+                "CREATE FUNCTION reactions.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS"
                 " $$ SELECT pg_catalog.clock_timestamp() + interval '7 s' $$"
             )
         )
-        name = connection.scalar(text("SELECT current_database()"))
-        connection.execute(text(f"ALTER DATABASE {name} SET search_path = public, pg_catalog"))
     admin.dispose()
+    monkeypatch.setattr(
+        "reactions.postgres.database.search_path", lambda schema: f"{schema}, pg_catalog"
+    )
     found = findings(engine.settings)["clocks"]
     assert re.search(r"postgresql \+(6\.9|7\.0)", found.found)
     assert (found.state, "NTP" in found.remedy) == (State.FAILURE, True)
