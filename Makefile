@@ -34,14 +34,19 @@ demo: setup
 # that share servers (tests/support/scheduling.py), runs in one process; the slow ones come first.
 PYTEST := $(VENV)/bin/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
-check: lint
-	$(PYTEST) -m "not slow" $(ARGS)
+# Lint needs one core for a minute, so it runs beside the tests. It shows what it found at its end.
+LINT := $(VENV)/lint.log
+BESIDE_LINT = @{ $(MAKE) lint >$(LINT) 2>&1 && echo " lint: passed" || { cat $(LINT); exit 1; }; } & \
+	lint=$$!; $(1); tests=$$?; wait $$lint && exit $$tests
 
-test: lint
-	$(PYTEST) $(ARGS)
+check: setup
+	$(call BESIDE_LINT,$(PYTEST) -m "not slow" $(ARGS))
 
-nightly: lint
-	HYPOTHESIS_PROFILE=nightly $(PYTEST) $(ARGS)
+test: setup
+	$(call BESIDE_LINT,$(PYTEST) $(ARGS))
+
+nightly: setup
+	$(call BESIDE_LINT,HYPOTHESIS_PROFILE=nightly $(PYTEST) $(ARGS))
 	$(VENV)/bin/python -m chaos --minutes 10
 
 faults: setup
