@@ -91,7 +91,10 @@ def rename(old: str, new: str) -> None:
 @click.argument("name")
 @click.option("--undo", is_flag=True, help="Let everybody give it again.")
 def retire(name: str, undo: bool) -> None:
-    """Stop a type from being given; it can still be read and taken away."""
+    """Stop a type from being given.
+
+    It can still be read and taken away.
+    """
     with _registry() as registry:
         known = registry.retire(name, not undo)
     state = "retired" if known.retired else "in use"

@@ -44,7 +44,15 @@ def test_a_bad_command_says_what_is_allowed(arguments: list[str], says: str) -> 
     assert says in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], *([command.name] for command in COMMANDS)])
+SUBCOMMANDS = [
+    [group.name, name]
+    for group in COMMANDS
+    if isinstance(group, click.Group)
+    for name in group.commands
+]
+
+
+@pytest.mark.parametrize("arguments", [[], *([command.name] for command in COMMANDS), *SUBCOMMANDS])
 def test_every_help_fits_80_columns_and_is_not_cut(arguments: list[str]) -> None:
     shown = reactions(*arguments, "--help", COLUMNS="80").stdout
     assert shown

@@ -9,8 +9,10 @@ import subprocess
 from pathlib import Path
 
 from reactions.cli.main import COMMANDS
+from reactions.redis.connection import execute
 from tests.docs.fenced import blocks
 from tests.ops.prometheus import CONFIG, alerts
+from tests.support.engine import Engine
 from tests.support.servers import missing
 
 
@@ -40,6 +42,27 @@ def test_the_commands_of_the_runbook_exist(project: Path) -> None:
         commands[name].make_context(name, arguments)  # raises if click refuses an argument
     others = {line.split()[0] for line in lines if line} - {"reactions"}
     assert others <= {"redis-cli", "psql", "celery", "df"}
+
+
+def test_the_statements_of_the_runbook_run_as_they_are_written(
+    project: Path, engine: Engine
+) -> None:
+    """Except those that change a whole server."""
+    lines = "\n".join(blocks(project / "docs" / "runbook.md", "sh")).splitlines()
+    words = [shlex.split(line, comments=True) for line in lines if line]
+    statements = [line[line.index("-c") + 1] for line in words if line[0] == "psql"]
+    ours = [sql for sql in statements if not re.search("ALTER SYSTEM|pg_promote|pg_reload", sql)]
+    assert len(ours) >= 4
+    with engine.database.engine.connect() as connection:  # rolls back
+        for statement in ours:
+            connection.exec_driver_sql(statement)
+    commands = [line[3:] for line in words if line[0] == "redis-cli" and line[1] == "-u"]
+    assert len(commands) > 8
+    limit = engine.client.config_get("maxmemory")["maxmemory"]
+    for command in commands:
+        if not command[0].startswith("-"):  # an option of redis-cli itself
+            execute(engine.client, command)
+    engine.client.config_set("maxmemory", limit or 0)
 
 
 def promtool(*command: str | Path, folder: Path | None = None) -> None:
