@@ -12,11 +12,11 @@ from reactions.redis.connection import connect, execute
 NAME = "kept"
 
 
-def open_client(url: str, *options: str) -> Redis:
+def open_client(url: str, *options: str, timeout_s: float = 0.5) -> Redis:
     """A client of one server; ``options`` are those of redis_url, as ``name=value``."""
     before, _, more = url.partition("?")
     query = "&".join([f"client_name={NAME}", *options, *filter(None, [more])])
-    client = connect(Settings(redis_url=f"{before}?{query}", redis_timeout_s=0.5))
+    client = connect(Settings(redis_url=f"{before}?{query}", redis_timeout_s=timeout_s))
     assert isinstance(client, Redis)
     return client
 

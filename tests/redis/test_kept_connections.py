@@ -20,6 +20,7 @@ from reactions.redis import connection_pool, kept_connections
 from reactions.redis.connection import execute, execute_many
 from reactions.redis.connection_pool import condemn
 from tests.redis.kept import connections, identity, open_client
+from tests.support.waiting import patience
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_threads_beyond_the_bound_borrow(
     """Two of four may be kept, also when all threads come at the same moment."""
     threads, one_at_a_time = 12, threading.Lock()
     meeting = threading.Barrier(threads)
-    with open_client(valkey.url, "max_connections=4") as client:
+    with open_client(valkey.url, "max_connections=4", timeout_s=patience(2)) as client:
         take = client.connection_pool.get_connection
 
         def slowly() -> Any:
