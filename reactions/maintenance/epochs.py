@@ -3,7 +3,8 @@
 An epoch is a random incarnation and a tick that rises. It is written to Redis first and to
 PostgreSQL second, so the tick in Redis is the same or one higher, unless a store lost something. An
 empty Redis has no epoch. Another server has another incarnation. A store that was restored from an
-older state, or lost its newest writes, has an older tick.
+older state, or lost its newest writes, has an older tick. A dump that is younger than the last tick
+shows in the place of the table: it was made anew, or emptied.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
 from reactions.core.constants import SHARDS
@@ -26,6 +27,13 @@ from reactions.redis.pipeline import run_all
 from reactions.redis.scripts import markers
 
 _epoch = redis_epochs.c
+
+# A restore makes the table anew, or empties it: both give it another file. A physical replica has
+# the same file.
+_PLACE: ColumnElement[str] = literal_column(
+    "coalesce((SELECT to_hex(oid::bigint) FROM pg_database WHERE datname = current_database())"
+    " || '-' || to_hex(pg_relation_filenode(redis_epochs.tableoid)::bigint), '')"
+)
 
 _WRITTEN = re.compile(r"([^|]{1,40})\|([0-9]{1,18})\|([0-9]{1,18})")
 
@@ -53,20 +61,31 @@ class RedisEpoch:
         incarnation: random; a new one after each loss.
         tick: rises by one with each run of the duty. PostgreSQL has it at the end of the run.
         at_us: when the epoch was written to Redis (µs since 1970); PostgreSQL does not store it.
+        place: where the table of epochs is: the numbers of the database and of the file. In Redis,
+            where it was when the epoch was written. "" when that is not known.
     """
 
     incarnation: str
     tick: int
     at_us: int = 0
+    place: str = ""
 
     @classmethod
     def read(cls, written: str) -> RedisEpoch | None:
         """Parse the value of the Redis key. None when it is not an epoch."""
         parts = _WRITTEN.fullmatch(written)
-        return parts and cls(parts[1], int(parts[2]), int(parts[3]))
+        if not parts:
+            return None
+        incarnation, _, place = parts[1].partition(".")
+        return cls(incarnation, int(parts[2]), int(parts[3]), place)
+
+    @property
+    def origin(self) -> str:
+        """The incarnation and the place, as both stores have them."""
+        return f"{self.incarnation}.{self.place}" if self.place else self.incarnation
 
     def __str__(self) -> str:
-        return f"{self.incarnation}|{self.tick}|{self.at_us}"
+        return f"{self.origin}|{self.tick}|{self.at_us}"
 
 
 def loss(in_redis: RedisEpoch | None, in_database: RedisEpoch | None) -> Loss:
@@ -75,21 +94,21 @@ def loss(in_redis: RedisEpoch | None, in_database: RedisEpoch | None) -> Loss:
     PostgreSQL may be one tick behind: a worker died, or PostgreSQL failed, between the two writes.
     """
     if in_database is None:
-        behind = in_redis is not None and in_redis.tick > 1
-        return Loss.DATABASE if behind else Loss.NONE
+        return Loss.DATABASE if in_redis is not None else Loss.NONE
     if in_redis is None or not in_redis.tick:  # a recovery that died gave an empty shard tick 0
         return Loss.EMPTY
     if in_redis.incarnation != in_database.incarnation:
         return Loss.OTHER
     if in_redis.tick < in_database.tick:
         return Loss.OLDER
-    return Loss.DATABASE if in_redis.tick > in_database.tick + 1 else Loss.NONE
+    moved = bool(in_redis.place) and in_redis.place != in_database.place
+    return Loss.DATABASE if moved or in_redis.tick > in_database.tick + 1 else Loss.NONE
 
 
-def following(in_redis: RedisEpoch, in_database: RedisEpoch | None, now_us: int) -> RedisEpoch:
+def following(in_redis: RedisEpoch, in_database: RedisEpoch, now_us: int) -> RedisEpoch:
     """Return the next epoch of a shard that lost nothing: at most one tick ahead of PostgreSQL."""
-    noted = in_database.tick if in_database else 0
-    return RedisEpoch(in_redis.incarnation, max(in_redis.tick, noted + 1), now_us)
+    tick = max(in_redis.tick, in_database.tick + 1)
+    return RedisEpoch(in_redis.incarnation, tick, now_us, in_database.place)
 
 
 class RebuildPass(NamedTuple):
@@ -134,11 +153,14 @@ class Epochs:
             }
 
     def in_database(self) -> dict[int, RedisEpoch]:
-        """The epochs in PostgreSQL, by shard. One query."""
-        wanted = select(_epoch.shard, _epoch.incarnation, _epoch.tick)
+        """The epochs in PostgreSQL, by shard, and where the table is now. One query."""
+        wanted = select(_epoch.shard, _epoch.incarnation, _epoch.tick, _PLACE)
         with self._database.transaction() as connection:
             found = connection.execute(wanted)
-            return {shard: RedisEpoch(incarnation, tick) for shard, incarnation, tick in found}
+            return {
+                shard: RedisEpoch(incarnation.partition(".")[0], tick, place=place)
+                for shard, incarnation, tick, place in found
+            }
 
     def replace(self, read: Mapping[int, str], written: Mapping[int, RedisEpoch]) -> list[int]:
         """Write epochs to Redis, except on shards whose value is no longer the one in ``read``.
@@ -158,7 +180,7 @@ class Epochs:
             return
         added = insert(redis_epochs).values(
             [
-                {"shard": shard, "incarnation": epoch.incarnation, "tick": epoch.tick}
+                {"shard": shard, "incarnation": epoch.origin, "tick": epoch.tick}
                 for shard, epoch in sorted(found.items())
             ]
         )

@@ -90,17 +90,19 @@ class LossDetection:
         When the epoch of a shard changed since it was read, the next run handles that shard.
         """
         now = int(self._clock.now_us())
-        incarnation = secrets.token_hex(8)
+        new = RedisEpoch(secrets.token_hex(8), 0)
+        unknown = [shard for shard in epochs if shard not in in_database]
+        if unknown:  # rows first: they also hold the progress of the rebuild
+            self._epochs.note(dict.fromkeys(unknown, new))
+            in_database = self._epochs.in_database()
         next_epochs = {}
         for shard, before in epochs.items():
             if before and shard not in losses:
-                next_epochs[shard] = following(before, in_database.get(shard), now)
+                next_epochs[shard] = following(before, in_database[shard], now)
             else:
-                next_epochs[shard] = RedisEpoch(incarnation, 1, now)
+                place = in_database[shard].place
+                next_epochs[shard] = RedisEpoch(new.incarnation, 1, now, place)
         if losses:
-            # A database without epochs gets rows, in which the progress of the rebuild is stored.
-            unknown = RedisEpoch("lost", 0)
-            self._epochs.note({shard: unknown for shard in losses if shard not in in_database})
             working_set = RebuildPass.begin(now, now - WORKING_SET_US)
             self._epochs.set_rebuild(list(losses), working_set)
         written = self._epochs.replace(read, next_epochs)

@@ -14,12 +14,15 @@ from dataclasses import dataclass, field
 from reactions.core.settings import Settings
 from reactions.maintenance.checker import PostChecker
 from reactions.maintenance.compare import GAPS, Difference, Kind
+from reactions.maintenance.user_checker import UserChecker
 from reactions.postgres.database import Database
 from reactions.postgres.dead_letters import DeadLetters
 from reactions.postgres.posts import Posts
 from reactions.postgres.queries import Queries
+from reactions.redis.cached_ids import CachedIds
 from reactions.redis.connection import Client
 from reactions.redis.outbox_state import OutboxState
+from reactions.redis.user_cache import UserCache
 
 CHUNK = 200
 """Posts that one query selects."""
@@ -40,6 +43,7 @@ class Verification:
         cached: posts with counts in Redis.
         hashes: posts with a complete hash in Redis.
         samples: posts with a complete sample in Redis.
+        users: users whose cached reactions were compared; 0 when only some posts were checked.
         pending: changes that are not in PostgreSQL yet.
         dead_letters: changes that PostgreSQL refused.
         undecided: posts that a drain claimed during every check.
@@ -53,6 +57,7 @@ class Verification:
     cached: int = 0
     hashes: int = 0
     samples: int = 0
+    users: int = 0
     pending: int = 0
     dead_letters: int = 0
     undecided: int = 0
@@ -92,13 +97,16 @@ class Verification:
 
 
 class Verifier:
-    """Checks every post that PostgreSQL or the outbox knows."""
+    """Checks every post that PostgreSQL or Redis knows, and every user whom Redis knows."""
 
     def __init__(
         self, client: Client, database: Database, settings: Settings, *, repair: bool = False
     ) -> None:
         self._checker = PostChecker(client, database, settings)
         self._outbox_state = OutboxState(client, settings)
+        self._cached = CachedIds(client)
+        users = UserCache(client, settings)
+        self._users = UserChecker(client, database, users, self._outbox_state)
         self._dead_letters = DeadLetters(database)
         self._posts = Posts(database)
         self._repair = repair
@@ -123,6 +131,8 @@ class Verifier:
             for portion in self._checker.portions(chunk):
                 self._verify_chunk(portion, found)
                 progress(found.posts, max(total, found.posts))
+        if post_ids is None:
+            self._verify_users(found)
         progress(found.posts, found.posts)
         found.pending = self._outbox_state.pending()
         found.dead_letters = self._dead_letters.count()
@@ -135,9 +145,21 @@ class Verifier:
             seen.update(chunk)
             after = chunk[-1]
             yield chunk
-        fresh = [post_id for post_id in self._outbox_state.dirty_posts() if post_id not in seen]
-        for start in range(0, len(fresh), CHUNK):
-            yield fresh[start : start + CHUNK]
+        for found in (set(self._outbox_state.dirty_posts()), *self._cached.posts()):
+            fresh = sorted(found - seen)
+            seen.update(fresh)
+            for start in range(0, len(fresh), CHUNK):
+                yield fresh[start : start + CHUNK]
+
+    def _verify_users(self, found: Verification) -> None:
+        for compared, differing in self._users.differing():
+            found.users += compared
+            for user_id, posts in differing.items():
+                found.found[Kind.USER] += 1
+                found.note(f"user {user_id}: the cached reactions to posts {posts[:5]} differ")
+            if self._repair:
+                self._users.drop(differing)
+                found.repaired += len(differing)
 
     def _verify_chunk(self, chunk: Sequence[int], found: Verification) -> None:
         deadline = time.monotonic() + PATIENCE_S

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sqlalchemy import ColumnElement, Connection, exists, func, select, text, tuple_, union_all
 
@@ -131,6 +131,25 @@ class Queries:
         )
         found = self._database.execute_at_once(wanted)
         return {(post_id, user_id): code for post_id, user_id, code in found}
+
+    def reactions_of(self, pairs: Collection[tuple[int, int]]) -> dict[tuple[int, int], int]:
+        """Return (user, post) -> type code of these pairs; 0 for a tombstone, no entry for none."""
+        found = self._database.execute_at_once(
+            STORED_CHANGES,
+            {
+                "posts": array(post_id for _, post_id in pairs),
+                "users": array(user_id for user_id, _ in pairs),
+            },
+        )
+        return {(user_id, post_id): code for post_id, user_id, code, _ in found}
+
+    def all_of_users(self, user_ids: Collection[int]) -> dict[tuple[int, int], int]:
+        """Return (user, post) -> type code of all reactions of these users."""
+        wanted = select(_row.user_id, _row.post_id, _row.reaction).where(
+            _row.user_id.in_(user_ids), _row.reaction != 0
+        )
+        found = self._database.execute_at_once(wanted) if user_ids else ()
+        return {(user_id, post_id): code for user_id, post_id, code in found}
 
     def newest(
         self, post_id: int, codes: Iterable[int], *, limit: int, before: int | None = None

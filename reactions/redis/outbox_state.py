@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -129,6 +129,20 @@ class OutboxState:
                 pipe.hlen(keys.post_pending(post_id))
                 pipe.hlen(keys.post_claimed(post_id))
             return sum(pipe.execute())
+
+    def moving(self, pairs: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
+        """Return those (user, post) pairs that have a pending or claimed change.
+
+        One round trip for each node.
+        """
+        wanted = list(pairs)
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for user_id, post_id in wanted:
+                pipe.hexists(keys.post_pending(post_id), str(user_id))
+                pipe.hexists(keys.post_claimed(post_id), str(user_id))
+            replies = pipe.execute()
+        there = zip(replies[::2], replies[1::2], strict=True)
+        return {pair for pair, found in zip(wanted, there, strict=True) if any(found)}
 
     def quiet_before(self, time_us: int) -> bool:
         """Return whether every change before this time is durable. One round trip for each node."""

@@ -18,10 +18,11 @@ from redis.exceptions import RedisError
 from reactions.core.constants import LOAD_LIFE_MS, shard_of
 from reactions.core.model import Row
 from reactions.core.settings import Settings
+from reactions.core.validate import is_id
 from reactions.redis import keys
 from reactions.redis.cached_ids import CachedIds
 from reactions.redis.connection import Client, is_full, readable, translate, translated
-from reactions.redis.pipeline import Call, Command, run_many
+from reactions.redis.pipeline import Call, Command, run_all, run_many
 from reactions.redis.scripts import user_cache as user_scripts
 from reactions.redis.ttl import Ttl
 
@@ -136,6 +137,28 @@ class UserCache:
             for pair, code in zip(wanted, replies, strict=True)
             if code is not None
         }
+
+    def cached(self, user_ids: Collection[int]) -> tuple[dict[tuple[int, int], int], list[int]]:
+        """Return all that is cached of these users. One round trip for each node.
+
+        Returns:
+            (user, post) -> code, -1 for anything but a code, and post 0 for anything but a post;
+            and the users of whom every reaction is cached.
+        """
+        users = list(user_ids)
+        calls = [Command(("HGETALL", keys.user_reactions(user_id))) for user_id in users]
+        found: dict[tuple[int, int], int] = {}
+        whole = []
+        for user_id, reply in zip(users, run_all(self._client, calls), strict=True):
+            fields = (
+                reply if isinstance(reply, dict) else dict(zip(*[iter(reply)] * 2, strict=True))
+            )
+            if fields.pop(b"%d" % MARK, None) == b"1":
+                whole.append(user_id)
+            for post, code in fields.items():
+                post_id = int(post) if is_id(post) else 0
+                found[user_id, post_id] = int(code) if code.isdigit() else -1
+        return found, whole
 
     def drop(self, user_id: int) -> None:
         """Drop the cache of a user. One round trip."""

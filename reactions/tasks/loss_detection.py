@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
+from typing import Any
+
+from celery import signals
 
 from reactions.tasks.app import app, worker
+
+log = logging.getLogger(__name__)
 
 INTERVAL = timedelta(seconds=5)
 
@@ -21,3 +27,16 @@ def loss_detection() -> None:
     worker().loss_detection.run()
     if worker().rebuild.run() is not None and worker().rebuild.unfinished():
         loss_detection.delay()
+
+
+@signals.worker_ready.connect
+def _begin(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
+    """Compare the epochs when a worker starts, and not only after the first interval of beat.
+
+    So the first epochs are older than whatever this worker makes durable, and a restore that
+    somebody made while everything was stopped is noticed at once.
+    """
+    try:
+        loss_detection.apply_async(expires=INTERVAL.total_seconds(), retry=False)
+    except Exception as error:  # noqa: BLE001 - beat requests the duty again
+        log.warning("the duty loss_detection is not requested: %s", error)

@@ -158,6 +158,24 @@ def test_a_snapshot_from_before_the_last_recovery(
     assert viral_at_ten.verify().holds
 
 
+def test_a_dump_that_is_younger_than_the_last_tick(
+    viral_at_ten: Engine, loss_detection: LossDetection
+) -> None:
+    """The epochs are the same, but a restore makes the tables anew, or empties them."""
+    fill(viral_at_ten)
+    loss_detection.run()
+    dump = dump_database(viral_at_ten)
+    viral_at_ten.reactions.react(9, NEWER, "like")
+    viral_at_ten.drain()
+    viral_at_ten.loader.load([NEWER])
+    execute(viral_at_ten, "TRUNCATE redis_epochs")
+    restore_database(viral_at_ten, dump)
+    assert detect(loss_detection) == {Loss.DATABASE: 100}
+    assert viral_at_ten.reactions.counts(NEWER)["like"] == 0
+    assert viral_at_ten.verify().holds
+    assert loss_detection.run() is None
+
+
 def test_a_tick_that_postgresql_does_not_note_is_no_loss(
     loss_detection: LossDetection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

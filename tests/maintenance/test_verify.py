@@ -6,8 +6,8 @@ import pytest
 
 from reactions.maintenance.checker import PostChecker
 from reactions.maintenance.compare import Difference, Kind
-from reactions.maintenance.verify import mismatched
-from tests.maintenance.damage import DAMAGE, VIRAL
+from reactions.maintenance.verify import Verifier, mismatched
+from tests.maintenance.damage import DAMAGE, VIRAL, execute
 from tests.support.engine import Engine
 
 
@@ -37,3 +37,18 @@ def test_a_trace_is_compared_with_the_rows(engine: Engine) -> None:
     trace = {1: {1: 3}, 2: {1: 2, 2: 1}, 3: {9: 1}}
     assert mismatched(engine.database, trace, notes.append) == 4
     assert len(notes) == 4
+
+
+def test_a_post_that_only_redis_knows_is_compared_and_repaired(sound: Engine) -> None:
+    """As after the restore of an old dump, when nothing else drops the caches."""
+    sound.reactions.react_many((user, 99_042, "like") for user in (1, 2))
+    sound.drain()
+    sound.loader.load([99_042])
+    assert sound.reactions.counts(99_042)["like"] == 2
+    for table in ("reactions", "reaction_counts", "posts"):
+        execute(sound, f"DELETE FROM {table} WHERE post_id = 99042")  # noqa: S608
+    assert sound.verify().found[Kind.COUNTS] == 1
+    Verifier(sound.client, sound.database, sound.settings, repair=True).verify()
+    assert sound.reactions.counts(99_042)["like"] == 0
+    assert sound.reactions.reaction_of(1, 99_042) is None
+    assert sound.verify().found == {}
