@@ -37,7 +37,7 @@ BUILT = {
 
 KEY = re.compile(r"(post|user|outbox):")
 # Patterns that match more than one key.
-KEY_TEXTS = {"reactions/redis/user_cache.py": {"user:*"}}
+KEY_TEXTS = {"reactions/redis/cached_ids.py": {"post:*", "user:*"}}
 
 
 def name(path: Path) -> str:
