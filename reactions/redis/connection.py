@@ -166,13 +166,12 @@ def _exchange_once(client: Redis, packed: bytes, replies: int) -> list[Any]:
 
 
 def _send(connection: Any, packed: bytes, replies: int) -> list[Any]:  # noqa: ANN401 - redis-py's
-    was_open = connection.is_open
     try:
         send(connection, packed)
         return [read_reply(connection) for _ in range(replies)]
     except RedisTimeoutError as error:
         connection.disconnect()
-        if was_open:
+        if connection.was_open:
             raise _Silent(str(error)) from error
         raise
     except BaseException:

@@ -89,22 +89,19 @@ _Connection: Any = object
 
 
 class _Careful(_Connection):  # type: ignore[misc]
-    """A connection that is replaced when it is condemned, or was idle for long."""
+    """A connection that is replaced when it is condemned, or was idle for long.
 
+    Attributes:
+        was_open: whether it was connected before the command that was sent last.
+    """
+
+    was_open = False
     _generation: int | None = None  # until it connects
     _used_at = 0.0
 
     def __init__(self, **arguments: Any) -> None:  # noqa: ANN401 - redis-py's
         super().__init__(**arguments)
         self._address = _address(arguments)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it is connected, and may be used again."""
-        return (
-            self._generation == self._address.generation
-            and time.monotonic() - self._used_at <= MAX_IDLE_S
-        )
 
     def _connect(self) -> Any:  # noqa: ANN401 - a socket
         """Connect. What is not sent yet when the connection ends is never sent.
@@ -127,10 +124,15 @@ class _Careful(_Connection):  # type: ignore[misc]
         super().disconnect(*args, **rest)
 
     def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: ANN401 - redis-py's
-        if self._generation is not None and not self.is_open:
+        now = time.monotonic()
+        usable = self._generation == self._address.generation and now - self._used_at <= MAX_IDLE_S
+        if not usable and self._generation is not None:
             self.disconnect()  # it connects again below
-        self._used_at = time.monotonic()
-        super().send_packed_command(command, check_health)
+        self._used_at = now
+        try:
+            super().send_packed_command(command, check_health)
+        finally:
+            self.was_open = usable  # not before: commands that greet the server come here, too
 
     def read_response(self, *args: Any, **rest: Any) -> Any:  # noqa: ANN401 - redis-py's
         try:

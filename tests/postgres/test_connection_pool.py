@@ -26,7 +26,7 @@ from reactions.postgres.server_role import server_role
 from tests.ops.doctor.examining import findings
 from tests.postgres.standby import read_only, running_standby
 from tests.support.servers import running_postgres
-from tests.support.service_name import service_name
+from tests.support.service_name import ServiceName, service_name
 from tests.support.waiting import patience, wait_until
 
 pytestmark = pytest.mark.slow
@@ -131,6 +131,16 @@ def socket_of(server: Postgres) -> Path:
     return Path(str(make_url(server.url).query["host"])) / ".s.PGSQL.5432"
 
 
+def check_two_hosts(standby: ServiceName, primary: Postgres) -> None:
+    """libpq takes the host that takes writes."""
+    with service_name(socket_of(primary)) as other:
+        hosts = f"127.0.0.1:{standby.port},127.0.0.1:{other.port}"
+        url = f"postgresql://postgres@{hosts}/postgres?target_session_attrs=read-write"
+        database = Database(Settings(database_url=url))
+        assert server_role(database) == "primary"
+        database.close()
+
+
 def test_a_name_that_led_to_a_standby(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a switch-over: what is connected stays with the standby, which refuses every write."""
     monkeypatch.setattr(connection_pool, "MAX_READ_ONLY_S", 600.0)
@@ -146,6 +156,7 @@ def test_a_name_that_led_to_a_standby(monkeypatch: pytest.MonkeyPatch) -> None:
             hold_two(database)
             assert server_role(database) == "standby"
             assert findings(settings)["postgresql role"].state is State.FAILURE
+            check_two_hosts(name, primary)
             name.target = socket_of(primary)
             with (
                 pytest.raises(ReactionsUnavailable, match="a standby, or read-only"),
