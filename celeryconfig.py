@@ -49,9 +49,11 @@ broker_transport_options = {
     "unacked_restore_interval": 5,  # look for lost messages every 5 polls ...
     "unacked_restore_throttle": 5,  # ... and at most one worker every 5 s; the default takes 100 s
     "socket_connect_timeout": 5,
-    "socket_timeout": 30,  # far above a blocking pop (1 s); ends the wait for a frozen broker
+    # Far above a blocking pop (1 s); ends the wait for a frozen broker, and for a connection that a
+    # firewall dropped. A worker's main process does nothing else meanwhile, twice for a dead one.
+    "socket_timeout": 5,
     "socket_keepalive": True,  # detects half-open connections
-    "health_check_interval": 15,
+    "health_check_interval": 5,  # a silent connection is replaced after this and the pop's second
 }
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # reconnect whenever the broker is back

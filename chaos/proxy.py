@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from enum import StrEnum
 
 from reactions.demo.process import free_port
@@ -44,6 +45,19 @@ class Network:
         self._thread.join(10)
 
 
+@dataclass(eq=False, slots=True)
+class _Joined:
+    """A connection through a link.
+
+    Attributes:
+        passed_at: when something passed last, in s of the loop's clock.
+        forgotten: nothing passes any more, and no end hears of it.
+    """
+
+    passed_at: float
+    forgotten: bool = False
+
+
 class Link:
     """One proxy."""
 
@@ -53,7 +67,7 @@ class Link:
         self._connect = connect
         self._cut = Cut.NONE
         self._open: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._joined: set[_Joined] = set()
 
     async def listen(self) -> None:
         await asyncio.start_server(self._serve, "127.0.0.1", self.port)
@@ -61,6 +75,17 @@ class Link:
     def cut(self, how: Cut) -> None:
         """Cut the link, or join it again. Joining resets open connections: they lack bytes."""
         self._loop.call_soon_threadsafe(self._set, how)
+
+    def forget(self, idle_s: float) -> int:
+        """Drop the connections that were idle for so long, in silence; returns how many."""
+        return asyncio.run_coroutine_threadsafe(self._forget(idle_s), self._loop).result(10)
+
+    async def _forget(self, idle_s: float) -> int:
+        before = self._loop.time() - idle_s
+        found = [one for one in self._joined if one.passed_at <= before and not one.forgotten]
+        for one in found:
+            one.forgotten = True
+        return len(found)
 
     def _set(self, how: Cut) -> None:
         self._cut = how
@@ -86,16 +111,20 @@ class Link:
     async def _join(self, near: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         far, server = await self._connect()
         self._open.add(server)
+        joined = _Joined(self._loop.time())
+        self._joined.add(joined)
         try:
             await asyncio.gather(
-                self._pump(near, server, (Cut.SILENT,)),
-                self._pump(far, client, (Cut.SILENT, Cut.ANSWERS)),
+                self._pump(joined, near, server, (Cut.SILENT,)),
+                self._pump(joined, far, client, (Cut.SILENT, Cut.ANSWERS)),
             )
         finally:
             self._open.discard(server)
+            self._joined.discard(joined)
 
     async def _pump(
         self,
+        joined: _Joined,
         source: asyncio.StreamReader,
         target: asyncio.StreamWriter,
         lost: tuple[Cut, ...],
@@ -103,7 +132,8 @@ class Link:
         """Forward one direction. A close during the cut is forwarded when the link is joined."""
         with contextlib.suppress(OSError):
             while data := await source.read(65_536):
-                if self._cut not in lost:
+                if self._cut not in lost and not joined.forgotten:
+                    joined.passed_at = self._loop.time()
                     target.write(data)
                     await target.drain()
         while self._cut in lost:

@@ -41,7 +41,7 @@ BEGIN
   EXECUTE format('GRANT USAGE ON SCHEMA %I TO reactions_writer, reactions_reader', home);
 END $$;
 
--- The tables and the function, also those of an older installation in `public`.
+-- The tables and the functions, also those of an older installation in `public`.
 DO $$
 DECLARE
   home regnamespace := current_setting('reactions.schema')::regnamespace;
@@ -70,7 +70,8 @@ BEGIN
   END IF;
   FOR called IN
     SELECT oid FROM pg_proc
-    WHERE proname = 'record_reactions' AND proowner <> 'reactions_owner'::regrole
+    WHERE proname IN ('record_reactions', 'newest_of_user', 'own_reactions')
+      AND proowner <> 'reactions_owner'::regrole
       AND (pronamespace = home OR older AND pronamespace = 'public'::regnamespace)
   LOOP
     EXECUTE format('ALTER FUNCTION %s OWNER TO reactions_owner', called);

@@ -24,6 +24,17 @@ def broker_stopped(nemesis: Nemesis) -> Iterator[None]:
 
 
 @contextmanager
+def broker_demoted(nemesis: Nemesis) -> Iterator[None]:
+    """Make the broker a replica of nobody, and then a primary again; no connection is cut."""
+    with Redis(port=nemesis.system.broker.port, socket_timeout=1) as broker:
+        broker.replicaof("127.0.0.1", "1")
+    nemesis.hold(0.5, 3)
+    yield
+    with Redis(port=nemesis.system.broker.port, socket_timeout=1) as broker:
+        broker.replicaof("NO", "ONE")
+
+
+@contextmanager
 def queue_lost(nemesis: Nemesis) -> Iterator[None]:
     """Kill the broker, and start it again empty."""
     nemesis.system.lose_queue()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import partial
 
 from chaos import traps
-from chaos.faults.broker import broker_stopped, delivered_again, queue_lost
-from chaos.faults.network import cut
+from chaos.faults.broker import broker_demoted, broker_stopped, delivered_again, queue_lost
+from chaos.faults.network import cut, forgotten
 from chaos.faults.postgres import (
     backends_terminated,
     connections_refused,
     deadlocked,
+    postgres_demoted,
     postgres_killed,
     table_locked,
 )
@@ -28,6 +29,7 @@ from chaos.faults.redis import (
     clock_stepped,
     memory_full,
     scripts_flushed,
+    store_demoted,
     store_killed,
     store_paused,
 )
@@ -57,14 +59,17 @@ KINDS: list[Kind] = [
     Kind("beat killed", "beat", partial(killed, one_or_both_beats)),
     Kind("writer killed", "writer", partial(killed, any_writer)),
     Kind("broker stopped", "broker", broker_stopped),
+    Kind("broker becomes a replica", "broker", broker_demoted),
     Kind("broker restarted, its queue lost", "broker", queue_lost),
     Kind("tasks delivered twice and late", "broker", delivered_again),
     Kind("backends terminated", "postgres", backends_terminated),
     Kind("PostgreSQL killed", "postgres", postgres_killed),
     Kind("PostgreSQL refuses connections", "postgres", connections_refused),
+    Kind("PostgreSQL becomes read-only", "postgres", postgres_demoted),
     Kind("statements time out", "postgres", table_locked),
     Kind("deadlock", "postgres", deadlocked),
     Kind("Redis killed", "redis", store_killed),
+    Kind("Redis becomes a replica", "redis", store_demoted),
     Kind("SCRIPT FLUSH", "redis", scripts_flushed),
     Kind("cache keys deleted", "redis", caches_deleted),
     Kind("Redis out of memory", "redis", memory_full),
@@ -73,4 +78,5 @@ KINDS: list[Kind] = [
     Kind("workers cut off from Redis", "network", partial(cut, "store")),
     Kind("workers cut off from PostgreSQL", "network", partial(cut, "postgres")),
     Kind("workers cut off from the broker", "network", partial(cut, "broker")),
+    Kind("connections dropped in silence", "network", forgotten),
 ]

@@ -46,6 +46,26 @@ def connections_refused(nemesis: Nemesis) -> Iterator[None]:
             cursor.execute("ALTER DATABASE postgres WITH ALLOW_CONNECTIONS true")
 
 
+_RELOAD = "SELECT pg_reload_conf()"
+
+
+@contextmanager
+def postgres_demoted(nemesis: Nemesis) -> Iterator[None]:
+    """Make the server read-only, as a standby is, and then writable again; mostly, cut nobody."""
+    with contextlib.closing(nemesis.admin()) as connection:
+        cursor = connection.cursor()
+        cursor.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+        cursor.execute(_RELOAD)
+        try:
+            if nemesis.chance.random() < 0.3:
+                cursor.execute(f"SELECT pg_terminate_backend(pid) {_OTHERS}")
+            nemesis.hold(0.5, 4)
+            yield
+        finally:
+            cursor.execute("ALTER SYSTEM RESET default_transaction_read_only")
+            cursor.execute(_RELOAD)
+
+
 @contextmanager
 def table_locked(nemesis: Nemesis) -> Iterator[None]:
     """Lock the rows' table for longer than the time-out of a statement."""

@@ -59,6 +59,17 @@ def store_paused(nemesis: Nemesis) -> Iterator[None]:
 
 
 @contextmanager
+def store_demoted(nemesis: Nemesis) -> Iterator[None]:
+    """Make the server a replica of nobody, and then a primary again; no connection is cut."""
+    with nemesis.system.redis() as client:
+        client.replicaof("127.0.0.1", "1")
+    nemesis.hold(0.5, 3)
+    yield
+    with nemesis.system.redis() as client:
+        client.replicaof("NO", "ONE")
+
+
+@contextmanager
 def clock_stepped(nemesis: Nemesis) -> Iterator[None]:
     """Step the clock ahead or back, and later to the right time."""
     nemesis.system.store.set_clock(nemesis.chance.choice((-60, -5, -1, 1, 5, 60)))

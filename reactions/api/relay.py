@@ -186,6 +186,8 @@ class Relay:
 
     def _waiting(self, shards: list[int]) -> list[int]:
         """Return the shards whose wake-up no drain has answered; all of them if Redis fails."""
+        if not shards and (self._after is None or self._closing.is_set()):
+            return shards
         try:
             if self._client is None:
                 self._client = connect(self._settings)

@@ -41,7 +41,7 @@ def backfill(source: TextIO, before: datetime, as_json: bool) -> None:
                 round(before.timestamp() * 1_000_000),
                 lambda lines: progress("backfilling", lines, None),
             )
-        except Exception:
+        except (Exception, KeyboardInterrupt):
             if post := work.done.reached:
                 err.print(
                     f"every post up to {post} is durable: continue with this one,"

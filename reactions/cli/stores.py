@@ -36,15 +36,17 @@ def open_stores(check_types: bool = True) -> Iterator[Stores]:
         TypesMismatch: the configured reaction types contradict the registry.
         ReactionsUnavailable: a node of a Redis Cluster does not answer.
     """
+    from reactions.cli.interrupts import interruptible
     from reactions.postgres.database import Database
     from reactions.redis.connection import connect
 
     settings = Settings.from_env()
     database = Database(settings, name="reactions-cli")
-    if check_types:
-        settings = _with_registry(settings, database)
-    with connect(settings) as client:
-        yield Stores(client, database, settings)
+    with interruptible(database):
+        if check_types:
+            settings = _with_registry(settings, database)
+        with connect(settings) as client:
+            yield Stores(client, database, settings)
     database.close()
 
 

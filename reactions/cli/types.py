@@ -49,9 +49,8 @@ def list_(as_json: bool) -> None:
     """Show all types with their codes, and copy the registry to Redis."""
     with _registry() as registry:
         found = registry.all()
-    table = table_of(
-        "code", "name", "label", "emoji", "state", "former names", breaks=["name", "label"]
-    )
+    columns = "code", "name", "label", "emoji", "state", "former names"
+    table = table_of(*columns, breaks=["name", "label"])
     for known in found:
         state = "retired" if known.retired else "in use"
         former = ", ".join(known.former) or "-"

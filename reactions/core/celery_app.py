@@ -57,6 +57,7 @@ def make_app(settings: Settings) -> Celery:
         # The credentials are here because Celery shows the URL to anyone who inspects a worker.
         app.conf.redbeat_redis_options = {
             "retry": Retry(ConstantBackoff(0.5), 20, supported_errors=_LOST),
+            "socket_timeout": config.broker_transport_options["socket_timeout"],
             **credentials,
         }
         if url.startswith("rediss://"):

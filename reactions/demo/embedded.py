@@ -7,11 +7,13 @@ on a free port, PostgreSQL on a socket.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -168,11 +170,32 @@ class Postgres:
             StackError: the server did not start; the message quotes the end of its log.
         """
         plain_path(self._data)  # again: stop() removes the link
+        new = not (self._data / "PG_VERSION").exists()
         try:
             self._server.start()
+        except (KeyboardInterrupt, SystemExit):
+            self._end_unfinished_start()
+            if new:  # the next start would take half a folder for a whole one
+                shutil.rmtree(self._data, ignore_errors=True)
+                self._data.mkdir()
+            raise
         except (OSError, subprocess.SubprocessError) as error:
             tail = log_end(self.log) or error
             raise StackError(f"PostgreSQL did not start; the end of {self.log}:\n{tail}") from error
+
+    def _end_unfinished_start(self) -> None:
+        """Kill a server that goes on to start although its starter was interrupted."""
+        from psutil import process_iter, wait_procs
+
+        servers = [
+            process
+            for process in process_iter(["cmdline"])
+            if (process.info["cmdline"] or [])[1:3] == ["-D", str(self._plain)]
+        ]
+        for process in servers:
+            with suppress(OSError):
+                os.kill(process.pid, signal.SIGQUIT)  # its children end, too
+        wait_procs(servers, timeout=1)
 
     def alive(self) -> bool:
         """Whether the server runs now.

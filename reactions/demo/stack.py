@@ -23,7 +23,7 @@ from reactions.demo.state_folder import FolderLock, remove
 from reactions.postgres.migrate import migrate
 from reactions.redis.server_options import BROKER_OPTIONS
 
-STOP_S = 2.5
+STOP_S = 2.0
 """How long the processes, and after them the servers, may take to stop. Then they are killed.
 
 Nothing is lost by that: a reaction stays pending until PostgreSQL has it.
@@ -207,15 +207,18 @@ class Stack:
 
         It ignores the stop signals, which is safe because each of its waits has a limit.
         """
+        servers = (self.valkey, self.broker)
         with ignore_stop_signals():
             services = self._running(self.page, self.flower, self.beat, self.worker)
-            if services:
-                names = ", ".join(service.name for service in services)
+            names = [process.name for process in (*services, *self._running(*servers))]
+            names += ["postgresql"] if self.postgres.alive() else []
+            if names:
                 with suppress(OSError):  # the terminal may be gone
-                    self._say(f"stopping: waiting for {names}; at most {2 * STOP_S:g} s")
+                    waiting = ", ".join(names)
+                    self._say(f"stopping: waiting for {waiting}; at most {2 * STOP_S:g} s")
             stop_together(services, STOP_S)
             deadline = time.monotonic() + STOP_S
-            stop_together(self._running(self.valkey, self.broker), STOP_S / 2)
+            stop_together(self._running(*servers), STOP_S / 2)
             self.postgres.stop(max(0.0, deadline - time.monotonic() - 1))
             self._lock.release()
 

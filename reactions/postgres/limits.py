@@ -43,7 +43,7 @@ def limits_of(wait_s: float, deadline_s: float) -> dict[str, str]:
 
 def search_path(*schemas: str) -> str:
     """Return the setting that finds tables in these schemas, and nowhere else."""
-    return ", ".join(f'"{schema}"' for schema in schemas)
+    return ", ".join('"' + schema.replace('"', '""') + '"' for schema in schemas)
 
 
 def enforce(engine: Engine, settings: Mapping[str, str]) -> None:

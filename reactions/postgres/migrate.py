@@ -127,6 +127,8 @@ def _newer(connection: Connection) -> list[str]:
     try:
         return [script.revision for script in _scripts().iterate_revisions("head", current)]
     except RevisionError:
+        if current == "base":
+            raise
         raise InvalidSettings(
             f"database_schema names a schema whose alembic_version is {short(current)}, which this"
             " version does not know: it belongs to a newer version, which you install, or to"

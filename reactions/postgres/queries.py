@@ -13,23 +13,11 @@ from reactions.postgres.tables import reactions as reactions_table
 
 _row = reactions_table.c
 
-# Planning takes most of its time, so it reads nothing else.
-NEWEST_OF_USER = text("""
-SELECT post_id, reaction FROM reactions
-WHERE user_id = :user AND reaction <> 0 ORDER BY version DESC LIMIT :limit
-""")
-
+# Functions, because planning over all partitions takes longer than these reads; see migration 0011.
+NEWEST_OF_USER = text("SELECT post_id, reaction FROM newest_of_user(:user, :limit)")
+OWN = text("SELECT post_id, reaction FROM own_reactions(:user, CAST(:posts AS bigint[]))")
 
 # LATERAL with LIMIT keeps the planner on the primary key, partition by partition.
-OWN = text("""
-SELECT wanted.post_id, found.reaction
-FROM unnest(CAST(:posts AS bigint[])) AS wanted (post_id) CROSS JOIN LATERAL (
-    SELECT reaction FROM reactions AS r
-    WHERE r.post_id = wanted.post_id AND r.user_id = :user LIMIT 1
-) AS found
-""")
-
-
 STORED_CHANGES = text("""
 SELECT wanted.post_id, wanted.user_id, found.reaction, found.version
 FROM unnest(CAST(:posts AS bigint[]), CAST(:users AS bigint[])) AS wanted (post_id, user_id)

@@ -19,7 +19,7 @@ SELECT EXISTS (
 # An Alembic of the application may use the same numbers, so the tables count as well. A role
 # without rights in `public` must not take a database with tables there for an empty one.
 _CANDIDATES = text("""
-SELECT nspname FROM pg_namespace AS n
+SELECT nspname, quote_ident(nspname) FROM pg_namespace AS n
 WHERE (nspname = 'public' OR nspname = ANY (current_schemas(false))) AND 5 = (
     SELECT count(*) FROM pg_class WHERE relnamespace = n.oid AND (relname, relkind) IN (
         ('alembic_version', 'r'), ('reactions', 'p'), ('reactions_00', 'r'),
@@ -38,8 +38,8 @@ def old_schema(connection: Connection, schema: str) -> str | None:
     """
     if connection.scalar(_INSTALLED, {"schema": schema}):
         return None
-    for name in connection.scalars(_CANDIDATES).all():
-        version = text(f'SELECT version_num FROM "{name}".alembic_version')  # noqa: S608
+    for name, quoted in connection.execute(_CANDIDATES).all():
+        version = text(f"SELECT version_num FROM {quoted}.alembic_version")  # noqa: S608
         if any(revision in _OLD for revision in connection.scalars(version)):
             return str(name)
     return None

@@ -7,33 +7,39 @@ goes on: the message stays among those that it has, so a worker with one place w
 
 from __future__ import annotations
 
-import logging
-from typing import Any
+from logging import Logger
+from typing import Any, TypeAlias
 
-from kombu.asynchronous import get_event_loop
 from kombu.transport import redis, virtual
 
 from reactions.redis.connection_pool import careful, lost_when_demoted
 
+Errors: TypeAlias = "tuple[type[Exception], ...]"
+"""What counts as a lost connection."""
+
 
 class Message(virtual.Message):
-    """Reconnects when an acknowledgement fails; the broker then delivers the message again."""
+    """Reconnects when its acknowledgement fails; the broker then delivers the message again."""
 
-    def ack_log_error(
-        self, logger: logging.Logger, errors: tuple[type[Exception], ...], multiple: bool = False
-    ) -> None:
-        """Acknowledge the message; if the connection is lost, log it and have the worker reconnect.
-
-        Args:
-            errors: what counts as a lost connection.
-        """
+    def ack_log_error(self, logger: Logger, errors: Errors, multiple: bool = False) -> None:
+        """Acknowledge the message; if the connection is lost, have the worker reconnect."""
         try:
             self.ack(multiple=multiple)  # type: ignore[no-untyped-call]
         except errors as error:
-            logger.critical("cannot acknowledge %s, so connect again: %r", self.delivery_tag, error)
-            loop = get_event_loop()
-            if loop is not None:
-                loop.call_soon(_lose, error)  # type: ignore[no-untyped-call]
+            self._reconnect(logger, error)
+
+    def reject_log_error(self, logger: Logger, errors: Errors, requeue: bool = False) -> None:
+        """Reject the message; if the connection is lost, have the worker reconnect."""
+        try:
+            self.reject(requeue=requeue)  # type: ignore[no-untyped-call]
+        except errors as error:
+            self._reconnect(logger, error)
+
+    def _reconnect(self, logger: Logger, error: Exception) -> None:
+        logger.critical("cannot acknowledge %s, so connect again: %r", self.delivery_tag, error)
+        loop = self.channel.connection.loop
+        if loop is not None:
+            loop.call_soon(_lose, error)
 
 
 def _lose(error: Exception) -> None:
@@ -56,3 +62,23 @@ class Channel(redis.Channel):
         base = found["connection_class"]
         found["connection_class"] = lost_when_demoted(base if asynchronous else careful(base))
         return found
+
+
+class Transport(redis.Transport):
+    """kombu's transport, with this channel.
+
+    Attributes:
+        loop: the event loop that consumes; None if there is none, or after the connection was
+            closed. kombu's own record of the loop is gone after the first loss of a connection.
+    """
+
+    Channel = Channel
+    loop: Any = None
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:  # noqa: ANN401 - kombu's
+        self.loop = loop
+        super().register_with_event_loop(connection, loop)  # type: ignore[no-untyped-call]
+
+    def close_connection(self, connection: Any) -> None:  # noqa: ANN401 - kombu's
+        self.loop = None
+        super().close_connection(connection)  # type: ignore[no-untyped-call]

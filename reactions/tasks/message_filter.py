@@ -14,7 +14,6 @@ from queue import Empty
 from typing import Any
 
 from celery.worker.consumer import Consumer as StockConsumer
-from kombu.transport import redis
 
 from reactions.tasks import broker_connection
 
@@ -57,7 +56,7 @@ class Channel(broker_connection.Channel):
             raise Empty from error
 
 
-class Transport(redis.Transport):
+class Transport(broker_connection.Transport):
     """kombu's transport, with this channel."""
 
     Channel = Channel

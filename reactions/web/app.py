@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from reactions.api.client import Reactions
 from reactions.core.errors import ReactionsUnavailable
@@ -23,6 +24,14 @@ from reactions.web.rate_limit import RateLimiter
 from reactions.web.stream import Hub
 
 log = logging.getLogger(__name__)
+
+
+class _Service(DescribedApp):
+    """Has `ForeignPages` around everything: a listed page can read the answer to a defect, too."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        inner = super().build_middleware_stack()
+        return ForeignPages(inner, allowed=self.state.client.settings.web_origins)
 
 
 def create_app(client: Reactions, authenticate: Authenticator) -> FastAPI:
@@ -45,12 +54,9 @@ def create_app(client: Reactions, authenticate: Authenticator) -> FastAPI:
         limiter.close()
 
     types = _types(client)
-    app = DescribedApp(
-        title="reactions", version=version("reactions"), lifespan=lifespan, types=types
-    )
+    app = _Service(title="reactions", version=version("reactions"), lifespan=lifespan, types=types)
     app.state.client, app.state.limiter, app.state.hub = client, limiter, hub
     app.add_middleware(BodyLimit)
-    app.add_middleware(ForeignPages, allowed=client.settings.web_origins)
     signed_in = auth.signed_in(authenticate)
     app.include_router(routes.router, prefix="/v1", tags=["reactions"], dependencies=signed_in)
     app.include_router(routes.health)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from reactions.redis.server_options import eviction_policies
 from tests.support.engine import Engine, make_engine
 from tests.support.servers import running_redis
 from tests.support.types import write_default_types
-from tests.support.waiting import wait_until
+from tests.support.waiting import bounded, wait_until
 
 
 def test_an_unreachable_redis_raises_within_two_seconds(nowhere: Reactions) -> None:
@@ -30,11 +29,9 @@ def test_an_unreachable_redis_raises_within_two_seconds(nowhere: Reactions) -> N
         lambda: nowhere.counts(1),
     ]
     for call in calls:
-        began = time.monotonic()
-        with pytest.raises(ReactionsUnavailable, match="not reachable") as error:
+        with bounded(2), pytest.raises(ReactionsUnavailable, match="not reachable") as error:
             call()
         assert error.value.store == "redis"
-        assert time.monotonic() - began < 2
 
 
 def test_a_frozen_redis_raises_within_the_timeout(tmp_path: Path) -> None:
@@ -48,10 +45,8 @@ def test_a_frozen_redis_raises_within_the_timeout(tmp_path: Path) -> None:
             client.react(1, 1042, "like")
             server.signal(signal.SIGSTOP)
             try:
-                began = time.monotonic()
-                with pytest.raises(ReactionsUnavailable, match="redis_timeout_s"):
+                with bounded(2), pytest.raises(ReactionsUnavailable, match="redis_timeout_s"):
                     client.react(2, 1042, "like")
-                assert time.monotonic() - began < 2
             finally:
                 server.signal(signal.SIGCONT)
             wait_until(lambda: _works(client), what="the client to recover")

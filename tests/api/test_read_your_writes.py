@@ -26,6 +26,7 @@ from tests.support.reading import (
     make_viral,
     react,
 )
+from tests.support.waiting import patience
 
 
 def settled_tier(engine: Engine, tier: str) -> None:
@@ -148,7 +149,7 @@ def test_users_read_what_they_wrote_during_drains_loads_and_evictions(small: Eng
         others = [pool.submit(_drains, small, over), pool.submit(_disturbs, small, over)]
         try:
             users = [pool.submit(_writes, small.reactions, user) for user in range(1, 5)]
-            assert [future.result(60) for future in users] == [1, 2, 3, 4]
+            assert [future.result(patience(60)) for future in users] == [1, 2, 3, 4]
         finally:
             over.set()
         for other in others:

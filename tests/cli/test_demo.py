@@ -17,7 +17,7 @@ import pytest
 
 from reactions.demo.synthetic_trace import synthesize
 from tests.cli.running import answers, last_line, processes_of, reactions
-from tests.support.waiting import wait_until
+from tests.support.waiting import patience, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -89,8 +89,8 @@ class OnTerminal:
 
     def wait(self) -> int:
         """Wait for the end and for the last output; return the exit code."""
-        code = self.process.wait(200)
-        self._thread.join(10)
+        code = self.process.wait(patience(200))
+        self._thread.join(patience(10))
         return code
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ from reactions.demo.plain_path import LINKS
 from reactions.demo.state_folder import remove
 from reactions.demo.synthetic_trace import synthesize
 from tests.cli.running import answers, last_line, processes_of, reactions
-from tests.support.waiting import wait_until
+from tests.support.waiting import patience, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +48,7 @@ class Up:
 
     def stop(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
-        return self.process.wait(60)
+        return self.process.wait(patience(60))
 
 
 @contextmanager
@@ -156,7 +156,7 @@ def _a_second_interrupt_does_not_stop_the_stopping(up: Up, folder: Path) -> None
 def end_of(up: subprocess.Popen[Any], folder: Path, children: list[psutil.Process]) -> int:
     """Wait for its exit code; kill what it left, so that other tests do not suffer, and fail."""
     try:
-        return up.wait(90)
+        return up.wait(patience(90))
     finally:
         up.kill()
         daemons = processes_of(
@@ -193,7 +193,7 @@ def test_a_shell_evaluates_what_up_prints_and_a_frozen_worker_does_not_hold_up_t
         os.kill(int((fresh / "worker.pid").read_text()), signal.SIGSTOP)
         up.send_signal(signal.SIGINT)
         wait_until(lambda: up.poll() is not None, 6, "it ends within five seconds")
-        rest, said = up.communicate(timeout=60)
+        rest, said = up.communicate(timeout=patience(60))
     assert end_of(up, fresh, children) == 0
     links = [path for path in LINKS.glob("reactions-*") if path.is_symlink()]
     assert fresh / "postgres" not in [link.readlink() for link in links]

@@ -39,8 +39,8 @@ or a password, percent-encode `: / ? # @`; after the question mark, `@`.
   `target_session_attrs`, `keepalives_idle`, several hosts
   (`postgresql://app@db1:5432,db2:5432/app?target_session_attrs=read-write`) and the like.
   `application_name` and `connect_timeout` come before the engine's own; `connect_timeout` applies
-  to each host. `options` may set anything, such as `-c jit=on`, except time limits: the setting
-  `REACTIONS_DATABASE_TIMEOUT_S` has these.
+  to each host. `options` may set anything, such as `-c jit=on`, except time limits and
+  `search_path`: `REACTIONS_DATABASE_TIMEOUT_S` and `REACTIONS_DATABASE_SCHEMA` set these.
 - `REACTIONS_REDIS_URL` has the options of redis-py: `db`, `client_name`, `protocol`,
   `socket_timeout`, `socket_connect_timeout` (both come before `REACTIONS_REDIS_TIMEOUT_S`),
   `socket_keepalive`, `health_check_interval`, `max_connections` and those that begin with `ssl_`.

@@ -26,14 +26,18 @@ BUILT = {
     "reactions/postgres/erasure.py": {"ERASE_POST", "ERASE_USER", "ERASE_TOMBSTONES"},
     # DDL cannot bind names: here those of an index and of partitions.
     "reactions/postgres/migrate.py": {"create_index"},
-    "alembic/env.py": {"run"},  # from a constant of the same file
+    # A schema's name: from the settings, which take an identifier only, or quoted by PostgreSQL.
+    "reactions/postgres/schemas.py": {"create_schema", "old_schema"},
+    "alembic/env.py": {"write"},
+    "reactions/postgres/limits.py": {"enforce"},  # constant texts before the statement
     "alembic/versions/0001_reactions.py": {"upgrade"},
     "alembic/versions/0006_standard_names.py": {"_rename_duty"},  # constants of the same file
+    "alembic/versions/0009_schema_of_its_own.py": {"upgrade", "downgrade"},
 }
 
 KEY = re.compile(r"(post|user|outbox):")
 # Patterns that match more than one key.
-KEY_TEXTS = {"reactions/redis/user_cache.py": {"user:*"}}
+KEY_TEXTS = {"reactions/redis/cached_ids.py": {"post:*", "user:*"}}
 
 
 def name(path: Path) -> str:

@@ -39,7 +39,7 @@ def dump_database(engine: Engine) -> dict[str, bytes]:
     dumped = {}
     for table in metadata.sorted_tables:
         rows = io.BytesIO()
-        _copy(engine, f"COPY (SELECT * FROM {table.name}) TO STDOUT", rows)  # noqa: S608
+        _copy(engine, f"COPY (SELECT * FROM reactions.{table.name}) TO STDOUT", rows)  # noqa: S608
         dumped[table.name] = rows.getvalue()
     return dumped
 
@@ -49,7 +49,7 @@ def restore_database(engine: Engine, dumped: dict[str, bytes]) -> None:
     for table in reversed(metadata.sorted_tables):
         execute(engine, f"DELETE FROM {table.name}")  # noqa: S608
     for table in metadata.sorted_tables:
-        _copy(engine, f"COPY {table.name} FROM STDIN", io.BytesIO(dumped[table.name]))
+        _copy(engine, f"COPY reactions.{table.name} FROM STDIN", io.BytesIO(dumped[table.name]))
 
 
 def _copy(engine: Engine, statement: str, rows: io.BytesIO) -> None:

@@ -136,7 +136,7 @@ def test_a_type_that_the_dump_does_not_know_is_registered_again(
     assert detect(loss_detection) == {Loss.DATABASE: 100}
     found = {known.code: known for known in registry.all()}
     assert found[99] == ReactionType(99, "rocket", former=("moon",))
-    assert found[1] == ReactionType(1, "like")  # a worker may not rename
+    assert found[1].names == ("like",)  # a worker may not rename
 
 
 def test_a_snapshot_from_before_the_last_recovery(

@@ -59,6 +59,7 @@ def test_every_option_is_kept() -> None:
         ("h/x?sslmode=require&sslmode=disable", "gives sslmode twice"),
         ("h/x?options=-c%20statement_timeout%3D0", "sets statement_timeout in options"),
         ("h/x?options=--lock-timeout%3D0", "sets lock_timeout in options"),
+        ("h/x?options=-csearch_path%3Dx", "search_path .*set REACTIONS_DATABASE_SCHEMA instead"),
         ("h%zz/x", "is not a URL that libpq can read"),
     ],
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
+from alembic.config import CommandLine
 from sqlalchemy import inspect
 
 from alembic import command
@@ -54,3 +56,15 @@ def test_a_migration_can_be_written_as_sql(
         written = capsys.readouterr().out
         subprocess.run(psql, input=written, text=True, check=True, stdout=subprocess.DEVNULL)
         assert at_head(Settings(database_url=url))
+
+
+def test_the_alembic_command_of_a_checkout(
+    postgres: Postgres, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It makes an engine of its own, and finds the version table where `migrate` puts it."""
+    ini = ["-c", str(project / "alembic.ini")]
+    with bare_database(postgres.url) as url:
+        monkeypatch.setenv("REACTIONS_DATABASE_URL", url)
+        for words in (("upgrade", "head"), ("downgrade", "0007"), ("upgrade", "head")):
+            CommandLine().main([*ini, *words])
+            assert at_head(Settings(database_url=url)) == (words[0] == "upgrade")

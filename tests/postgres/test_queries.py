@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import Connection, event, text
 
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Postgres
@@ -66,13 +67,38 @@ def explain(database: Database, query: Callable[[Queries], object]) -> list[Plan
     nodes: list[Plan] = []
     with database.engine.connect() as connection:
         for statement, values in sent:
+            inner, given = _inside(connection, statement, values)
             found = connection.exec_driver_sql(
-                f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", values
+                f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {inner}", given
             ).scalar_one()
             (plan,) = json.loads(found) if isinstance(found, str) else found
             nodes += _nodes(plan["Plan"])
     assert nodes
     return nodes
+
+
+def _inside(connection: Connection, statement: str, values: Any) -> tuple[str, Any]:
+    """Return the query of a function as the function runs it: with one plan for all values."""
+    called = re.search(r"FROM (newest_of_user|own_reactions)\(", statement)
+    if called is None:
+        return statement, values
+    body, names, types = connection.execute(
+        text(
+            "SELECT prosrc, trim_array(proargnames, cardinality(proargnames) - pronargs),"
+            " oidvectortypes(proargtypes) FROM pg_proc WHERE proname = :name"
+        ),
+        {"name": called[1]},
+    ).one()
+    query = re.search(r"RETURN QUERY\n(.*);\nEND", body, re.DOTALL)
+    assert query is not None
+    prepared = query[1]
+    for number, name in enumerate(names, start=1):
+        prepared = re.sub(rf"(?<!\w){name}\b", f"${number}", prepared)
+    connection.exec_driver_sql("DEALLOCATE ALL")
+    connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_generic_plan")
+    connection.exec_driver_sql(f"PREPARE inner_query ({types}) AS {prepared}")
+    arguments = [values[name.removeprefix("_")] for name in names]
+    return f"EXECUTE inner_query ({', '.join(['%s'] * len(arguments))})", tuple(arguments)
 
 
 def _nodes(plan: Plan) -> Iterator[Plan]:

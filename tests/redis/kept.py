@@ -8,6 +8,7 @@ from redis import Redis
 
 from reactions.core.settings import Settings
 from reactions.redis.connection import connect, execute
+from tests.support.waiting import patience
 
 NAME = "kept"
 
@@ -16,7 +17,7 @@ def open_client(url: str, *options: str) -> Redis:
     """A client of one server; ``options`` are those of redis_url, as ``name=value``."""
     before, _, more = url.partition("?")
     query = "&".join([f"client_name={NAME}", *options, *filter(None, [more])])
-    client = connect(Settings(redis_url=f"{before}?{query}", redis_timeout_s=0.5))
+    client = connect(Settings(redis_url=f"{before}?{query}", redis_timeout_s=patience(0.5)))
     assert isinstance(client, Redis)
     return client
 

@@ -52,17 +52,17 @@ def test_a_primary_that_became_a_replica_is_left(engine: Engine) -> None:
     def sibling() -> None:
         others.append(identity(client))
         met.set()
-        go_on.wait(20)
+        go_on.wait(patience(20))
         others.append(identity(client))
 
     thread = threading.Thread(target=sibling)
     thread.start()
-    assert met.wait(20)
+    assert met.wait(patience(20))
     with demoted(engine.settings), pytest.raises(ReactionsUnavailable, match="refuses to serve"):
         writes.record(7, 1042, 2, 10).run(client)  # a change, which a replica refuses
     assert identity(client) != before
     go_on.set()
-    thread.join(20)
+    thread.join(patience(20))
     assert others[0] != others[1]  # an idle connection of another thread is left, too
     call.run(client)
     client.close()

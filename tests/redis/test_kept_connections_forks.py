@@ -17,6 +17,7 @@ from reactions.demo.embedded import Valkey
 from reactions.redis import kept_connections, wire
 from reactions.redis.connection import execute, execute_many
 from tests.redis.kept import connections, identity, open_client
+from tests.support.waiting import patience
 
 
 @pytest.fixture
@@ -75,12 +76,12 @@ def test_a_fork_while_another_thread_holds_the_lock(client: Redis) -> None:
     def hold() -> None:
         with kept_connections._lock:
             held.set()
-            done.wait(20)
+            done.wait(patience(20))
 
     thread = threading.Thread(target=hold)
     thread.start()
     try:
-        held.wait(20)
+        held.wait(patience(20))
         assert in_a_child(lambda: identity(client)) != before
     finally:
         done.set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,10 +85,8 @@ def test_the_wait_covers_a_reaction_of_another_connection(pair: Pair) -> None:
         other.react(2, POST + 7, "like")
         pair.client.react(2, POST + 8, "like", replicas=1)
         pair.pause()
-        began = time.monotonic()
         with pytest.raises(NotReplicated):
             pair.hasty.react(1, POST, "like", replicas=1)
-        assert 0.25 < time.monotonic() - began < 1
         with pytest.raises(NotReplicated) as caught:
             other.react(1, POST, "like", replicas=1)
         assert caught.value.outcome is not None
@@ -174,9 +171,9 @@ def test_a_cluster_of_one_confirms_nothing(tmp_path: Path) -> None:
     with running_redis(tmp_path, "cluster") as server:
         settings = settings_for(server, redis_cluster=True, replica_timeout_s=0.1)
         with Reactions(settings) as client:
-            began = time.monotonic()
             with pytest.raises(NotReplicated, match="0 of 1") as caught:
                 client.react_many([(1, post, "like") for post in range(1, 101)], replicas=1)
-            assert time.monotonic() - began < 1
+            with Redis(port=server.port) as redis:  # for all posts; one more without script
+                assert redis.info("commandstats")["cmdstat_wait"]["calls"] <= 2
             assert all(caught.value.outcomes)
             assert client.react(1, 7, "like").status is Status.UNCHANGED

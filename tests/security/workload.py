@@ -106,6 +106,7 @@ def read(web: Called) -> None:
     web.summaries([REGULAR, HOT, SMALL], 4711)
     web.history(3)
     assert web.reaction_types
+    assert web.types()
 
 
 def limit(settings: Settings) -> None:

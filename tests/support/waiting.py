@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 VARIABLE = "TEST_PATIENCE"
 MAX_FACTOR = 10.0
@@ -45,6 +46,19 @@ def session_factor() -> float:
 def patience(seconds: float) -> float:
     """Return how long to wait here for what takes at most so many seconds on a quiet machine."""
     return seconds * session_factor()
+
+
+@contextmanager
+def bounded(seconds: float) -> Iterator[None]:
+    """Check that the block does not hang: it ends within ``patience(seconds)``.
+
+    If the machine has become busier since the session started, it may take longer accordingly.
+    """
+    started = time.monotonic()
+    yield
+    taken = time.monotonic() - started
+    if taken > patience(seconds):
+        assert taken < seconds * measure(), f"took {taken:.1f} s"
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 20.0, what: str = "") -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import text
 
 from reactions.api.client import Reactions
 from reactions.core.settings import Settings
@@ -15,7 +16,7 @@ from tests.support.broker_pair import BrokerPair, broker_pair
 from tests.support.engine import Engine
 from tests.support.nodes import Beat, CeleryProcess, LocalContainer, LocalWorker, celery_command
 from tests.support.nodes import running as running_container
-from tests.support.waiting import wait_until
+from tests.support.waiting import patience, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -28,8 +29,8 @@ def pair(tmp_path: Path) -> Iterator[BrokerPair]:
 
 @pytest.fixture
 def settings(settings: Settings, pair: BrokerPair) -> Settings:
-    """Only wake-ups make a reaction durable soon: the sweep is rare."""
-    broker = {"broker_url": SecretStr(pair.url), "sweep_interval_s": 2.0}
+    """A drain may wait for long."""
+    broker = {"broker_url": SecretStr(pair.url), "database_timeout_s": patience(10)}
     return settings.model_copy(update=broker)
 
 
@@ -37,6 +38,9 @@ def worker_of(settings: Settings, folder: Path) -> CeleryProcess:
     options = ["--loglevel=INFO", f"--queues={LocalWorker.worker_queue()}", "--concurrency=1"]
     command = [*celery_command("worker"), *options, "--without-gossip", "--without-mingle"]
     return CeleryProcess("worker", folder, command, settings.environment(), "ready.")
+
+
+WAITING = "SELECT 1 FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))"
 
 
 def durable(engine: Engine, user: int) -> bool:
@@ -55,8 +59,11 @@ def test_nobody_stays_with_the_old_broker(
         web.react(1, 1042, "like")
         wait_until(lambda: durable(engine, 1), 60, "durable before")
         wait_until(lambda: beat.sweeps() > 1, 60, "beat sends")
-        pair.switch_over()
-        web.react(2, 1042, "like")
+        with engine.database.engine.begin() as locking:  # a drain is under way meanwhile
+            locking.execute(text("LOCK TABLE reactions IN ACCESS EXCLUSIVE MODE"))
+            web.react(2, 1042, "like")
+            wait_until(lambda: locking.execute(text(WAITING)).all(), 60, "the drain waits")
+            pair.switch_over()
         wait_until(lambda: durable(engine, 2), 20, "durable after")
         published, swept = web.relay_stats().published, beat.sweeps()
         users = count(3)

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.middleware.cors import CORSMiddleware
 
 from reactions.api.client import Reactions
@@ -126,6 +126,19 @@ def test_an_application_that_allows_every_origin_does_not_open_the_service(
         answer = alice.put(PATH, json=LOVE, headers={"Origin": OTHER})
         check_problem(answer, 403, "foreign-page")
         put(alice, "love")
+
+
+def broken(_: Request) -> int:
+    """An authenticator with a defect."""
+    raise RuntimeError
+
+
+def test_a_listed_page_can_read_that_the_service_has_a_defect(dead: Reactions) -> None:
+    settings = dead.settings.model_copy(update={"web_origins": (SHOP,)})
+    with Reactions(settings) as client, running(create_app(client, broken)) as address:
+        answer = httpx.get(f"{address}/v1/types", headers={"Origin": SHOP})
+        check_problem(answer, 500, "defect")
+        assert answer.headers["Access-Control-Allow-Origin"] == SHOP
 
 
 @pytest.mark.slow
