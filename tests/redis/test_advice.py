@@ -201,7 +201,7 @@ def test_the_doctor_names_this_remedy_for_the_broker(
     with kind(tmp_path) as url:
         first = next(iter(check_broker(settings_for(url))))
     assert (first.check, first.state) == ("broker", State.FAILURE)
-    assert remedy.format(url="broker_url") in first.remedy
+    assert remedy.format(url="REACTIONS_BROKER_URL") in first.remedy
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def check_broker(settings: Settings) -> Findings:
         with app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=ANSWER_S)
     except Exception as error:  # noqa: BLE001 - each transport has errors of its own
-        remedy = advice(error, "broker_url") or "start it, or set REACTIONS_BROKER_URL"
+        remedy = advice(error, "REACTIONS_BROKER_URL") or "start it, or set REACTIONS_BROKER_URL"
         yield unreachable("broker", error, remedy)
         return
     url = settings.broker_url.get_secret_value()
