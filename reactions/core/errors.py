@@ -67,11 +67,13 @@ class ReactionsUnavailable(ReactionsError):
 
     Attributes:
         store: ``"redis"`` or ``"postgresql"``.
+        remedy: what to do about it, "" when that is not known; the message ends with it.
     """
 
-    def __init__(self, store: str, reason: str) -> None:
+    def __init__(self, store: str, reason: str, remedy: str = "") -> None:
         self.store = store
-        super().__init__(reason)
+        self.remedy = remedy
+        super().__init__(f"{reason}; {remedy}" if remedy else reason)
 
 
 class BatchInterrupted(ReactionsUnavailable):

@@ -35,8 +35,8 @@ _STATES = frozenset(
 _IN_RECOVERY = ("recovery is in progress", "conflict with recovery", "during recovery")
 """Parts of messages whose code says nothing about the role, for example of LOCK on a standby."""
 
-ADVICE = (
-    "; the server is a standby, or read-only: let database_url name the primary, or a name that"
+STANDBY_ADVICE = (
+    "the server is a standby, or read-only: let database_url name the primary, or a name that"
     " follows the primary"
 )
 """What an operator does about a server that refuses every write."""

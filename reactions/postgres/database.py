@@ -22,7 +22,8 @@ from sqlalchemy.exc import (
 from reactions.core.errors import ReactionsError, ReactionsUnavailable
 from reactions.core.settings import Settings
 from reactions.postgres.address import options_of, parameters_of
-from reactions.postgres.connection_pool import ADVICE, refuses_writes, watch
+from reactions.postgres.advice import advice
+from reactions.postgres.connection_pool import STANDBY_ADVICE, refuses_writes, watch
 from reactions.postgres.engine import make_engine
 from reactions.postgres.limits import limits_of, search_path
 from reactions.postgres.socket_watchdog import guard
@@ -180,7 +181,7 @@ def translated() -> Iterator[None]:
         raise RowsRefused(_reason(error)) from error
     except SQLAlchemyError as error:
         raise ReactionsUnavailable(
-            "postgresql", f"PostgreSQL cannot serve: {_reason(error)}{_advice(error)}"
+            "postgresql", f"PostgreSQL cannot serve: {_reason(error)}", _remedy(error)
         ) from error
 
 
@@ -189,21 +190,14 @@ def array(numbers: Iterable[int]) -> str:
     return "{" + ",".join(map(str, numbers)) + "}"
 
 
-def _advice(error: SQLAlchemyError) -> str:
-    """Return the remedy, for errors whose own message does not name it."""
+def _remedy(error: SQLAlchemyError) -> str:
+    """Return what to do about an error, "" when that is not known."""
     cause = getattr(error, "orig", None)
     if isinstance(cause, psycopg2.errors.InsufficientPrivilege):
-        return "; the role of database_url may not do this; deploy/roles.sql lists the roles"
+        return "the role of database_url may not do this; deploy/roles.sql lists the roles"
     if refuses_writes(cause):
-        return ADVICE
-    if "certificate" in str(cause):
-        return (
-            "; sslrootcert of database_url must name the CA,"
-            " and the host must match the certificate"
-        )
-    if "no encryption" in str(cause):
-        return "; database_url needs sslmode=verify-full and sslrootcert"
-    return ""
+        return STANDBY_ADVICE
+    return advice(_reason(error))
 
 
 def _reason(error: SQLAlchemyError) -> str:

@@ -43,6 +43,19 @@ class Clock:
             # If the server's clock is set back, the versions are ahead of it.
             return max(int(self.now_us()), *(version_of(clock) for clock in pipe.execute()))
 
+    def ahead_us(self) -> dict[int, int]:
+        """Return shard -> how far (µs) its versions are ahead of the clock, for those that are.
+
+        They are ahead after the clock was set back. One round trip for each node.
+        """
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for shard in range(SHARDS):
+                pipe.get(keys.outbox_clock(shard))
+            clocks = pipe.execute()
+        now = int(self.now_us())
+        ahead = {shard: version_of(clock) - now for shard, clock in enumerate(clocks)}
+        return {shard: by for shard, by in ahead.items() if by > 0}
+
     def raise_clocks(self, versions: Mapping[int, int]) -> None:
         """Make shards give out only versions above these. One round trip for each node.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
@@ -28,6 +29,7 @@ from redis.retry import Retry
 
 from reactions.core.errors import InvalidSettings, ReactionsError, ReactionsUnavailable, ScriptError
 from reactions.core.settings import Settings
+from reactions.redis.advice import MEMORY_FULL_ADVICE, advice
 from reactions.redis.cluster_pipeline import execute_on_nodes, key_of
 from reactions.redis.connection_pool import Pool
 from reactions.redis.kept_connections import held
@@ -51,15 +53,10 @@ _REFUSALS = (
     "NOPERM",
     "WRONGPASS",
 )
+# Replies of a server of another kind. A library that is broken sends no unknown commands.
+_ELSEWHERE = re.compile(r"unknown command|DB index is out of range")
 # Scripts report NOPERM in these words: Redis 7.2 and Valkey, then Redis 7.0.
 _DENIED = ("ACL failure in script", "The user executing the script can't")
-
-
-MEMORY_FULL_ADVICE = (
-    "its memory is full: drains free memory, so check that workers and PostgreSQL keep up,"
-    " or raise maxmemory"
-)
-"""What an operator does when Redis rejects writes because it has reached maxmemory."""
 
 
 def connect(settings: Settings) -> Client:
@@ -188,29 +185,22 @@ def translate(error: Exception) -> ReactionsError:
     # A server that does not know HELLO repeats its arguments, including the password.
     text = str(error).partition(", with args beginning with")[0]
     error.args = (text,)  # the traceback shows this error as the cause
+    remedy = advice(error)
     if isinstance(error, RedisTimeoutError):
-        return ReactionsUnavailable("redis", f"Redis did not answer within redis_timeout_s: {text}")
+        reason = f"Redis did not answer within redis_timeout_s: {text}"
+        return ReactionsUnavailable("redis", reason, remedy)
     if isinstance(error, RedisConnectionError | RedisClusterException):
-        return ReactionsUnavailable(
-            "redis", f"Redis is not reachable at redis_url: {text}{_advice(text)}"
-        )
+        return ReactionsUnavailable("redis", f"Redis is not reachable at redis_url: {text}", remedy)
     if isinstance(error, MovedError | AskError | ClusterCrossSlotError):
         return ReactionsUnavailable(
             "redis", f"redis_url names a node of a cluster, set redis_cluster: {text}"
         )
     if isinstance(error, ResponseError) and refuses(error):
-        advice = f"; {MEMORY_FULL_ADVICE}" if is_full(error) else ""
-        return ReactionsUnavailable("redis", f"Redis refuses to serve: {text}{advice}")
+        remedy = MEMORY_FULL_ADVICE if is_full(error) else remedy
+        return ReactionsUnavailable("redis", f"Redis refuses to serve: {text}", remedy)
+    if isinstance(error, ResponseError) and _ELSEWHERE.search(text):
+        return ReactionsUnavailable("redis", f"Redis cannot serve: {text}", remedy)
     return ScriptError(text)
-
-
-def _advice(text: str) -> str:
-    """Return advice about TLS for messages that give none."""
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        return "; ssl_ca_certs must name the server's CA, and the host must match its certificate"
-    if "reset by peer" in text or "closed by server" in text:
-        return "; if the server requires TLS, redis_url must begin with rediss://"
-    return ""
 
 
 def is_full(error: Exception) -> bool:

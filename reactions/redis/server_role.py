@@ -8,14 +8,9 @@ from typing import Any
 from redis import Redis
 
 from reactions.core.errors import ReactionsUnavailable
+from reactions.redis.advice import REPLICA_ADVICE, SENTINEL_ADVICE
 from reactions.redis.connection import Client, execute, translated
 from reactions.redis.connection_pool import condemn
-
-REPLICA_ADVICE = (
-    "redis_url leads to a replica, which refuses writes; let it name the primary,"
-    " or a name that follows the primary"
-)
-"""What an operator does about a replica where the primary should be."""
 
 
 def identity(client: Redis) -> Mapping[str, str]:
@@ -45,7 +40,27 @@ def check_primary(client: Client) -> None:
         if not is_primary(client):
             condemn(client.connection_pool)
             if not is_primary(client):
-                raise ReactionsUnavailable("redis", f"Redis refuses to serve: {REPLICA_ADVICE}")
+                check_kind(client)
+                remedy = REPLICA_ADVICE.format(url="redis_url")
+                raise ReactionsUnavailable("redis", "Redis refuses to serve", remedy)
+
+
+def check_kind(client: Redis, url: str = "redis_url", node: str = "") -> None:
+    """Check that the server is no Sentinel and, with ``node``, no node of a cluster.
+
+    Args:
+        url: the name of the setting with the address.
+        node: what to do if it is a node of a cluster.
+
+    Raises:
+        ReactionsUnavailable: it is.
+        RedisError: the server does not answer.
+    """
+    mode = identity(client).get("mode")
+    if mode == "sentinel":
+        raise ReactionsUnavailable("redis", "a Sentinel", SENTINEL_ADVICE.format(url=url))
+    if mode == "cluster" and node:
+        raise ReactionsUnavailable("redis", "a node of a cluster", node.format(url=url))
 
 
 def is_primary(client: Redis) -> bool:

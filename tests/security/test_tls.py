@@ -143,7 +143,10 @@ def test_the_database_answers_with_tls(roles: Roles, server: Guarded) -> None:
     [
         ("another CA", "certificate verify failed; sslrootcert of database_url must name the CA"),
         ("another host", "does not match host name"),
-        ("no TLS", "no encryption; database_url needs sslmode=verify-full"),
+        (
+            "no TLS",
+            "no encryption; the server requires TLS: database_url needs sslmode=verify-full",
+        ),
         ("no file", "does not exist"),
     ],
 )

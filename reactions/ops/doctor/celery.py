@@ -7,11 +7,15 @@ from redbeat.schedulers import RedBeatConfig
 from redis import Redis
 
 from reactions.core.celery_app import make_app, make_publisher
-from reactions.core.errors import InvalidSettings, short
+from reactions.core.errors import InvalidSettings, ReactionsError, short
 from reactions.core.settings import Settings
 from reactions.core.urls import REDIS_SCHEMES
 from reactions.ops.doctor.findings import Finding, Findings, State, guarded, unknown, unreachable
 from reactions.ops.doctor.redis import check_server
+from reactions.redis.advice import BROKER_CLUSTER_ADVICE, advice
+from reactions.redis.connection import translated
+from reactions.redis.connection_pool import Pool
+from reactions.redis.server_role import check_kind
 
 ANSWER_S = 2.0
 """How long the broker and the workers have to answer, in seconds."""
@@ -37,11 +41,19 @@ def check_broker(settings: Settings) -> Findings:
         with app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=ANSWER_S)
     except Exception as error:  # noqa: BLE001 - each transport has errors of its own
-        yield unreachable("broker", error, "start it, or set REACTIONS_BROKER_URL")
+        remedy = advice(error, "REACTIONS_BROKER_URL") or "start it, or set REACTIONS_BROKER_URL"
+        yield unreachable("broker", error, remedy)
         return
     url = settings.broker_url.get_secret_value()
     if url.startswith(REDIS_SCHEMES):
-        with Redis.from_url(url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S) as node:
+        waits = {"socket_timeout": ANSWER_S, "socket_connect_timeout": ANSWER_S}
+        with Redis.from_pool(Pool.from_url(url, **waits)) as node:
+            try:
+                with translated():
+                    check_kind(node, "broker_url", BROKER_CLUSTER_ADVICE)
+            except ReactionsError as error:
+                yield unreachable("broker", error, "start it, or set REACTIONS_BROKER_URL")
+                return
             yield from check_server("broker", node)
             yield from guarded("beat", lambda: _beat(node, app))
     yield from check_workers(make_app(settings))

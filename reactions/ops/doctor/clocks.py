@@ -1,4 +1,4 @@
-"""Clocks: those of the stores against the clock of this host."""
+"""Clocks: those of the stores against that of this host, and versions against that of Redis."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sqlalchemy import func, select, text
 from reactions.core.settings import Settings
 from reactions.ops.doctor.findings import Finding, Findings, State, guarded
 from reactions.postgres.database import Database
+from reactions.redis.clock import Clock as RedisClock
 from reactions.redis.connection import Client
 from reactions.redis.memory_usage import nodes
 
@@ -35,6 +36,9 @@ def check_clocks(client: Client | None, database: Database | None, settings: Set
         clocks["postgresql"] = partial(_postgres_time, database)
     if clocks:
         yield from guarded("clocks", lambda: _compare(clocks, settings.lease_s))
+    if client is not None:
+        redis_clock = RedisClock(client, settings)
+        yield from guarded("versions", lambda: _versions(redis_clock, settings.lease_s))
 
 
 def _compare(clocks: Mapping[str, Clock], lease_s: float) -> Findings:
@@ -47,6 +51,22 @@ def _compare(clocks: Mapping[str, Clock], lease_s: float) -> Findings:
         state = State.FAILURE if skew > lease_s else State.WARNING
         remedy = "run an NTP client on each host: the clocks differ by more than lease_s / 10"
         yield Finding("clocks", state, found, remedy)
+
+
+def _versions(clock: RedisClock, lease_s: float) -> Findings:
+    """Name the shards that gave out versions in the future: the clock of Redis was set back."""
+    ahead = {shard: by / 1e6 for shard, by in clock.ahead_us().items() if by > lease_s * 1e5}
+    if not ahead:
+        yield Finding("versions", State.OK, "no shard is ahead of the clock of Redis")
+        return
+    shard = max(ahead, key=lambda shard: ahead[shard])
+    others = f", and {len(ahead) - 1} other shards less" if len(ahead) > 1 else ""
+    found = f"shard {shard} is {ahead[shard]:,.0f} s ahead of the clock of Redis{others}"
+    remedy = (
+        "let the clock of Redis be slewed, not stepped: until it has caught up, new reactions of"
+        " these shards have a time in the future, and come first in the histories of users"
+    )
+    yield Finding("versions", State.WARNING, found, remedy)
 
 
 def _offset(clock: Clock) -> float:

@@ -44,8 +44,16 @@ Findings: TypeAlias = Iterator[Finding]
 
 
 def unreachable(server: str, error: BaseException, remedy: str) -> Finding:
-    """A failure: the server does not answer."""
-    return Finding(server, State.FAILURE, short(f"does not answer: {error}", 300), remedy)
+    """A failure: the server does not answer, or cannot serve.
+
+    Args:
+        remedy: what to do, unless the error itself knows it.
+    """
+    known = getattr(error, "remedy", "")
+    text = str(error).removesuffix(f"; {known}") if known else str(error)
+    for setting in ("redis_url", "broker_url", "database_url"):  # who runs it sets the variable
+        known = known.replace(setting, f"REACTIONS_{setting.upper()}")
+    return Finding(server, State.FAILURE, short(f"does not answer: {text}", 300), known or remedy)
 
 
 def unknown(check: str, error: BaseException, remedy: str) -> Finding:

@@ -12,10 +12,12 @@ from redis import Redis
 from reactions.core.errors import short
 from reactions.core.settings import Settings
 from reactions.ops.doctor.findings import Finding, Findings, State, guarded
+from reactions.redis.advice import CLUSTER_ADVICE
 from reactions.redis.connection import Client, connect, translated
 from reactions.redis.memory_usage import nodes
 from reactions.redis.outbox_state import OutboxState
 from reactions.redis.server_options import VALKEY_OPTIONS
+from reactions.redis.server_role import check_kind
 
 MEMORY_WARNING, MEMORY_FAILURE = 0.75, 0.9
 """Used share of the memory limit from which on the state is a warning or a failure."""
@@ -30,11 +32,14 @@ def open_redis(settings: Settings, closing: ExitStack) -> Client:
     """Connect and send a PING; `closing` closes the connection.
 
     Raises:
-        ReactionsError: the settings are invalid, or Redis does not answer.
+        ReactionsError: the settings are invalid, Redis does not answer, or the server is a Sentinel
+            or a node of a cluster that the settings do not name.
     """
     with translated():
         client: Client = closing.enter_context(connect(settings))
         client.ping()
+        if isinstance(client, Redis):
+            check_kind(client, node=CLUSTER_ADVICE)
     return client
 
 

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from reactions.ops.doctor import State
+from reactions.redis import keys
 from tests.ops.doctor.examining import findings
 from tests.support.engine import Engine
 
@@ -36,3 +37,15 @@ def test_clocks_that_differ(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> 
     found = findings(engine.settings)["clocks"]
     assert re.search(r"postgresql \+(6\.9|7\.0)", found.found)
     assert (found.state, "NTP" in found.remedy) == (State.FAILURE, True)
+
+
+def test_a_shard_whose_versions_are_in_the_future(engine: Engine) -> None:
+    """The clock of Redis was a year ahead while two shards took a reaction."""
+    assert findings(engine.settings)["versions"].state is State.OK
+    year = 365 * 86_400_000_000
+    for shard, ahead in ((42, year), (43, year // 2)):
+        now = int(engine.clock.now_us())
+        engine.client.set(keys.outbox_clock(shard), now + ahead)
+    found = findings(engine.settings)["versions"]
+    assert (found.state, "in the future" in found.remedy) == (State.WARNING, True)
+    assert re.match(r"shard 42 is 31,53\d,\d{3} s ahead .*, and 1 other shards less", found.found)

@@ -42,12 +42,13 @@ def test_a_healthy_stack_has_only_good_findings(stack: Stack) -> None:
         "dead letters",
         "duties",
         "clocks",
+        "versions",
         "beat",
         "queue persistence",
         "queue maintenance",
     }
     shown = CliRunner().invoke(main, ["doctor"], env=stack.settings.environment()).stdout
-    assert "0 failures, 0 warnings in 25 checks" in shown
+    assert "0 failures, 0 warnings in 26 checks" in shown
 
 
 def test_servers_that_do_not_answer_are_findings(settings: Settings) -> None:
