@@ -8,6 +8,7 @@ next message goes to the server that the address leads to by then.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,7 @@ class Publisher:
                 self._connection = self._app.connection_for_write()
             return self._app.send_task(task, connection=self._connection, **options)
         except Exception as error:
-            if tells_of_role(error) or tells_of_role(error.__cause__):
+            if any(map(tells_of_role, _chain(error))):
                 CONDEMNED.labels("broker").inc()
             self._disconnect()
             raise
@@ -55,3 +56,10 @@ class Publisher:
         if connection is not None:
             with suppress(Exception):  # a broken connection may refuse to be closed
                 connection.release()
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Give an error and what caused it: kombu and its transport each wrap what redis-py raises."""
+    while error is not None:
+        yield error
+        error = error.__cause__

@@ -28,7 +28,10 @@ def send(publisher: Publisher) -> None:
     publisher.send(DRAIN, kwargs={"shards": [7]})
 
 
-def test_a_switch_over_costs_one_message(pair: BrokerPair) -> None:
+@pytest.mark.parametrize("process", ["web", "worker"])
+def test_a_switch_over_costs_one_message(pair: BrokerPair, process: str) -> None:
+    if process == "worker":
+        import reactions.tasks  # noqa: F401 - it changes the transport of its process
     sender = Publisher(Settings(broker_url=pair.url))
     send(sender)
     condemned = CONDEMNED.labels("broker")._value.get()
