@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 NOT_KNOWN = {
     *("redis persistence", "redis listpacks"),
-    *(f"broker {check}" for check in ("version", "eviction", "persistence", "memory")),
+    *(f"broker {check}" for check in ("version", "role", "eviction", "persistence", "memory")),
 }
 """These checks need CONFIG on the data server, and INFO on the broker."""
 
