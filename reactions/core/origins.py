@@ -12,7 +12,7 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[1
 _DEFAULT_PORT = re.compile(r"http://.*:80|https://.*:443")
 
 
-def read_origins(value: object) -> object:
+def read_origins(value: object) -> tuple[str, ...]:
     """Parse text such as ``https://a.example,https://b.example``; check each origin.
 
     Raises:
@@ -20,16 +20,16 @@ def read_origins(value: object) -> object:
     """
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",")] if value.strip() else []
-    if isinstance(value, list | tuple):
-        for origin in value:
-            if not isinstance(origin, str) or not _is_origin(origin):
-                raise ValueError(
-                    f"{origin!r} is not an origin: write scheme://host or scheme://host:port in"
-                    " lower case, such as https://shop.example, without a path, a * or the default"
-                    " port"
-                )
-        return tuple(value)
-    return value
+    if not isinstance(value, list | tuple):  # pydantic would also read an iterator that never ends
+        raise ValueError("must be text with commas, or a list of origins")  # noqa: TRY004 - for pydantic
+    for origin in value:
+        if not isinstance(origin, str) or not _is_origin(origin):
+            shown = repr(origin) if isinstance(origin, str) else type(origin).__name__
+            raise ValueError(
+                f"{shown} is not an origin: write scheme://host or scheme://host:port in lower"
+                " case, such as https://shop.example, without a path, a * or the default port"
+            )
+    return tuple(value)
 
 
 def _is_origin(text: str) -> bool:
