@@ -15,7 +15,7 @@ app.conf.beat_schedule["audit"] = {
 }
 
 
-@app.task(name="reactions.audit")
+@app.task(shared=False, name="reactions.audit")
 def audit() -> None:
     """Continue the audit where the last run stopped."""
     worker().audit.run()

@@ -15,7 +15,7 @@ app.conf.beat_schedule["cleanup"] = {
 }
 
 
-@app.task(name="reactions.cleanup")
+@app.task(shared=False, name="reactions.cleanup")
 def cleanup() -> None:
     """Delete what nobody needs any more."""
     worker().cleanup.run()

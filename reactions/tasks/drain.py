@@ -28,7 +28,7 @@ MAX_TOKEN = 16
 """Characters of a token. A longer, forged one would be sent again with each retry."""
 
 
-@app.task(name=DRAIN, bind=True, max_retries=None)
+@app.task(shared=False, name=DRAIN, bind=True, max_retries=None)
 def drain(
     self: Any,  # noqa: ANN401 - Celery's task has no type
     shards: list[int],

@@ -19,7 +19,7 @@ app.conf.beat_schedule["erase"] = {
 }
 
 
-@app.task(name="reactions.erase", send_events=False)  # Flower would list nothing else
+@app.task(shared=False, name="reactions.erase", send_events=False)  # Flower would list nothing else
 def erase() -> None:
     """Continue the requested erasures. Safe to run twice: each request stays in the outbox."""
     with worker().duties.run("erase", LEASE, quiet=True) as run:

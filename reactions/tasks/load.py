@@ -9,7 +9,7 @@ from reactions.core.errors import InvalidArgument
 from reactions.tasks.app import app, worker
 
 
-@app.task(name=LOAD)
+@app.task(shared=False, name=LOAD)
 def load(posts: list[int], users: list[int] | None = None) -> None:
     """Load these posts and users. Safe when repeated, late or forged: it caches what is true.
 

@@ -21,7 +21,7 @@ app.conf.beat_schedule["loss_detection"] = {
 }
 
 
-@app.task(name="reactions.loss_detection", send_events=False)  # as for the sweep
+@app.task(shared=False, name="reactions.loss_detection", send_events=False)  # as for the sweep
 def loss_detection() -> None:
     """Compare the epochs of both stores. Then load the working set for a few seconds, if needed."""
     worker().loss_detection.run()

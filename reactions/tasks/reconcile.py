@@ -37,7 +37,7 @@ app.conf.beat_schedule |= {
 }
 
 
-@app.task(name="reactions.reconcile")
+@app.task(shared=False, name="reactions.reconcile")
 def reconcile(tier: str) -> None:
     """Compare the posts of a tier that changed since their last check, and repair them.
 

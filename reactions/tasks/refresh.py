@@ -15,7 +15,7 @@ app.conf.beat_schedule["refresh"] = {
 }
 
 
-@app.task(name="reactions.refresh")
+@app.task(shared=False, name="reactions.refresh")
 def refresh() -> None:
     """Check the samples of viral posts, and reload those that are incomplete or out of order."""
     worker().refresh.run()

@@ -43,7 +43,7 @@ app.conf.beat_schedule["sweep"] = {
 }
 
 
-@app.task(name="reactions.sweep", send_events=False)  # Flower would list nothing else
+@app.task(shared=False, name="reactions.sweep", send_events=False)  # Flower would list nothing else
 def sweep() -> None:
     """Enqueue a drain for each shard with a change older than the interval, unless one runs."""
     overdue = worker().outbox_state.overdue(INTERVAL.total_seconds())

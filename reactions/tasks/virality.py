@@ -15,7 +15,7 @@ app.conf.beat_schedule["virality"] = {
 }
 
 
-@app.task(name="reactions.virality")
+@app.task(shared=False, name="reactions.virality")
 def virality() -> None:
     """Check the rising posts, and release those that will not become viral soon."""
     worker().virality.run()

@@ -6,13 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from celery import current_app
+from celery import Celery, current_app
 from pydantic import SecretStr
 
 from reactions import tasks
-from reactions.core.celery_app import make_app, make_publisher
+from reactions.core.celery_app import DRAIN, make_app, make_publisher
 from reactions.core.errors import InvalidSettings
 from reactions.core.settings import Settings
+from tests.tasks.lane import Tasks
 
 
 @pytest.fixture
@@ -116,3 +117,11 @@ def test_a_web_process_keeps_a_celery_application_of_its_own(settings: Settings)
     before = current_app._get_current_object()
     make_publisher(settings)
     assert current_app._get_current_object() is before
+
+
+def test_no_other_application_of_the_process_gets_these_tasks(tasks: Tasks) -> None:
+    """Celery shares tasks by default; an application may have its own Celery beside this one."""
+    assert DRAIN in tasks.celery.tasks
+    other = Celery("shop", set_as_current=False)
+    other.finalize()
+    assert not [name for name in other.tasks if name.startswith("reactions.")]
