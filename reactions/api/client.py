@@ -237,9 +237,10 @@ class Reactions:
         """Ask a worker to cache posts before they are used, for example when they are created.
 
         A new post then has a complete (empty) hash before its first reaction. Its outcomes are
-        exact while it is regular, and no read of it is cold. The call returns at once; workers
-        cache the posts a moment later. It is safe at any time and for any post. While the broker
-        is unavailable, or 200 posts wait in this process already, the posts stay cold.
+        exact while it is regular, and no read of it is cold. The call returns at once. The posts of
+        several calls go to the workers in one message, so they are cached within about a second. It
+        is safe at any time and for any post. While the broker is unavailable, or 200 posts wait in
+        this process already, the posts stay cold.
 
         Args:
             post_ids: at most 200.
@@ -248,7 +249,7 @@ class Reactions:
             InvalidArgument: an argument is not valid; nothing was sent.
         """
         for post_id in check_posts(post_ids, MAX_SUMMARIES):
-            self._relay.request_load(post_id)
+            self._relay.request_load(post_id, hurry=False)
 
     def delete_post(self, post_id: int) -> None:
         """Delete a post's reactions, and refuse new ones from now on. Takes one round trip.

@@ -8,10 +8,10 @@ next message goes to the server that the address leads to by then.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from reactions.core.errors import chain
 from reactions.core.instruments import CONDEMNED
 from reactions.core.settings import Settings
 from reactions.redis.connection_pool import MAX_IDLE_S, tells_of_role
@@ -46,7 +46,7 @@ class Publisher:
                 self._connection = self._app.connection_for_write()
             return self._app.send_task(task, connection=self._connection, **options)
         except Exception as error:
-            if any(map(tells_of_role, _chain(error))):
+            if any(map(tells_of_role, chain(error))):
                 CONDEMNED.labels("broker").inc()
             self._disconnect()
             raise
@@ -56,10 +56,3 @@ class Publisher:
         if connection is not None:
             with suppress(Exception):  # a broken connection may refuse to be closed
                 connection.release()
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Give an error and what caused it: kombu and its transport each wrap what redis-py raises."""
-    while error is not None:
-        yield error
-        error = error.__cause__

@@ -91,15 +91,20 @@ class Relay:
                 self._start()
         self._wanted.set()
 
-    def request_load(self, post_id: int) -> None:
-        """Request a load of a post. Best effort: the request is lost when the broker fails."""
+    def request_load(self, post_id: int, *, hurry: bool = True) -> None:
+        """Request a load of a post. Best effort: the request is lost when the broker fails.
+
+        Args:
+            hurry: publish it without gathering others. A reader may come back within the window.
+        """
         with self._lock:
             if self._closing.is_set() or len(self._posts) >= MAX_WAITING_LOADS:
                 return
             self._posts.add(post_id)
             if self._thread is None:
                 self._start()
-        self._hurry.set()
+        if hurry:
+            self._hurry.set()
         self._wanted.set()
 
     def request_user_load(self, user_id: int) -> None:

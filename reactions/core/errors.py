@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -53,6 +53,15 @@ def short(text: str, max_length: int = 60) -> str:
     """Cut text to this many characters, and make it one line."""
     text = f"{text[: max_length - 3]}..." if len(text) > max_length else text
     return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Give an error and what led to it, the first cause last: drivers wrap each other's errors."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 class InvalidSettings(ReactionsError, ValueError):

@@ -30,8 +30,9 @@ _CAUSES: tuple[tuple[str, str], ...] = (
      " yet: createdb, then reactions migrate"),
     ('role ".*" does not exist', "database_url names a user that the server does not know;"
      " deploy/roles.sql creates the roles"),
-    ('relation ".*" does not exist|function record_reactions',
-     "database_url names another database, or the tables are not made yet: reactions migrate"),
+    ('relation ".*" does not exist|function .* does not exist',
+     "database_url names another database, or its tables are not those of this version:"
+     " reactions migrate"),
     ("too many clients|remaining connection slots|too many connections", "it has too many"
      " connections: raise max_connections, or lower REACTIONS_DATABASE_CONNECTIONS"),
     ("Connection refused|No such file or directory", "nobody listens there: start the server, or"

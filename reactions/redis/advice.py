@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from reactions.core.errors import chain
+
 MEMORY_FULL_ADVICE = (
     "its memory is full: drains free memory, so check that workers and PostgreSQL keep up,"
     " or raise maxmemory"
@@ -67,19 +69,8 @@ def advice(error: BaseException, url: str = "redis_url") -> str:
         error: an error of redis-py or kombu; what led to it is looked at, too.
         url: the name of the setting with the address.
     """
-    words = _chain(error)
+    words = "\n".join(reversed([str(each) for each in chain(error)]))
     for pattern, remedy in _CAUSES:
         if re.search(pattern, words):
             return remedy.format(url=url)
     return ""
-
-
-def _chain(error: BaseException | None) -> str:
-    """The messages of an error and of those that led to it, the first one first."""
-    messages: list[str] = []
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        messages.insert(0, str(error))
-        error = error.__cause__ or error.__context__
-    return "\n".join(messages)

@@ -48,7 +48,7 @@ come before redis_timeout_s."""
 
 _BEFORE = "it belongs before the question mark"
 _BYTES = "this engine reads bytes"
-_ONCE = "this engine decides what it repeats, so that redis_timeout_s bounds a call"
+_ONCE = "this engine decides what it repeats, and how often"
 _REASONS = {
     "decode_responses": _BYTES,
     "encoding": _BYTES,

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from redis import Redis
@@ -71,6 +72,18 @@ def test_a_request_for_a_load_is_published_at_once(broker: Valkey, queue: Redis)
     assert not wait_briefly(lambda: queue.llen("persistence") > 1)
     relay.close()
     assert shards(queue) == [[7], [8]]
+
+
+def test_warmed_posts_are_gathered(broker: Valkey, queue: Redis) -> None:
+    """Each call of ``warm`` may have one post; a message for each would flood the workers."""
+    relay = relay_to(broker.url, 10.0)
+    for post_id in range(1, 101):
+        relay.request_load(post_id, hurry=False)
+    assert not wait_briefly(lambda: queue.llen("maintenance"))
+    relay.close()
+    (message,) = cast("list[bytes]", queue.lrange("maintenance", 0, -1))
+    posts = json.loads(base64.b64decode(json.loads(message)["body"]))[1]["posts"]
+    assert posts == list(range(1, 101))
 
 
 def wait_briefly(condition: Callable[[], bool]) -> bool:

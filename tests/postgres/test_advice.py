@@ -20,7 +20,10 @@ pytestmark = pytest.mark.slow
 
 WANTED, REFUSED = "the server wants a password", "refuses the user or the password"
 TLS, DATABASE = "the server requires TLS", "names another database, or it is not created yet"
-TABLES, NOT_POSTGRES = "or the tables are not made yet", "what listens there is no PostgreSQL"
+TABLES, NOT_POSTGRES = (
+    "its tables are not those of this version",
+    "what listens there is no PostgreSQL",
+)
 NOBODY, ROLE = "nobody listens there", "a user that the server does not know"
 REMEDIES = {WANTED, REFUSED, TLS, DATABASE, TABLES, NOT_POSTGRES, NOBODY, ROLE}
 
@@ -84,6 +87,7 @@ def test_the_library_and_the_doctor_name_this_remedy_and_no_other(
         ('FATAL:  role "x" does not exist', ROLE),
         ("FATAL:  sorry, too many clients already", "max_connections"),
         ('FATAL:  no pg_hba.conf entry for host "::1", user "x", SSL encryption', "pg_hba.conf"),
+        ("function newest_of_user(integer, integer) does not exist", TABLES),
         ("division by zero", ""),
     ],
 )

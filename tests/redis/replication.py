@@ -91,3 +91,14 @@ def running_pair(tmp_path: Path, kind: str) -> Iterator[Pair]:
         replica.signal(signal.SIGCONT)
         replica.stop()
         primary.stop()
+
+
+@contextmanager
+def demoted(settings: Settings) -> Iterator[None]:
+    """Make the server a replica; nobody is there to follow, and it refuses writes at once."""
+    with Redis.from_url(settings.redis_url.get_secret_value()) as operator:
+        operator.replicaof("127.0.0.1", "1")
+        try:
+            yield
+        finally:
+            operator.replicaof("NO", "ONE")

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from reactions.redis import connection_pool, keys
 from reactions.redis.connection import Client, connect, execute, execute_many
 from reactions.redis.replicas import run_confirmed
 from reactions.redis.scripts import writes
-from tests.redis.replication import Pair, running_pair
+from tests.redis.replication import Pair, demoted, running_pair
 from tests.support.engine import DEAD_BROKER, Engine
 from tests.support.service_name import ServiceName, service_name
 from tests.support.waiting import patience
@@ -28,17 +27,6 @@ from tests.support.waiting import patience
 
 def identity(client: Client) -> int:
     return int(execute(client, ("CLIENT", "ID")))
-
-
-@contextmanager
-def demoted(settings: Settings) -> Iterator[None]:
-    """Make the server a replica; nobody is there to follow, and it refuses writes at once."""
-    with Redis.from_url(settings.redis_url.get_secret_value()) as operator:
-        operator.replicaof("127.0.0.1", "1")
-        try:
-            yield
-        finally:
-            operator.replicaof("NO", "ONE")
 
 
 def test_a_primary_that_became_a_replica_is_left(engine: Engine) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 from redis import Redis, RedisCluster
 
@@ -14,18 +11,8 @@ from reactions.demo.embedded import Valkey
 from reactions.ops.metrics import StoresCollector
 from reactions.redis.connection import Client, connect, execute
 from reactions.redis.server_role import check_primary, identity
+from tests.redis.replication import demoted
 from tests.support.engine import Engine
-
-
-@contextmanager
-def demoted(settings: Settings) -> Iterator[None]:
-    """Make the server a replica of nobody; it answers reads, and refuses writes."""
-    with Redis.from_url(settings.redis_url.get_secret_value()) as operator:
-        operator.replicaof("127.0.0.1", "1")
-        try:
-            yield
-        finally:
-            operator.replicaof("NO", "ONE")
 
 
 def connection_of(client: Client) -> int:
