@@ -90,9 +90,9 @@ class FirstReads:
         relay = self._web._relay
         request, publish = relay.request_load, relay._publish
 
-        def requested(post_id: int) -> None:
+        def requested(post_id: int, *, hurry: bool = True) -> None:
             self._now.requested = time.time()
-            request(post_id)
+            request(post_id, hurry=hurry)
 
         def published(shards: list[int], posts: list[int], users: list[int], pause: float) -> float:
             began = time.time()
