@@ -9,6 +9,7 @@ from reactions.core.constants import SHARDS
 from reactions.core.settings import Settings
 from reactions.redis import keys
 from reactions.redis.claims import version_of
+from reactions.redis.command_batch import CommandBatch
 from reactions.redis.connection import Client, translated
 from reactions.redis.pipeline import run_all
 from reactions.redis.scripts import markers
@@ -37,7 +38,7 @@ class Clock:
 
     def newest_version(self) -> int:
         """Return a version that no recorded change exceeds. One round trip for each node."""
-        with translated(), self._client.pipeline(transaction=False) as pipe:
+        with translated(), CommandBatch(self._client) as pipe:
             for shard in range(SHARDS):
                 pipe.get(keys.outbox_clock(shard))
             # If the server's clock is set back, the versions are ahead of it.
@@ -48,7 +49,7 @@ class Clock:
 
         They are ahead after the clock was set back. One round trip for each node.
         """
-        with translated(), self._client.pipeline(transaction=False) as pipe:
+        with translated(), CommandBatch(self._client) as pipe:
             for shard in range(SHARDS):
                 pipe.get(keys.outbox_clock(shard))
             clocks = pipe.execute()
