@@ -47,12 +47,8 @@ class Cluster:
         Args:
             replicas: of each primary.
         """
-        nodes = list[Valkey]()
         self._options: dict[str, dict[str, str]] = {}
-        for number in range(primaries * (1 + replicas)):
-            name = f"node{number}"
-            self._options[name] = {**OPTIONS}
-            nodes.append(Valkey(folder, name, options=self._options[name]))
+        nodes = self.spare(folder, primaries * (1 + replicas))
         self.primaries, self.replicas = nodes[:primaries], nodes[primaries:]
 
     @property
@@ -67,7 +63,7 @@ class Cluster:
     def start(self) -> None:
         """Start all nodes, and wait until they form a cluster."""
         for node in self.nodes:
-            self._start(node)
+            self.start_node(node)
         share = len(self.primaries)
         bounds = [SLOTS * number // share for number in range(share + 1)]
         for node, first, end in zip(self.primaries, bounds, bounds[1:], strict=False):
@@ -80,7 +76,16 @@ class Cluster:
             follow(node, self.primaries[number % share])
         wait_until(lambda: all(map(_follows, self.replicas)), FORM_S, "the replicas are in step")
 
-    def _start(self, node: Valkey) -> None:
+    def spare(self, folder: Path, number: int) -> list[Valkey]:
+        """Make further nodes, which do not run and belong to no cluster yet."""
+        made = list[Valkey]()
+        for _ in range(number):
+            name = f"node{len(self._options)}"
+            self._options[name] = {**OPTIONS}
+            made.append(Valkey(folder, name, options=self._options[name]))
+        return made
+
+    def start_node(self, node: Valkey) -> None:
         """Start a node; if another process takes the port of its bus meanwhile, with another one.
 
         The default port of the bus, 10,000 above the node's, may not exist.

@@ -30,8 +30,9 @@ from reactions.redis.cluster_slots import (
     note_moved,
     slot_of,
 )
+from reactions.redis.kept_connections import kept_open
 from reactions.redis.node_pipeline import NodePipeline
-from reactions.redis.wire import Argument, Words, pack
+from reactions.redis.wire import Argument, Words, pack, read_reply, send
 
 _KEY_FIRST = {
     *("DEL", "EXISTS", "GET", "HDEL", "HEXISTS", "HGET", "HGETALL", "HKEYS", "HLEN", "HMGET"),
@@ -74,9 +75,38 @@ def send_packed(client: RedisCluster, slots: Sequence[int], commands: Sequence[b
     Raises:
         Nothing: the reply to a command is its error.
     """
+    if len(commands) == 1 and (reply := _send_one(client, slots[0], commands[0])) is not _AGAIN:
+        return [reply]
     call = _Call(client, commands, slots)
     call.run()
     return call.replies
+
+
+_AGAIN = object()
+"""Stands for the reply to a command that is sent once more, with everything that ``_Call`` does."""
+
+
+def _send_one(client: RedisCluster, slot: int, packed: bytes) -> Any:  # noqa: ANN401 - a reply
+    """Send one command over an open connection, with as little as possible around it."""
+    nodes: Any = client.nodes_manager.slots_cache.get(slot)
+    node = nodes[0].redis_connection if nodes else None
+    kept = kept_open(node) if node is not None else None
+    if kept is None:
+        return _AGAIN
+    kept.busy = True
+    connection = kept.connection
+    try:
+        send(connection, packed)
+        reply = read_reply(connection)
+    except RedisError:  # then over a new connection
+        connection.disconnect()
+        return _AGAIN
+    except BaseException:
+        connection.disconnect()  # the next user must not read leftover replies
+        raise
+    finally:
+        kept.busy = False
+    return _AGAIN if isinstance(reply, AskError | TryAgainError) else reply
 
 
 def key_of(words: Words) -> Argument | None:
