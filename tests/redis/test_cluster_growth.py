@@ -6,13 +6,16 @@ import re
 import shutil
 import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 
 from benchmarks.support.cluster import Cluster, command, slots_of
 from reactions import Reactions
 from reactions.core.settings import Settings
+from reactions.demo.embedded import Valkey
 from tests.docs.fenced import blocks
 from tests.support.engine import DEAD_BROKER
 from tests.support.servers import missing
@@ -32,67 +35,95 @@ def commands(project: Path) -> list[str]:
     return [line.partition(" #")[0].strip() for line in block.splitlines() if line]
 
 
-def test_the_commands_of_the_page_move_slots_under_writes(tmp_path: Path, project: Path) -> None:
-    if shutil.which("redis-cli") is None:
-        missing("redis-cli is not installed: apt-get install redis-tools")
+class Writes(threading.Thread):
+    """Reacts on every shard until it is stopped.
+
+    Attributes:
+        errors: what calls raised.
+        rounds: how often it reacted on every shard.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.errors: list[BaseException] = []
+        self.rounds = 0
+        self._settings = settings
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        with Reactions(self._settings) as reactions:
+            while not self._stopping.is_set():
+                self.rounds += 1
+                try:
+                    reactions.react_many((self.rounds, post, "like") for post in range(1, 101))
+                    reactions.react(self.rounds, 3, "love")  # its slot moves
+                except Exception as error:  # noqa: BLE001 - the test fails with it
+                    self.errors.append(error)
+
+    def some_more(self) -> None:
+        before = self.rounds
+        wait_until(lambda: self.rounds > before + 5, what="some writes")
+
+    def __enter__(self) -> Self:
+        self.start()
+        self.some_more()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self.join()
+
+
+@pytest.fixture
+def growing(tmp_path: Path) -> Iterator[tuple[Cluster, list[Valkey]]]:
+    """A cluster, and two nodes that belong to none yet."""
     cluster = Cluster(tmp_path, 3)
     spare = cluster.spare(tmp_path, 2)
     try:
         cluster.start()
         for node in spare:
             cluster.start_node(node)
-        names = {
-            "NODE1:6379": f"127.0.0.1:{cluster.primaries[0].port}",
-            "NEW:6379": f"127.0.0.1:{spare[0].port}",
-            "REPLICA:6379": f"127.0.0.1:{spare[1].port}",
-            "-h NODE1": f"-p {cluster.primaries[0].port}",
-            "-h NEW": f"-p {spare[0].port}",
-            "NEW_ID": command(spare[0], "CLUSTER MYID").decode(),
-        }
-        add, ready, _, migrate, progress, replica, _ = [
-            re.sub("|".join(names), lambda found: names[found[0]], line)
-            for line in commands(project)
-        ]
-        settings = Settings(
-            redis_url=cluster.url,
-            redis_cluster=True,
-            broker_url=DEAD_BROKER,
-            redis_timeout_s=patience(0.5),
-        )
-        with Reactions(settings) as reactions:
-            stopping, errors, written = threading.Event(), list[BaseException](), [0]
-
-            def write() -> None:
-                while not stopping.is_set():
-                    written[0] += 1
-                    try:
-                        reactions.react_many((written[0], post, "like") for post in range(1, 101))
-                        reactions.react(written[0], 3, "love")  # its slot moves
-                    except Exception as error:  # noqa: BLE001 - the test fails with it
-                        errors.append(error)
-
-            writer = threading.Thread(target=write)
-            writer.start()
-            try:
-                wait_until(lambda: written[0] > 10, what="the writer to write")
-                run(add)
-                wait_until(lambda: knows(cluster, spare[0].port), what="the node to be known")
-                wait_until(lambda: "cluster_state:ok" in run(ready), what="the node to be ready")
-                run(migrate)
-                wait_until(lambda: "success" in run(progress), what="the slots to move")
-                before = written[0]
-                wait_until(lambda: written[0] > before + 5, what="writes to the new node")
-            finally:
-                stopping.set()
-                writer.join()
-            assert errors == []
-        assert {slots_of([spare[0]])[slot] for slot in range(*MOVED)} == {spare[0].port}
-        run(replica)
-        wait_until(lambda: command(spare[1], "ROLE")[0] == b"slave", what="the replica to follow")
+        yield cluster, spare
     finally:
         for node in spare:
             node.kill()
         cluster.stop()
+
+
+def test_the_commands_of_the_page_move_slots_under_writes(
+    growing: tuple[Cluster, list[Valkey]], project: Path
+) -> None:
+    if shutil.which("redis-cli") is None:
+        missing("redis-cli is not installed: apt-get install redis-tools")
+    cluster, (new, second) = growing
+    names = {
+        "NODE1:6379": f"127.0.0.1:{cluster.primaries[0].port}",
+        "NEW:6379": f"127.0.0.1:{new.port}",
+        "REPLICA:6379": f"127.0.0.1:{second.port}",
+        "-h NODE1": f"-p {cluster.primaries[0].port}",
+        "-h NEW": f"-p {new.port}",
+        "NEW_ID": command(new, "CLUSTER MYID").decode(),
+    }
+    add, ready, _, migrate, progress, replica, _ = [
+        re.sub("|".join(names), lambda found: names[found[0]], line) for line in commands(project)
+    ]
+    settings = Settings(
+        redis_url=cluster.url,
+        redis_cluster=True,
+        broker_url=DEAD_BROKER,
+        redis_timeout_s=patience(0.5),
+    )
+    with Writes(settings) as writes:
+        run(add)
+        wait_until(lambda: knows(cluster, new.port), what="the node to be known")
+        wait_until(lambda: "cluster_state:ok" in run(ready), what="the node to be ready")
+        run(migrate)
+        wait_until(lambda: "success" in run(progress), what="the slots to move")
+        writes.some_more()
+    assert writes.errors == []
+    assert {slots_of([new])[slot] for slot in range(*MOVED)} == {new.port}
+    run(replica)
+    wait_until(lambda: command(second, "ROLE")[0] == b"slave", what="the replica to follow")
 
 
 def run(line: str) -> str:
