@@ -29,14 +29,24 @@ out = Console(highlight=False, markup=False)
 err = Console(stderr=True, highlight=False, markup=False)  # standard output is for results
 
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells have it. 1 means that a command found something."""
+
+
 class Commands(click.Group):
-    """A group that turns an error of the library into one line and exit code 2."""
+    """A group that turns an error of the library into one line and exit code 2.
+
+    After Ctrl-C it is a line, too, and ``INTERRUPTED``.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
         try:
             return super().invoke(ctx)
         except ReactionsError as error:
             raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:
+            say("interrupted")
+            sys.exit(INTERRUPTED)
         except (OSError, UnicodeError) as error:  # an unusable folder, port or host
             raise click.ClickException(short(f"{type(error).__name__}: {error}", 300)) from error
 
