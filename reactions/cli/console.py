@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from rich.table import Column, Table
 
-from reactions.cli.figures import readable
+from reactions.cli.figures import readable, with_ids
 from reactions.core.errors import ReactionsError, short
 
 # Without markup: a path, a reason or an extra may have square brackets.
@@ -145,6 +145,6 @@ def table_of(*columns: str, breaks: Collection[str] = ()) -> Table:
 def finish(figures: Mapping[str, Any], as_json: bool, holds: bool) -> None:
     """Print the JSON object if the user asked for it; exit with code 1 unless ``holds``."""
     if as_json:
-        click.echo(json.dumps(figures, default=str))  # times as text
+        click.echo(json.dumps(with_ids(figures), default=str))  # times as text
     if not holds:
         sys.exit(1)
