@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -42,6 +44,37 @@ def test_a_bad_command_says_what_is_allowed(arguments: list[str], says: str) -> 
     result = reactions(*arguments)
     assert result.returncode == 2
     assert says in result.stderr
+
+
+def test_every_command_that_reports_something_has_json() -> None:
+    """The others print one line, or serve."""
+    leaves = [
+        leaf
+        for command in COMMANDS
+        for leaf in (command.commands.values() if isinstance(command, click.Group) else [command])
+    ]
+    without = {leaf.name for leaf in leaves if all("--json" not in p.opts for p in leaf.params)}
+    assert without == {"add", "describe", "metrics", "migrate", "rename", "retire", "web"}
+
+
+STRUCK = """
+import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for its background
+os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+@pytest.mark.parametrize("module", ["redis", "click"])  # of the client; of the command line
+def test_ctrl_c_while_python_imports_is_one_line(tmp_path: Path, module: str) -> None:
+    (tmp_path / f"{module}.py").write_text(STRUCK)
+    ran = subprocess.run(
+        [Path(sys.executable).with_name("reactions"), "--help"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "interrupted\n")
 
 
 SUBCOMMANDS = [

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from reactions.cli.main import COMMANDS, main
 from reactions.core.settings import Settings
+from reactions.postgres.type_registry import TypeRegistry
 from reactions.redis.type_copy import read_types
 from tests.cli.running import last_line, reactions
 from tests.support.engine import Engine
@@ -44,17 +49,56 @@ def test_types_are_added_renamed_and_retired(engine: Engine) -> None:
     assert "belongs to code 2" in result.stderr
 
 
-@pytest.mark.parametrize(
-    "command",
-    [("verify",), ("inspect", "1"), ("rising",), ("duties",), ("migrate",), ("deadletters",)],
-)
+REFUSING = {
+    "backfill": ("--before=2026-01-31T12:00:00Z",),
+    "deadletters": (),
+    "duties": (),
+    "inspect": ("1",),
+    "metrics": ("--once",),
+    "migrate": (),
+    "rebuild": (),
+    "replay": ("trace.csv",),
+    "rising": (),
+    "verify": (),
+}
+OTHERS = {
+    "demo": "brings its own servers",
+    "doctor": "has a finding about it, see tests/ops/doctor/test_postgres.py",
+    "types": "changes the registry",
+    "up": "brings its own servers",
+    "web": "see below",
+}
+
+
+@pytest.mark.parametrize("command", [command.name for command in COMMANDS])
 def test_a_command_refuses_types_that_contradict_the_registry(
-    settings: Settings, command: tuple[str, ...]
+    settings: Settings, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = reactions(*command, **settings.environment(), **WRONG)
-    assert result.returncode == 2, result.stdout
-    assert "laugh=2, but code 2 is love" in result.stderr
-    assert "reactions types rename OLD NEW" in result.stderr
+    assert (command in REFUSING) != (command in OTHERS)
+    if command in OTHERS:
+        return
+    monkeypatch.chdir(tmp_path)
+    Path("trace.csv").write_text("ts_seconds,user_id,item_id,type\n1,5,777,like\n")
+    words = [command, *REFUSING[command]]
+    result = CliRunner().invoke(main, words, env=settings.environment() | WRONG)
+    assert result.exit_code == 2, result.stdout
+    said = " ".join(result.stderr.split())
+    assert "laugh=2, but code 2 is love" in said
+    assert "reactions types rename OLD NEW" in said
+
+
+def test_a_backfill_takes_every_type_of_the_registry(engine: Engine) -> None:
+    """Also those that its environment does not name, and retired ones."""
+    registry = TypeRegistry(engine.database)
+    registry.add("party")
+    registry.retire("sad")
+    lines = "post_id,user_id,type,at_us\n7,1,party,1700000000000000\n7,2,sad,1600000000000000\n"
+    words = ["backfill", "--before", "2026-01-31T12:00:00Z", "--json"]
+    env = engine.settings.environment() | {"REACTIONS_REACTION_TYPES": "like"}
+    result = CliRunner().invoke(main, words, lines, env=env)
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout.splitlines()[-1])
+    assert (found["changed"], found["reached"]) == (2, "7")
 
 
 @pytest.mark.parametrize("part", ["worker", "beat"])
