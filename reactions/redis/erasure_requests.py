@@ -12,7 +12,8 @@ from reactions.redis import keys
 from reactions.redis.connection import Client, translated
 from reactions.redis.scripts import markers
 
-_STEP = re.compile(rb"[0-9|]{0,60}")
+_TIMES = rb"([0-9]{1,16}(\+[0-9]{1,2}:[0-9]{1,16})*)?"
+_STEP = re.compile(_TIMES + rb"(\|" + _TIMES + rb"){0,2}")
 """The step of a user's erasure, as ``maintenance.erase`` writes it."""
 
 
