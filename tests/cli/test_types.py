@@ -101,16 +101,21 @@ def test_a_backfill_takes_every_type_of_the_registry(engine: Engine) -> None:
     assert (found["changed"], found["reached"]) == (2, "7")
 
 
-@pytest.mark.parametrize("part", ["worker", "beat"])
 @pytest.mark.parametrize(
-    ("types", "words"),
-    [("like,laugh", "laugh=2, but code 2 is love"), ("like,party=9", "run: reactions migrate")],
+    ("part", "name", "value", "words"),
+    [
+        ("worker", "REACTION_TYPES", "like,laugh", "laugh=2, but code 2 is love"),
+        ("beat", "REACTION_TYPES", "like,party=9", "run: reactions migrate"),
+        ("worker", "DATABASE_URL", "postgresql://127.0.0.1:1/x?foo=1", "has the option foo"),
+        ("beat", "REDIS_URL", "redis://127.0.0.1:1/0?foo=1", "has the option foo"),
+    ],
 )
 def test_worker_and_beat_do_not_start(
-    settings: Settings, part: str, types: str, words: str
+    settings: Settings, part: str, name: str, value: str, words: str
 ) -> None:
-    env = {**settings.environment(), "REACTIONS_REACTION_TYPES": types}
+    env = settings.environment()
     env["REACTIONS_BROKER_URL"] = env["REACTIONS_REDIS_URL"]  # beat connects before it checks
+    env[f"REACTIONS_{name}"] = value
     options = ["-Q", "persistence", "--pool=solo"] if part == "worker" else []
     result = subprocess.run(
         [sys.executable, "-m", "celery", "-A", "reactions.tasks", part, *options],
@@ -121,6 +126,7 @@ def test_worker_and_beat_do_not_start(
         check=False,
     )
     assert result.returncode == 1
+    assert "Traceback" not in result.stderr
     assert words in result.stderr
 
 
