@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,6 @@ from click.testing import CliRunner
 
 from reactions.cli.main import COMMANDS, main
 from reactions.core.settings import Settings
-from reactions.postgres.type_registry import TypeRegistry
 from reactions.redis.type_copy import read_types
 from tests.cli.running import last_line, reactions
 from tests.support.engine import Engine
@@ -85,20 +83,6 @@ def test_a_command_refuses_types_that_contradict_the_registry(
     said = " ".join(result.stderr.split())
     assert "laugh=2, but code 2 is love" in said
     assert "reactions types rename OLD NEW" in said
-
-
-def test_a_backfill_takes_every_type_of_the_registry(engine: Engine) -> None:
-    """Also those that its environment does not name, and retired ones."""
-    registry = TypeRegistry(engine.database)
-    registry.add("party")
-    registry.retire("sad")
-    lines = "post_id,user_id,type,at_us\n7,1,party,1700000000000000\n7,2,sad,1600000000000000\n"
-    words = ["backfill", "--before", "2026-01-31T12:00:00Z", "--json"]
-    env = engine.settings.environment() | {"REACTIONS_REACTION_TYPES": "like"}
-    result = CliRunner().invoke(main, words, lines, env=env)
-    assert result.exit_code == 0, result.stderr
-    found = json.loads(result.stdout.splitlines()[-1])
-    assert (found["changed"], found["reached"]) == (2, "7")
 
 
 @pytest.mark.parametrize(
