@@ -29,6 +29,7 @@ def test_mounted_in_another_application(engine: Engine) -> None:
     outer.mount("/inner", create_app(engine.reactions, chosen_user))
     with running(outer) as address, user(f"{address}/inner", 7) as client:
         put(client, "love")
+        assert client.get("/openapi.json").json()["servers"] == [{"url": "/inner"}]
         with listening(f"{address}/inner", POST) as found:
             assert next(found).totals == {POST: 1}
             engine.reactions.react(8, POST, "wow")
