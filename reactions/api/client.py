@@ -138,7 +138,8 @@ class Reactions:
 
         Raises:
             InvalidArgument: an argument is not valid; nothing was sent.
-            ReadInterrupted: PostgreSQL failed; its ``summaries`` has what Redis knows.
+            ReadInterrupted: PostgreSQL failed, or a node of a Redis Cluster; its ``summaries`` has
+                what is known.
             ReactionsUnavailable: Redis failed.
         """
         posts = check_posts(post_ids, MAX_SUMMARIES)

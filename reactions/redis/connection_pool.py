@@ -77,11 +77,19 @@ def condemn(pool: ConnectionPool) -> None:
 
 
 class Pool(ConnectionPool):
-    """A pool whose connections end as this module says."""
+    """A pool whose connections end as this module says.
+
+    Attributes:
+        patience_s: how long a connection waits for an answer.
+        silent_until: a time of ``time.monotonic``. The server did not answer on a new connection,
+            and a call that also needs other servers does not ask it before.
+    """
 
     def __init__(self, connection_class: Any = Connection, **options: Any) -> None:  # noqa: ANN401 - redis-py's
         """Make the pool; the arguments are those of redis-py."""
         super().__init__(careful(connection_class), **options)
+        self.patience_s = float(options.get("socket_timeout") or 0.0)
+        self.silent_until = 0.0
 
 
 _Connection: Any = object
@@ -136,9 +144,13 @@ class _Careful(_Connection):  # type: ignore[misc]
         try:
             return super().read_response(*args, **rest)
         except ResponseError as error:
-            if self._generation is not None and tells_of_role(error):
-                self._address.condemn(self._generation)
+            self.note(error)
             raise
+
+    def note(self, error: ResponseError) -> None:
+        """Note what an error reply says about the role of the server."""
+        if self._generation is not None and tells_of_role(error):
+            self._address.condemn(self._generation)
 
 
 @functools.cache

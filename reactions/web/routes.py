@@ -5,6 +5,7 @@ Most are plain functions, which FastAPI runs in its thread pool: the library is 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from reactions.api.client import MAX_PAGE, MAX_SUMMARIES, Reactions
 from reactions.api.cursor import MAX_CURSOR
 from reactions.core.constants import SAMPLE_SIZE
+from reactions.core.errors import ReadInterrupted
 from reactions.web import schemas
 from reactions.web.auth import User
 from reactions.web.ids import IdIn
@@ -21,6 +23,8 @@ from reactions.web.problems import responses
 from reactions.web.rate_limit import RateLimiter
 from reactions.web.schemas import Change, Kind, ReactionTypes
 from reactions.web.stream import MAX_STREAM_POSTS, Hub, Listener
+
+log = logging.getLogger(__name__)
 
 READ = responses(401, 422, 500, 503)
 WRITE = responses(401, 403, 410, 422, 429, 500, 503)
@@ -85,8 +89,20 @@ def summaries(
     user: User,
     client: Client,
 ) -> schemas.Feed:
-    """Return what a feed shows of each post: counts, total, tier and the user's own reaction."""
-    return schemas.Feed.model_validate({"items": client.summaries(post_id, user)})
+    """Return what a feed shows of each post: counts, total, tier and the user's own reaction.
+
+    If a store knows some of the posts and does not answer, their ids are in `missing`.
+    """
+    try:
+        items, missing = client.summaries(post_id, user), list[int]()
+    except ReadInterrupted as error:
+        items = [summary for summary in error.summaries if summary is not None]
+        if not items:
+            raise
+        log.warning("a feed is answered in part: %s", error)
+        pairs = zip(post_id, error.summaries, strict=True)
+        missing = list(dict.fromkeys(post for post, summary in pairs if summary is None))
+    return schemas.Feed.model_validate({"items": items, "missing": missing})
 
 
 @router.get("/posts/{post_id}/reactors", operation_id="listReactors", responses=READ)

@@ -79,6 +79,9 @@ class Feed(_Out):
     """The summaries, in the order of the ids in the request."""
 
     items: list[Summary]
+    missing: list[IdOut] = Field(
+        description="Posts that a store which does not answer knows; ask for them again later."
+    )
 
 
 class Change(_Out):

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from reactions.cli.main import COMMANDS, main
 from reactions.core.settings import Settings
 from reactions.redis.type_copy import read_types
-from tests.cli.running import last_line, reactions
+from tests.cli.running import in_process, last_line
 from tests.support.engine import Engine
 from tests.support.waiting import patience
 
@@ -22,9 +22,9 @@ WRONG = {"REACTIONS_REACTION_TYPES": "like,laugh"}
 def test_types_are_added_renamed_and_retired(engine: Engine) -> None:
     env = engine.settings.environment()
     for arguments in (("add", "\U0001f389 [b]"), ("rename", "love", "care"), ("retire", "sad")):
-        result = reactions("types", *arguments, **env)
+        result = in_process("types", *arguments, **env)
         assert result.returncode == 0, result.stderr
-    result = reactions("types", "list", "--json", **env)
+    result = in_process("types", "list", "--json", **env)
     assert "\U0001f389 [b]" in result.stdout
     found = {known["code"]: known for known in last_line(result)["types"]}
     assert found[7]["name"] == "\U0001f389 [b]"
@@ -33,16 +33,16 @@ def test_types_are_added_renamed_and_retired(engine: Engine) -> None:
     copied = read_types(engine.client) or ()
     assert [known.name for known in copied] == [known["name"] for known in found.values()]
     words = ("describe", "care", "--label", "Take care", "--emoji", "🧡")
-    assert "care is shown as 🧡 Take care" in reactions("types", *words, **env).stderr
-    assert "say what to change: --label" in reactions("types", "describe", "care", **env).stderr
+    assert "care is shown as 🧡 Take care" in in_process("types", *words, **env).stderr
+    assert "say what to change: --label" in in_process("types", "describe", "care", **env).stderr
     party = ("add", "party", "--label", "Let's party", "--emoji", "🎈")
-    assert reactions("types", *party, **env).returncode == 0
+    assert in_process("types", *party, **env).returncode == 0
     copied = read_types(engine.client) or ()
     shown = {known.name: (known.shown_label, known.emoji) for known in copied}
     assert (shown["care"], shown["party"]) == (("Take care", "🧡"), ("Let's party", "🎈"))
-    assert reactions("types", "retire", "sad", "--undo", **env).returncode == 0
+    assert in_process("types", "retire", "sad", "--undo", **env).returncode == 0
     assert not any(known.retired for known in read_types(engine.client) or ())
-    result = reactions("types", "rename", "like", "care", **env)
+    result = in_process("types", "rename", "like", "care", **env)
     assert result.returncode == 2
     assert "belongs to code 2" in result.stderr
 
@@ -60,6 +60,7 @@ REFUSING = {
     "verify": (),
 }
 OTHERS = {
+    "capacity": "asks no server",
     "demo": "brings its own servers",
     "doctor": "has a finding about it, see tests/ops/doctor/test_postgres.py",
     "types": "changes the registry",
@@ -117,6 +118,6 @@ def test_worker_and_beat_do_not_start(
 def test_the_web_service_does_not_start(settings: Settings) -> None:
     env = {**settings.environment(), **WRONG}
     env["REACTIONS_WEB_AUTHENTICATOR"] = "reactions.web.demo_auth:chosen_user"
-    result = reactions("web", "--port", "65000", **env)
+    result = in_process("web", "--port", "65000", **env)
     assert result.returncode == 2
     assert "laugh=2, but code 2 is love" in result.stderr
