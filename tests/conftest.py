@@ -23,7 +23,7 @@ from tests.support.reading import SMALL_SAMPLE, VIRAL, shrink
 from tests.support.scheduling import Scheduling
 from tests.support.servers import running_postgres, running_redis
 from tests.support.types import write_default_types
-from tests.support.waiting import patience
+from tests.support.waiting import patience, patient
 
 TEST_TIMEOUT_S = 300
 SERVERS = {"postgres", "stack"}
@@ -114,6 +114,7 @@ def settings(redis_url: str, database_url: str) -> Settings:
         viral_horizon_s=0,  # tests of tiers are not to depend on how fast they run
         lease_s=patience(1),
         redis_timeout_s=patience(0.5),
+        **patient(),
         retry_base_s=0.05,
         retry_cap_s=0.2,
     )

@@ -221,9 +221,7 @@ class Backfill:
         name = fields.pop(2)
         code = self._types.get(name)
         if code is None:
-            raise ValueError(
-                f"has the type {name[:40]!r}, which is not in REACTIONS_REACTION_TYPES"
-            )
+            raise ValueError(f"has the type {name[:40]!r}; run: reactions types list, or add")
         post_id, user_id, at = (
             int(text) if text.isascii() and text.isdigit() and len(text) <= 19 else 0
             for text in fields

@@ -8,13 +8,16 @@ stays exact. Then it deletes the tombstones that remain.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from redis.exceptions import RedisError
 
 from reactions.core.constants import shard_of
+from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
 from reactions.core.shard_times import NO_TIMES, ShardTimes
 from reactions.postgres.database import Database
@@ -25,6 +28,8 @@ from reactions.redis.connection import Client, translate
 from reactions.redis.erasure_requests import ErasureRequests
 from reactions.redis.user_cache import UserCache
 from reactions.redis.writes import RedisWrites
+
+log = logging.getLogger(__name__)
 
 PAGE = 500
 """Reactions of a user removed in one round trip."""
@@ -42,6 +47,7 @@ class Erased:
         posts: deleted posts finished.
         users: forgotten users finished.
         removed: reactions of users removed.
+        postponed: requests that wait for a node of Redis that does not answer.
         wake: shards that need a drain now.
     """
 
@@ -49,6 +55,7 @@ class Erased:
     posts: int = 0
     users: int = 0
     removed: int = 0
+    postponed: int = 0
     wake: set[int] = field(default_factory=set)
 
 
@@ -76,6 +83,18 @@ class Step:
         return f"{self.cutoff}|{self.quiet}|{self.before}"
 
 
+@contextmanager
+def _postponing(done: Erased) -> Iterator[None]:
+    """Run a step, and postpone it when a node of Redis does not answer."""
+    try:
+        yield
+    except ReactionsUnavailable as error:
+        if error.store != "redis":
+            raise
+        log.warning("an erasure is postponed: %s", error)
+        done.postponed += 1
+
+
 class Eraser:
     """Works on the requested erasures."""
 
@@ -91,18 +110,24 @@ class Eraser:
     def erase(self, budget_s: float = BUDGET_S) -> Erased:
         """Work for about this long. The next call continues.
 
+        What needs a node of Redis that does not answer is postponed, and the rest goes on.
+
         Raises:
-            ReactionsUnavailable: a store failed. Committed steps stay done.
+            ReactionsUnavailable: PostgreSQL failed, or all of Redis. Committed steps stay done.
         """
         began = time.monotonic()
         done = Erased()
         posts, users = self._requests.unfinished()
         for user_id, step in users.items():  # at most half of the time: posts need the rest
-            self._forget(user_id, step, began + budget_s / 2, done)
+            with _postponing(done):
+                self._forget(user_id, step, began + budget_s / 2, done)
             if time.monotonic() > began + budget_s / 2:
                 break
         for post_id in posts:
-            if not self._erase_post(post_id, began + budget_s, done):
+            finished = True
+            with _postponing(done):
+                finished = self._erase_post(post_id, began + budget_s, done)
+            if not finished or time.monotonic() > began + budget_s:
                 break
         return done
 
