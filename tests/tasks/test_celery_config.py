@@ -41,7 +41,7 @@ def settings() -> Settings:
         ("task_send_sent_event", False),
         ("broker_connection_retry_on_startup", True),
         ("broker_connection_max_retries", None),
-        ("beat_scheduler", "redbeat.RedBeatScheduler"),
+        ("beat_scheduler", "reactions.tasks.beat_scheduler:Scheduler"),
         ("redbeat_lock_timeout", 10),
         ("redbeat_redis_url", "redis://broker.example:6379/1"),
         ("timezone", "UTC"),
