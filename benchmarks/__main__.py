@@ -43,6 +43,10 @@ COMMANDS = {
         "benchmarks.scenarios.rates.command",
         "What a reaction costs at 10, 100 and 1,000 a second.",
     ),
+    "costs": (
+        "benchmarks.scenarios.costs.command",
+        "What one reaction and one feed cost, for `reactions capacity`.",
+    ),
     "web": ("benchmarks.scenarios.web", "The HTTP service beside the library's own calls."),
     "overload": (
         "benchmarks.scenarios.overload.command",

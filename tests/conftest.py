@@ -19,11 +19,12 @@ from reactions.postgres.migrate import migrate
 from tests.support.databases import ReusedDatabase, own_database
 from tests.support.engine import DEAD_BROKER, Engine, make_engine
 from tests.support.profiles import load_profile, scale
+from tests.support.rabbitmq import RabbitMq, running_rabbitmq
 from tests.support.reading import SMALL_SAMPLE, VIRAL, shrink
 from tests.support.scheduling import Scheduling
 from tests.support.servers import running_postgres, running_redis
 from tests.support.types import write_default_types
-from tests.support.waiting import patience
+from tests.support.waiting import patience, patient
 
 TEST_TIMEOUT_S = 300
 SERVERS = {"postgres", "stack"}
@@ -64,6 +65,12 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 def postgres() -> Iterator[Postgres]:
     with running_postgres(18) as server:
         migrate(Settings(database_url=server.url))
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitMq]:
+    with running_rabbitmq() as server:
         yield server
 
 
@@ -114,6 +121,7 @@ def settings(redis_url: str, database_url: str) -> Settings:
         viral_horizon_s=0,  # tests of tiers are not to depend on how fast they run
         lease_s=patience(1),
         redis_timeout_s=patience(0.5),
+        **patient(),
         retry_base_s=0.05,
         retry_cap_s=0.2,
     )

@@ -16,16 +16,16 @@ from dataclasses import dataclass, field
 
 from redis.exceptions import RedisError
 
-from reactions.core.constants import SHARDS, shard_of
+from reactions.core.constants import shard_of
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
+from reactions.core.shard_times import NO_TIMES, ShardTimes
 from reactions.postgres.database import Database
 from reactions.postgres.erasure import Erasures
 from reactions.postgres.queries import Queries
 from reactions.redis.clock import Clock
 from reactions.redis.connection import Client, translate
 from reactions.redis.erasure_requests import ErasureRequests
-from reactions.redis.outbox_state import OutboxState
 from reactions.redis.user_cache import UserCache
 from reactions.redis.writes import RedisWrites
 
@@ -63,19 +63,21 @@ class Erased:
 class Step:
     """The progress of the erasure of a user.
 
+    Each has a time for every shard, so that one whose versions are ahead does not move the others.
+
     Attributes:
-        cutoff: the newest version when it began. Reactions with a newer version stay.
-        quiet: when no reaction was left to remove (µs since 1970); 0 until then.
-        before: the newest version at that moment.
+        cutoff: the newest versions when it began. Reactions with a newer version stay.
+        quiet: when no reaction was left to remove; no times until then.
+        before: the newest versions at that moment.
     """
 
-    cutoff: int = 0
-    quiet: int = 0
-    before: int = 0
+    cutoff: ShardTimes = NO_TIMES
+    quiet: ShardTimes = NO_TIMES
+    before: ShardTimes = NO_TIMES
 
     @classmethod
     def read(cls, written: str) -> Step:
-        return cls(*(int(part) for part in written.split("|") if part))
+        return cls(*map(ShardTimes.read, written.split("|")))
 
     def __str__(self) -> str:
         return f"{self.cutoff}|{self.quiet}|{self.before}"
@@ -97,7 +99,6 @@ class Eraser:
     """Works on the requested erasures."""
 
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
-        self._outbox_state = OutboxState(client, settings)
         self._clock = Clock(client, settings)
         self._requests = ErasureRequests(client)
         self._writes = RedisWrites(client, settings)
@@ -146,27 +147,36 @@ class Eraser:
         """Do the next step: note the cutoff, remove reactions, wait for drains, delete rows."""
         step = Step.read(written)
         if not step.cutoff:
-            step = Step(self._clock.newest_version())
+            step = Step(self._clock.bound_versions())
             if not self._requests.advance_erasure(user_id, written, str(step)):
                 return  # somebody requested it again
-        if step.quiet and not self._outbox_state.quiet_before(step.quiet):
+        if step.quiet and not self._durable(user_id, step):
             return
         removed = self._take_away(user_id, step.cutoff, deadline, done.wake)
         done.removed += removed
         if removed:  # again when the removals are durable: pending changes may have hidden others
             self._requests.advance_erasure(user_id, str(step), str(Step(step.cutoff)))
         elif not step.quiet:
-            before = self._clock.newest_version()
+            before = self._clock.bound_versions()
             # From here on, new reactions get newer versions. Wait for the older ones to be durable.
-            self._clock.raise_clocks(dict.fromkeys(range(SHARDS), before))
-            following = Step(step.cutoff, int(self._clock.now_us()), before)
-            self._requests.advance_erasure(user_id, str(step), str(following))
+            if quiet := self._clock.readings().times():
+                following = Step(step.cutoff, quiet, before)
+                self._requests.advance_erasure(user_id, str(step), str(following))
         elif self._erase_user(user_id, step.before, deadline, done):
             self._users.drop(user_id)
             self._requests.advance_erasure(user_id, str(step), "")
             done.users += 1
 
-    def _take_away(self, user_id: int, cutoff: int, deadline: float, wake: set[int]) -> int:
+    def _durable(self, user_id: int, step: Step) -> bool:
+        """Returns whether every change from before the time of this step is durable."""
+        readings = self._clock.readings()
+        if readings.quiet_before(step.quiet):
+            return True
+        if readings.before(step.quiet):  # the clock was set back, so this time tells nothing
+            self._requests.advance_erasure(user_id, str(step), str(Step(step.cutoff)))
+        return False
+
+    def _take_away(self, user_id: int, cutoff: ShardTimes, deadline: float, wake: set[int]) -> int:
         removed = 0
         for posts in self._pages(user_id, cutoff):
             replies = self._writes.record_many((user_id, post_id, 0) for post_id in posts)
@@ -180,13 +190,13 @@ class Eraser:
                 break
         return removed
 
-    def _pages(self, user_id: int, cutoff: int) -> Iterator[list[int]]:
-        before = cutoff + 1, 0
+    def _pages(self, user_id: int, cutoff: ShardTimes) -> Iterator[list[int]]:
+        before = cutoff.highest + 1, 0
         while rows := self._queries.history(user_id, limit=PAGE, before=before):
-            yield [row.post_id for row in rows]
+            yield [r.post_id for r in rows if r.version <= cutoff.of(shard_of(r.post_id))]
             before = rows[-1].version, rows[-1].post_id
 
-    def _erase_user(self, user_id: int, before: int, deadline: float, done: Erased) -> bool:
+    def _erase_user(self, user_id: int, before: ShardTimes, deadline: float, done: Erased) -> bool:
         """Returns False when time is up."""
         self._erasures.mark_forgotten(user_id, before)
         while erased := self._erasures.erase_user(user_id, before, self._batch):

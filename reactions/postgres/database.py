@@ -26,7 +26,7 @@ from reactions.postgres.advice import advice
 from reactions.postgres.connection_pool import STANDBY_ADVICE, refuses_writes, watch
 from reactions.postgres.engine import make_engine
 from reactions.postgres.limits import limits_of, search_path
-from reactions.postgres.socket_watchdog import guard
+from reactions.postgres.socket_watchdog import NoAnswer, guard
 
 Answer = TypeVar("Answer")
 
@@ -37,6 +37,12 @@ QUICK_S = 1.0
 class RowsRefused(ReactionsError):
     """The database refuses the data of at least one row. The transaction changed nothing."""
 
+
+FROZEN = (
+    "the server is frozen or overloaded, or the network between is cut: reactions doctor says"
+    " whether it answers now"
+)
+"""What an operator does about a server that does not answer."""
 
 KEPT = 5
 """Connections that stay open between calls. Further ones are closed after their use."""
@@ -95,7 +101,7 @@ class Database:
                 connection.autocommit = True  # avoids the round trips of BEGIN and ROLLBACK
                 connection.cursor().execute("SELECT 1")
                 connection.autocommit = False
-        except psycopg2.Error as error:
+        except (psycopg2.Error, NoAnswer) as error:
             raise DisconnectionError(
                 str(error)
             ) from error  # the pool then tries another connection
@@ -177,6 +183,8 @@ def translated() -> Iterator[None]:
     """Run a block, and translate the errors of SQLAlchemy to those of this library."""
     try:
         yield
+    except NoAnswer as error:
+        raise ReactionsUnavailable("postgresql", f"PostgreSQL gave {error}", FROZEN) from error
     except (DataError, IntegrityError) as error:
         raise RowsRefused(_reason(error)) from error
     except SQLAlchemyError as error:

@@ -14,6 +14,13 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+import psycopg2
+from sqlalchemy.exc import SQLAlchemyError
+
+
+class NoAnswer(Exception):
+    """The server did not answer before the deadline, so the watchdog shut the connection down."""
+
 
 class Watchdog:
     """Watches deadlines in one thread, which starts when first needed."""
@@ -31,6 +38,9 @@ class Watchdog:
         Args:
             descriptor: the file descriptor of the socket. The watchdog uses a copy, so the block
                 may close it.
+
+        Raises:
+            NoAnswer: the block failed with an error of the driver after its deadline.
         """
         copy = os.dup(descriptor)
         with self._changed:
@@ -46,6 +56,10 @@ class Watchdog:
                 self._changed.notify()
         try:
             yield
+        except (psycopg2.Error, SQLAlchemyError) as error:
+            if ticket in self._deadlines:
+                raise
+            raise NoAnswer(f"no answer within {seconds:g} s") from error
         finally:
             with self._changed:
                 self._deadlines.pop(ticket, None)

@@ -111,21 +111,19 @@ class _Careful(_Connection):  # type: ignore[misc]
         super().__init__(**arguments)
         self._address = _address(arguments)
 
-    def _connect(self) -> Any:  # noqa: ANN401 - a socket
+    def connect_check_health(self, *args: Any, **rest: Any) -> None:  # noqa: ANN401 - redis-py's
         """Connect. What is not sent yet when the connection ends is never sent.
 
         Otherwise the system goes on to send it, and a command that was done again on another
         connection might arrive long after it.
         """
-        made = super()._connect()
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        return made
-
-    def connect_check_health(self, *args: Any, **rest: Any) -> None:  # noqa: ANN401 - redis-py's
         if self._generation is None:
             self._generation = self._address.generation
             self._used_at = time.monotonic()
         super().connect_check_health(*args, **rest)
+        made = getattr(self, "_sock", None)  # redis-py has no public way; a test notices a rename
+        if made is not None:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def disconnect(self, *args: Any, **rest: Any) -> None:  # noqa: ANN401 - redis-py's
         self._generation = None

@@ -15,7 +15,8 @@ from reactions.redis.command_batch import CommandBatch
 from reactions.redis.connection import Client, is_outage, translated
 from reactions.redis.scripts import markers
 
-_STEP = re.compile(rb"[0-9|]{0,60}")
+_TIMES = rb"([0-9]{1,16}(\+[0-9]{1,2}:[0-9]{1,16})*)?"
+_STEP = re.compile(_TIMES + rb"(\|" + _TIMES + rb"){0,2}")
 """The step of a user's erasure, as ``maintenance.erase`` writes it."""
 
 
@@ -95,3 +96,15 @@ class ErasureRequests:
             False if the user was forgotten again in the meantime: the erasure starts over.
         """
         return bool(markers.advance_erasure(user_id, step, following).run(self._client))
+
+    def start_over(self) -> None:
+        """Let every erasure of a user that is under way begin again. No worker may run meanwhile.
+
+        Two round trips for each node.
+        """
+        _, users = self.unfinished()
+        with translated(), CommandBatch(self._client) as pipe:
+            for user_id, step in users.items():
+                if step:
+                    pipe.hset(keys.outbox_forgetting(shard_of(user_id)), str(user_id), "")
+            pipe.execute()

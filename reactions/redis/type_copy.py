@@ -23,7 +23,7 @@ def read_types(client: Client) -> tuple[ReactionType, ...] | None:
     Raises:
         ReactionsUnavailable: Redis; on a cluster, each node that has a copy.
     """
-    failure: ReactionsUnavailable | None = None
+    failures: list[ReactionsUnavailable] = []
     for shard in _shards(client):
         try:
             with translated():
@@ -31,10 +31,10 @@ def read_types(client: Client) -> tuple[ReactionType, ...] | None:
         except ScriptError:  # a key of another type, which somebody else wrote
             return None
         except ReactionsUnavailable as error:
-            failure = failure or error
+            failures.append(error)
         else:
             return load(found) if isinstance(found, bytes | str) else None
-    raise failure or ReactionsUnavailable("redis", "no copy of the reaction types was asked for")
+    raise failures[0]
 
 
 def write_types(client: Client, registered: Sequence[ReactionType]) -> None:

@@ -59,7 +59,8 @@ def read_replies(connection: Any, number: int) -> list[Any]:  # noqa: ANN401 - r
         if kind in _PLAIN:
             found.append(reply)
         elif isinstance(reply, ResponseError):
-            connection.note(reply)
+            if (note := getattr(connection, "note", None)) is not None:  # one of our own pool
+                note(reply)
             found.append(reply)
         elif isinstance(reply, Exception):
             raise reply

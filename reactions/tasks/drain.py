@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import random
 import time
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from reactions.core.celery_app import DRAIN
@@ -15,6 +15,7 @@ from reactions.core.constants import SHARDS
 from reactions.core.errors import InvalidArgument, short
 from reactions.core.instruments import RETRIES
 from reactions.core.logs import event
+from reactions.core.rabbitmq import possible_delay
 from reactions.core.tracing import span
 from reactions.drain.batch import Drained, DrainFailed
 from reactions.tasks.app import app, settings, worker
@@ -23,6 +24,17 @@ log = logging.getLogger(__name__)
 
 MAX_SHARDS = 50
 """Shards of one round of a drain, so that two workers can share what waits."""
+
+PAUSE_S = 0.1
+"""Rounds of a drain begin at least this far apart (s), unless the last one was full.
+
+Changes gather meanwhile: a round of one change costs nearly as much as one of ten. At 1,000
+reactions a second, rounds without a pause took 3.6 times the statements a reaction.
+"""
+
+PAUSES_S = 1.0
+"""So long a drain goes on with pauses (s). Then it ends, so that other tasks have its place. The
+wake-ups that nobody has answered by then lead to the next message."""
 
 MAX_TOKEN = 16
 """Characters of a token. A longer, forged one would be sent again with each retry."""
@@ -39,9 +51,10 @@ def drain(
 
     The message names shards that were woken. By the time a worker has it, another worker may have
     drained them, and other shards may wait. So a worker looks which shards wait now, and messages
-    that arrive together cost the work of one. After a failure, the drain keeps its shards and is
-    retried with growing, random delays. Safe when repeated, late or forged: the lease decides who
-    may drain, and the versions decide which change counts.
+    that arrive together cost the work of one. It looks again until nothing waits, or for a second
+    while little waits. After a failure,
+    the drain keeps its shards and is retried with growing, random delays. Safe when repeated, late
+    or forged: the lease decides who may drain, and the versions decide which change counts.
 
     Args:
         shards: integers from 0 to 99.
@@ -59,14 +72,13 @@ def drain(
         with span("reactions.drain", _carrier(self.request)) as at:
             at.note(wake=wake, shards=shards)
             named = shards if forced or held else []
-            more = partial(worker().outbox_state.woken, MAX_SHARDS)
-            done = worker().persister.drain(named, held, more)
+            done = worker().persister.drain(named, held, _finder())
             at.note(rows=done.rows, transactions=done.transactions)
     except DrainFailed as failure:
         if not failure.tokens:  # nothing is claimed: the sweep finds what waits, in two seconds
             event(log, logging.WARNING, "drain failed", wake=wake, reason=str(failure))
             return
-        delay = retry_delay(self.request.retries)
+        delay = possible_delay(app, retry_delay(self.request.retries))
         _keep(failure.tokens, delay)
         RETRIES.inc()
         event(log, logging.WARNING, "drain failed", wake=wake, shards=shards, reason=str(failure))
@@ -78,6 +90,26 @@ def drain(
     _log_drained(done, wake, shards, time.monotonic() - began)
     if done.leftover:
         drain.delay(shards=done.leftover, force=True)
+
+
+def _finder() -> Callable[[], list[int]]:
+    """Return a function that finds the shards for the next round, after a pause if that helps."""
+    began, full = -math.inf, False
+    end = time.monotonic() + PAUSES_S
+
+    def find() -> list[int]:
+        nonlocal began, full
+        rest = began + PAUSE_S - time.monotonic()
+        if rest > 0 and not full:
+            if time.monotonic() + rest > end:
+                return []
+            time.sleep(rest)
+        began = time.monotonic()
+        found = worker().outbox_state.woken(MAX_SHARDS)
+        full = len(found) == MAX_SHARDS
+        return found
+
+    return find
 
 
 def _log_drained(done: Drained, wake: str, shards: list[int], seconds: float) -> None:

@@ -21,7 +21,7 @@ from reactions.web.auth import User
 from reactions.web.ids import IdIn
 from reactions.web.problems import responses
 from reactions.web.rate_limit import RateLimiter
-from reactions.web.schemas import Change, Kind
+from reactions.web.schemas import Change, Kind, ReactionTypes
 from reactions.web.stream import MAX_STREAM_POSTS, Hub, Listener
 
 log = logging.getLogger(__name__)
@@ -162,6 +162,7 @@ async def stream(
     listener: Annotated[Listener, Depends(_joined)],
     hub: Streams,
     beats: Annotated[bool, Query(description="Send an event `beat` twice a second.")] = False,
+    types: Annotated[bool, Query(description="Send the reaction types as events `types`.")] = False,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """Send server-sent events: first the values of all posts, then those of each changed post.
@@ -169,12 +170,15 @@ async def stream(
     There are at most four events a second. A client that sends the current `Last-Event-ID` gets no
     first event. With `beats`, an event named `beat` comes twice a second while nothing changes. A
     client that hears none knows that its values may be old, because there is none while a store
-    fails. After 15 s without an event, a comment keeps the connection open. The stream ends
-    after 15 minutes; then the client connects again.
+    fails. With `types`, an event named `types` has the answer of `GET /v1/types`: at first, and
+    within about a second when a type is new, renamed, retired or described anew. After 15 s without
+    an event, a comment keeps the connection open. The stream ends after 15 minutes; then the client
+    connects again.
     """
-    async for event_id, fresh in hub.listen(listener, last_event_id, beats):
-        change = Change.model_validate({"items": fresh})
-        yield ServerSentEvent(event=None if fresh else "beat", data=change, id=event_id)
+    async for name, event_id, items in hub.listen(listener, last_event_id, beats, types):
+        shape = ReactionTypes if name == "types" else Change
+        data = shape.model_validate({"items": items})
+        yield ServerSentEvent(event=name, data=data, id=event_id)
 
 
 @health.get("/healthz", operation_id="checkHealth")

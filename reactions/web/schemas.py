@@ -85,7 +85,7 @@ class Feed(_Out):
 
 
 class Change(_Out):
-    """The data of one event of a stream: the full values of each changed post."""
+    """The data of an event of a stream: the full values of each changed post."""
 
     items: list[Shown]
 

@@ -12,7 +12,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 ELSEWHERE = {
-    "reactions/cli/backfill.py": "tests/docs/test_adoption.py",
     "reactions/cli/doctor.py": "tests/ops/doctor/test_doctor.py",
     "reactions/cli/foreground.py": "tests/cli/test_main.py",
     "reactions/cli/migrate.py": "tests/cli/test_main.py",
@@ -31,7 +30,6 @@ ELSEWHERE = {
     "reactions/ops/doctor/findings.py": "tests/ops/doctor/test_doctor.py",
     "reactions/postgres/erasure.py": "tests/maintenance/test_erase.py",
     "reactions/postgres/locks.py": "tests/postgres/test_ledger.py",
-    "reactions/postgres/socket_watchdog.py": "tests/tasks/test_postgres_outage.py",
     "reactions/postgres/stored.py": "tests/maintenance/test_compare.py",
     "reactions/redis/pipeline.py": "tests/redis/test_connection.py",
     "reactions/redis/replies.py": "tests/system/test_model.py",

@@ -35,7 +35,7 @@ from tests.ops.prometheus import (
     program,
     running_prometheus,
 )
-from tests.support.waiting import wait_until
+from tests.support.waiting import patient, wait_until
 from tests.web.serving import user
 
 pytestmark = pytest.mark.slow
@@ -45,6 +45,7 @@ EVENTS, VIRAL = 20_000, 1_000
 
 CALM = re.compile(
     r"drain_retries|stale_versions|rows_refused|dead_letters|duty_(found|repaired)|queue_messages"
+    r"|connections_condemned"
 )
 """Series that may stay at 0 in a healthy system."""
 
@@ -64,7 +65,7 @@ def stack() -> Iterator[Stack]:
     program()  # skips before anything starts
     folder = Path(tempfile.mkdtemp(prefix="reactions-test-"))
     try:
-        with Stack(folder, Settings(viral_threshold=VIRAL), page=True) as running:
+        with Stack(folder, Settings(viral_threshold=VIRAL, **patient()), page=True) as running:
             yield running
     finally:
         remove(folder)

@@ -13,6 +13,7 @@ from reactions.core.settings import Settings
 from reactions.demo.embedded import Valkey
 from reactions.drain.batch import Drained
 from tests.support.engine import DEAD_BROKER, Engine, make_engine
+from tests.support.waiting import patient
 
 pytestmark = pytest.mark.slow
 
@@ -28,6 +29,7 @@ def spread(cluster: list[Valkey], database_url: str) -> Iterator[Engine]:
             database_url=database_url,
             broker_url=DEAD_BROKER,
             viral_threshold=30,
+            **patient(),
         )
     )
     yield engine

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 VARIABLE = "TEST_PATIENCE"
 MAX_FACTOR = 10.0
@@ -46,6 +47,14 @@ def session_factor() -> float:
 def patience(seconds: float) -> float:
     """Return how long to wait here for what takes at most so many seconds on a quiet machine."""
     return seconds * session_factor()
+
+
+def patient() -> dict[str, Any]:
+    """Settings for a test of something else: PostgreSQL may take long, since the machine may stall.
+
+    With the defaults, a read fails when PostgreSQL does not answer within 1.5 s.
+    """
+    return {"database_timeout_s": patience(20), "read_timeout_s": min(60.0, patience(10))}
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from tests.support.databases import own_database
 from tests.support.engine import DEAD_BROKER, make_engine
 from tests.support.nodes import Beat, LocalContainer, LocalRedis, LocalWorker, running
 from tests.support.servers import running_redis
+from tests.support.waiting import patient
 from tests.tasks.lane import Lane, Tasks, clean, import_tasks
 
 
@@ -109,6 +110,7 @@ def lane_settings(
             lease_s=30,  # no lease lapses within a test, unless the test deletes it
             retry_base_s=0.05,
             retry_cap_s=0.2,
+            **patient(),
             sweep_interval_s=60,  # longer than any test: only what a test ages is overdue
         )
 

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser
 
 from reactions.core.settings import Settings
 from reactions.demo.stack import Stack
+from tests.support.waiting import patient
 from tests.web.browsing import Visit, chromium
 
 Visiting = Callable[..., Visit]
@@ -27,6 +28,7 @@ def stack() -> Iterator[Stack]:
         viral_threshold=1_500,
         lease_s=1,
         sweep_interval_s=0.5,
+        **patient(),
         web_writes_per_s=0.1,  # a user who used up web_burst is refused for a long time
     )
     try:
