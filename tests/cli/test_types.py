@@ -49,6 +49,7 @@ def test_types_are_added_renamed_and_retired(engine: Engine) -> None:
 
 REFUSING = {
     "backfill": ("--before=2026-01-31T12:00:00Z",),
+    "clock": (),
     "deadletters": (),
     "duties": (),
     "inspect": ("1",),

@@ -57,7 +57,7 @@ def test_a_process_opens_no_more_connections_to_redis_than_it_has_threads(engine
             asked = [pool.submit(visitor.get, f"/v1/summaries?post_id={POST}") for _ in range(30)]
             found = [answer.result() for answer in asked]
         assert {answer.status_code for answer in found} == {200}
-        assert 1 <= opened() <= threads
+        assert 1 <= opened() <= threads + 1  # and the thread that made the application
 
 
 @pytest.mark.parametrize("name", ["REDIS_URL", "DATABASE_URL"])
