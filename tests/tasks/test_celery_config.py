@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from celery import Celery, current_app
 from pydantic import SecretStr
+from redis import Redis
 
 from reactions import tasks
 from reactions.core.celery_app import DRAIN, make_app, make_publisher
@@ -106,6 +107,29 @@ def test_a_publisher_waits_for_nothing_for_long(settings: Settings) -> None:
     assert options["socket_connect_timeout"] <= options["socket_timeout"] <= 0.5
     assert options["max_retries"] == 0
     assert "retry_on_timeout" not in options  # it would send a message twice
+
+
+@pytest.mark.parametrize(
+    ("policy", "says"),
+    [
+        ("allkeys-lru", True),
+        ("allkeys-random", True),
+        ("noeviction", False),
+        ("volatile-lru", False),
+    ],
+)
+def test_a_worker_says_when_redis_may_evict_what_is_pending(
+    tasks: Tasks, caplog: pytest.LogCaptureFixture, policy: str, says: bool
+) -> None:
+    with Redis.from_url(tasks.settings.redis_url.get_secret_value()) as admin:
+        before: Any = admin.config_get("maxmemory-policy")
+        admin.config_set("maxmemory-policy", policy)
+        try:
+            tasks.app._check_eviction()
+        finally:
+            admin.config_set("maxmemory-policy", *before.values())
+    critical = [found.message for found in caplog.records if found.levelname == "CRITICAL"]
+    assert [policy in message for message in critical] == [True] * says
 
 
 def test_on_rabbitmq_beat_has_no_lock(settings: Settings) -> None:
