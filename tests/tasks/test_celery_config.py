@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -132,9 +134,25 @@ def test_a_worker_says_when_redis_may_evict_what_is_pending(
     assert [policy in message for message in critical] == [True] * says
 
 
-def test_on_rabbitmq_beat_has_no_lock(settings: Settings) -> None:
-    rabbit = settings.model_copy(update={"broker_url": SecretStr("amqp://broker.example//")})
-    assert make_app(rabbit).conf.beat_scheduler == "celery.beat:PersistentScheduler"
+def test_on_rabbitmq_beat_keeps_its_lock_in_the_redis_of_the_data(settings: Settings) -> None:
+    urls = {"broker_url": SecretStr("amqp://mq//"), "redis_url": SecretStr("rediss://u:p@data/3")}
+    conf = make_app(settings.model_copy(update=urls)).conf
+    assert conf.beat_scheduler == "redbeat.RedBeatScheduler"
+    assert conf.redbeat_redis_url == "rediss://data/3"
+    assert conf.redbeat_redis_use_ssl["ssl_cert_reqs"] is ssl.CERT_REQUIRED
+    options = conf.redbeat_redis_options
+    assert (options["username"], options["password"]) == ("u", "p")
+    assert not conf.broker_use_ssl
+
+
+@pytest.mark.parametrize("make", [make_app, make_publisher])
+def test_rabbitmq_confirms_messages_and_nobody_waits_without_end(
+    settings: Settings, make: Callable[[Settings], Celery]
+) -> None:
+    rabbit = settings.model_copy(update={"broker_url": SecretStr("amqp://mq//")})
+    options = make(rabbit).conf.broker_transport_options
+    assert options["confirm_publish"] is True
+    assert 0 < options["answer_timeout"] <= 5
 
 
 def test_a_web_process_keeps_a_celery_application_of_its_own(settings: Settings) -> None:
