@@ -8,9 +8,16 @@ from urllib.parse import parse_qsl
 
 from pydantic import AfterValidator, SecretStr
 
-REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+from reactions.core.sentinel_url import (
+    SENTINEL_OPTIONS,
+    SENTINEL_SCHEMES,
+    is_sentinel,
+    parse_sentinel,
+)
 
-BROKER_SCHEMES = ("redis://", "rediss://", "amqp://", "amqps://")
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://", *SENTINEL_SCHEMES)
+
+BROKER_SCHEMES = ("redis://", "rediss://", "amqp://", "amqps://", *SENTINEL_SCHEMES)
 
 BROKER_OPTIONS = ("connect_timeout", "heartbeat", "login_method")
 """Options of a broker's URL that kombu takes, besides those that begin with ``ssl_``."""
@@ -46,11 +53,16 @@ def check_url(value: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
 
 
 def _redis_url(value: SecretStr) -> SecretStr:
-    return check_url(value, REDIS_SCHEMES)
+    url = check_url(value, REDIS_SCHEMES).get_secret_value()
+    if is_sentinel(url):
+        parse_sentinel(url)
+    return value
 
 
 def names_several(url: SecretStr) -> bool:
-    """Return whether a URL that was checked names more than one host."""
+    """Return whether a URL that was checked names more than one server, which is no Sentinel."""
+    if is_sentinel(url.get_secret_value()):
+        return False
     authority = re.split("[/?#]", url.get_secret_value().partition("://")[2], maxsplit=1)[0]
     written = AUTHORITY.fullmatch(authority)
     return bool(written and written["more"])
@@ -59,11 +71,15 @@ def names_several(url: SecretStr) -> bool:
 def _broker_url(value: SecretStr) -> SecretStr:
     """Refuse options that kombu does not know: it would fail later, without naming the setting."""
     url = check_url(value, BROKER_SCHEMES).get_secret_value()
+    known: tuple[str, ...] = BROKER_OPTIONS
+    if is_sentinel(url):
+        parse_sentinel(url)
+        known = SENTINEL_OPTIONS
     for one in re.split(_NEXT_URL, url):
         if names_several(SecretStr(one)):
             raise ValueError("names several hosts; it takes one")
         for name, _ in parse_qsl(one.partition("?")[2], keep_blank_values=True):
-            if name not in BROKER_OPTIONS and not name.startswith("ssl_"):
+            if name not in known and not name.startswith("ssl_"):
                 raise ValueError(f"has the option {name[:64]}, which kombu does not know")
     return value
 
@@ -87,7 +103,7 @@ def _check_authority(url: str) -> None:
     authority, path = re.split("(?=[/?#])", rest + "/", maxsplit=1)
     ambiguous = "@" in path and scheme != "unix"
     written = AUTHORITY.fullmatch(authority)
-    several = scheme + "://" in (*DATABASE_SCHEMES, *CLUSTER_SCHEMES)
+    several = scheme + "://" in (*DATABASE_SCHEMES, *CLUSTER_SCHEMES, *SENTINEL_SCHEMES)
     if written and written["more"] and not several:
         raise ValueError("names several hosts; it takes one")
     if ambiguous or not written:

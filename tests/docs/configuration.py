@@ -48,6 +48,10 @@ or a password, percent-encode `: / ? # @`; after the question mark, `@`.
   [topologies.md](topologies.md#redis-cluster) says.
 - `REACTIONS_BROKER_URL` has the options of kombu: those that begin with `ssl_`, and
   `connect_timeout`, `heartbeat` and `login_method`.
+- Where Sentinels know the server, both have the form
+  `redis+sentinel://user:password@s1:26379,s2:26379/SERVICE/0?sentinel_password=…`. User and
+  password are those of the servers; `sentinel_username` and `sentinel_password` are for the
+  Sentinels. `rediss+sentinel://` means TLS to the servers and to the Sentinels.
 
 ## Behind PgBouncer
 
