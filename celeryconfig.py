@@ -101,7 +101,7 @@ worker_hijack_root_logger = False
 
 # RedBeat takes a lock, so that a second beat can stand by. The lock is a lease and not a fence: two
 # beats may send for a moment. Every periodic task is safe to run twice.
-beat_scheduler = "redbeat.RedBeatScheduler"
+beat_scheduler = "reactions.tasks.beat_scheduler:Scheduler"  # RedBeat
 redbeat_lock_timeout = 10  # a standby takes over after this
 beat_max_loop_interval = 1  # the shortest interval is a second or two
 timezone = "UTC"

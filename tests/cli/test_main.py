@@ -11,7 +11,7 @@ import click
 import pytest
 
 from reactions.cli.main import COMMANDS
-from tests.cli.running import reactions
+from tests.cli.running import in_process, reactions
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +41,7 @@ def test_the_list_of_commands_fits_a_terminal_of_80_columns(command: click.Comma
     ],
 )
 def test_a_bad_command_says_what_is_allowed(arguments: list[str], says: str) -> None:
-    result = reactions(*arguments)
+    result = in_process(*arguments)
     assert result.returncode == 2
     assert says in result.stderr
 
@@ -87,7 +87,7 @@ SUBCOMMANDS = [
 
 @pytest.mark.parametrize("arguments", [[], *([command.name] for command in COMMANDS), *SUBCOMMANDS])
 def test_every_help_fits_80_columns_and_is_not_cut(arguments: list[str]) -> None:
-    shown = reactions(*arguments, "--help", COLUMNS="80").stdout
+    shown = in_process(*arguments, "--help", COLUMNS="80").stdout
     assert shown
     for line in shown.splitlines():
         assert len(line) <= 80

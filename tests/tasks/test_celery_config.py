@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from celery import Celery, current_app
 from pydantic import SecretStr
+from redis import Redis
 
 from reactions import tasks
 from reactions.core.celery_app import DRAIN, make_app, make_publisher
@@ -42,7 +43,7 @@ def settings() -> Settings:
         ("task_send_sent_event", False),
         ("broker_connection_retry_on_startup", True),
         ("broker_connection_max_retries", None),
-        ("beat_scheduler", "redbeat.RedBeatScheduler"),
+        ("beat_scheduler", "reactions.tasks.beat_scheduler:Scheduler"),
         ("redbeat_lock_timeout", 10),
         ("redbeat_redis_url", "redis://broker.example:6379/1"),
         ("timezone", "UTC"),
@@ -110,10 +111,32 @@ def test_a_publisher_waits_for_nothing_for_long(settings: Settings) -> None:
     assert "retry_on_timeout" not in options  # it would send a message twice
 
 
+@pytest.mark.parametrize(
+    ("policy", "says"),
+    [
+        ("allkeys-lru", True),
+        ("allkeys-random", True),
+        ("noeviction", False),
+        ("volatile-lru", False),
+    ],
+)
+def test_a_worker_says_when_redis_may_evict_what_is_pending(
+    tasks: Tasks, caplog: pytest.LogCaptureFixture, policy: str, says: bool
+) -> None:
+    with Redis.from_url(tasks.settings.redis_url.get_secret_value()) as admin:
+        before: Any = admin.config_get("maxmemory-policy")
+        admin.config_set("maxmemory-policy", policy)
+        try:
+            tasks.app._check_eviction()
+        finally:
+            admin.config_set("maxmemory-policy", *before.values())
+    critical = [found.message for found in caplog.records if found.levelname == "CRITICAL"]
+    assert [policy in message for message in critical] == [True] * says
+
+
 def test_on_rabbitmq_beat_keeps_its_lock_in_the_redis_of_the_data(settings: Settings) -> None:
     urls = {"broker_url": SecretStr("amqp://mq//"), "redis_url": SecretStr("rediss://u:p@data/3")}
     conf = make_app(settings.model_copy(update=urls)).conf
-    assert conf.beat_scheduler == "redbeat.RedBeatScheduler"
     assert conf.redbeat_redis_url == "rediss://data/3"
     assert conf.redbeat_redis_use_ssl["ssl_cert_reqs"] is ssl.CERT_REQUIRED
     options = conf.redbeat_redis_options
