@@ -11,7 +11,7 @@ from typing import Any
 from celery import signals
 from kombu.transport import TRANSPORT_ALIASES
 
-from reactions.core.celery_app import make_app
+from reactions.core.celery_app import make_app, schedule_url
 from reactions.core.errors import InvalidSettings, ReactionsError, TypesMismatch
 from reactions.core.logs import as_json
 from reactions.core.settings import Settings
@@ -31,6 +31,7 @@ from reactions.postgres.database import Database
 from reactions.postgres.duty_runs import DutyRuns
 from reactions.postgres.queries import Queries
 from reactions.postgres.type_registry import TypeRegistry
+from reactions.redis.beat_store import place_schedule
 from reactions.redis.cache_install import CacheInstall
 from reactions.redis.connection import connect
 from reactions.redis.outbox import Outbox
@@ -43,9 +44,11 @@ log = logging.getLogger(__name__)
 
 settings = Settings.from_env()
 app = make_app(settings)
+place_schedule(app, schedule_url(settings))
 app.conf.worker_consumer = "reactions.tasks.message_filter:Consumer"
 TRANSPORT_ALIASES.update(
     dict.fromkeys(("redis", "rediss"), "reactions.tasks.message_filter:Transport")
+    | {"sentinel": "reactions.tasks.message_filter:SentinelTransport"}
 )
 
 
