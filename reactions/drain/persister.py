@@ -41,7 +41,8 @@ class Persister:
     """Drains shards of the outbox into the ledger."""
 
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
-        cache, queries, ledger = CacheInstall(client, settings), Queries(database), Ledger(database)
+        cache, ledger = CacheInstall(client, settings), Ledger(database)
+        queries = Queries(database.for_caches())
         self._outbox = Outbox(client, settings)
         self._registry = TypeRegistry(database)
         self._client = client

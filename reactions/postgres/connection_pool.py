@@ -35,6 +35,8 @@ _STATES = frozenset(
 _IN_RECOVERY = ("recovery is in progress", "conflict with recovery", "during recovery")
 """Parts of messages whose code says nothing about the role, for example of LOCK on a standby."""
 
+_NO_WRITES_DURING_RECOVERY = "cannot set transaction read-write mode during recovery"
+
 STANDBY_ADVICE = (
     "the server is a standby, or read-only: let database_url name the primary, or a name that"
     " follows the primary"
@@ -53,6 +55,11 @@ def refuses_writes(error: BaseException | None) -> bool:
     if state == "25006":
         return True
     return state in ("40001", "55000") and any(words in str(error) for words in _IN_RECOVERY)
+
+
+def refuses_caches(error: BaseException | None) -> bool:
+    """Return whether a standby refused a read of what a cache gets."""
+    return getattr(error, "pgcode", None) == "0A000" and _NO_WRITES_DURING_RECOVERY in str(error)
 
 
 def watch(engine: Engine) -> None:
