@@ -54,6 +54,11 @@ class Settings(BaseSettings):
         description="The PostgreSQL schema that holds every table of this engine, alembic_version"
         " included, so that they can share a database with the application's.",
     )
+    replica_url: DatabaseUrl | None = Field(
+        None,
+        description="A physical standby of that database. It answers lists (`reactors`, `recent`,"
+        " `history`, `uniques`) whenever it has what the primary would answer. Unset: none.",
+    )
     broker_url: BrokerUrl = Field(
         SecretStr("redis://localhost:6379/1"),
         description="Celery's broker: one Redis, or RabbitMQ (kombu has no cluster broker).",

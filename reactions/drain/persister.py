@@ -165,7 +165,7 @@ class Persister:
     def settle(self, claims: Sequence[Claim], batch: Batch, done: Drained) -> list[int]:
         """Acknowledge recorded claims and fill caches. Returns the shards with more changes."""
         posts = self._settler.prepare(claims, batch)
-        settled = self._settler.settle(claims, posts)
+        settled = self._settler.settle(claims, posts, batch.transaction)
         self._refill.fill(settled, batch, done)
         self._tiers.note(settled, [post for found in posts.values() for post in found])
         done.lost += sum(answer.lost for _, answer in settled) + len(batch.abandoned)

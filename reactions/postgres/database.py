@@ -60,7 +60,12 @@ class Database:
     """
 
     def __init__(
-        self, settings: Settings, *, name: str = "reactions", timeout_s: float | None = None
+        self,
+        settings: Settings,
+        *,
+        name: str = "reactions",
+        timeout_s: float | None = None,
+        standby: bool = False,
     ) -> None:
         """Make the pool.
 
@@ -68,6 +73,7 @@ class Database:
             name: the name of the connections in ``pg_stat_activity``.
             timeout_s: seconds to wait for a connection, and for a statement; the default is
                 database_timeout_s. An application_name or connect_timeout of database_url is kept.
+            standby: database_url names a standby, so its connections stay although it is one.
 
         Raises:
             InvalidSettings: database_url has an option that cannot be used.
@@ -93,7 +99,7 @@ class Database:
             max_overflow=max(0, settings.database_connections - KEPT),
         )
 
-        watch(self.engine)
+        watch(self.engine, standby=standby)
         self._sending = threading.local()
         event.listen(self.engine, "checkout", self._check)
 
