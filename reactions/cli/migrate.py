@@ -33,9 +33,11 @@ def migrate(revision: str) -> None:
 
     Uses REACTIONS_DATABASE_URL and REACTIONS_REACTION_TYPES. Safe to run again.
     """
+    from reactions.cli.interrupts import interruptible
     from reactions.postgres.migrate import migrate as run_migrations
 
-    run_migrations(Settings.from_env(), revision)
+    with interruptible():
+        run_migrations(Settings.from_env(), revision)
     if revision == "head":
         _copy_types()
     err.print(f"the database is at {revision}")

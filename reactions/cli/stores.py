@@ -42,7 +42,7 @@ def open_stores(check_types: bool = True) -> Iterator[Stores]:
 
     settings = Settings.from_env()
     database = Database(settings, name="reactions-cli")
-    with interruptible(database):
+    with interruptible():
         if check_types:
             settings = _with_registry(settings, database)
         with connect(settings) as client:

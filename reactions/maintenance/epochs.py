@@ -15,14 +15,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from redis.exceptions import RedisError
 from sqlalchemy import ColumnElement, literal_column, select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from reactions.core.constants import SHARDS
+from reactions.core.constants import MAX_ID, SHARDS
 from reactions.postgres.database import Database
-from reactions.postgres.tables import TOUCHED_EVERY_US, redis_epochs
+from reactions.postgres.tables import redis_epochs
 from reactions.redis import keys
-from reactions.redis.connection import Client, translated
+from reactions.redis.command_batch import CommandBatch
+from reactions.redis.connection import Client, is_outage, translated
 from reactions.redis.pipeline import run_all
 from reactions.redis.scripts import markers
 
@@ -130,8 +132,8 @@ class RebuildPass(NamedTuple):
 
     @classmethod
     def begin(cls, now_us: int, down_to: int) -> RebuildPass:
-        # A drain may have noted a change with a version ahead of the clock.
-        return cls(now_us + TOUCHED_EVERY_US, down_to, now_us)
+        # From the highest time on: the versions of a shard may be ahead of the clock.
+        return cls(MAX_ID, down_to, now_us)
 
 
 NO_PASS = RebuildPass(0, 0, 0)
@@ -145,13 +147,21 @@ class Epochs:
         self._database = database
 
     def in_redis(self) -> dict[int, str]:
-        """The values of the keys, "" for a missing key. One round trip for each node."""
-        with translated(), self._client.pipeline(transaction=False) as pipe:
+        """The values of the keys, "" for a missing key. One round trip for each node.
+
+        Shards of a node that does not answer are left out, unless no node answers.
+        """
+        with translated(), CommandBatch(self._client) as pipe:
             for shard in range(SHARDS):
                 pipe.get(keys.outbox_epoch(shard))
+            replies = pipe.execute(raise_on_error=False)
+            failed = [reply for reply in replies if isinstance(reply, RedisError)]
+            if failed and (len(failed) == SHARDS or not all(map(is_outage, failed))):
+                raise failed[0]
             return {
                 shard: (found or b"").decode(errors="replace")
-                for shard, found in enumerate(pipe.execute())
+                for shard, found in enumerate(replies)
+                if not isinstance(found, RedisError)
             }
 
     def in_database(self) -> dict[int, RedisEpoch]:

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 
 from reactions.core.constants import SHARDS
 from reactions.redis import keys
+from reactions.redis.command_batch import CommandBatch
 from reactions.redis.connection import Client, translated
-from reactions.redis.pipeline import Command, run_all
+from reactions.redis.pipeline import Command, run_all, run_many
 
 
 class Committed:
@@ -33,11 +34,14 @@ class Committed:
         names = [keys.outbox_committed(shard) for shard in range(SHARDS)]
         if not self._cluster:
             return parse_committed(run_all(self._client, [Command(("MGET", *names))])[0])
-        return parse_committed(run_all(self._client, [Command(("GET", name)) for name in names]))
+        with translated():
+            found = run_many(self._client, [Command(("GET", name)) for name in names])
+        # A node that does not answer leaves its shards unknown.
+        return parse_committed(one if isinstance(one, bytes) else None for one in found)
 
     def forget(self, shards: Iterable[int]) -> None:
         """Drop the notes of shards: one of the stores lost data. One round trip for each node."""
-        with translated(), self._client.pipeline(transaction=False) as pipe:
+        with translated(), CommandBatch(self._client) as pipe:
             for shard in shards:
                 pipe.unlink(keys.outbox_committed(shard))
             pipe.execute()
@@ -47,10 +51,10 @@ class Committed:
 
         What left the outbox before it was committed earlier; what leaves later notes its own.
         """
-        with translated(), self._client.pipeline(transaction=False) as pipe:
+        with translated(), CommandBatch(self._client) as pipe:
             for shard in range(SHARDS):
                 pipe.set(keys.outbox_committed(shard), transaction, nx=True)
-            pipe.execute()
+            pipe.execute(raise_on_error=False)  # another run reaches the other nodes
 
 
 def parse_committed(found: Iterable[bytes | None]) -> list[int]:

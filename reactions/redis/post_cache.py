@@ -8,6 +8,7 @@ from typing import NamedTuple
 from reactions.core.constants import shard_of
 from reactions.core.settings import Settings
 from reactions.redis import keys
+from reactions.redis.command_batch import CommandBatch
 from reactions.redis.committed import parse_committed
 from reactions.redis.connection import Client, readable, translated
 from reactions.redis.pipeline import Call, Command, run_all
@@ -101,7 +102,7 @@ class PostCache:
             every other change, empty if that is not known.
         """
         names = keys.post_pending(post_id), keys.post_claimed(post_id)
-        with translated(), self._client.pipeline(transaction=False) as pipe:
+        with translated(), CommandBatch(self._client) as pipe:
             for name in names:
                 pipe.hlen(name)
             if sum(pipe.execute()) > most:
@@ -125,7 +126,7 @@ class PostCache:
         """
         if not user_ids:
             return set()
-        with translated(), self._client.pipeline(transaction=False) as pipe:
+        with translated(), CommandBatch(self._client) as pipe:
             for name in (keys.post_pending(post_id), keys.post_claimed(post_id)):
                 pipe.hmget(name, [str(user_id) for user_id in user_ids])
             pending, claimed = pipe.execute()
@@ -156,7 +157,7 @@ class PostCache:
 
     def deleted(self, post_ids: Sequence[int]) -> set[int]:
         """Return those of these posts that are deleted. One round trip for each node."""
-        with translated(), self._client.pipeline(transaction=False) as pipe:
+        with translated(), CommandBatch(self._client) as pipe:
             for post_id in post_ids:
                 pipe.sismember(keys.outbox_deleted(shard_of(post_id)), str(post_id))
             return {post for post, gone in zip(post_ids, pipe.execute(), strict=True) if gone}

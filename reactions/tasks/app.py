@@ -12,7 +12,7 @@ from celery import signals
 from kombu.transport import TRANSPORT_ALIASES
 
 from reactions.core.celery_app import make_app
-from reactions.core.errors import ReactionsError, TypesMismatch
+from reactions.core.errors import InvalidSettings, ReactionsError, TypesMismatch
 from reactions.core.logs import as_json
 from reactions.core.settings import Settings
 from reactions.core.type_registry import vocabulary
@@ -36,6 +36,7 @@ from reactions.redis.connection import connect
 from reactions.redis.outbox import Outbox
 from reactions.redis.outbox_state import OutboxState
 from reactions.redis.server_options import eviction_policies
+from reactions.redis.url_options import check_options
 from reactions.redis.user_cache import UserCache
 
 log = logging.getLogger(__name__)
@@ -80,16 +81,23 @@ def worker() -> Worker:
 
 @signals.worker_init.connect
 @signals.beat_init.connect
-def _check_types(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
-    """Refuse to start if the configured reaction types contradict the registry."""
-    database = Database(settings, name="reactions-start")
+def _check_settings(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
+    """Refuse to start with a URL that cannot be used, or with types that contradict the registry.
+
+    Celery logs what a receiver of its signals raises, and goes on.
+    """
     try:
-        registry = TypeRegistry(database)
-        vocabulary(settings, registry.all())
-    except TypesMismatch as error:
+        check_options(settings.redis_url.get_secret_value(), cluster=settings.redis_cluster)
+        _check_types(Database(settings, name="reactions-start"))
+    except (InvalidSettings, TypesMismatch) as error:
         sys.exit(f"reactions: {error}")
     except ReactionsError as error:  # the first drain checks again, before it writes
         log.warning("reaction types not checked: %s", error)
+
+
+def _check_types(database: Database) -> None:
+    try:
+        vocabulary(settings, TypeRegistry(database).all())
     finally:
         database.close()
 

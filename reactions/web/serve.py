@@ -10,6 +10,7 @@ import uvicorn
 from reactions.api.client import Reactions
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
+from reactions.postgres.address import parameters_of
 from reactions.web import auth
 
 END_S = 5
@@ -27,6 +28,7 @@ def serve(host: str, port: int, workers: int) -> None:
     # Fail here: uvicorn restarts a failed worker forever.
     settings = Settings.from_env()
     auth.load(settings)
+    parameters_of(settings.database_url.get_secret_value())
     with suppress(ReactionsUnavailable), Reactions(settings) as client:
         _ = client.reaction_types
     uvicorn.run(

@@ -43,6 +43,13 @@ def test_a_bad_argument_is_named(idle: httpx.Client, path: str, named: str) -> N
     assert named in check_problem(idle.get(path), 422, "invalid-argument")
 
 
+def test_an_answer_names_at_most_ten_bad_arguments(idle: httpx.Client) -> None:
+    query = "&".join(["post_id=x"] * 200)
+    detail = check_problem(idle.get(f"/v1/summaries?{query}"), 422, "invalid-argument")
+    assert detail.count("query.post_id.") == 10
+    assert detail.endswith("; ...")
+
+
 @pytest.mark.parametrize(
     "body", [b"[]", b"7", b"{}", b'{"reaction": 1}', b'{"reaction":"like","x":1}']
 )
@@ -119,6 +126,11 @@ def test_without_postgresql_writes_work_and_reads_of_uncached_posts_fail(
             answer = alice.get(f"/v1/{path}")
             assert "postgresql" in check_problem(answer, 503, "unavailable")
             assert answer.headers["Retry-After"] == "1"
+        client.delete_post(2)  # Redis alone knows it
+        feed = alice.get("/v1/summaries?post_id=1&post_id=2&post_id=1")
+        assert feed.status_code == 200
+        assert [shown["post_id"] for shown in feed.json()["items"]] == ["2"]
+        assert feed.json()["missing"] == ["1"]
 
 
 def of_header(request: Request) -> object:
