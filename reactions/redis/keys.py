@@ -194,6 +194,11 @@ def outbox_lags(shard: int) -> str:
     return _outbox(shard, "lags")
 
 
+def outbox_committed(shard: int) -> str:
+    """String: the PostgreSQL transaction of the last changes that left the outbox."""
+    return _outbox(shard, "committed")
+
+
 def outbox_confirmed(shard: int) -> str:
     """String ``1``: written before each wait for replicas, so that ``WAIT`` has a write."""
     return _outbox(shard, "confirmed")

@@ -40,6 +40,7 @@ OF_SHARD: dict[Callable[[int], str], str] = {
     keys.outbox_deletions: "outbox:{42}:deletions",
     keys.outbox_forgetting: "outbox:{42}:forgetting",
     keys.outbox_epoch: "outbox:{42}:epoch",
+    keys.outbox_committed: "outbox:{42}:committed",
     keys.outbox_confirmed: "outbox:{42}:confirmed",
 }
 OF_USER: dict[Callable[[int], str], str] = {

@@ -64,7 +64,7 @@ def test_every_cache_key_has_a_ttl_and_no_outbox_key_has_one(
         r"post:\{\d+\}:\d+:loading:t",
         r"post:\{\d+\}:\d+:loading:t:\d+",
         r"user:\{\d+\}:\d+:(reactions|loading)",
-        r"outbox:\{\d+\}:(dirty|clock|lease|wake|lags|deleted|deletions|forgetting)",
+        r"outbox:\{\d+\}:(dirty|clock|lease|wake|lags|committed|deleted|deletions|forgetting)",
         r"post:\{\d+\}:\d+:(pending|claimed|delta)",
     ):
         parts = re.search(r"\((\w+(?:\|\w+)+)\)", kind)
