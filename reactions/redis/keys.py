@@ -209,6 +209,11 @@ def outbox_types() -> str:
     return _outbox(0, "types")
 
 
+def outbox_layout() -> str:
+    """String ``number|oldest``: the layout of all keys (``core.layout``); only in shard 0."""
+    return _outbox(0, "layout")
+
+
 def outbox_deleted(shard: int) -> str:
     """Set of the deleted posts. They refuse reactions."""
     return _outbox(shard, "deleted")

@@ -12,7 +12,7 @@ from celery import signals
 from kombu.transport import TRANSPORT_ALIASES
 
 from reactions.core.celery_app import make_app
-from reactions.core.errors import ReactionsError, TypesMismatch
+from reactions.core.errors import LayoutMismatch, ReactionsError, TypesMismatch
 from reactions.core.logs import as_json
 from reactions.core.settings import Settings
 from reactions.core.type_registry import vocabulary
@@ -27,10 +27,12 @@ from reactions.maintenance.rebuild import Rebuild
 from reactions.maintenance.reconcile import Reconcile
 from reactions.maintenance.refresh import RefreshSamples
 from reactions.maintenance.virality import ReleaseCalmPosts
+from reactions.postgres import layout as postgres_layout
 from reactions.postgres.database import Database
 from reactions.postgres.duty_runs import DutyRuns
 from reactions.postgres.queries import Queries
 from reactions.postgres.type_registry import TypeRegistry
+from reactions.redis import layout as redis_layout
 from reactions.redis.cache_install import CacheInstall
 from reactions.redis.connection import connect
 from reactions.redis.outbox import Outbox
@@ -79,18 +81,29 @@ def worker() -> Worker:
 
 @signals.worker_init.connect
 @signals.beat_init.connect
-def _check_types(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
-    """Refuse to start if the configured reaction types contradict the registry."""
+def _check_stores(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
+    """Refuse to start beside stores of another layout, or with types that contradict them."""
+    for check in (_check_database, _check_redis):
+        try:
+            check()
+        except (LayoutMismatch, TypesMismatch) as error:
+            sys.exit(f"reactions: {error}")
+        except ReactionsError as error:  # the first drain checks types again, before it writes
+            log.warning("layout and reaction types not checked: %s", error)
+
+
+def _check_database() -> None:
     database = Database(settings, name="reactions-start")
     try:
-        registry = TypeRegistry(database)
-        vocabulary(settings, registry.all())
-    except TypesMismatch as error:
-        sys.exit(f"reactions: {error}")
-    except ReactionsError as error:  # the first drain checks again, before it writes
-        log.warning("reaction types not checked: %s", error)
+        postgres_layout.check_layout(database)
+        vocabulary(settings, TypeRegistry(database).all())
     finally:
         database.close()
+
+
+def _check_redis() -> None:
+    with connect(settings) as client:
+        redis_layout.check_layout(client)
 
 
 @signals.worker_process_init.connect

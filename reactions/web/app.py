@@ -15,6 +15,7 @@ from reactions.api.client import Reactions
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
 from reactions.core.type_registry import ReactionType, configured
+from reactions.postgres.layout import check_at_start
 from reactions.web import auth, problems, routes
 from reactions.web.auth import Authenticator
 from reactions.web.body_limit import BodyLimit
@@ -43,6 +44,7 @@ def create_app(client: Reactions, authenticate: Authenticator) -> FastAPI:
             signed in.
 
     Raises:
+        LayoutMismatch: this version does not work with the keys in Redis.
         TypesMismatch: the configured reaction types contradict the registry.
     """
     limiter, hub = RateLimiter(client.settings), Hub(client)
@@ -89,8 +91,10 @@ def from_environment() -> FastAPI:
 
     Raises:
         InvalidSettings: a setting is invalid, or there is no authenticator.
+        LayoutMismatch: this version does not work with what a store holds.
         TypesMismatch: the configured reaction types contradict the registry.
     """
     settings = Settings.from_env()
     authenticate = auth.load(settings)
+    check_at_start(settings, "reactions-web-start")
     return create_app(Reactions(settings), authenticate)

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from reactions.core.settings import Settings
+from reactions.redis.keys import outbox_layout
 from reactions.redis.type_copy import read_types
 from tests.cli.running import last_line, reactions
 from tests.support.engine import Engine
@@ -65,10 +66,23 @@ def test_a_command_refuses_types_that_contradict_the_registry(
 def test_worker_and_beat_do_not_start(
     settings: Settings, part: str, types: str, words: str
 ) -> None:
-    env = {**settings.environment(), "REACTIONS_REACTION_TYPES": types}
+    result = started(part, {**settings.environment(), "REACTIONS_REACTION_TYPES": types})
+    assert result.returncode == 1
+    assert words in result.stderr
+
+
+def test_a_worker_does_not_start_beside_a_newer_layout(engine: Engine) -> None:
+    engine.client.set(outbox_layout(), "9|9")
+    result = started("worker", engine.settings.environment())
+    assert result.returncode == 1
+    assert "install the version of reactions that ran `reactions migrate` last" in result.stderr
+
+
+def started(part: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Start the worker or beat, which are to end by themselves."""
     env["REACTIONS_BROKER_URL"] = env["REACTIONS_REDIS_URL"]  # beat connects before it checks
     options = ["-Q", "persistence", "--pool=solo"] if part == "worker" else []
-    result = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-m", "celery", "-A", "reactions.tasks", part, *options],
         env=env,
         capture_output=True,
@@ -76,8 +90,6 @@ def test_worker_and_beat_do_not_start(
         timeout=patience(60),
         check=False,
     )
-    assert result.returncode == 1
-    assert words in result.stderr
 
 
 def test_the_web_service_does_not_start(settings: Settings) -> None:

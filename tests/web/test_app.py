@@ -7,10 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
+from sqlalchemy import text
 
 from reactions.api.client import Reactions
-from reactions.core.errors import InvalidSettings
+from reactions.core.errors import InvalidSettings, LayoutMismatch
 from reactions.web import create_app
+from reactions.web.app import from_environment
 from reactions.web.demo_auth import chosen_user
 from tests.support.engine import Engine
 from tests.support.waiting import patience
@@ -56,11 +58,21 @@ def test_a_process_opens_no_more_connections_to_redis_than_it_has_threads(engine
         assert 1 <= opened() <= threads
 
 
+def test_the_factory_refuses_a_schema_that_is_not_migrated(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with engine.database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    for name, value in engine.settings.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("REACTIONS_WEB_AUTHENTICATOR", "reactions.web.demo_auth:chosen_user")
+    with pytest.raises(LayoutMismatch, match="run: reactions migrate"):
+        from_environment()
+
+
 def test_the_factory_refuses_to_start_without_an_authenticator(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from reactions.web.app import from_environment
-
     monkeypatch.delenv("REACTIONS_WEB_AUTHENTICATOR", raising=False)
     with pytest.raises(InvalidSettings, match="needs an authenticator"):
         from_environment()
