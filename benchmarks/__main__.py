@@ -31,9 +31,21 @@ COMMANDS = {
         "benchmarks.scenarios.calls.command",
         "What one react() costs, beside bare calls and older versions.",
     ),
+    "cluster": (
+        "benchmarks.scenarios.cluster",
+        "Calls on a Redis Cluster of three nodes, beside one server.",
+    ),
+    "failovers": (
+        "benchmarks.scenarios.failovers",
+        "What failovers of a Redis Cluster lose, and how long they take.",
+    ),
     "rates": (
         "benchmarks.scenarios.rates.command",
         "What a reaction costs at 10, 100 and 1,000 a second.",
+    ),
+    "costs": (
+        "benchmarks.scenarios.costs.command",
+        "What one reaction and one feed cost, for `reactions capacity`.",
     ),
     "web": ("benchmarks.scenarios.web", "The HTTP service beside the library's own calls."),
     "overload": (

@@ -39,7 +39,7 @@ PEACE_SHARE = 0.15
 PEACE_S = (5.0, 60.0)
 """The time without faults at the beginning: its figures are the base of comparison."""
 
-MAX_QUIET_S = 60.0
+MAX_QUIET_S = 300.0
 """So long after the last fault, everything must be durable and nothing pending."""
 
 

@@ -1,5 +1,5 @@
 """Runs the command line for ``python -m reactions``."""
 
-from reactions.cli.main import main
+from reactions_command import main
 
-main(prog_name="reactions")
+main()

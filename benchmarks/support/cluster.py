@@ -8,43 +8,134 @@ from pathlib import Path
 from typing import Any
 
 from redis import Redis
+from redis.exceptions import RedisError
 
-from benchmarks.support import servers
 from benchmarks.support.waiting import wait_until
 from reactions.demo.embedded import Valkey
 from reactions.demo.process import free_port
+from reactions.redis.server_options import VALKEY_OPTIONS
 
 SLOTS = 16_384
+
 FORM_S = 30.0
 """How long the nodes may take until each of them knows all slots."""
 
+NODE_TIMEOUT_MS = 2_000
+"""A node that is silent for so long counts as down, and a replica takes over."""
+
+OPTIONS = {
+    **VALKEY_OPTIONS,
+    "cluster-enabled": "yes",
+    "cluster-node-timeout": str(NODE_TIMEOUT_MS),
+    "cluster-require-full-coverage": "no",  # a missing node fails its own shards only
+    "repl-diskless-sync-delay": "0",
+}
+"""Those of a node of a cluster."""
+
+
+class Cluster:
+    """Primaries with equal shares of the slots, each with the same number of replicas.
+
+    Attributes:
+        primaries: as the cluster begins.
+        replicas: as the cluster begins; replica i follows primary i modulo their number.
+    """
+
+    def __init__(self, folder: Path, primaries: int = 3, replicas: int = 0) -> None:
+        """
+        Args:
+            replicas: of each primary.
+        """
+        nodes = list[Valkey]()
+        self._buses: dict[str, str] = {}
+        for number in range(primaries * (1 + replicas)):
+            name, bus = f"node{number}", str(free_port())
+            self._buses[name] = bus  # the default, 10,000 above the port, may not exist
+            nodes.append(Valkey(folder, name, options={**OPTIONS, "cluster-port": bus}))
+        self.primaries, self.replicas = nodes[:primaries], nodes[primaries:]
+
+    @property
+    def nodes(self) -> list[Valkey]:
+        return [*self.primaries, *self.replicas]
+
+    @property
+    def url(self) -> str:
+        """A URL that names every node."""
+        return f"redis://{','.join(f'127.0.0.1:{node.port}' for node in self.nodes)}/0"
+
+    def start(self) -> None:
+        """Start all nodes, and wait until they form a cluster."""
+        for node in self.nodes:
+            node.start()
+        share = len(self.primaries)
+        bounds = [SLOTS * number // share for number in range(share + 1)]
+        for node, first, end in zip(self.primaries, bounds, bounds[1:], strict=False):
+            command(node, "CLUSTER", "ADDSLOTSRANGE", first, end - 1)
+        first_node, *others = self.nodes
+        for node in others:
+            self.meet(node, first_node)
+        wait_until(lambda: all(map(is_complete, self.nodes)), FORM_S, "the nodes form a cluster")
+        for number, node in enumerate(self.replicas):
+            follow(node, self.primaries[number % share])
+        wait_until(lambda: all(map(_follows, self.replicas)), FORM_S, "the replicas are in step")
+
+    def meet(self, node: Valkey, other: Valkey) -> None:
+        """Let a node join the cluster of another one."""
+        command(node, "CLUSTER", "MEET", "127.0.0.1", other.port, self._buses[other.name])
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            node.kill()
+
 
 @contextmanager
-def running_cluster(folder: Path, nodes: int = 3) -> Iterator[list[Valkey]]:
-    """Run a cluster of primaries without replicas; each has an equal share of the slots."""
+def running_cluster(folder: Path, nodes: int = 3, replicas: int = 0) -> Iterator[list[Valkey]]:
+    """Run a cluster; yields the primaries, and then the replicas."""
     with ExitStack() as stack:
-        made, buses = list[Valkey](), list[str]()
-        for number in range(nodes):
-            buses.append(str(free_port()))  # the default, 10,000 above the port, may not exist
-            options = {"cluster-enabled": "yes", "cluster-port": buses[-1]}
-            server = servers.running_redis(folder, f"node{number}", options)
-            made.append(stack.enter_context(server))
-        _join(made, buses)
-        yield made
+        cluster = Cluster(folder, nodes, replicas)
+        stack.callback(cluster.stop)
+        cluster.start()
+        yield cluster.nodes
 
 
-def _join(nodes: Sequence[Valkey], buses: Sequence[str]) -> None:
-    bounds = [SLOTS * number // len(nodes) for number in range(len(nodes) + 1)]
-    for node, first, end in zip(nodes, bounds, bounds[1:], strict=False):
-        with Redis(port=node.port) as client:
-            client.execute_command("CLUSTER ADDSLOTSRANGE", first, end - 1)
-    with Redis(port=nodes[0].port) as client:
-        for node, bus in list(zip(nodes, buses, strict=True))[1:]:
-            client.execute_command("CLUSTER MEET", "127.0.0.1", node.port, bus)
-    wait_until(lambda: all(map(_complete, nodes)), FORM_S, "the nodes form a cluster")
+def command(node: Valkey, *words: str | int) -> Any:  # noqa: ANN401 - a reply of the server
+    """Send a command to one node."""
+    with Redis(port=node.port, socket_timeout=5) as client:
+        return client.execute_command(*words)
 
 
-def _complete(node: Valkey) -> bool:
-    with Redis(port=node.port) as client:
-        info: Any = client.execute_command("CLUSTER INFO")
+def is_complete(node: Valkey) -> bool:
+    """Whether a node answers and knows a node for every slot."""
+    info: Any = command(node, "CLUSTER INFO")
     return bool(info["cluster_state"] == "ok" and info["cluster_slots_ok"] == str(SLOTS))
+
+
+def follow(node: Valkey, primary: Valkey) -> None:
+    """Make a node a replica, as soon as it knows the primary."""
+    name = command(primary, "CLUSTER MYID").decode()
+
+    def knows() -> bool:
+        try:
+            command(node, "CLUSTER", "REPLICATE", name)
+        except RedisError:
+            return False
+        return True
+
+    wait_until(knows, FORM_S, "a replica knows its primary")
+
+
+def _follows(node: Valkey) -> bool:
+    with Redis(port=node.port) as client:
+        return bool(client.info("replication").get("master_link_status") == "up")
+
+
+def slots_of(nodes: Sequence[Valkey]) -> dict[int, int]:
+    """Return slot -> port of its primary, as the first of these nodes says."""
+    found: Any = command(nodes[0], "CLUSTER", "SLOTS")
+    if isinstance(found, dict):  # redis-py's form
+        return {
+            slot: int(of["primary"][1])
+            for (first, last), of in found.items()
+            for slot in range(first, last + 1)
+        }
+    return {slot: int(p[1]) for first, last, p, *_ in found for slot in range(first, last + 1)}

@@ -55,9 +55,10 @@ class Reactions:
     def react(self, user_id: int, post_id: int, reaction: str, *, replicas: int = 0) -> Outcome:
         """Set a user's reaction on a post. It replaces an earlier reaction of the user.
 
-        Takes one round trip to Redis, whatever the post's size, and never waits for PostgreSQL or
-        the broker. When it returns, Redis has recorded the reaction; a worker writes it to
-        PostgreSQL, usually within a second. Until then it is as durable as the data of Redis.
+        Takes one round trip to Redis, whatever the post's size; the first call of a client takes
+        one more, for the reaction types. Never waits for PostgreSQL or the broker. When it returns,
+        Redis has recorded the reaction; a worker writes it to PostgreSQL, usually within a second.
+        Until then it is as durable as the data of Redis.
 
         Args:
             user_id: 1 to 2^63-1.
@@ -136,7 +137,8 @@ class Reactions:
 
         Raises:
             InvalidArgument: an argument is not valid; nothing was sent.
-            ReadInterrupted: PostgreSQL failed; its ``summaries`` has what Redis knows.
+            ReadInterrupted: PostgreSQL failed, or a node of a Redis Cluster; its ``summaries`` has
+                what is known.
             ReactionsUnavailable: Redis failed.
         """
         posts = check_posts(post_ids, MAX_SUMMARIES)

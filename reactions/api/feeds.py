@@ -14,18 +14,19 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from cachetools import TTLCache
+from redis.exceptions import RedisError
 
 from reactions.api.cold_reads import ColdReads, Post
 from reactions.api.load_requests import LoadRequests
 from reactions.api.relay import Relay
 from reactions.api.stored_reads import StoredReads
-from reactions.core.errors import ReactionsUnavailable, ReadInterrupted
+from reactions.core.errors import ReactionsError, ReactionsUnavailable, ReadInterrupted
 from reactions.core.frozen_counts import FrozenCounts
 from reactions.core.instruments import READS
 from reactions.core.model import Counts, Summary, Tier
 from reactions.core.settings import Settings
 from reactions.postgres.database import Database
-from reactions.redis.connection import Client, translated
+from reactions.redis.connection import Client, is_outage, translate, translated
 from reactions.redis.pipeline import Call, Command, run_many
 from reactions.redis.post_cache import PostCache
 from reactions.redis.replies import PostLookup, parse_lookups
@@ -62,21 +63,27 @@ class Feeds:
         )
 
     def summaries(self, post_ids: Sequence[int], user_id: int) -> list[Summary]:
-        """Return summaries of these posts, in order. ``user_id`` is 0 for nobody's reactions."""
+        """Return summaries of these posts, in order. ``user_id`` is 0 for nobody's reactions.
+
+        Raises:
+            ReadInterrupted: PostgreSQL, or a node of a cluster, answers nothing; the error has the
+                other posts.
+            ReactionsUnavailable: no node that has any of the posts answers.
+        """
         wanted = list(dict.fromkeys(post_ids))
         posts = {} if user_id or self._viral is None else self._local(wanted, self._viral)
         if posts:
             wanted = [post_id for post_id in wanted if post_id not in posts]
-        ready, user_loaded = self._read_ready(wanted, user_id)
+        ready, user_loaded, failed = self._read_ready(wanted, user_id)
         if len(ready) == len(post_ids):  # the common case: no post twice, and all are ready
             self._load_user(user_id, user_loaded)
             return list(map(ready.__getitem__, post_ids))
-        rest = [post_id for post_id in wanted if post_id not in ready]
-        found, many = self._lookup(rest, user_id)
+        rest = [post_id for post_id in wanted if post_id not in ready and post_id not in failed]
+        found, many = self._lookup(rest, user_id, failed)
         posts |= found
         cold = [post_id for post_id, post in posts.items() if post.counts is None]
         unknown = [post_id for post_id, post in posts.items() if user_id and post.code is None]
-        failure = None
+        failure: ReactionsError | None = None
         self._load_user(user_id, user_loaded or bool(unknown))  # the query for unknown loads them
         if cold or unknown:
             self._request_loads(posts, unknown)
@@ -89,11 +96,14 @@ class Feeds:
             self._request_samples(posts, cold)
         self._count(posts, {*cold, *unknown})
         summaries = [
-            ready.get(post_id) or self._summary(post_id, posts[post_id], user_id)
+            ready.get(post_id) or self._summary(post_id, posts.get(post_id), user_id)
             for post_id in post_ids
         ]
+        if failed:
+            failure = translate(next(iter(failed.values())))
         if failure is not None:
-            raise ReadInterrupted(str(failure), summaries) from failure
+            store = "redis" if failed else "postgresql"
+            raise ReadInterrupted(str(failure), summaries, store) from failure
         return [summary for summary in summaries if summary is not None]
 
     def counts(self, post_id: int) -> Counts:
@@ -102,7 +112,7 @@ class Feeds:
 
     def reaction_of(self, user_id: int, post_id: int) -> str | None:
         """Return the type of a user's reaction on a post, or None."""
-        ready, user_loaded = self._read_ready([post_id], user_id)
+        ready, user_loaded, _ = self._read_ready([post_id], user_id)
         if post_id in ready:
             self._load_user(user_id, user_loaded)
             return ready[post_id].reaction
@@ -124,14 +134,16 @@ class Feeds:
 
     def _read_ready(
         self, post_ids: Sequence[int], user_id: int
-    ) -> tuple[Mapping[int, Summary], bool]:
+    ) -> tuple[Mapping[int, Summary], bool, dict[int, RedisError]]:
         """Return the summaries of posts that have a cached one, and whether the user is loaded.
 
-        If nothing is known of the user, one query reads and caches the user's reactions.
+        If nothing is known of the user, one query reads and caches the user's reactions. The third
+        part has the posts of nodes of a cluster that do not answer.
         """
         if not post_ids:
-            return {}, True
-        ready, user_loaded, waiting = self._ready.read(post_ids, user_id)
+            return {}, True, {}
+        ready, user_loaded, waiting, lost = self._ready.read(post_ids, user_id)
+        failed = {**lost}
         if ready:
             viral = [summary.tier for summary in ready.values()].count(Tier.VIRAL)
             if viral:
@@ -139,23 +151,29 @@ class Feeds:
             if viral < len(ready):
                 _REGULAR_HITS.inc(len(ready) - viral)
         if not waiting:
-            return ready, user_loaded
+            return ready, user_loaded, failed
         try:
             own = self._cold.user_reactions(user_id, list(waiting))
         except ReactionsUnavailable as error:
             if error.store != "postgresql":
                 raise
-            return ready, False  # the complete hashes of the posts may still know
+            return ready, False, failed  # the complete hashes of the posts may still know
         for counts in waiting.values():
             READS.labels(_TIER[counts.tier is Tier.VIRAL], "miss").inc()
-        return {**ready, **self._ready.complete(waiting, own)}, True
+        return {**ready, **self._ready.complete(waiting, own)}, True, failed
 
-    def _lookup(self, post_ids: Sequence[int], user_id: int) -> tuple[dict[int, Post], bool]:
+    def _lookup(
+        self, post_ids: Sequence[int], user_id: int, failed: dict[int, RedisError] | None = None
+    ) -> tuple[dict[int, Post], bool]:
         """Return what Redis knows about posts, and whether the user has too many to cache them all.
 
         Takes one round trip. A cluster takes a second one for the user's cached reactions, if
         needed: its nodes answer at different times, and the user must be read after the outbox. A
         change that has left the outbox is in the cached reactions of the user.
+
+        Args:
+            failed: gets the posts of nodes of a cluster that do not answer; without it, their error
+                is raised.
         """
         if not post_ids:
             return {}, False
@@ -166,22 +184,23 @@ class Feeds:
             calls += self._users.lookup_commands(user_id, post_ids)
         replies = self._run(calls)
         posts: dict[int, Post] = {}
-        for post_id, lookup in parse_lookups(groups, replies[: len(lookup_calls)]).items():
+        for post_id, lookup in parse_lookups(groups, replies[: len(lookup_calls)], failed).items():
             posts[post_id] = Post(lookup, lookup.counts or None, lookup.code)
             if lookup.deleted:
                 posts[post_id].counts, posts[post_id].code = {}, 0
             elif lookup.viral and lookup.counts and self._viral is not None:
                 with self._lock:
                     self._viral[post_id] = lookup.counts
-        unknown = [post_id for post_id in post_ids if posts[post_id].code is None]
+        unknown = [post_id for post_id, post in posts.items() if post.code is None]
         if not user_id or not unknown:
             return posts, False
         if together:
             own = parse_user_lookup(post_ids, replies[len(lookup_calls)])
         else:
-            own = parse_user_lookup(
-                unknown, self._run(self._users.lookup_commands(user_id, unknown))[0]
-            )
+            reply = self._run(self._users.lookup_commands(user_id, unknown))[0]
+            if is_outage(reply):  # PostgreSQL is asked instead
+                return posts, False
+            own = parse_user_lookup(unknown, reply)
         for post_id in unknown:
             posts[post_id].code = own.known.get(post_id)
         return posts, own.many
@@ -225,8 +244,8 @@ class Feeds:
             if sum(counts.values()) >= self._settings.viral_threshold:
                 self._requests.post(post_id)
 
-    def _summary(self, post_id: int, post: Post, user_id: int) -> Summary | None:
-        if post.counts is None or (user_id and post.code is None):
+    def _summary(self, post_id: int, post: Post | None, user_id: int) -> Summary | None:
+        if post is None or post.counts is None or (user_id and post.code is None):
             return None
         # A count can be below zero for a moment, while an unknown earlier reaction is guessed.
         counts = {name: max(0, post.counts.get(code, 0)) for name, code in self._codes.items()}

@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from rich.table import Column, Table
 
-from reactions.cli.figures import readable
+from reactions.cli.figures import readable, with_ids
 from reactions.core.errors import ReactionsError, short
 
 # Without markup: a path, a reason or an extra may have square brackets.
@@ -29,14 +29,24 @@ out = Console(highlight=False, markup=False)
 err = Console(stderr=True, highlight=False, markup=False)  # standard output is for results
 
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells have it. 1 means that a command found something."""
+
+
 class Commands(click.Group):
-    """A group that turns an error of the library into one line and exit code 2."""
+    """A group that turns an error of the library into one line and exit code 2.
+
+    After Ctrl-C it is a line, too, and ``INTERRUPTED``.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
         try:
             return super().invoke(ctx)
         except ReactionsError as error:
             raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:
+            say("interrupted")
+            sys.exit(INTERRUPTED)
         except (OSError, UnicodeError) as error:  # an unusable folder, port or host
             raise click.ClickException(short(f"{type(error).__name__}: {error}", 300)) from error
 
@@ -135,6 +145,6 @@ def table_of(*columns: str, breaks: Collection[str] = ()) -> Table:
 def finish(figures: Mapping[str, Any], as_json: bool, holds: bool) -> None:
     """Print the JSON object if the user asked for it; exit with code 1 unless ``holds``."""
     if as_json:
-        click.echo(json.dumps(figures, default=str))  # times as text
+        click.echo(json.dumps(with_ids(figures), default=str))  # times as text
     if not holds:
         sys.exit(1)

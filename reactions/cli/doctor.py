@@ -18,10 +18,13 @@ def doctor(as_json: bool) -> None:
 
     Changes nothing. Exit code 1 if a check fails; warnings do not count.
     """
+    from reactions.cli.interrupts import interruptible
     from reactions.ops.doctor import State, examine
 
     colours = {State.OK: "green", State.WARNING: "yellow", State.FAILURE: "bold red"}
-    findings = examine(Settings.from_env())
+    settings = Settings.from_env()
+    with interruptible():
+        findings = examine(settings)
     table = table_of("check", "", "found")
     for finding in findings:
         found = Text(finding.found)

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+IDS = frozenset({"id", "post_id", "user_id", "reached"})
+"""The names of figures that are ids."""
+
 _SIZES = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
+
+
+def with_ids(value: Any, name: str = "") -> Any:  # noqa: ANN401 - a value of a report
+    """Return a report for JSON. Its ids are strings: JavaScript rounds numbers from 2^53 on."""
+    if isinstance(value, Mapping):
+        return {key: with_ids(each, key) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [with_ids(each, name) for each in value]
+    return str(value) if name in IDS and isinstance(value, int) else value
 
 
 def readable(name: str, value: Any) -> tuple[str, str]:  # noqa: ANN401 - a value of a report
@@ -21,7 +34,7 @@ def readable(name: str, value: Any) -> tuple[str, str]:  # noqa: ANN401 - a valu
     for unit in ("_per_s", "_us", "_ms", "_s_ago", "_s"):
         if name.endswith(unit) and value is None:
             name = name.removesuffix(unit)
-    return name.replace("_", " "), _plain(value)
+    return name.replace("_", " "), str(value) if name in IDS else _plain(value)
 
 
 def _plain(value: Any) -> str:  # noqa: ANN401 - a value of a report

@@ -13,14 +13,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import event
+from sqlalchemy.pool import Pool
 
 from reactions.cli.console import err, say
-
-if TYPE_CHECKING:
-    from reactions.postgres.database import Database
 
 WAIT_S = 4.0
 """How long a server may take to end a statement. Then the process ends as it is: PostgreSQL rolls
@@ -28,12 +26,12 @@ an open transaction back, and no command leaves anything else unfinished."""
 
 
 @contextmanager
-def interruptible(database: Database) -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """While the block runs, Ctrl-C says what it waits for, and ends within five seconds."""
     if threading.current_thread() is not threading.main_thread():
         yield  # Python delivers signals to the main thread
         return
-    running = _Running(database)
+    running = _Running()
     read, write = os.pipe()
     os.set_blocking(write, False)
     before = signal.set_wakeup_fd(write)
@@ -47,16 +45,22 @@ def interruptible(database: Database) -> Iterator[None]:
         os.close(write)  # the thread reads the end
         thread.join()
         os.close(read)
+        running.forget()
 
 
 class _Running:
-    """The connections on which a statement may run."""
+    """The connections, of every pool of this process, on which a statement may run."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self) -> None:
         self.ended = threading.Event()
         self._taken: dict[int, Any] = {}
-        event.listen(database.engine, "checkout", self._take)
-        event.listen(database.engine, "checkin", self._give_back)
+        event.listen(Pool, "checkout", self._take)
+        event.listen(Pool, "checkin", self._give_back)
+
+    def forget(self) -> None:
+        """Watch no more connections."""
+        event.remove(Pool, "checkout", self._take)
+        event.remove(Pool, "checkin", self._give_back)
 
     def _take(self, connection: Any, *_: object) -> None:  # noqa: ANN401 - the driver's
         self._taken[id(connection)] = connection

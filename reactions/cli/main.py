@@ -13,6 +13,7 @@ from types import FrameType
 import click
 
 from reactions.cli.backfill import backfill
+from reactions.cli.capacity import capacity
 from reactions.cli.console import Commands
 from reactions.cli.dead_letters import deadletters
 from reactions.cli.demo import demo
@@ -55,7 +56,7 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
 
 
 COMMANDS = (
-    backfill, deadletters, demo, doctor, duties, inspect, metrics,
+    backfill, capacity, deadletters, demo, doctor, duties, inspect, metrics,
     migrate, rebuild, replay, rising, types, up, verify, web,
 )  # fmt: skip
 

@@ -38,9 +38,11 @@ def migrate(revision: str) -> None:
 
     Uses REACTIONS_DATABASE_URL and REACTIONS_REACTION_TYPES. Safe to run again.
     """
+    from reactions.cli.interrupts import interruptible
     from reactions.postgres.migrate import migrate as run_migrations
 
-    run_migrations(Settings.from_env(), revision)
+    with interruptible():
+        run_migrations(Settings.from_env(), revision)
     if revision == "head":
         _bring_redis_up()
     err.print(f"the database is at {revision}")

@@ -28,6 +28,7 @@ def replay(trace: Path, events: int | None, writers: int, as_json: bool) -> None
     Replays against the configured stack, as fast as react() accepts. REACTIONS_REACTION_TYPES must
     contain every type of the trace.
     """
+    from reactions.cli.interrupts import interruptible
     from reactions.demo.baseline import delete_scratch_keys
     from reactions.demo.replay import quantile
     from reactions.demo.replay import replay as play
@@ -41,7 +42,7 @@ def replay(trace: Path, events: int | None, writers: int, as_json: bool) -> None
             f"set REACTIONS_REACTION_TYPES={','.join(source.types())}"
         )
     total = sum(1 for _ in source)
-    with bars() as progress:
+    with interruptible(), bars() as progress:
         played = play(
             settings,
             trace,
@@ -49,7 +50,7 @@ def replay(trace: Path, events: int | None, writers: int, as_json: bool) -> None
             writers=writers,
             progress=lambda accepted: progress("replaying", accepted, total),
         )
-    delete_scratch_keys(settings)
+        delete_scratch_keys(settings)
     result = {
         "events": played.accepted,
         "accepted_per_s": round(played.accepted / played.seconds, 1),

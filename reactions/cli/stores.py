@@ -44,7 +44,7 @@ def open_stores(check_types: bool = True) -> Iterator[Stores]:
 
     settings = Settings.from_env()
     database = Database(settings, name="reactions-cli")
-    with interruptible(database):
+    with interruptible():
         settings = _checked(settings, database, check_types)
         with connect(settings) as client:
             with suppress(ReactionsUnavailable):  # the command itself says what it cannot do

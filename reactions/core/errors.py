@@ -128,16 +128,21 @@ class NotReplicated(ReactionsError):
 
 
 class ReadInterrupted(ReactionsUnavailable):
-    """A read of several posts has only a part of the answer, because PostgreSQL is unavailable.
+    """A read of several posts has only a part of the answer.
+
+    PostgreSQL is unavailable, or a node of a Redis Cluster; ``store`` says which.
 
     Attributes:
-        summaries: one entry for each post, in order; None for a post that is not in the cache.
+        summaries: one entry for each post, in order; None for a post that is not known: it is not
+            in the cache, or its node does not answer.
     """
 
-    def __init__(self, reason: str, summaries: Sequence[Summary | None]) -> None:
+    def __init__(
+        self, reason: str, summaries: Sequence[Summary | None], store: str = "postgresql"
+    ) -> None:
         self.summaries = tuple(summaries)
         known = sum(1 for summary in summaries if summary is not None)
-        super().__init__("postgresql", f"{reason}; {known} of {len(summaries)} posts are known")
+        super().__init__(store, f"{reason}; {known} of {len(summaries)} posts are known")
 
 
 class PostDeleted(ReactionsError):

@@ -18,7 +18,7 @@ from reactions.core.origins import Origins
 from reactions.core.schema_name import SchemaName
 from reactions.core.settings_text import written
 from reactions.core.type_names import DEFAULT_TYPES, check_types, parse_types, read_types
-from reactions.core.urls import BrokerUrl, DatabaseUrl, RedisUrl
+from reactions.core.urls import BrokerUrl, DatabaseUrl, RedisUrl, names_several
 
 REPLICA_SHARE = 0.6
 """Share of redis_timeout_s that a call waits for replicas, unless replica_timeout_s is set."""
@@ -43,7 +43,9 @@ class Settings(BaseSettings):
         description="The Redis or Valkey that holds the reactions: redis://, rediss:// or unix://.",
     )
     redis_cluster: bool = Field(
-        False, description="True if redis_url names a node of a Redis Cluster."
+        False,
+        description="True if redis_url names a node of a Redis Cluster, or several of them, as in"
+        " `redis://h1:7000,h2:7000/0`: one that answers is enough to start.",
     )
     database_url: DatabaseUrl = Field(
         SecretStr("postgresql://localhost/reactions"),
@@ -241,6 +243,14 @@ class Settings(BaseSettings):
             InvalidSettings: a variable has a value that its field refuses.
         """
         return cls()
+
+    @field_validator("redis_cluster")
+    @classmethod
+    def _seeds(cls, value: bool, info: ValidationInfo) -> bool:
+        url = info.data.get("redis_url")
+        if url is not None and names_several(url) and not value:
+            raise ValueError("must be true: redis_url names several hosts, the nodes of a cluster")
+        return value
 
     @field_validator("replica_timeout_s")
     @classmethod

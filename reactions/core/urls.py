@@ -15,6 +15,9 @@ BROKER_SCHEMES = ("redis://", "rediss://", "amqp://", "amqps://")
 BROKER_OPTIONS = ("connect_timeout", "heartbeat", "login_method")
 """Options of a broker's URL that kombu takes, besides those that begin with ``ssl_``."""
 
+CLUSTER_SCHEMES = ("redis://", "rediss://")
+"""The data store's may name several nodes of a Redis Cluster."""
+
 DATABASE_DRIVER = "postgresql+psycopg2://"
 
 DATABASE_SCHEMES = ("postgres://", "postgresql://", DATABASE_DRIVER)
@@ -46,10 +49,19 @@ def _redis_url(value: SecretStr) -> SecretStr:
     return check_url(value, REDIS_SCHEMES)
 
 
+def names_several(url: SecretStr) -> bool:
+    """Return whether a URL that was checked names more than one host."""
+    authority = re.split("[/?#]", url.get_secret_value().partition("://")[2], maxsplit=1)[0]
+    written = AUTHORITY.fullmatch(authority)
+    return bool(written and written["more"])
+
+
 def _broker_url(value: SecretStr) -> SecretStr:
     """Refuse options that kombu does not know: it would fail later, without naming the setting."""
     url = check_url(value, BROKER_SCHEMES).get_secret_value()
     for one in re.split(_NEXT_URL, url):
+        if names_several(SecretStr(one)):
+            raise ValueError("names several hosts; it takes one")
         for name, _ in parse_qsl(one.partition("?")[2], keep_blank_values=True):
             if name not in BROKER_OPTIONS and not name.startswith("ssl_"):
                 raise ValueError(f"has the option {name[:64]}, which kombu does not know")
@@ -75,7 +87,8 @@ def _check_authority(url: str) -> None:
     authority, path = re.split("(?=[/?#])", rest + "/", maxsplit=1)
     ambiguous = "@" in path and scheme != "unix"
     written = AUTHORITY.fullmatch(authority)
-    if written and written["more"] and scheme + "://" not in DATABASE_SCHEMES:
+    several = scheme + "://" in (*DATABASE_SCHEMES, *CLUSTER_SCHEMES)
+    if written and written["more"] and not several:
         raise ValueError("names several hosts; it takes one")
     if ambiguous or not written:
         raise ValueError(

@@ -13,10 +13,11 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from reactions.core.constants import MAX_ID
+from reactions.core.constants import MAX_ID, shard_of
 from reactions.core.errors import ReactionsError, ReactionsUnavailable, short
 from reactions.core.model import Row
 from reactions.core.settings import Settings
+from reactions.core.shard_times import NO_TIMES
 from reactions.postgres.database import Database
 from reactions.postgres.ledger import Ledger
 from reactions.postgres.type_registry import TypeRegistry
@@ -143,7 +144,8 @@ class Backfill:
         kept = [row for row in rows if row.post_id not in recorded.deleted]
         self.done.lines_of_deleted_posts += len(rows) - len(kept)
         self.done.lines_of_forgotten_users += sum(
-            row.version <= forgotten.get(row.user_id, 0) for row in kept
+            row.version <= forgotten.get(row.user_id, NO_TIMES).of(shard_of(row.post_id))
+            for row in kept
         )
         self.done.lines = read
         self.done.changed += recorded.changed
@@ -219,9 +221,7 @@ class Backfill:
         name = fields.pop(2)
         code = self._types.get(name)
         if code is None:
-            raise ValueError(
-                f"has the type {name[:40]!r}, which is not in REACTIONS_REACTION_TYPES"
-            )
+            raise ValueError(f"has the type {name[:40]!r}; run: reactions types list, or add")
         post_id, user_id, at = (
             int(text) if text.isascii() and text.isdigit() and len(text) <= 19 else 0
             for text in fields

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from redis.exceptions import RedisError
 from sqlalchemy import ColumnElement, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
@@ -22,7 +23,8 @@ from reactions.core.constants import SHARDS
 from reactions.postgres.database import Database
 from reactions.postgres.tables import TOUCHED_EVERY_US, redis_epochs
 from reactions.redis import keys
-from reactions.redis.connection import Client, translated
+from reactions.redis.command_batch import CommandBatch
+from reactions.redis.connection import Client, is_outage, translated
 from reactions.redis.pipeline import run_all
 from reactions.redis.scripts import markers
 
@@ -143,13 +145,21 @@ class Epochs:
         self._database = database
 
     def in_redis(self) -> dict[int, str]:
-        """The values of the keys, "" for a missing key. One round trip for each node."""
-        with translated(), self._client.pipeline(transaction=False) as pipe:
+        """The values of the keys, "" for a missing key. One round trip for each node.
+
+        Shards of a node that does not answer are left out, unless no node answers.
+        """
+        with translated(), CommandBatch(self._client) as pipe:
             for shard in range(SHARDS):
                 pipe.get(keys.outbox_epoch(shard))
+            replies = pipe.execute(raise_on_error=False)
+            failed = [reply for reply in replies if isinstance(reply, RedisError)]
+            if failed and (len(failed) == SHARDS or not all(map(is_outage, failed))):
+                raise failed[0]
             return {
                 shard: (found or b"").decode(errors="replace")
-                for shard, found in enumerate(pipe.execute())
+                for shard, found in enumerate(replies)
+                if not isinstance(found, RedisError)
             }
 
     def in_database(self) -> dict[int, RedisEpoch]:

@@ -11,7 +11,6 @@ import secrets
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from reactions.core.constants import SHARDS
 from reactions.core.settings import Settings
 from reactions.maintenance.epochs import (
     Epochs,
@@ -61,7 +60,7 @@ class LossDetection:
                 for shard, epoch in epochs.items()
                 if (what := loss(epoch, in_database.get(shard))) is not Loss.NONE
             }
-            run.looked_at = SHARDS
+            run.looked_at = len(read)
             if losses:
                 read |= self._write_first([shard for shard in losses if not read[shard]])
                 self._recovery.recover(losses, epochs, run)

@@ -29,7 +29,7 @@ from reactions.postgres.dead_letters import DeadLetters
 from reactions.postgres.duty_runs import DutyRuns, Total
 from reactions.postgres.posts import Posts
 from reactions.postgres.server_role import ServerRole, server_role
-from reactions.redis.connection import Client, translated
+from reactions.redis.connection import FAILURES, Client, translate
 from reactions.redis.connection_pool import condemn
 from reactions.redis.memory_usage import MemoryUsage, nodes
 from reactions.redis.outbox_state import OutboxState
@@ -72,7 +72,12 @@ class StoresCollector(Collector):
         While one store is away, an operator needs the metrics of the other one most.
         """
         stores: dict[str, tuple[Callable[[], Iterator[Metric]], ...]] = {
-            "redis": (self._outbox_families, self._memory_families),
+            "redis": (
+                self._outbox_families,
+                self._lag_families,
+                self._node_families,
+                self._memory_families,
+            ),
             "postgresql": (
                 self._role_families,
                 self._duty_families,
@@ -85,15 +90,17 @@ class StoresCollector(Collector):
         )
         self.failure = None
         for store, parts in stores.items():
-            try:
-                for part in parts:
+            failed = 0
+            for part in parts:
+                try:
                     yield from part()
-            except ReactionsError as error:
-                log.warning("%s is not scraped: %s", store, short(str(error), 300))
-                up.add_metric([store], 0)
-                self.failure = error
-            else:
-                up.add_metric([store], 1)
+                except ReactionsError as error:
+                    log.warning("%s is not scraped: %s", store, short(str(error), 300))
+                    failed += 1
+                    self.failure = error
+                    if store == "postgresql":
+                        break  # the other parts would wait for it as long
+            up.add_metric([store], int(not failed))
         yield from self._queue_families()
         yield up
 
@@ -156,6 +163,10 @@ class StoresCollector(Collector):
         )
         for shard, size in enumerate(self._memory.by_shard()):
             shards.add_metric([str(shard)], size)
+        yield shards
+
+    def _node_families(self) -> Iterator[Metric]:
+        """What each node says of itself; those that answer come before the failure of others."""
         used = _gauge("reactions_redis_used_bytes", "Memory that a Redis node uses.", "node")
         primary = _gauge(
             "reactions_redis_primary", "1 if a Redis node is a primary, 0 if a replica.", "node"
@@ -165,16 +176,21 @@ class StoresCollector(Collector):
             "The maxmemory of a Redis node; if it has none, the memory of its machine.",
             "node",
         )
-        with translated():
-            for name, node in nodes(self._client):
-                role = node.info("replication")["role"]
-                primary.add_metric([name], float(role == "master"))
-                if role != "master":  # the next scrape asks the server that the address names then
-                    condemn(node.connection_pool)
-                info = node.info("memory")
-                used.add_metric([name], info["used_memory"])
-                limit.add_metric([name], info["maxmemory"] or info.get("total_system_memory", 0))
-        yield from (shards, used, limit, primary)
+        failure: Exception | None = None
+        for name, node in nodes(self._client):
+            try:
+                role, info = node.info("replication")["role"], node.info("memory")
+            except FAILURES as error:
+                failure = error
+                continue
+            primary.add_metric([name], float(role == "master"))
+            if role != "master":  # the next scrape asks the server that the address names then
+                condemn(node.connection_pool)
+            used.add_metric([name], info["used_memory"])
+            limit.add_metric([name], info["maxmemory"] or info.get("total_system_memory", 0))
+        yield from (used, limit, primary)
+        if failure is not None:
+            raise translate(failure) from failure
 
     def _queue_families(self) -> Iterator[Metric]:
         """Queue lengths; no samples if the broker does not answer, so that the scrape goes on."""
@@ -195,10 +211,12 @@ class StoresCollector(Collector):
             "Age of the oldest change that is not durable.",
             "shard",
         )
-        for state in self._outbox_state.states():
+        for state in self._outbox_state.reachable():
             dirty.add_metric([str(state.shard)], state.dirty_posts)
             oldest.add_metric([str(state.shard)], state.oldest_age_s)
         yield from (dirty, oldest)
+
+    def _lag_families(self) -> Iterator[Metric]:
         lags = self._outbox_state.lags()
         buckets = [
             (str(float(bound)), sum(n for us, n in lags.items() if us <= bound * 1e6))

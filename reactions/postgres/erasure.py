@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from sqlalchemy import Connection, delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from reactions.core.constants import SHARDS, shard_of
+from reactions.core.shard_times import ShardTimes
 from reactions.postgres.database import Database, array
 from reactions.postgres.locks import LOCK, LOCK_CLASS
 from reactions.postgres.tables import (
@@ -50,11 +52,14 @@ ERASE_POST = text(
         "SELECT user_id FROM reactions WHERE post_id = :post ORDER BY user_id LIMIT :limit))"
     )
 )
+# The versions of some shards may be ahead of those of the others; see ShardTimes.
+_OF_USER = (
+    "user_id = :user AND reaction = 0 AND version <= GREATEST(:before,"
+    f" CAST(CAST(:ahead AS jsonb) ->> CAST(mod(post_id, {SHARDS}) AS text) AS bigint))"
+)
+TOMBSTONES_OF_USER = text(f"SELECT post_id FROM reactions WHERE {_OF_USER} LIMIT :limit")  # noqa: S608 - constants
 ERASE_USER = text(
-    _ERASE.format(
-        condition="post_id = ANY (CAST(:posts AS bigint[])) AND user_id = :user"
-        " AND reaction = 0 AND version <= :before"
-    )
+    _ERASE.format(condition=f"post_id = ANY (CAST(:posts AS bigint[])) AND {_OF_USER}")
 )
 ERASE_TOMBSTONES = text(
     _ERASE.format(
@@ -97,40 +102,41 @@ class Erasures:
                 )
         return users
 
-    def mark_forgotten(self, user_id: int, before: int) -> None:
+    def mark_forgotten(self, user_id: int, before: ShardTimes) -> None:
         """Note that a user is forgotten, and delete the user's dead letters.
 
-        After this commit, no drain writes a reaction of the user with a version up to ``before``.
+        After this commit, no drain writes a reaction of the user with a version up to ``before`` of
+        its shard.
         Locks every shard for a moment, so that no drain is in the middle of such a write.
         """
         with self._database.transaction() as connection:
             _lock(connection, range(SHARDS))
-            added = insert(forgotten_users).values(user_id=user_id, before=before)
+            ahead = {str(shard): version for shard, version in before.ahead.items()}
+            added = insert(forgotten_users).values(
+                user_id=user_id, before=before.lowest, ahead=ahead
+            )
             connection.execute(
                 added.on_conflict_do_update(
-                    index_elements=["user_id"], set_={"before": added.excluded.before}
+                    index_elements=["user_id"],
+                    set_={"before": added.excluded.before, "ahead": added.excluded.ahead},
                 )
             )
             connection.execute(delete(dead_letters).where(dead_letters.c.user == str(user_id)))
 
-    def erase_user(self, user_id: int, before: int, limit: int) -> int:
-        """Delete up to ``limit`` tombstones of a user with a version up to ``before``.
+    def erase_user(self, user_id: int, before: ShardTimes, limit: int) -> int:
+        """Delete up to ``limit`` tombstones of a user, versions up to ``before`` of their shard.
 
         Returns:
             How many were deleted; 0 means that none is left.
         """
+        ahead = json.dumps(dict(before.ahead))
+        bounds = {"user": user_id, "before": before.lowest, "ahead": ahead}
         with self._database.transaction() as connection:
-            posts = connection.scalars(
-                select(_row.post_id)
-                .where(_row.user_id == user_id, _row.reaction == 0, _row.version <= before)
-                .limit(limit)
-            ).all()
+            posts = connection.scalars(TOMBSTONES_OF_USER, {**bounds, "limit": limit}).all()
             if not posts:
                 return 0
             _lock(connection, sorted({shard_of(post_id) for post_id in posts}))
-            erased = _erase(
-                connection, ERASE_USER, {"posts": array(posts), "user": user_id, "before": before}
-            )
+            erased = _erase(connection, ERASE_USER, {**bounds, "posts": array(posts)})
         return len(erased)
 
     def erase_tombstones(self, before: int, limit: int) -> int:

@@ -9,6 +9,7 @@ from sqlalchemy import select, text
 
 from reactions.core.constants import shard_of
 from reactions.core.model import Row
+from reactions.core.shard_times import ShardTimes
 from reactions.postgres.database import Database, RowsRefused, array
 from reactions.postgres.tables import TOUCHED_EVERY_US, forgotten_users
 
@@ -39,7 +40,7 @@ SELECT post_id, reaction, count FROM record_reactions(
     CAST(:codes AS smallint[]), CAST(:versions AS bigint[]), CAST(:touched AS bigint[]), :every
 )
 """)
-"""One call of the function of migration 0007, where its statements are."""
+"""One call of the function of migration 0012, where its statements are."""
 
 
 class Ledger:
@@ -94,9 +95,13 @@ class Ledger:
                 counts[post_id][code] = count
         return Recorded(counts, changed, deleted, older)
 
-    def forgotten(self, user_ids: Collection[int]) -> dict[int, int]:
-        """Return the forgotten ones of these users, with the newest version that is refused."""
+    def forgotten(self, user_ids: Collection[int]) -> dict[int, ShardTimes]:
+        """Return the forgotten ones of these users, with the newest versions that are refused."""
         table = forgotten_users.c
-        wanted = select(table.user_id, table.before).where(table.user_id.in_(user_ids))
+        wanted = select(table.user_id, table.before, table.ahead)
         with self._database.transaction() as connection:
-            return dict(connection.execute(wanted).all())
+            found = connection.execute(wanted.where(table.user_id.in_(user_ids))).all()
+        return {
+            user: ShardTimes(before, {int(shard): version for shard, version in ahead.items()})
+            for user, before, ahead in found
+        }

@@ -24,7 +24,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 PARTITIONS = 16
 """Hash partitions of ``reactions``. All rows of a post, even 40 million, are in one partition."""
@@ -121,8 +121,10 @@ forgotten_users = Table(
     "forgotten_users",
     metadata,
     Column("user_id", BigInteger, primary_key=True, autoincrement=False),
-    # Drains write no reaction of the user with a version up to this one.
+    # Drains write no reaction of the user with a version up to this one, or up to the one that
+    # `ahead` has for the shard of the post: versions of that shard are ahead of the others.
     Column("before", BigInteger, nullable=False),
+    Column("ahead", JSONB, nullable=False, server_default=text("'{}'")),
 )
 
 # The duties of Beat find the posts that they work on here.

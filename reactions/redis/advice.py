@@ -47,6 +47,9 @@ _CAUSES: tuple[tuple[str, str], ...] = (
      " has; a cluster has only /0"),
     ("Hash slot not served|CLUSTERDOWN|cluster is down", "nodes of the cluster are missing, or"
      " slots without a node: see CLUSTER INFO"),
+    ("non local key|TRYAGAIN|slot is being moved|TTL exhausted", "a slot is on its way to another"
+     " node of the cluster: wait until the move is done; docs/runbook.md says how to move slots"
+     " without such errors"),
     ("LOADING|loading the dataset", "the server has just started and reads its data; wait, INFO"
      " persistence says for how long"),
     ("MASTERDOWN|Link with MASTER", REPLICA_ADVICE + "; this one has lost its primary, too"),

@@ -13,6 +13,7 @@ from typing import Any
 from reactions.core.constants import LOAD_LIFE_MS
 from reactions.core.settings import Settings
 from reactions.redis import buckets, keys
+from reactions.redis.command_batch import CommandBatch
 from reactions.redis.connection import Client, translated
 from reactions.redis.pipeline import Call, Command, run_all, run_many
 from reactions.redis.scripts import loading
@@ -69,7 +70,7 @@ class CacheInstall:
     def release(self, post_ids: Sequence[int]) -> None:
         """Give up announced loads, so that other loads of these posts can start."""
         if post_ids:
-            with translated(), self._client.pipeline(transaction=False) as pipe:
+            with translated(), CommandBatch(self._client) as pipe:
                 for post_id in post_ids:
                     pipe.unlink(keys.post_loading(post_id))
                 pipe.execute()
@@ -128,7 +129,7 @@ class CacheInstall:
             between.
         """
         sizes: dict[int, int] = {}
-        with translated(), self._client.pipeline(transaction=False) as pipe:
+        with translated(), CommandBatch(self._client) as pipe:
             for post_id, token in tokens.items():
                 spread = buckets.spread(rows[post_id])
                 sizes[post_id] = len(spread)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from reactions.core.constants import SHARDS
 from reactions.core.settings import Settings
-from reactions.redis import keys
-from reactions.redis.claims import version_of
+from reactions.core.shard_times import ShardTimes
+from reactions.redis.clock_readings import ClockReading, ClockReadings
 from reactions.redis.connection import Client, translated
 from reactions.redis.pipeline import run_all
 from reactions.redis.scripts import markers
@@ -35,26 +35,20 @@ class Clock:
             seconds, micros = self._client.time()
         return float(seconds * 1_000_000 + micros)
 
-    def newest_version(self) -> int:
-        """Return a version that no recorded change exceeds. One round trip for each node."""
-        with translated(), self._client.pipeline(transaction=False) as pipe:
-            for shard in range(SHARDS):
-                pipe.get(keys.outbox_clock(shard))
-            # If the server's clock is set back, the versions are ahead of it.
-            return max(int(self.now_us()), *(version_of(clock) for clock in pipe.execute()))
+    def readings(self) -> ClockReadings:
+        """Read every shard's version and the clock of its own server. One round trip a node."""
+        replies = run_all(self._client, [markers.read_clock(shard) for shard in range(SHARDS)])
+        return ClockReadings([ClockReading.read(reply) for reply in replies])
 
-    def ahead_us(self) -> dict[int, int]:
-        """Return shard -> how far (µs) its versions are ahead of the clock, for those that are.
+    def bound_versions(self) -> ShardTimes:
+        """Return a version for each shard that no version so far exceeds, and every later one does.
 
-        They are ahead after the clock was set back. One round trip for each node.
+        A shard whose versions are ahead of its clock sets no other shard ahead. Two round trips for
+        each node.
         """
-        with translated(), self._client.pipeline(transaction=False) as pipe:
-            for shard in range(SHARDS):
-                pipe.get(keys.outbox_clock(shard))
-            clocks = pipe.execute()
-        now = int(self.now_us())
-        ahead = {shard: version_of(clock) - now for shard, clock in enumerate(clocks)}
-        return {shard: by for shard, by in ahead.items() if by > 0}
+        bounds = self.readings().bounds()
+        self.raise_clocks({shard: bounds.of(shard) for shard in range(SHARDS)})
+        return bounds
 
     def raise_clocks(self, versions: Mapping[int, int]) -> None:
         """Make shards give out only versions above these. One round trip for each node.

@@ -1,13 +1,15 @@
 """Sends commands to the nodes of a cluster: one pipeline for each node, to all nodes at once.
 
 redis-py's own cluster pipeline asks a node for the keys of each script before it sends any, takes
-connections from pools, and starts each command anew. The slot of each command is known here, and a
-thread keeps one connection to each node. Whatever a node does not answer, or answers with another
-address, goes through redis-py, which knows how the slots move.
+connections from pools, starts each command anew, sends what was redirected one command after the
+other, and fails as a whole with one node. The slot of each command is known here, and a thread
+keeps one connection to each node. What a node redirects goes to the right node, all together.
 """
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,75 +18,56 @@ from redis.exceptions import (
     AskError,
     ClusterDownError,
     MovedError,
-    RedisClusterException,
+    RedisError,
     TryAgainError,
 )
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from reactions.redis.kept_connections import Held, held
-from reactions.redis.wire import Argument, Words, pack, read_reply, send
-
-_ELSEWHERE = (MovedError, AskError, TryAgainError, ClusterDownError)
-_GONE = (RedisConnectionError, RedisTimeoutError)
+from reactions.redis.cluster_slots import (
+    Owner,
+    learn_owners,
+    node_at,
+    node_of,
+    note_moved,
+    slot_of,
+)
+from reactions.redis.node_pipeline import NodePipeline
+from reactions.redis.wire import Argument, Words
 
 _KEY_FIRST = {
-    *("EXISTS", "GET", "HEXISTS", "HGET", "HMGET", "MGET", "PEXPIRE", "PFCOUNT", "PTTL"),
-    *("SET", "SISMEMBER"),
+    *("DEL", "EXISTS", "GET", "HDEL", "HEXISTS", "HGET", "HGETALL", "HKEYS", "HLEN", "HMGET"),
+    *("HSCAN", "HSET", "HVALS", "LRANGE", "MGET", "PEXPIRE", "PFCOUNT", "PTTL", "RENAME", "RPUSH"),
+    *("SADD", "SCARD", "SET", "SISMEMBER", "SMEMBERS", "SREM", "TTL", "TYPE", "UNLINK", "ZADD"),
+    *("ZCARD", "ZRANGE", "ZREM", "ZSCORE"),
 }
 """Commands whose second word is a key; any other command goes through redis-py."""
+
+_PAUSE_S, _MAX_PAUSE_S = 0.005, 0.05
+"""How long a call waits before it sends again what a node cannot serve at this moment."""
+
+MAX_AT_ONCE = 3
+"""A call follows so many redirections one after the other; then it waits before each further one,
+because two nodes may name each other while a slot changes hands."""
 
 
 def execute_on_nodes(client: RedisCluster, commands: Sequence[Words]) -> list[Any]:
     """Send commands and return their replies, in order; a failed command's reply is its error.
 
-    Commands for one node keep their order.
+    Commands for one node keep their order. A node that does not answer fails its own commands only.
+    What a node redirects, or cannot serve while a slot moves, is sent again for redis_timeout_s.
+    A node that is lost gets its commands once more, over a new connection or at its successor.
 
     Raises:
-        RedisError: a node cannot be reached.
-        RedisClusterException: no node has a slot.
+        RedisError: a command has no key that is known here, and redis-py cannot carry it out.
     """
-    pipelines = _divide(client, commands)
-    if pipelines is None:
-        return _by_redis_py(client, commands)
-    replies: list[Any] = [None] * len(commands)
-    again: list[int] = []
-    try:
-        for pipeline in pipelines:
-            pipeline.send(commands)
-        for pipeline in pipelines:
-            for place, reply in zip(pipeline.places, pipeline.read(), strict=True):
-                replies[place] = reply
-                if reply is _LOST or isinstance(reply, _ELSEWHERE):
-                    again.append(place)
-    finally:
-        for pipeline in pipelines:
-            pipeline.close()
-    if again:
-        again.sort()
-        found = _by_redis_py(client, [commands[place] for place in again])
-        for place, reply in zip(again, found, strict=True):
-            replies[place] = reply
-    return replies
-
-
-def _divide(client: RedisCluster, commands: Sequence[Words]) -> list[_NodePipeline] | None:
-    """Divide the commands by node; None if it is not known which node has the key of each."""
-    found: dict[str, _NodePipeline] = {}
-    for place, words in enumerate(commands):
+    slots = []
+    for words in commands:
         key = key_of(words)
         if key is None:
-            return None
-        try:
-            node: Any = client.get_node_from_key(key)  # type: ignore[no-untyped-call]
-        except RedisClusterException:
-            return None
-        pipeline = found.get(node.name)
-        if pipeline is None:
-            connected = client.get_redis_connection(node)
-            pipeline = found[node.name] = _NodePipeline(connected)
-        pipeline.places.append(place)
-    return list(found.values())
+            return _by_redis_py(client, commands)
+        slots.append(slot_of(client, key))
+    call = _Call(client, commands, slots)
+    call.run()
+    return call.replies
 
 
 def key_of(words: Words) -> Argument | None:
@@ -101,60 +84,127 @@ def _by_redis_py(client: RedisCluster, commands: Sequence[Words]) -> list[Any]:
         return list(pipe.execute(raise_on_error=False))
 
 
-_LOST = object()
-"""Stands for the reply of a node that could not be reached."""
-
-
-class _NodePipeline:
-    """What one call sends to one node.
+class _Call:
+    """One call, until each of its commands has a reply.
 
     Attributes:
-        places: of its commands among those of the call.
+        replies: of the commands, in order.
     """
 
-    __slots__ = ("_client", "_connection", "_failed", "_kept", "_owes", "places")
-
-    def __init__(self, client: Redis) -> None:
-        self.places: list[int] = []
+    def __init__(
+        self, client: RedisCluster, commands: Sequence[Words], slots: Sequence[int]
+    ) -> None:
+        self.replies: list[Any] = [None] * len(commands)
         self._client = client
-        self._kept: Held | None = None
-        self._connection: Any = None  # redis-py's
-        self._failed = False
-        self._owes = False
-        """The connection owes replies, so nobody else may use it."""
+        self._commands = commands
+        self._slots = slots
+        self._todo: dict[int, Owner | None] = dict.fromkeys(range(len(commands)))
+        """Place of a command -> the node that imports its slot; None for the owner of the slot."""
+        self._failed: dict[int, Redis] = {}
+        """The nodes that gave no answer, by identity."""
+        self._began = time.monotonic()
+        self._patience_s = float(client.nodes_manager.connection_kwargs["socket_timeout"])
 
-    def send(self, commands: Sequence[Words]) -> None:
-        packed = b"".join([pack(commands[place]) for place in self.places])
+    def run(self) -> None:
+        pause_s = 0.0
+        for turn in itertools.count():
+            pipelines = self._divide()
+            self._todo = {}
+            wait = self._exchange(list(pipelines.values()))
+            if not self._todo:
+                return
+            if wait or turn > MAX_AT_ONCE:
+                pause_s = min(max(_PAUSE_S, 2 * pause_s), _MAX_PAUSE_S)
+                time.sleep(pause_s)
+
+    def _divide(self) -> dict[tuple[int, bool], NodePipeline]:
+        """Divide what is to be sent by node."""
+        found: dict[tuple[int, bool], NodePipeline] = {}
+        of_slot: dict[int, NodePipeline] = {}
+        slots, client = self._slots, self._client
+        for place, importing in self._todo.items():
+            slot = slots[place]
+            if importing is not None:
+                node: Redis | None = node_at(client, *importing)
+            elif slot in of_slot:
+                of_slot[slot].places.append(place)
+                continue
+            else:
+                node = node_of(client, slot)
+            if node is None:
+                self.replies[place] = ClusterDownError("CLUSTERDOWN Hash slot not served")
+                continue
+            which = id(node), importing is not None
+            pipeline = found.get(which)
+            if pipeline is None:
+                pipeline = found[which] = NodePipeline(node, asking=importing is not None)
+            pipeline.places.append(place)
+            if importing is None:
+                of_slot[slot] = pipeline
+        return found
+
+    def _exchange(self, pipelines: Sequence[NodePipeline]) -> bool:
+        """Send to all nodes, then read. Returns whether to wait before the rest is sent again."""
+        wait, late = False, False
+        lost: list[NodePipeline] = []
         try:
-            self._kept = held(self._client)
-            if self._kept is None:
-                self._connection = self._client.connection_pool.get_connection()
-            else:
-                self._kept.busy = True
-                self._connection = self._kept.connection
-            self._owes = True
-            send(self._connection, packed)
-        except _GONE:
-            self._failed = True
+            for pipeline in pipelines:
+                if self._elapsed() < 2 * self._patience_s:
+                    pipeline.send(self._commands)
+                else:
+                    pipeline.give_up()
+            for pipeline in pipelines:
+                replies = pipeline.read(late)
+                if replies is None:
+                    lost.append(pipeline)
+                    late = late or self._elapsed() >= self._patience_s
+                    continue
+                for place, reply in zip(pipeline.places, replies, strict=True):
+                    self.replies[place] = reply
+                    if isinstance(reply, RedisError):
+                        wait |= self._redirect(place, reply)
+        finally:
+            for pipeline in pipelines:
+                pipeline.close()
+        if lost:
+            self._follow(lost)
+        return wait
 
-    def read(self) -> list[Any]:
-        """The replies; _LOST for each command if the node cannot be reached."""
-        if not self._failed:
-            try:
-                found = [read_reply(self._connection) for _ in self.places]
-            except _GONE:
-                self._failed = True
-            else:
-                self._owes = False
-                return found
-        return [_LOST] * len(self.places)
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._began
 
-    def close(self) -> None:
-        if self._connection is None:
-            return
-        if self._owes:
-            self._connection.disconnect()  # the next user must not read leftover replies
-        if self._kept is not None:
-            self._kept.busy = False
+    def _redirect(self, place: int, error: RedisError) -> bool:
+        """Note where to send a command again, if at all. Returns whether to wait before that."""
+        if not isinstance(error, AskError | TryAgainError):  # MovedError is a subclass of AskError
+            return False
+        if self._elapsed() >= self._patience_s:
+            self.replies[place] = TryAgainError("TRYAGAIN the slot is being moved to another node")
+            return False
+        self._todo[place] = None
+        if isinstance(error, TryAgainError):
+            return True
+        named = Owner(error.host, error.port)
+        if isinstance(error, MovedError):
+            note_moved(self._client, error.slot_id, named)
         else:
-            self._client.connection_pool.release(self._connection)
+            self._todo[place] = named
+        return False
+
+    def _follow(self, lost: Sequence[NodePipeline]) -> None:
+        """Send what nodes did not answer once more: to their successors, or to them again."""
+        places = {place for pipeline in lost for place in pipeline.places}
+        again = {id(pipeline.node) for pipeline in lost} & self._failed.keys()
+        self._failed |= {id(pipeline.node): pipeline.node for pipeline in lost}
+        if self._elapsed() < 2 * self._patience_s:
+            slots = {self._slots[place] for place in places}
+            until = self._began + 2 * self._patience_s
+            learn_owners(self._client, slots, self._failed.values(), until)
+        for pipeline in lost:
+            for place in pipeline.places:
+                self.replies[place] = pipeline.failure
+                owner = node_of(self._client, self._slots[place])
+                if self._elapsed() >= 2 * self._patience_s or owner is None:
+                    continue
+                moved = id(owner) not in self._failed
+                if moved or (pipeline.may_retry and id(owner) not in again):
+                    self._todo[place] = None

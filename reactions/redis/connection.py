@@ -13,6 +13,7 @@ from redis.exceptions import (
     AskError,
     AuthenticationError,
     ClusterCrossSlotError,
+    ClusterError,
     MaxConnectionsError,
     MovedError,
     RedisClusterException,
@@ -30,11 +31,12 @@ from redis.retry import Retry
 from reactions.core.errors import InvalidSettings, ReactionsError, ReactionsUnavailable, ScriptError
 from reactions.core.settings import Settings
 from reactions.redis.advice import MEMORY_FULL_ADVICE, advice
+from reactions.redis.cluster_client import connect_cluster
 from reactions.redis.cluster_pipeline import execute_on_nodes, key_of
 from reactions.redis.connection_pool import Pool
 from reactions.redis.kept_connections import held
 from reactions.redis.url_options import check_options
-from reactions.redis.wire import Words, pack, read_reply, send
+from reactions.redis.wire import Words, pack, read_replies, send
 
 Client: TypeAlias = "Redis | RedisCluster"
 # Error replies of a server that cannot serve now. Any other error reply is a defect.
@@ -53,8 +55,11 @@ _REFUSALS = (
     "NOPERM",
     "WRONGPASS",
 )
-# Replies of a server of another kind. A library that is broken sends no unknown commands.
-_ELSEWHERE = re.compile(r"unknown command|DB index is out of range")
+# Replies of a server of another kind (a library that is broken sends no unknown commands), and what
+# a node of a cluster says of a script while a slot moves, or while the cluster is down.
+_AWAY = re.compile(
+    r"unknown command|DB index is out of range|non local key|command while the cluster is down"
+)
 # Scripts report NOPERM in these words: Redis 7.2 and Valkey, then Redis 7.0.
 _DENIED = ("ACL failure in script", "The user executing the script can't")
 
@@ -69,22 +74,16 @@ def connect(settings: Settings) -> Client:
 
     Raises:
         InvalidSettings: redis_url has an option that cannot be used.
-        ReactionsUnavailable: the cluster is not reachable. Only the client of a cluster connects
-            here already, to ask for the slots.
+        ReactionsUnavailable: none of the nodes in the URL answers. Only the client of a cluster
+            connects here already, to ask for the slots.
     """
-    # Each client needs its own policy: redis-py keeps state in it.
-    retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
     url = settings.redis_url.get_secret_value()
     check_options(url, cluster=settings.redis_cluster)
     if settings.redis_cluster:
         with translated():
-            return RedisCluster.from_url(
-                url,
-                socket_timeout=settings.redis_timeout_s,
-                socket_connect_timeout=settings.redis_timeout_s,
-                retry=retry,
-                connection_pool_class=Pool,
-            )
+            return connect_cluster(url, settings.redis_timeout_s)
+    # Each client needs its own policy: redis-py keeps state in it.
+    retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
     try:
         pool = Pool.from_url(
             url,
@@ -117,11 +116,12 @@ def execute_many(client: Client, commands: Sequence[Words]) -> list[Any]:
     """Send commands in one pipeline and return their replies, in order.
 
     The reply to a failed command is its RedisError. If the connection breaks, all commands are sent
-    once more. A server gets the commands over the connection that this thread keeps, packed by
-    hiredis: redis-py's own pipeline takes more than twice the processor time.
+    once more. On a cluster, a node that does not answer fails its own commands only. A server
+    gets the commands over the connection that this thread keeps, packed by hiredis: redis-py's own
+    pipeline takes more than twice the processor time.
 
     Raises:
-        RedisError: the connection failed.
+        RedisError: the connection to a single server failed.
     """
     if not isinstance(client, Redis):
         return execute_on_nodes(client, commands)
@@ -165,7 +165,7 @@ def _exchange_once(client: Redis, packed: bytes, replies: int) -> list[Any]:
 def _send(connection: Any, packed: bytes, replies: int) -> list[Any]:  # noqa: ANN401 - redis-py's
     try:
         send(connection, packed)
-        return [read_reply(connection) for _ in range(replies)]
+        return read_replies(connection, replies)
     except RedisTimeoutError as error:
         connection.disconnect()
         if connection.was_open:
@@ -198,7 +198,7 @@ def translate(error: Exception) -> ReactionsError:
     if isinstance(error, ResponseError) and refuses(error):
         remedy = MEMORY_FULL_ADVICE if is_full(error) else remedy
         return ReactionsUnavailable("redis", f"Redis refuses to serve: {text}", remedy)
-    if isinstance(error, ResponseError) and _ELSEWHERE.search(text):
+    if isinstance(error, ClusterError) or (isinstance(error, ResponseError) and _AWAY.search(text)):
         return ReactionsUnavailable("redis", f"Redis cannot serve: {text}", remedy)
     return ScriptError(text)
 
@@ -230,6 +230,11 @@ def refuses(error: ResponseError) -> bool:
             "TryAgainError",
         }
     )
+
+
+def is_outage(reply: object) -> bool:
+    """Return whether a reply is the error of a node that cannot serve now: another one may."""
+    return isinstance(reply, FAILURES) and isinstance(translate(reply), ReactionsUnavailable)
 
 
 @contextmanager

@@ -77,11 +77,19 @@ def condemn(pool: ConnectionPool) -> None:
 
 
 class Pool(ConnectionPool):
-    """A pool whose connections end as this module says."""
+    """A pool whose connections end as this module says.
+
+    Attributes:
+        patience_s: how long a connection waits for an answer.
+        silent_until: a time of ``time.monotonic``. The server did not answer on a new connection,
+            and a call that also needs other servers does not ask it before.
+    """
 
     def __init__(self, connection_class: Any = Connection, **options: Any) -> None:  # noqa: ANN401 - redis-py's
         """Make the pool; the arguments are those of redis-py."""
         super().__init__(careful(connection_class), **options)
+        self.patience_s = float(options.get("socket_timeout") or 0.0)
+        self.silent_until = 0.0
 
 
 _Connection: Any = object
@@ -103,21 +111,19 @@ class _Careful(_Connection):  # type: ignore[misc]
         super().__init__(**arguments)
         self._address = _address(arguments)
 
-    def _connect(self) -> Any:  # noqa: ANN401 - a socket
+    def connect_check_health(self, *args: Any, **rest: Any) -> None:  # noqa: ANN401 - redis-py's
         """Connect. What is not sent yet when the connection ends is never sent.
 
         Otherwise the system goes on to send it, and a command that was done again on another
         connection might arrive long after it.
         """
-        made = super()._connect()
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        return made
-
-    def connect_check_health(self, *args: Any, **rest: Any) -> None:  # noqa: ANN401 - redis-py's
         if self._generation is None:
             self._generation = self._address.generation
             self._used_at = time.monotonic()
         super().connect_check_health(*args, **rest)
+        made = getattr(self, "_sock", None)  # redis-py has no public way; a test notices a rename
+        if made is not None:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def disconnect(self, *args: Any, **rest: Any) -> None:  # noqa: ANN401 - redis-py's
         self._generation = None
@@ -138,9 +144,13 @@ class _Careful(_Connection):  # type: ignore[misc]
         try:
             return super().read_response(*args, **rest)
         except ResponseError as error:
-            if self._generation is not None and tells_of_role(error):
-                self._address.condemn(self._generation)
+            self.note(error)
             raise
+
+    def note(self, error: ResponseError) -> None:
+        """Note what an error reply says about the role of the server."""
+        if self._generation is not None and tells_of_role(error):
+            self._address.condemn(self._generation)
 
 
 @functools.cache

@@ -6,13 +6,17 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from redis.exceptions import RedisError
+
 from reactions.core.constants import SHARDS, shard_of
 from reactions.core.validate import is_id
 from reactions.redis import keys
-from reactions.redis.connection import Client, translated
+from reactions.redis.command_batch import CommandBatch
+from reactions.redis.connection import Client, is_outage, translated
 from reactions.redis.scripts import markers
 
-_STEP = re.compile(rb"[0-9|]{0,60}")
+_TIMES = rb"([0-9]{1,16}(\+[0-9]{1,2}:[0-9]{1,16})*)?"
+_STEP = re.compile(_TIMES + rb"(\|" + _TIMES + rb"){0,2}")
 """The step of a user's erasure, as ``maintenance.erase`` writes it."""
 
 
@@ -32,7 +36,7 @@ class ErasureRequests:
             posts: post -> whether PostgreSQL has erased its rows. A post whose rows are still there
                 becomes a request as well.
         """
-        with translated(), self._client.pipeline(transaction=False) as pipe:
+        with translated(), CommandBatch(self._client) as pipe:
             for post_id, erased in posts.items():
                 shard = shard_of(post_id)
                 pipe.sadd(keys.outbox_deleted(shard), str(post_id))
@@ -49,20 +53,26 @@ class ErasureRequests:
     def unfinished(self) -> tuple[list[int], dict[int, str]]:
         """Return the unfinished erasures. One round trip for each node.
 
+        Those of a node that does not answer are left out, unless no node answers.
+
         Returns:
             The posts whose rows are still there; and user -> the step that the erasure has reached,
             "" before the first step.
         """
-        with translated(), self._client.pipeline(transaction=False) as pipe:
+        with translated(), CommandBatch(self._client) as pipe:
             for shard in range(SHARDS):
                 pipe.smembers(keys.outbox_deletions(shard))
                 pipe.hgetall(keys.outbox_forgetting(shard))
-            replies = pipe.execute()
+            replies = pipe.execute(raise_on_error=False)
+            failed = [reply for reply in replies if isinstance(reply, RedisError)]
+            if failed and (len(failed) == len(replies) or not all(map(is_outage, failed))):
+                raise failed[0]
         return (
-            [int(post) for posts in replies[::2] for post in posts if is_id(post)],
+            [int(p) for posts in replies[::2] if isinstance(posts, set) for p in posts if is_id(p)],
             {
                 int(user): step.decode()
                 for users in replies[1::2]
+                if isinstance(users, dict)
                 for user, step in users.items()
                 if is_id(user) and _STEP.fullmatch(step)
             },

@@ -204,14 +204,17 @@ def outbox_epoch(shard: int) -> str:
     return _outbox(shard, "epoch")
 
 
-def outbox_types() -> str:
-    """String: JSON of all reaction types, a copy of the registry in PostgreSQL; only in shard 0."""
-    return _outbox(0, "types")
+def outbox_types(shard: int = 0) -> str:
+    """String: JSON of all reaction types, a copy of the registry in PostgreSQL.
+
+    A single server has it in shard 0 only.
+    """
+    return _outbox(shard, "types")
 
 
-def outbox_layout() -> str:
-    """String ``number|oldest``: the layout of all keys (``core.layout``); only in shard 0."""
-    return _outbox(0, "layout")
+def outbox_layout(shard: int = 0) -> str:
+    """String ``number|oldest``: the layout of all keys (``core.layout``); where the types are."""
+    return _outbox(shard, "layout")
 
 
 def outbox_deleted(shard: int) -> str:

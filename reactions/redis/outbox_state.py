@@ -18,7 +18,16 @@ from reactions.core.validate import is_id
 from reactions.redis import keys
 from reactions.redis.claims import version_of
 from reactions.redis.clock import Clock
-from reactions.redis.connection import Client, execute_many, readable, translate, translated
+from reactions.redis.command_batch import CommandBatch
+from reactions.redis.connection import (
+    Client,
+    execute,
+    execute_many,
+    is_outage,
+    readable,
+    translate,
+    translated,
+)
 from reactions.redis.wire import Words
 
 
@@ -46,23 +55,45 @@ class OutboxState:
 
     def states(self) -> list[ShardState]:
         """Return the state of every shard. One round trip for each node, and one for the time."""
-        with translated(), self._client.pipeline(transaction=False) as pipe:
+        found, failure = self._states()
+        if failure is not None:
+            raise translate(failure) from failure
+        return found
+
+    def reachable(self) -> list[ShardState]:
+        """Return the states of the shards whose node answers, as ``states`` does.
+
+        It raises only when no node answers.
+        """
+        found, failure = self._states()
+        if failure is not None and not found:
+            raise translate(failure) from failure
+        return found
+
+    def _states(self) -> tuple[list[ShardState], RedisError | None]:
+        """The states of the shards whose node answers, and why another node does not."""
+        with translated(), CommandBatch(self._client) as pipe:
             for shard in range(SHARDS):
                 pipe.zcard(keys.outbox_dirty(shard))
                 pipe.zrange(keys.outbox_dirty(shard), 0, 0, withscores=True)
                 pipe.get(keys.outbox_lease(shard))
             replies: list[Any] = pipe.execute(raise_on_error=False)
         now = self._clock.now_us()
-        return [
-            _state(shard, replies[3 * shard : 3 * shard + 3], now, self._longest_us)
-            for shard in range(SHARDS)
-        ]
+        found: list[ShardState] = []
+        failure = None
+        for shard in range(SHARDS):
+            of_shard = replies[3 * shard : 3 * shard + 3]
+            failed = next(filter(is_outage, of_shard), None)
+            if failed is None:
+                found.append(_state(shard, of_shard, now, self._longest_us))
+            failure = failure or failed
+        return found, failure
 
     def woken(self, limit: int) -> list[int]:
         """Return shards that have a wake-up which no drain has answered, and no lease.
 
         Takes one round trip to each node. A claim deletes the wake-up, so the first drain does the
-        work of all messages about a shard.
+        work of all messages about a shard. Shards of a node that does not answer are left out.
 
         Args:
             limit: the most shards. They start at a random one, so workers take different ones.
@@ -73,10 +104,14 @@ class OutboxState:
             commands = [("MGET", *chain.from_iterable(names))]
         with translated():
             replies = execute_many(self._client, commands)
-        for reply in replies:
-            if isinstance(reply, RedisError):
-                raise translate(reply)
-        flat = list(chain.from_iterable(replies))
+        failed = [reply for reply in replies if isinstance(reply, RedisError)]
+        if failed and (len(failed) == len(replies) or not all(map(is_outage, failed))):
+            raise translate(failed[0])
+        flat = list(
+            chain.from_iterable(
+                (None, None) if isinstance(reply, RedisError) else reply for reply in replies
+            )
+        )
         awake = [shard for shard in range(SHARDS) if flat[2 * shard] is not None]
         if not awake:
             return []
@@ -91,16 +126,19 @@ class OutboxState:
         return [*free[start:], *free[:start]][:limit]
 
     def overdue(self, age_s: float) -> list[int]:
-        """Return the shards without a drain that have a change at least ``age_s`` seconds old."""
+        """Return the shards without a drain that have a change at least ``age_s`` seconds old.
+
+        Shards of a node that does not answer are left out.
+        """
         return [
             state.shard
-            for state in self.states()
+            for state in self.reachable()
             if state.dirty_posts and state.oldest_age_s >= age_s and not state.leased
         ]
 
     def dirty_posts(self) -> list[int]:
         """Return the posts with pending or claimed changes. One round trip for each node."""
-        with translated(), self._client.pipeline(transaction=False) as pipe:
+        with translated(), CommandBatch(self._client) as pipe:
             for shard in range(SHARDS):
                 pipe.zrange(keys.outbox_dirty(shard), 0, -1)
             replies = pipe.execute()
@@ -110,7 +148,8 @@ class OutboxState:
         """List a post as dirty, so that a drain claims it. A claim delists a clean post."""
         key = keys.outbox_dirty(shard_of(post_id))
         with translated():
-            self._client.zadd(key, {str(post_id): self._clock.now_us()}, nx=True)
+            words = ("ZADD", key, "NX", str(self._clock.now_us()), str(post_id))
+            execute(self._client, words)
 
     def oldest(self, post_id: int) -> float | None:
         """Return when the oldest change that is not durable came to a post. One round trip.
@@ -124,7 +163,7 @@ class OutboxState:
     def pending(self) -> int:
         """Return how many changes are not durable yet. Two round trips for each node."""
         posts = self.dirty_posts()
-        with translated(), self._client.pipeline(transaction=False) as pipe:
+        with translated(), CommandBatch(self._client) as pipe:
             for post_id in posts:
                 pipe.hlen(keys.post_pending(post_id))
                 pipe.hlen(keys.post_claimed(post_id))
@@ -136,7 +175,7 @@ class OutboxState:
         One round trip for each node.
         """
         wanted = list(pairs)
-        with translated(), self._client.pipeline(transaction=False) as pipe:
+        with translated(), CommandBatch(self._client) as pipe:
             for user_id, post_id in wanted:
                 pipe.hexists(keys.post_pending(post_id), str(user_id))
                 pipe.hexists(keys.post_claimed(post_id), str(user_id))
@@ -146,7 +185,7 @@ class OutboxState:
 
     def quiet_before(self, time_us: int) -> bool:
         """Return whether every change before this time is durable. One round trip for each node."""
-        with translated(), self._client.pipeline(transaction=False) as pipe:
+        with translated(), CommandBatch(self._client) as pipe:
             for shard in range(SHARDS):
                 pipe.zrange(keys.outbox_dirty(shard), 0, 0, withscores=True)
             return all(not oldest or oldest[0][1] > time_us for oldest in pipe.execute())
@@ -159,7 +198,7 @@ class OutboxState:
         Returns:
             upper bound in µs -> reactions since Redis was set up.
         """
-        with translated(), self._client.pipeline(transaction=False) as pipe:
+        with translated(), CommandBatch(self._client) as pipe:
             for shard in range(SHARDS):
                 pipe.hgetall(keys.outbox_lags(shard))
             replies = pipe.execute()

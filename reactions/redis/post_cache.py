@@ -8,6 +8,7 @@ from typing import NamedTuple
 from reactions.core.constants import shard_of
 from reactions.core.settings import Settings
 from reactions.redis import keys
+from reactions.redis.command_batch import CommandBatch
 from reactions.redis.connection import Client, readable, translated
 from reactions.redis.pipeline import Call, Command, run_all
 from reactions.redis.replies import PostLookup, pairs, parse_lookups
@@ -89,7 +90,7 @@ class PostCache:
             user -> (code, version); None if the post has more than ``most`` such changes.
         """
         names = keys.post_pending(post_id), keys.post_claimed(post_id)
-        with translated(), self._client.pipeline(transaction=False) as pipe:
+        with translated(), CommandBatch(self._client) as pipe:
             for name in names:
                 pipe.hlen(name)
             if sum(pipe.execute()) > most:
@@ -112,7 +113,7 @@ class PostCache:
         """
         if not user_ids:
             return set()
-        with translated(), self._client.pipeline(transaction=False) as pipe:
+        with translated(), CommandBatch(self._client) as pipe:
             for name in (keys.post_pending(post_id), keys.post_claimed(post_id)):
                 pipe.hmget(name, [str(user_id) for user_id in user_ids])
             pending, claimed = pipe.execute()
@@ -138,7 +139,7 @@ class PostCache:
 
     def deleted(self, post_ids: Sequence[int]) -> set[int]:
         """Return those of these posts that are deleted. One round trip for each node."""
-        with translated(), self._client.pipeline(transaction=False) as pipe:
+        with translated(), CommandBatch(self._client) as pipe:
             for post_id in post_ids:
                 pipe.sismember(keys.outbox_deleted(shard_of(post_id)), str(post_id))
             return {post for post, gone in zip(post_ids, pipe.execute(), strict=True) if gone}

@@ -13,10 +13,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from redis.exceptions import RedisError
+
 from reactions.core.constants import SHARDS
 from reactions.core.validate import is_id
 from reactions.redis import keys
-from reactions.redis.connection import Client, translated
+from reactions.redis.command_batch import CommandBatch
+from reactions.redis.connection import Client, is_outage, translated
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +93,8 @@ class Quarantine:
     def isolate_wrong_types(self) -> list[str]:
         """Isolate the foreign data of shards that have a key of the wrong type.
 
-        One round trip for each node if no shard has one.
+        One round trip for each node if no shard has one. Shards of a node that does not answer are
+        left out, unless no node answers.
 
         Returns:
             One line for each finding.
@@ -98,17 +102,21 @@ class Quarantine:
         Raises:
             ReactionsUnavailable: Redis cannot serve.
         """
-        with translated(), self._client.pipeline(transaction=False) as pipe:
+        with translated(), CommandBatch(self._client) as pipe:
             for shard in range(SHARDS):
                 for key in OF_SHARD:
                     pipe.type(key(shard))
-            found = [reply.decode() for reply in pipe.execute()]
+            replies = pipe.execute(raise_on_error=False)
+            failed = [reply for reply in replies if isinstance(reply, RedisError)]
+            if failed and (len(failed) == len(replies) or not all(map(is_outage, failed))):
+                raise failed[0]
+        found = [b"none" if isinstance(reply, RedisError) else reply for reply in replies]
         kinds = [*OF_SHARD.values()]
         wrong = [
             shard
             for shard in range(SHARDS)
             if any(
-                name not in (kind, "none")
+                name.decode() not in (kind, "none")
                 for kind, name in zip(kinds, found[shard * len(kinds) :], strict=False)
             )
         ]
@@ -133,7 +141,7 @@ class Quarantine:
         yield from self._types(kept, rename=True)
 
     def _types(self, expected: Mapping[str, str], *, rename: bool) -> Iterator[str]:
-        with self._client.pipeline(transaction=False) as pipe:
+        with CommandBatch(self._client) as pipe:
             for key in expected:
                 pipe.type(key)
             types = pipe.execute()

@@ -6,7 +6,6 @@ nothing: what it found came over another connection. So each pipeline begins wit
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
@@ -26,13 +25,15 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
-from reactions.redis.connection import FAILURES, Client
+from reactions.redis.cluster_slots import Owner, learn_owners, note_moved, slot_of
+from reactions.redis.connection import Client
 from reactions.redis.pipeline import Call
 
 Answer: TypeAlias = "tuple[Any, int]"
 """The reply to a call, or its error; and the number of replicas that have its writes."""
 
 _MOVED = (MovedError, RedisConnectionError)
+_LOST = (RedisConnectionError, RedisTimeoutError)
 
 
 def run_confirmed(
@@ -58,17 +59,26 @@ def run_confirmed(
     found: dict[int, Answer] = {}
     todo = list(range(len(calls)))
     for again in (True, False):
+        failed: list[Redis] = []
         for node, places in _by_node(client, calls, todo):
             answers = _try(node, [calls[place] for place in places], wanted, deadline)
             found.update(zip(places, answers, strict=True))
-        replies = [found[place][0] for place in todo]
-        if any(isinstance(reply, (*_MOVED, RedisTimeoutError)) for reply in replies):
-            with contextlib.suppress(*FAILURES):
-                client.nodes_manager.initialize()
+            if any(isinstance(reply, _LOST) for reply, _ in answers):
+                failed.append(node)
+        if failed:
+            slots = [slot_of(client, calls[place][1]) for place in todo]
+            learn_owners(client, slots, failed, deadline)
+        _note_moved(client, [found[place][0] for place in todo])
         todo = [place for place in todo if isinstance(found[place][0], _MOVED)]
         if not (todo and again):
             break
     return [found[place] for place in range(len(calls))]
+
+
+def _note_moved(client: RedisCluster, replies: Iterable[Any]) -> None:
+    for reply in replies:
+        if isinstance(reply, MovedError):
+            note_moved(client, reply.slot_id, Owner(reply.host, reply.port))
 
 
 def _by_node(

@@ -9,7 +9,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from reactions.redis import buckets
-from reactions.redis.connection import readable, translate
+from reactions.redis.connection import is_outage, readable, translate
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +88,22 @@ class Growth:
     """Its reactions at that time."""
 
 
-def parse_lookups(groups: Iterable[Sequence[int]], replies: Iterable[Any]) -> dict[int, PostLookup]:
-    """Read the replies to ``PostCache.lookup_calls``, as post -> lookup."""
+def parse_lookups(
+    groups: Iterable[Sequence[int]],
+    replies: Iterable[Any],
+    failed: dict[int, RedisError] | None = None,
+) -> dict[int, PostLookup]:
+    """Read the replies to ``PostCache.lookup_calls``, as post -> lookup.
+
+    Args:
+        failed: gets the posts whose node does not answer, with the error; without it, the error is
+            raised.
+    """
     found: dict[int, PostLookup] = {}
     for group, reply in zip(groups, replies, strict=True):
+        if failed is not None and is_outage(reply):
+            failed |= dict.fromkeys(group, reply)
+            continue
         if isinstance(reply, RedisError):
             raise translate(reply) from reply
         with readable():

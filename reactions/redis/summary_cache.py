@@ -22,7 +22,7 @@ from reactions.core.model import Summary, Tier, make_summary
 from reactions.core.settings import Settings
 from reactions.redis import keys
 from reactions.redis.buckets import MARK
-from reactions.redis.connection import FAILURES, Client, execute_many, translate
+from reactions.redis.connection import FAILURES, Client, execute_many, is_outage, translate
 from reactions.redis.summary_parser import ReadyCounts, SummaryParser
 from reactions.redis.ttl import Ttl
 from reactions.redis.wire import Words
@@ -43,11 +43,13 @@ class Found(NamedTuple):
             them; True when no user was given.
         waiting: post -> its counts, for the posts that lack only the reaction of a user who is not
             loaded. The user has nothing pending on them, so PostgreSQL knows the reaction.
+        failed: post -> why its node gave no answer; only on a cluster.
     """
 
     summaries: Mapping[int, Summary]
     user_loaded: bool
     waiting: Mapping[int, ReadyCounts]
+    failed: Mapping[int, RedisError]
 
 
 class _Made(NamedTuple):
@@ -81,7 +83,7 @@ class SummaryCache:
             user_id: whose reactions are wanted; 0 for nobody's.
 
         Raises:
-            ReactionsUnavailable: Redis.
+            ReactionsUnavailable: Redis; on a cluster, every node that has any of the posts.
         """
         try:
             if self._cluster:
@@ -95,17 +97,31 @@ class SummaryCache:
             raise translate(error) from error
 
     def _read_cluster(self, post_ids: Sequence[int], user_id: int) -> Found:
-        """Read the summaries of all nodes, and then the user's node."""
+        """Read the summaries of all nodes, and then the user's node.
+
+        If the user's node does not answer, nothing of the user is cached.
+        """
         shards: dict[int, list[int]] = {}
         for post_id in post_ids:
             shards.setdefault(shard_of(post_id), []).append(post_id)
         commands = [("MGET", *keys.post_summaries(posts)) for posts in shards.values()]
-        values = [v for reply in execute_many(self._client, commands) for v in _checked(reply)]
-        ordered = [post_id for posts in shards.values() for post_id in posts]
+        ordered: list[int] = []
+        values: list[Any] = []
+        failed: dict[int, RedisError] = {}
+        for posts, reply in zip(shards.values(), execute_many(self._client, commands), strict=True):
+            if type(reply) is not list and is_outage(reply):
+                failed |= dict.fromkeys(posts, reply)
+            else:
+                values += _checked(reply)
+                ordered += posts
+        if not ordered:
+            raise next(iter(failed.values()))
         own = None
         if user_id:
             own = execute_many(self._client, self._of_user(user_id, ordered))[0]
-        return self._found(ordered, values, user_id, own)
+            if is_outage(own):
+                own = [None] * (1 + len(ordered))
+        return self._found(ordered, values, user_id, own)._replace(failed=failed)
 
     def _of_user(self, user_id: int, post_ids: Sequence[int]) -> list[Words]:
         """Commands that read the cached reactions of a user and, now and then, renew their TTL."""
@@ -143,7 +159,7 @@ class SummaryCache:
                 found[post_id] = answer
             elif answer is not None and mark is None:
                 waiting[post_id] = answer
-        return Found(found, mark is not None, waiting)
+        return Found(found, mark is not None, waiting, {})
 
     def _read_one(
         self, post_id: int, text: bytes, user_id: int, cached: bytes | int | None

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from reactions.core.layout import check, parse
 from reactions.core.type_registry import ReactionType, dump, load
 from reactions.redis import keys
-from reactions.redis.connection import Client, translated
-from reactions.redis.layout import write_layout
+from reactions.redis.connection import Client, execute
+from reactions.redis.layout import copies, layout_commands, read_copy
+from reactions.redis.pipeline import Command, run_all
 
 
 def read_types(client: Client) -> tuple[ReactionType, ...] | None:
@@ -19,20 +20,28 @@ def read_types(client: Client) -> tuple[ReactionType, ...] | None:
 
     Raises:
         LayoutMismatch: this version does not work with the keys in Redis.
-        ReactionsUnavailable: Redis.
+        ReactionsUnavailable: Redis; on a cluster, each node that has a copy.
     """
-    with translated():  # MGET has nothing for a key of another type, which somebody else wrote
-        found, layout = client.mget([keys.outbox_types(), keys.outbox_layout()])
+
+    def read(shard: int) -> tuple[object, object]:
+        # MGET has nothing for a key of another type, which somebody else wrote.
+        words = ("MGET", keys.outbox_types(shard), keys.outbox_layout(shard))
+        types, layout = execute(client, words)
+        return types, layout
+
+    found, layout = read_copy(client, read)
     check(parse(layout))
     return load(found) if isinstance(found, bytes | str) else None
 
 
 def write_types(client: Client, registered: Sequence[ReactionType]) -> None:
-    """Write the copy, and the layout where there is none. Neither has a TTL.
+    """Write the copy, on a cluster to several nodes, and the layout where there is none.
+
+    Neither has a TTL.
 
     Raises:
-        ReactionsUnavailable: Redis.
+        ReactionsUnavailable: Redis; a copy on another node of a cluster may be written.
     """
-    with translated():
-        client.set(keys.outbox_types(), dump(registered))
-    write_layout(client)
+    text = dump(registered)
+    types = [Command(("SET", keys.outbox_types(s), text)) for s in copies(client)]
+    run_all(client, [*types, *layout_commands(client)])

@@ -21,6 +21,7 @@ from reactions.core.settings import Settings
 from reactions.core.validate import is_id
 from reactions.redis import keys
 from reactions.redis.cached_ids import CachedIds
+from reactions.redis.command_batch import CommandBatch
 from reactions.redis.connection import Client, is_full, readable, translate, translated
 from reactions.redis.pipeline import Call, Command, run_all, run_many
 from reactions.redis.scripts import user_cache as user_scripts
@@ -168,7 +169,7 @@ class UserCache:
     def drop_all(self) -> None:
         """Drop the caches of all users. Scans the whole keyspace with SCAN."""
         for users in CachedIds(self._client).users():
-            with translated(), self._client.pipeline(transaction=False) as pipe:
+            with translated(), CommandBatch(self._client) as pipe:
                 for user_id in users:
                     pipe.unlink(keys.user_reactions(user_id))
                     pipe.unlink(keys.user_loading(user_id))
@@ -176,7 +177,7 @@ class UserCache:
 
     def drop_post(self, post_id: int, user_ids: Iterable[int]) -> None:
         """Drop the cached reactions of these users to one post. One round trip for each node."""
-        with translated(), self._client.pipeline(transaction=False) as pipe:
+        with translated(), CommandBatch(self._client) as pipe:
             for user_id in user_ids:
                 pipe.hdel(keys.user_reactions(user_id), str(post_id))
             pipe.execute()

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 from reactions.core.constants import shard_of
 from reactions.core.settings import Settings
 from reactions.redis import keys
-from reactions.redis.connection import Client, translated
+from reactions.redis.connection import Client, execute, translated
 from reactions.redis.pipeline import run_many
 from reactions.redis.replicas import run_confirmed
 from reactions.redis.scripts import writes
@@ -79,4 +79,4 @@ class RedisWrites:
         """Request the erasure of a user's rows. One round trip."""
         key = keys.outbox_forgetting(shard_of(user_id))
         with translated():
-            self._client.hset(key, str(user_id), "")
+            execute(self._client, ("HSET", key, str(user_id), ""))

@@ -31,6 +31,10 @@ Changes gather meanwhile: a round of one change costs nearly as much as one of t
 reactions a second, rounds without a pause took 3.6 times the statements a reaction.
 """
 
+PAUSES_S = 1.0
+"""So long a drain goes on with pauses (s). Then it ends, so that other tasks have its place. The
+wake-ups that nobody has answered by then lead to the next message."""
+
 MAX_TOKEN = 16
 """Characters of a token. A longer, forged one would be sent again with each retry."""
 
@@ -46,7 +50,8 @@ def drain(
 
     The message names shards that were woken. By the time a worker has it, another worker may have
     drained them, and other shards may wait. So a worker looks which shards wait now, and messages
-    that arrive together cost the work of one. It looks again until nothing waits. After a failure,
+    that arrive together cost the work of one. It looks again until nothing waits, or for a second
+    while little waits. After a failure,
     the drain keeps its shards and is retried with growing, random delays. Safe when repeated, late
     or forged: the lease decides who may drain, and the versions decide which change counts.
 
@@ -89,11 +94,15 @@ def drain(
 def _finder() -> Callable[[], list[int]]:
     """Return a function that finds the shards for the next round, after a pause if that helps."""
     began, full = -math.inf, False
+    end = time.monotonic() + PAUSES_S
 
     def find() -> list[int]:
         nonlocal began, full
-        if not full:
-            time.sleep(max(0.0, began + PAUSE_S - time.monotonic()))
+        rest = began + PAUSE_S - time.monotonic()
+        if rest > 0 and not full:
+            if time.monotonic() + rest > end:
+                return []
+            time.sleep(rest)
         began = time.monotonic()
         found = worker().outbox_state.woken(MAX_SHARDS)
         full = len(found) == MAX_SHARDS

@@ -28,7 +28,11 @@ def erase() -> None:
         done = worker().eraser.erase()
         run.looked_at = done.rows + done.removed
         run.repaired = done.posts + done.users
-        finished = {"deleted post": done.posts, "forgotten user": done.users}
+        finished = {
+            "deleted post": done.posts,
+            "forgotten user": done.users,
+            "postponed": done.postponed,
+        }
         run.found.update({kind: number for kind, number in finished.items() if number})
     if done.wake:
         drain.delay(shards=sorted(done.wake))

@@ -15,6 +15,8 @@ from reactions.web.problems import Problem
 from reactions.web.schemas import Change
 
 SCHEMAS = "#/components/schemas/{model}"
+STREAMED = ("Change", "ReactionTypes")
+"""What the events of the stream have as their data; the second one those named ``types``."""
 
 SIGNED_IN = {
     "type": "http",
@@ -53,7 +55,9 @@ class DescribedApp(FastAPI):
             events = made["paths"]["/v1/stream"]["get"]["responses"]["200"]["content"]
             item = events["text/event-stream"]["itemSchema"]["properties"]["data"]
             item["contentMediaType"] = "application/json"
-            item["contentSchema"] = {"$ref": SCHEMAS.format(model="Change")}
+            item["contentSchema"] = {
+                "anyOf": [{"$ref": SCHEMAS.format(model=model)} for model in STREAMED]
+            }
             _secure(made)
         document = deepcopy(self.openapi_schema or {})
         types = self._types()

@@ -18,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from reactions.api.client import MAX_SUMMARIES, Reactions
 from reactions.core.errors import ReactionsError, ReadInterrupted
 from reactions.core.model import Summary
+from reactions.core.type_registry import ReactionType
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,8 @@ class Poller:
     """The current values of the followed posts. Only the reads leave the event loop.
 
     Args:
-        on_change: called in the event loop with the ids of the posts that changed.
+        on_change: called in the event loop with the ids of the posts that changed, or with those of
+            all posts if the reaction types did.
     """
 
     def __init__(self, client: Reactions, on_change: Callable[[Set[int]], None]) -> None:
@@ -50,9 +52,11 @@ class Poller:
         self._read_at = -CURRENT_S
         self.values: dict[int, Value] = {}
         """The followed posts that were read at least once."""
+        self.types: tuple[ReactionType, ...] = ()
+        """The reaction types, once a stream followed a post; about a second old at most."""
 
     async def follow(self, post_ids: Sequence[int]) -> None:
-        """Follow the posts for one stream, and return when `values` has all of them.
+        """Follow the posts for one stream, and return when `values` and `types` are known.
 
         Raises:
             ReactionsUnavailable: a store does not answer. The posts are not followed.
@@ -62,6 +66,8 @@ class Poller:
             unknown = [post_id for post_id in post_ids if post_id not in self.values]
             if unknown:
                 self._store(await run_in_threadpool(self._client.summaries, unknown))
+            if not self.types:
+                self._store_types(await run_in_threadpool(self._client.types))
         except BaseException:
             self.unfollow(post_ids)
             raise
@@ -89,6 +95,7 @@ class Poller:
                 self._store(found)
             if not missing:
                 self._read_at = began
+            await self._read_types()
             await asyncio.sleep(max(0, began + POLL_S - time.monotonic()))
 
     async def _read(self, post_ids: Sequence[int]) -> Sequence[Summary | None]:
@@ -100,6 +107,19 @@ class Poller:
         except ReactionsError as error:
             log.warning("the streams cannot read their posts, and try again: %s", error)
             return ()
+
+    async def _read_types(self) -> None:
+        """Ask for the types; the client reads them again once a second at most."""
+        try:
+            self._store_types(await run_in_threadpool(self._client.types))
+        except ReactionsError as error:
+            log.warning("the streams cannot read the reaction types, and try again: %s", error)
+
+    def _store_types(self, types: tuple[ReactionType, ...]) -> None:
+        """Keep the types, and report a change."""
+        if types != self.types:
+            self.types = types
+            self._on_change(set(self._followers))
 
     def _store(self, summaries: Sequence[Summary | None]) -> None:
         """Keep the values that changed, of posts that are still followed, and report them."""

@@ -5,6 +5,7 @@ Most are plain functions, which FastAPI runs in its thread pool: the library is 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -14,13 +15,16 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from reactions.api.client import MAX_PAGE, MAX_SUMMARIES, Reactions
 from reactions.api.cursor import MAX_CURSOR
 from reactions.core.constants import SAMPLE_SIZE
+from reactions.core.errors import ReadInterrupted
 from reactions.web import schemas
 from reactions.web.auth import User
 from reactions.web.ids import IdIn
 from reactions.web.problems import responses
 from reactions.web.rate_limit import RateLimiter
-from reactions.web.schemas import Change, Kind
+from reactions.web.schemas import Change, Kind, ReactionTypes
 from reactions.web.stream import MAX_STREAM_POSTS, Hub, Listener
+
+log = logging.getLogger(__name__)
 
 READ = responses(401, 422, 500, 503)
 WRITE = responses(401, 403, 410, 422, 429, 500, 503)
@@ -85,8 +89,20 @@ def summaries(
     user: User,
     client: Client,
 ) -> schemas.Feed:
-    """Return what a feed shows of each post: counts, total, tier and the user's own reaction."""
-    return schemas.Feed.model_validate({"items": client.summaries(post_id, user)})
+    """Return what a feed shows of each post: counts, total, tier and the user's own reaction.
+
+    If a store knows some of the posts and does not answer, their ids are in `missing`.
+    """
+    try:
+        items, missing = client.summaries(post_id, user), list[int]()
+    except ReadInterrupted as error:
+        items = [summary for summary in error.summaries if summary is not None]
+        if not items:
+            raise
+        log.warning("a feed is answered in part: %s", error)
+        pairs = zip(post_id, error.summaries, strict=True)
+        missing = list(dict.fromkeys(post for post, summary in pairs if summary is None))
+    return schemas.Feed.model_validate({"items": items, "missing": missing})
 
 
 @router.get("/posts/{post_id}/reactors", operation_id="listReactors", responses=READ)
@@ -146,6 +162,7 @@ async def stream(
     listener: Annotated[Listener, Depends(_joined)],
     hub: Streams,
     beats: Annotated[bool, Query(description="Send an event `beat` twice a second.")] = False,
+    types: Annotated[bool, Query(description="Send the reaction types as events `types`.")] = False,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """Send server-sent events: first the values of all posts, then those of each changed post.
@@ -153,12 +170,15 @@ async def stream(
     There are at most four events a second. A client that sends the current `Last-Event-ID` gets no
     first event. With `beats`, an event named `beat` comes twice a second while nothing changes. A
     client that hears none knows that its values may be old, because there is none while a store
-    fails. After 15 s without an event, a comment keeps the connection open. The stream ends
-    after 15 minutes; then the client connects again.
+    fails. With `types`, an event named `types` has the answer of `GET /v1/types`: at first, and
+    within about a second when a type is new, renamed, retired or described anew. After 15 s without
+    an event, a comment keeps the connection open. The stream ends after 15 minutes; then the client
+    connects again.
     """
-    async for event_id, fresh in hub.listen(listener, last_event_id, beats):
-        change = Change.model_validate({"items": fresh})
-        yield ServerSentEvent(event=None if fresh else "beat", data=change, id=event_id)
+    async for name, event_id, items in hub.listen(listener, last_event_id, beats, types):
+        shape = ReactionTypes if name == "types" else Change
+        data = shape.model_validate({"items": items})
+        yield ServerSentEvent(event=name, data=data, id=event_id)
 
 
 @health.get("/healthz", operation_id="checkHealth")

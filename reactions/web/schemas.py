@@ -79,10 +79,13 @@ class Feed(_Out):
     """The summaries, in the order of the ids in the request."""
 
     items: list[Summary]
+    missing: list[IdOut] = Field(
+        description="Posts that a store which does not answer knows; ask for them again later."
+    )
 
 
 class Change(_Out):
-    """The data of one event of a stream: the full values of each changed post."""
+    """The data of an event of a stream: the full values of each changed post."""
 
     items: list[Shown]
 

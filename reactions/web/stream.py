@@ -12,9 +12,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence, Set
+from typing import NamedTuple
 
 from reactions.api.client import Reactions
 from reactions.core.model import Summary
+from reactions.core.type_registry import ReactionType
 from reactions.web.poller import Poller, Value, count_down
 from reactions.web.problems import retry_later
 from reactions.web.shutdown import call_before_shutdown
@@ -35,8 +37,21 @@ RETRY_S = 10
 """How long a client should wait when there are too many streams, in seconds."""
 
 
+class Event(NamedTuple):
+    """One event of a stream.
+
+    Attributes:
+        name: None for values of posts, ``beat``, or ``types``.
+        id: None for types, which are not among the values.
+    """
+
+    name: str | None
+    id: str | None
+    items: Sequence[Summary | ReactionType]
+
+
 class Listener:
-    """One stream: its posts, and the versions that it sent."""
+    """One stream: its posts, the versions that it sent, and the types."""
 
     def __init__(self, user_id: int, post_ids: Sequence[int]) -> None:
         self.user_id = user_id
@@ -44,6 +59,7 @@ class Listener:
         self.changed = asyncio.Event()
         self.changed.set()
         self._sent: dict[int, bytes] = {}
+        self._types: tuple[ReactionType, ...] = ()
 
     def news(self, values: Mapping[int, Value]) -> list[Summary]:
         """Return what changed since the last call, in the order of the ids."""
@@ -51,6 +67,13 @@ class Listener:
         fresh = [p for p in self.post_ids if values[p].version != self._sent.get(p)]
         self._sent |= {post_id: values[post_id].version for post_id in fresh}
         return [values[post_id].summary for post_id in fresh]
+
+    def new_types(self, types: tuple[ReactionType, ...]) -> tuple[ReactionType, ...]:
+        """Return the types if they changed since the last call; at the first call in any case."""
+        if types == self._types:
+            return ()
+        self._types = types
+        return types
 
     def event_id(self) -> str:
         """Return the digest of all values sent so far."""
@@ -106,23 +129,27 @@ class Hub:
             listener.changed.set()
 
     async def listen(
-        self, listener: Listener, last_id: str | None, beats: bool = False
-    ) -> AsyncIterator[tuple[str, list[Summary]]]:
-        """Yield events with their ids, for `LIFE_S` seconds.
+        self, listener: Listener, last_id: str | None, beats: bool = False, types: bool = False
+    ) -> AsyncIterator[Event]:
+        """Yield events for `LIFE_S` seconds.
 
         Args:
             last_id: the client's last event id. If it is current, there is no first event.
             beats: whether to yield an event without posts every `BEAT_S` in which nothing changed.
                 There is none while a store fails.
+            types: whether to yield the reaction types, at first and when one of them changed.
         """
         end = time.monotonic() + LIFE_S
         while not self._ended:
             fresh = listener.news(self._poller.values)
             event_id = listener.event_id()
+            kinds = listener.new_types(self._poller.types) if types else ()
             if fresh and event_id != last_id:
-                yield event_id, fresh
+                yield Event(None, event_id, fresh)
             elif beats and self._poller.current():
-                yield event_id, []
+                yield Event("beat", event_id, [])
+            if kinds:
+                yield Event("types", None, kinds)
             last_id = None
             left = end - time.monotonic()
             try:

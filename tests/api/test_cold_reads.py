@@ -105,6 +105,18 @@ def test_an_unknown_reaction_is_one_query_and_four_round_trips(engine: Engine) -
     assert (seen.trips, seen.queries) == (2, [])  # without counts there is no summary
 
 
+def test_counts_are_four_round_trips_and_one_query_then_two_then_one(engine: Engine) -> None:
+    react(engine, POST, range(1, 6))
+    engine.drain()
+    evict(engine)
+    client = engine.reactions
+    client.counts(99_999)
+    for trips, queries in ((4, 1), (2, 0), (1, 0)):  # the second one writes the summary
+        with traffic(client) as seen:
+            assert client.counts(POST)["like"] == 5
+        assert (seen.trips, len(seen.queries)) == (trips, queries)
+
+
 def test_concurrent_misses_of_a_cold_post_are_one_query(engine: Engine) -> None:
     react(engine, POST, range(1, 6))
     engine.drain()

@@ -57,8 +57,12 @@ def test_a_contradiction_is_refused_before_anything_is_sent(
             lambda: wrong.unreact(1, POST),
             lambda: wrong.react_many([(1, POST, None)]),
             lambda: wrong.counts(POST),
+            lambda: wrong.summaries([POST], 1),
+            lambda: wrong.reaction_of(1, POST),
             lambda: wrong.history(1),
             lambda: wrong.reactors(POST, "like"),
+            lambda: wrong.recent(POST),
+            wrong.types,
         ):
             with pytest.raises(TypesMismatch, match=remedy):
                 call()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import text
 
+from reactions.maintenance.cleanup import Cleanup
 from reactions.redis import keys
 from tests.support.engine import Engine, make_engine
 from tests.support.reading import (
@@ -29,6 +31,8 @@ def test_uniques_of_a_regular_post_count_everyone_who_ever_reacted(engine: Engin
     react(engine, POST, [1, 2, 99])
     engine.drain()
     assert client.uniques(POST) == 11
+    client.delete_post(POST)
+    assert client.uniques(POST) == 0
 
 
 def test_uniques_include_users_who_removed_a_reaction_that_did_not_exist(engine: Engine) -> None:
@@ -55,6 +59,24 @@ def test_uniques_of_a_viral_post_are_one_round_trip(small: Engine) -> None:
     small.drain()  # loads the sample and the HyperLogLog
     assert small.client.exists(keys.post_uniques(POST))
     assert client.uniques(POST) == 21
+    client.delete_post(POST)
+    assert client.uniques(POST) == 0
+
+
+def test_uniques_of_a_regular_post_forget_old_removals(engine: Engine) -> None:
+    """Those of more than ``tombstone_days`` ago, whose rows are gone."""
+    react(engine, POST, [1, 2, 3])
+    react(engine, POST, [1], None)
+    engine.drain()
+    with engine.database.transaction() as connection:
+        day_us = 24 * 3600 * 1_000_000
+        connection.execute(
+            text("UPDATE reactions SET version = version - :by WHERE reaction = 0"),
+            {"by": (engine.settings.tombstone_days + 1) * day_us},
+        )
+    assert engine.reactions.uniques(POST) == 3
+    Cleanup(engine.client, engine.database, engine.settings).run()
+    assert engine.reactions.uniques(POST) == 2
 
 
 def test_estimated_uniques_are_within_three_percent(engine: Engine) -> None:

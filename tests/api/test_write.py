@@ -6,11 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from redis.exceptions import RedisError
 
 import reactions
 from reactions import InvalidArgument, Reactions, Status
 from reactions.core.errors import BatchInterrupted, ScriptError
+from reactions.redis.writes import RedisWrites
 from tests.support.engine import Engine
+from tests.support.reading import make_regular, make_viral, traffic
 
 BAD_IDS: list[Any] = [0, -1, 2**63, True, False, 1.0, float("nan"), "1", b"1", None, [1], 10**5000]
 
@@ -90,6 +93,12 @@ def test_a_batch_is_bounded(engine: Engine) -> None:
     endless = ((user, 1042, "like") for user in iter(lambda: 1, 0))
     with pytest.raises(InvalidArgument, match="at most 10000"):
         engine.reactions.react_many(endless)
+    three = [(user, 1042, "like") for user in (1, 2, 3)]
+    with (
+        Reactions(engine.settings.model_copy(update={"batch_limit": 2})) as client,
+        pytest.raises(InvalidArgument, match="at most 2 "),
+    ):
+        client.react_many(three)
     assert engine.outbox_state.pending() == 0
 
 
@@ -123,6 +132,40 @@ def test_react_is_one_round_trip_on_one_slot_whatever_the_post(engine: Engine) -
                 commands.append(seen["command"].split()[0])
                 break
     assert commands == ["EVALSHA"] * 3
+
+
+def test_a_write_is_one_round_trip_and_no_query_whatever_the_post(small: Engine) -> None:
+    client = small.reactions
+    make_regular(small, 1)
+    make_viral(small, 2)
+    calls: list[Callable[[int], object]] = [
+        lambda post: client.react(99, post, "love"),
+        lambda post: client.react(99, post, "love"),  # changes nothing
+        lambda post: client.unreact(99, post),
+        lambda post: client.unreact(98, post),
+        client.delete_post,
+        client.forget_user,
+    ]
+    for call in calls:
+        for post in (1, 2, 3):
+            with traffic(client) as seen:
+                call(post)
+            assert (seen.trips, seen.queries) == (1, [])
+
+
+@pytest.mark.parametrize(("wake_patience_s", "again"), [(3_600, 0), (1e-7, 1)])
+def test_an_unanswered_wake_up_is_asked_for_again(
+    engine: Engine, wake_patience_s: float, again: int
+) -> None:
+    wanted = engine.settings.model_copy(update={"wake_patience_s": wake_patience_s})
+    writes = RedisWrites(engine.client, wanted)
+    assert writes.record(1, 1042, 1).wake == 1
+    assert writes.record(2, 1042, 1).wake == again
+    (many,) = writes.record_many([(3, 1042, 1)])
+    ((confirmed, _),) = writes.record_confirmed([(4, 1042, 1)], 1)
+    for reply in (many, confirmed):
+        assert not isinstance(reply, RedisError)
+        assert reply.wake == again
 
 
 def test_writes_continue_after_a_script_flush(engine: Engine) -> None:

@@ -68,6 +68,14 @@ def test_calls_are_measured_beside_another_checkout(server: str) -> None:
     assert server_us["react.lua, older version"]["server_us"] > server_us["PING"]["server_us"] > 0
 
 
+def test_a_cluster_is_measured_beside_one_server() -> None:
+    found = run("cluster", "--calls", "2", "--rounds", "2")["calls"]
+    assert set(found) == {"summaries(100)", "react_many(100)", "react()"}
+    for call in found.values():
+        assert set(call["sides"]) == {"one server", "three nodes"}
+        assert call["ratio"]["median"] > 0
+
+
 def test_rates_are_measured_beside_another_checkout() -> None:
     found = run(
         *("rates", "--seconds", "1", "--idle", "0.5", "--rate", "60", "--workers", "1"),

@@ -10,7 +10,9 @@ from typing import Any
 
 import httpx
 import psutil
+from click.testing import CliRunner
 
+from reactions.cli.main import main
 from tests.support.waiting import patience
 
 
@@ -24,6 +26,17 @@ def reactions(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         timeout=patience(240),
         check=False,
     )
+
+
+def in_process(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in this process, which takes a tenth of the time: all is imported already.
+
+    For tests of what a command prints and how it exits, not of processes, signals or terminals.
+    """
+    ran = CliRunner().invoke(main, arguments, env=env, prog_name="reactions")
+    if ran.exception is not None and not isinstance(ran.exception, SystemExit):
+        raise ran.exception
+    return subprocess.CompletedProcess(arguments, ran.exit_code, ran.stdout, ran.stderr)
 
 
 def last_line(result: subprocess.CompletedProcess[str]) -> Any:

@@ -16,10 +16,11 @@ def test_deadletters_are_listed_and_replayed(filled: Engine, run: Run) -> None:
     assert "it was full" in result.stdout
     first, second = figures(result)["letters"]
     assert (first["user"], second["value"]) == ("70", "broken")
+    assert isinstance(second["id"], str)
     result = run("deadletters", "--replay", "--json")
     assert result.exit_code == 1
     assert figures(result)["recorded"] == 1
-    assert run("deadletters", "--replay", "--id", str(second["id"])).exit_code == 1
+    assert run("deadletters", "--replay", "--id", second["id"]).exit_code == 1
     assert filled.reactions.reaction_of(70, POST) == "love"
 
 

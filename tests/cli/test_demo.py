@@ -162,7 +162,7 @@ def test_an_interrupt_of_the_replay_is_answered_at_once(tmp_path: Path) -> None:
         demo.interrupt(signal.SIGINT)
         wait_until(lambda: "stopping: waiting for" in demo.seen, 5)
         wait_until(lambda: demo.process.poll() is not None, 5, "it ends within five seconds")
-        assert demo.wait() == 1
+        assert demo.wait() == 130
     finally:
         demo.close()
     assert "Traceback" not in demo.seen

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from reactions.cli.figures import readable
+from reactions.cli.figures import readable, with_ids
+from reactions.core.constants import MAX_ID
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,20 @@ from reactions.cli.figures import readable
         ("statuses", {"created": 14_794}, ("statuses", "created 14,794")),
         ("noted_tier", None, ("noted tier", "-")),
         ("posts", 7, ("posts", "7")),
+        ("post_id", 1042, ("post id", "1042")),
+        ("reached", 1042, ("reached", "1042")),
     ],
 )
 def test_a_figure_reads_well(name: str, value: Any, shown: tuple[str, str]) -> None:
     assert readable(name, value) == shown
+
+
+def test_ids_of_the_json_are_strings_wherever_they_stand() -> None:
+    """A reader in JavaScript would round them."""
+    rows = [{"id": 7, "user_id": MAX_ID, "reactions": 2**60}]
+    assert with_ids({"post_id": MAX_ID, "rows": rows, "reached": 0, "posts": 3}) == {
+        "post_id": str(MAX_ID),
+        "rows": [{"id": "7", "user_id": str(MAX_ID), "reactions": 2**60}],
+        "reached": "0",
+        "posts": 3,
+    }

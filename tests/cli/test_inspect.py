@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reactions.core.constants import MAX_ID
 from reactions.redis import keys
 from tests.cli.conftest import NOBODYS, VIRAL, Run, figures
 from tests.support.engine import Engine
@@ -26,3 +27,10 @@ def test_inspect_shows_both_stores(filled: Engine, run: Run) -> None:
 
 def test_inspect_shows_a_post_that_nobody_reacted_to(run: Run) -> None:
     assert "regular" in run("inspect", str(NOBODYS)).stdout
+
+
+def test_an_id_keeps_its_digits(run: Run) -> None:
+    """Neither separators on the terminal, nor a number in JSON, which JavaScript rounds."""
+    result = run("inspect", str(MAX_ID), "--json")
+    assert figures(result)["post_id"] == str(MAX_ID)
+    assert result.stdout.splitlines()[0].split() == ["post", "id", str(MAX_ID)]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import click
 import pytest
 
 from reactions.cli.main import COMMANDS
-from tests.cli.running import reactions
+from tests.cli.running import in_process, reactions
 
 pytestmark = pytest.mark.slow
 
@@ -39,9 +41,40 @@ def test_the_list_of_commands_fits_a_terminal_of_80_columns(command: click.Comma
     ],
 )
 def test_a_bad_command_says_what_is_allowed(arguments: list[str], says: str) -> None:
-    result = reactions(*arguments)
+    result = in_process(*arguments)
     assert result.returncode == 2
     assert says in result.stderr
+
+
+def test_every_command_that_reports_something_has_json() -> None:
+    """The others print one line, or serve."""
+    leaves = [
+        leaf
+        for command in COMMANDS
+        for leaf in (command.commands.values() if isinstance(command, click.Group) else [command])
+    ]
+    without = {leaf.name for leaf in leaves if all("--json" not in p.opts for p in leaf.params)}
+    assert without == {"add", "describe", "metrics", "migrate", "rename", "retire", "web"}
+
+
+STRUCK = """
+import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for its background
+os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+@pytest.mark.parametrize("module", ["redis", "click"])  # of the client; of the command line
+def test_ctrl_c_while_python_imports_is_one_line(tmp_path: Path, module: str) -> None:
+    (tmp_path / f"{module}.py").write_text(STRUCK)
+    ran = subprocess.run(
+        [Path(sys.executable).with_name("reactions"), "--help"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "interrupted\n")
 
 
 SUBCOMMANDS = [
@@ -54,7 +87,7 @@ SUBCOMMANDS = [
 
 @pytest.mark.parametrize("arguments", [[], *([command.name] for command in COMMANDS), *SUBCOMMANDS])
 def test_every_help_fits_80_columns_and_is_not_cut(arguments: list[str]) -> None:
-    shown = reactions(*arguments, "--help", COLUMNS="80").stdout
+    shown = in_process(*arguments, "--help", COLUMNS="80").stdout
     assert shown
     for line in shown.splitlines():
         assert len(line) <= 80

@@ -20,7 +20,7 @@ def test_rising_lists_the_soonest_first(filled: Engine, run: Run) -> None:
     filled.client.set(keys.post_rate(POST), f"1e-8|{now}|6", px=60_000)
     result = run("rising", "--json")
     first, second = figures(result)["rising"]
-    assert (first["post_id"], first["reactions"]) == (POST, 6)
+    assert (first["post_id"], first["reactions"]) == (str(POST), 6)
     assert first["threshold_in_s"] == pytest.approx(400, rel=0.2)
-    assert (second["post_id"], second["threshold_in_s"]) == (VIRAL, None)
+    assert (second["post_id"], second["threshold_in_s"]) == (str(VIRAL), None)
     assert re.search(r"1042 +6 +0\.01 +7 min", result.stdout)

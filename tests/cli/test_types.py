@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from reactions.cli.main import COMMANDS, main
 from reactions.core.settings import Settings
+from reactions.postgres.type_registry import TypeRegistry
 from reactions.redis.keys import outbox_layout
 from reactions.redis.type_copy import read_types
-from tests.cli.running import last_line, reactions
+from tests.cli.running import in_process, last_line
 from tests.support.engine import Engine
 from tests.support.waiting import patience
 
@@ -20,9 +25,9 @@ WRONG = {"REACTIONS_REACTION_TYPES": "like,laugh"}
 def test_types_are_added_renamed_and_retired(engine: Engine) -> None:
     env = engine.settings.environment()
     for arguments in (("add", "\U0001f389 [b]"), ("rename", "love", "care"), ("retire", "sad")):
-        result = reactions("types", *arguments, **env)
+        result = in_process("types", *arguments, **env)
         assert result.returncode == 0, result.stderr
-    result = reactions("types", "list", "--json", **env)
+    result = in_process("types", "list", "--json", **env)
     assert "\U0001f389 [b]" in result.stdout
     found = {known["code"]: known for known in last_line(result)["types"]}
     assert found[7]["name"] == "\U0001f389 [b]"
@@ -31,31 +36,71 @@ def test_types_are_added_renamed_and_retired(engine: Engine) -> None:
     copied = read_types(engine.client) or ()
     assert [known.name for known in copied] == [known["name"] for known in found.values()]
     words = ("describe", "care", "--label", "Take care", "--emoji", "🧡")
-    assert "care is shown as 🧡 Take care" in reactions("types", *words, **env).stderr
-    assert "say what to change: --label" in reactions("types", "describe", "care", **env).stderr
+    assert "care is shown as 🧡 Take care" in in_process("types", *words, **env).stderr
+    assert "say what to change: --label" in in_process("types", "describe", "care", **env).stderr
     party = ("add", "party", "--label", "Let's party", "--emoji", "🎈")
-    assert reactions("types", *party, **env).returncode == 0
+    assert in_process("types", *party, **env).returncode == 0
     copied = read_types(engine.client) or ()
     shown = {known.name: (known.shown_label, known.emoji) for known in copied}
     assert (shown["care"], shown["party"]) == (("Take care", "🧡"), ("Let's party", "🎈"))
-    assert reactions("types", "retire", "sad", "--undo", **env).returncode == 0
+    assert in_process("types", "retire", "sad", "--undo", **env).returncode == 0
     assert not any(known.retired for known in read_types(engine.client) or ())
-    result = reactions("types", "rename", "like", "care", **env)
+    result = in_process("types", "rename", "like", "care", **env)
     assert result.returncode == 2
     assert "belongs to code 2" in result.stderr
 
 
-@pytest.mark.parametrize(
-    "command",
-    [("verify",), ("inspect", "1"), ("rising",), ("duties",), ("migrate",), ("deadletters",)],
-)
+REFUSING = {
+    "backfill": ("--before=2026-01-31T12:00:00Z",),
+    "deadletters": (),
+    "duties": (),
+    "inspect": ("1",),
+    "metrics": ("--once",),
+    "migrate": (),
+    "rebuild": (),
+    "replay": ("trace.csv",),
+    "rising": (),
+    "verify": (),
+}
+OTHERS = {
+    "capacity": "asks no server",
+    "demo": "brings its own servers",
+    "doctor": "has a finding about it, see tests/ops/doctor/test_postgres.py",
+    "types": "changes the registry",
+    "up": "brings its own servers",
+    "web": "see below",
+}
+
+
+@pytest.mark.parametrize("command", [command.name for command in COMMANDS])
 def test_a_command_refuses_types_that_contradict_the_registry(
-    settings: Settings, command: tuple[str, ...]
+    settings: Settings, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = reactions(*command, **settings.environment(), **WRONG)
-    assert result.returncode == 2, result.stdout
-    assert "laugh=2, but code 2 is love" in result.stderr
-    assert "reactions types rename OLD NEW" in result.stderr
+    assert (command in REFUSING) != (command in OTHERS)
+    if command in OTHERS:
+        return
+    monkeypatch.chdir(tmp_path)
+    Path("trace.csv").write_text("ts_seconds,user_id,item_id,type\n1,5,777,like\n")
+    words = [command, *REFUSING[command]]
+    result = CliRunner().invoke(main, words, env=settings.environment() | WRONG)
+    assert result.exit_code == 2, result.stdout
+    said = " ".join(result.stderr.split())
+    assert "laugh=2, but code 2 is love" in said
+    assert "reactions types rename OLD NEW" in said
+
+
+def test_a_backfill_takes_every_type_of_the_registry(engine: Engine) -> None:
+    """Also those that its environment does not name, and retired ones."""
+    registry = TypeRegistry(engine.database)
+    registry.add("party")
+    registry.retire("sad")
+    lines = "post_id,user_id,type,at_us\n7,1,party,1700000000000000\n7,2,sad,1600000000000000\n"
+    words = ["backfill", "--before", "2026-01-31T12:00:00Z", "--json"]
+    env = engine.settings.environment() | {"REACTIONS_REACTION_TYPES": "like"}
+    result = CliRunner().invoke(main, words, lines, env=env)
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout.splitlines()[-1])
+    assert (found["changed"], found["reached"]) == (2, "7")
 
 
 @pytest.mark.parametrize("part", ["worker", "beat"])
@@ -95,6 +140,6 @@ def started(part: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
 def test_the_web_service_does_not_start(settings: Settings) -> None:
     env = {**settings.environment(), **WRONG}
     env["REACTIONS_WEB_AUTHENTICATOR"] = "reactions.web.demo_auth:chosen_user"
-    result = reactions("web", "--port", "65000", **env)
+    result = in_process("web", "--port", "65000", **env)
     assert result.returncode == 2
     assert "laugh=2, but code 2 is love" in result.stderr

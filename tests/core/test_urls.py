@@ -34,12 +34,19 @@ def test_database_url_names_the_driver(scheme: str) -> None:
     assert url == "postgresql+psycopg2://u@db/x"
 
 
-def test_database_url_takes_several_hosts_and_the_others_one() -> None:
+def test_database_url_takes_several_hosts_and_the_broker_one() -> None:
     url = "postgresql://u:p@h1:5432,[::1]:5433,h3/x?target_session_attrs=read-write"
     assert Settings(database_url=url).database_url.get_secret_value().endswith(url[10:])
-    for name, scheme in (("redis_url", "redis"), ("broker_url", "amqp")):
-        with pytest.raises(InvalidSettings, match=f"{name}: .*several hosts; it takes one"):
-            Settings(**{name: f"{scheme}://h1:6379,h2:6379/0"})
+    for scheme in ("redis", "amqp"):
+        with pytest.raises(InvalidSettings, match=r"broker_url: .*several hosts; it takes one"):
+            Settings(broker_url=f"{scheme}://h1:6379,h2:6379/0")
+
+
+def test_redis_url_takes_several_nodes_of_a_cluster() -> None:
+    url = "redis://u:p@h1:7000,[::1]:7001,h3/0?protocol=3"
+    assert Settings(redis_url=url, redis_cluster=True).redis_url.get_secret_value() == url
+    with pytest.raises(InvalidSettings, match=r"redis_cluster: .*redis_url names several"):
+        Settings(redis_url=url)
 
 
 def test_an_option_that_the_broker_does_not_take_is_refused_by_name() -> None:

@@ -44,6 +44,8 @@ or a password, percent-encode `: / ? # @`; after the question mark, `@`.
 - `REACTIONS_REDIS_URL` has the options of redis-py: `db`, `client_name`, `protocol`,
   `socket_timeout`, `socket_connect_timeout` (both come before `REACTIONS_REDIS_TIMEOUT_S`),
   `socket_keepalive`, `health_check_interval`, `max_connections` and those that begin with `ssl_`.
+  For a cluster, it may name several nodes (`redis://app@node1:7000,node2:7000/0`), as
+  [topologies.md](topologies.md#redis-cluster) says.
 - `REACTIONS_BROKER_URL` has the options of kombu: those that begin with `ssl_`, and
   `connect_timeout`, `heartbeat` and `login_method`.
 

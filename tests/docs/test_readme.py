@@ -13,7 +13,9 @@ from reactions.api import default
 from tests.docs.fenced import blocks
 from tests.support.engine import Engine
 
-COMMENT = re.compile(r"#\s*(?:Outcome\(status=)?'(\w+)'")
+OUTCOME = re.compile(r"#\s*(?:Outcome\(status=)?'(\w+)'(?:, previous='(\w+)')?")
+VALUE = re.compile(r"#\s*((?:\{|Page\().*[})])")
+"""A value as Python shows it, with an ellipsis for what is left out."""
 
 
 @pytest.fixture
@@ -26,17 +28,31 @@ def test_every_snippet_runs(
 ) -> None:
     monkeypatch.setattr(default, "_client", engine.reactions)
     assert snippets
+    compared = 0
     for snippet in snippets:
         names: dict[str, Any] = {"__name__": "snippet"}
         lines = snippet.splitlines()
         for statement in ast.parse(snippet).body:
-            said = COMMENT.search(lines[(statement.end_lineno or 1) - 1])
-            if said is not None and isinstance(statement, ast.Expr):
-                assert eval(ast.unparse(statement), names).status == said[1]  # noqa: S307
-            else:
+            line = lines[(statement.end_lineno or 1) - 1]
+            if not isinstance(statement, ast.Expr):
                 exec(ast.unparse(statement), names)  # noqa: S102 - code of the README
+            else:
+                compared += is_as_said(eval(ast.unparse(statement), names), line)  # noqa: S307
+    assert compared == 5
     engine.drain()
     assert engine.verify().holds
+
+
+def is_as_said(value: Any, line: str) -> bool:
+    """Compare a value with the comment of its line, if that shows one."""
+    if said := OUTCOME.search(line):
+        assert value.status == said[1]
+        assert said[2] in (None, value.previous)
+        return True
+    if said := VALUE.search(line):
+        assert re.fullmatch(re.escape(said[1]).replace("…", ".+"), repr(value))
+        return True
+    return False
 
 
 def test_it_uses_functions_that_exist(snippets: list[str]) -> None:

@@ -35,6 +35,7 @@ def test_the_wheel_carries_scripts_migrations_and_the_typed_marker(wheel: Path) 
         "reactions/lua/react.lua",
         "reactions/lua/include/lease.lua",
         "reactions/web/static/index.html",
+        "reactions_command.py",
         "reactions/_root/celeryconfig.py",
         "reactions/_root/alembic/env.py",
         "reactions/_root/alembic/versions/0001_reactions.py",

@@ -126,8 +126,7 @@ class DiedError(Exception):
 
 STEPS = {
     "_requests": ["unfinished", "confirm_erased", "advance_erasure"],
-    "_outbox_state": ["quiet_before"],
-    "_clock": ["now_us"],
+    "_clock": ["bound_versions", "readings"],
     "_writes": ["record_many"],
     "_users": ["drop", "drop_post"],
     "_queries": ["history"],

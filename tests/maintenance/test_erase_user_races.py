@@ -1,4 +1,4 @@
-"""A user is forgotten while they react, while others drain, or while the clock steps."""
+"""A user is forgotten while they react, while others drain, or while a clock is read."""
 
 from __future__ import annotations
 
@@ -115,35 +115,7 @@ def test_a_reader_who_comes_late_does_not_cache_a_forgotten_user(small_batches: 
     check_user_is_gone(small_batches, {POST: {}})
 
 
-def test_reactions_from_before_a_step_of_the_clock_are_forgotten(small_batches: Engine) -> None:
-    """The clock of Redis was an hour ahead, so older versions are above the current time."""
-    ahead = small_batches.client.time()[0] * 1_000_000 + 3_600_000_000
-    small_batches.client.set(keys.outbox_clock(SHARD), ahead)
-    react(small_batches, POST, [USER, FELLOW])
-    small_batches.drain()
-    small_batches.reactions.forget_user(USER)
-    finish(small_batches)
-    check_user_is_gone(small_batches, {POST: {FELLOW: 1}})
-
-
-def test_after_a_step_of_the_clock_a_forgotten_user_can_come_back(small_batches: Engine) -> None:
-    """Versions of one shard are ahead of the clock, and of the versions of other shards."""
-    ahead = small_batches.client.time()[0] * 1_000_000 + 3_600_000_000
-    small_batches.client.set(keys.outbox_clock(SHARD), ahead)
-    react(small_batches, POST, [USER, FELLOW])
-    small_batches.drain()
-    small_batches.reactions.forget_user(USER)
-    finish(small_batches)
-    small_batches.reactions.react_many((USER, post, "wow") for post in (POST, POST + 1, 77))
-    small_batches.drain()
-    assert rows_of(small_batches, "user_id = 7") == [
-        (post, USER, 4) for post in (77, POST, POST + 1)
-    ]
-    assert small_batches.reactions.counts(POST + 1)["wow"] == 1
-    assert small_batches.verify().holds
-
-
-@pytest.mark.parametrize("method", ["now_us", "newest_version"])
+@pytest.mark.parametrize("method", ["readings", "bound_versions"])
 def test_what_a_user_does_just_when_the_time_is_noted_stays(
     small_batches: Engine, method: str
 ) -> None:

@@ -201,6 +201,14 @@ def test_each_metric_of_a_panel_has_samples(panel: Any, samples: dict[str, Sampl
             assert samples.get(name), f"{name} has no samples"
 
 
+def test_each_metric_is_on_the_dashboard(samples: dict[str, Samples]) -> None:
+    targets = [target for panel in panels() for target in panel["targets"]]
+    shown = {name for target in targets for name in names(target["expr"])}
+    parts = re.compile(r"_(bucket|sum|count)$")
+    ours = {parts.sub("", name) for name in samples if name.startswith("reactions_")}
+    assert ours <= {parts.sub("", name) for name in shown}
+
+
 @pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
 def test_each_metric_of_an_alert_has_samples(alert: Any, samples: dict[str, Samples]) -> None:
     found = names(alert["expr"])

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from alembic.config import CommandLine
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 
 from alembic import command
+from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Postgres
 from reactions.postgres.database import Database
@@ -40,6 +41,21 @@ def test_down_and_up_again(database_url: str, database: Database) -> None:
     assert at_head(settings)
     partitions = [t for t in inspect(database.engine).get_table_names() if t[:10] == "reactions_"]
     assert len(partitions) == PARTITIONS
+
+
+def test_it_gives_up_rather_than_block_and_can_be_run_again(
+    database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both ways: a strong lock that waits makes every later statement wait behind it."""
+    settings = Settings(database_url=database_url)
+    for revision in ("0009", "head"):  # 0010 changes reaction_types
+        with monkeypatch.context() as patch, database.engine.begin() as other:
+            patch.setattr("reactions.postgres.migrate.LOCK_TIMEOUT", "'50ms'")
+            other.execute(text("LOCK TABLE reaction_types IN ACCESS EXCLUSIVE MODE"))
+            with pytest.raises(ReactionsUnavailable, match="lock timeout"):
+                migrate(settings, revision)
+        migrate(settings, revision)
+    assert at_head(settings)
 
 
 @pytest.mark.parametrize("installed", ["", "0008"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,26 +10,37 @@ from typing import Any
 import pytest
 from redis import Redis, RedisCluster
 from redis.connection import AbstractConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from benchmarks.support.cluster import command, is_complete
+from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Valkey
-from reactions.redis import cluster_pipeline, keys
+from reactions.redis import cluster_pipeline, keys, node_pipeline
 from reactions.redis.cluster_pipeline import execute_on_nodes, key_of
-from reactions.redis.connection import connect, execute, execute_many
+from reactions.redis.cluster_slots import slot_of
+from reactions.redis.connection import connect, execute, execute_many, is_outage
 from reactions.redis.pipeline import run_many
 from reactions.redis.scripts.writes import record
 from reactions.redis.wire import Words
-from tests.support.waiting import wait_until
+from tests.support.waiting import bounded, patience, wait_until
 
 pytestmark = pytest.mark.slow
 
 POSTS = range(1, 61)  # of many shards, on every node
 
+TIMEOUT_S = 0.5
+
+
+def settings(node: Valkey) -> Settings:
+    return Settings(redis_url=node.url, redis_cluster=True, redis_timeout_s=patience(TIMEOUT_S))
+
 
 @pytest.fixture
 def client(cluster: list[Valkey]) -> Iterator[RedisCluster]:
-    with connect(Settings(redis_url=cluster[0].url, redis_cluster=True)) as client:
+    with connect(settings(cluster[0])) as client:
         assert isinstance(client, RedisCluster)
         yield client
 
@@ -126,10 +138,7 @@ def test_a_slot_that_moved_is_followed(
         with Redis(port=node.port) as admin:
             admin.execute_command("CLUSTER", "SETSLOT", slot, "NODE", new)
     assert execute_on_nodes(client, [write(post), read(post)])[1] == f"0,1,{post}".encode()
-    assert by_redis_py
-    wait_until(lambda: _port_of(client, post) == cluster[1].port, what="the new node to be known")
-    by_redis_py.clear()
-    assert execute_on_nodes(client, [read(post)]) == [f"0,1,{post}".encode()]
+    assert _port_of(client, post) == cluster[1].port
     assert by_redis_py == []
 
 
@@ -152,16 +161,89 @@ def test_a_call_that_is_interrupted_leaves_no_reply_behind(
 ) -> None:
     execute_many(client, [write(post) for post in POSTS])
 
-    def interrupted(_: Any) -> Any:
+    def interrupted(*_: Any) -> Any:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(cluster_pipeline, "read_reply", interrupted)
+        patch.setattr(node_pipeline, "read_replies", interrupted)
         with pytest.raises(KeyboardInterrupt):
             execute_on_nodes(client, [write(post) for post in POSTS])
     assert execute_on_nodes(client, [read(post) for post in POSTS]) == [
         f"0,1,{post}".encode() for post in POSTS
     ]
+
+
+@pytest.mark.parametrize("way", ["killed", "frozen"])
+def test_a_node_that_is_gone_fails_its_own_commands_only(
+    client: RedisCluster, cluster: list[Valkey], by_redis_py: list[Words], way: str
+) -> None:
+    commands = [write(post) for post in POSTS]
+    execute_on_nodes(client, commands)
+    gone = cluster[0]
+    gone.signal(signal.SIGKILL if way == "killed" else signal.SIGSTOP)
+    with bounded(3 * TIMEOUT_S):
+        for _ in range(2):
+            for post, reply in zip(POSTS, execute_on_nodes(client, commands), strict=True):
+                lost = _port_of(client, post) == gone.port
+                assert isinstance(reply, RedisConnectionError | RedisTimeoutError) == lost
+                assert is_outage(reply) == lost
+    assert by_redis_py == []
+    gone.signal(signal.SIGCONT)
+
+
+def test_a_replica_that_took_over_gets_the_commands(replicated: list[Valkey]) -> None:
+    with connect(settings(replicated[0])) as client:
+        assert isinstance(client, RedisCluster)
+        commands = [write(post) for post in POSTS]
+        execute_on_nodes(client, commands)
+        promoted = replicated[3]
+        replicated[0].kill()
+        wait_until(
+            lambda: command(promoted, "ROLE")[0] == b"master", what="the replica to take over"
+        )
+        wait_until(lambda: is_complete(replicated[1]), what="the others to know")
+        assert execute_on_nodes(client, commands) == [b"OK"] * len(POSTS)
+
+
+def open_slot(client: RedisCluster, cluster: list[Valkey]) -> int:
+    """Let the slot of a post be on its way from the first node to the second one."""
+    post = next(p for p in POSTS if _port_of(client, p) == cluster[0].port)
+    slot = slot_of(client, keys.post_summary(post))
+    names = [command(node, "CLUSTER MYID").decode() for node in cluster]
+    command(cluster[1], "CLUSTER", "SETSLOT", slot, "IMPORTING", names[0])
+    command(cluster[0], "CLUSTER", "SETSLOT", slot, "MIGRATING", names[1])
+    return post
+
+
+def test_a_plain_command_follows_a_slot_that_is_on_its_way(
+    client: RedisCluster, cluster: list[Valkey], by_redis_py: list[Words]
+) -> None:
+    post = open_slot(client, cluster)
+    assert execute_on_nodes(client, [write(post), read(post), write(post + 1)])[1:] == [
+        f"0,1,{post}".encode(),
+        b"OK",
+    ]
+    slot = slot_of(client, keys.post_summary(post))
+    assert command(cluster[1], "CLUSTER", "COUNTKEYSINSLOT", slot) == 1
+    assert _port_of(client, post) == cluster[0].port  # until the move is done
+    assert by_redis_py == []
+
+
+def test_a_script_on_a_slot_that_is_on_its_way_is_unavailable(
+    client: RedisCluster, cluster: list[Valkey]
+) -> None:
+    """Its keys may be on two nodes: TRYAGAIN, and after redis_timeout_s the caller is told."""
+    post = open_slot(client, cluster)
+    calls = [record(7, each, 1, 1_000) for each in POSTS]
+    with bounded(3 * TIMEOUT_S):
+        replies = run_many(client, calls)
+    failed = [each for each, reply in zip(POSTS, replies, strict=True) if is_outage(reply)]
+    assert failed == [each for each in POSTS if each % 100 == post % 100]
+    with pytest.raises(ReactionsUnavailable, match="on its way"):
+        record(7, post, 1, 1_000).run(client)
+    for node in cluster[:2]:
+        command(node, "CLUSTER", "SETSLOT", slot_of(client, keys.post_summary(post)), "STABLE")
+    assert record(7, post, 1, 1_000).run(client)[0] == 4  # accepted
 
 
 def _port_of(client: RedisCluster, post: int) -> int:

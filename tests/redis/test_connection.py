@@ -90,6 +90,7 @@ def no_password_in(error: BaseException) -> bool:
         ("ClusterDownError", ReactionsUnavailable, "Redis refuses to serve: "),
         ("MasterDownError", ReactionsUnavailable, "Redis refuses to serve: "),
         ("TryAgainError", ReactionsUnavailable, "Redis refuses to serve: "),
+        ("ClusterError", ReactionsUnavailable, "Redis cannot serve: "),
         ("ResponseError", ScriptError, ""),
         ("NoScriptError", ScriptError, ""),
         (

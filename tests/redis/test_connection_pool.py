@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from redis import Redis, RedisCluster
+from redis.exceptions import RedisError
 
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
@@ -19,10 +21,11 @@ from reactions.redis import connection_pool, keys
 from reactions.redis.connection import Client, connect, execute, execute_many
 from reactions.redis.replicas import run_confirmed
 from reactions.redis.scripts import writes
+from tests.redis.kept import connections, open_client
 from tests.redis.replication import Pair, demoted, running_pair
 from tests.support.engine import DEAD_BROKER, Engine
 from tests.support.service_name import ServiceName, service_name
-from tests.support.waiting import patience
+from tests.support.waiting import patience, wait_until
 
 
 def identity(client: Client) -> int:
@@ -172,6 +175,36 @@ def test_a_switch_over_costs_one_call(pair: Pair) -> None:
         with ThreadPoolExecutor(8) as threads:
             assert sum(threads.map(calls, range(1, 9))) == 0
         client.close()
+
+
+# -- what a connection leaves behind --------------------------------------------------------------
+
+
+LATE = "x" * 600_000  # more than a server takes that does not read, and less than waits to be sent
+
+
+@pytest.mark.parametrize(
+    ("asked", "send"),
+    [
+        (identity, lambda client: execute(client, ("SET", "late", LATE))),
+        (Redis.client_id, lambda client: client.set("late", LATE)),
+    ],
+    ids=["a kept connection", "one of redis-py's"],
+)
+def test_what_waits_to_be_sent_when_a_connection_ends_is_never_sent(
+    valkey: Valkey, asked: Callable[[Redis], int], send: Callable[[Redis], object]
+) -> None:
+    """The call may be done again by then, and others after it."""
+    with Redis(port=valkey.port) as admin, open_client(valkey.url) as client:
+        used = asked(client)
+        valkey.signal(signal.SIGSTOP)
+        try:
+            with pytest.raises((RedisError, ReactionsUnavailable)):
+                send(client)
+        finally:
+            valkey.signal(signal.SIGCONT)
+        wait_until(lambda: used not in connections(admin), what="the server sees the end")
+        assert not admin.exists("late")
 
 
 # -- connections that went silent while idle -------------------------------------------------------

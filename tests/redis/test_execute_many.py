@@ -13,11 +13,13 @@ import redis.exceptions
 from hiredis import pack_command
 from redis.exceptions import ResponseError
 
+from reactions.core.settings import Settings
 from reactions.redis import wire
 from reactions.redis.connection import (
     connect,
     execute_many,
 )
+from reactions.redis.wire import Words
 from tests.redis.fake_server import (
     hanging_up,
     listening,
@@ -37,10 +39,21 @@ def test_a_late_reply_does_not_reach_the_next_caller(monkeypatch: pytest.MonkeyP
     ):
         with monkeypatch.context() as patch:
             interrupted = interrupted_after(1, wire.read_reply)
-            patch.setattr("reactions.redis.connection.read_reply", interrupted)
+            patch.setattr(wire, "read_reply", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 execute_many(client, asked)
         assert execute_many(client, asked) == [7, 8, 9]
+
+
+def test_news_of_the_server_between_the_replies_is_none_of_them(redis_url: str) -> None:
+    tracking: Words = ("CLIENT", "TRACKING", "ON")
+    read: Words = ("GET", "k")
+    commands: list[Words] = [tracking, read, ("SET", "k", "1"), read, ("HGET", "k", "f"), read]
+    with closing(connect(Settings(redis_url=f"{redis_url}?protocol=3"))) as client:
+        *found, refused, last = execute_many(client, commands)
+    assert found == [b"OK", None, b"OK", b"1"]
+    assert isinstance(refused, ResponseError)
+    assert last == b"1"
 
 
 def interrupted_after(number: int, call: Callable[..., object]) -> Callable[..., object]:

@@ -108,15 +108,15 @@ def test_a_signal_in_the_middle_of_an_exchange(
 ) -> None:
     """The handler reacts, too; neither call gets the reply of the other."""
     before, inner = identity(client), list[Any]()
-    name = "reactions.redis.connection.read_reply"
+    original = wire.read_reply
 
     def interrupted(connection: Any) -> Any:
-        monkeypatch.setattr(name, wire.read_reply)
+        monkeypatch.setattr(wire, "read_reply", original)
         interrupt()
-        return wire.read_reply(connection)
+        return original(connection)
 
     on_signal(lambda: inner.extend([identity(client), execute(client, ("ECHO", "inner"))]))
-    monkeypatch.setattr(name, interrupted)
+    monkeypatch.setattr(wire, "read_reply", interrupted)
     assert execute_many(client, [("ECHO", "outer"), ("CLIENT", "ID")]) == [b"outer", before]
     assert inner[1] == b"inner"
     assert inner[0] != before

@@ -10,9 +10,15 @@ from reactions.core.errors import LayoutMismatch
 from reactions.core.layout import CURRENT, Layout
 from reactions.redis.connection import Client
 from reactions.redis.keys import outbox_layout
-from reactions.redis.layout import check_layout, raise_layout, read_layout, write_layout
+from reactions.redis.layout import check_layout, layout_commands, raise_layout, read_layout
+from reactions.redis.pipeline import run_all
 
 NEWER = Layout(CURRENT.number + 2, CURRENT.number)
+
+
+def write_layout(client: Client) -> None:
+    """As a worker does, with the types."""
+    run_all(client, layout_commands(client))
 
 
 @pytest.mark.parametrize("write", [write_layout, raise_layout])

@@ -45,6 +45,17 @@ def test_a_claim_has_what_was_recorded_and_a_settlement_removes_it(
     assert not client.exists(keys.outbox_lease(SHARD), keys.outbox_dirty(SHARD))
 
 
+def test_a_claim_has_at_most_batch_posts_of_each_shard(
+    client: Client, redis_settings: Settings
+) -> None:
+    for post in range(5):
+        for shard in (SHARD, 43):
+            react(client, redis_settings, range(1, 3), 1_000 + 100 * post + shard)
+    few = Outbox(client, redis_settings.model_copy(update={"batch_posts": 2}))
+    claims, failed = few.claim({SHARD: "", 43: ""})
+    assert ([len(claim.posts) for claim in claims], failed) == ([2, 2], {})
+
+
 def test_only_the_token_of_a_claim_takes_it_over(
     outbox: Outbox, client: Client, redis_settings: Settings
 ) -> None:

@@ -123,11 +123,36 @@ def test_a_foreign_summary_is_as_good_as_none(
     assert read(cache) is None
 
 
-def test_a_node_that_is_gone_is_unavailable(
+def test_a_node_that_is_gone_takes_its_posts_with_it(
     cache: SummaryCache, client: Client, cluster: list[Valkey]
 ) -> None:
     for post in FEED:
         write(client, "0,1,5", post)
-    cluster[2].stop()
+    own(client, {})
+    lost = [post for post in FEED if _port_of(client, keys.post_summary(post)) == cluster[2].port]
+    cluster[2].kill()
+    found = cache.read(FEED, USER)
+    assert list(found.failed) == sorted(found.failed, key=lambda post: post % 100)
+    assert sorted(found.failed) == lost
+    assert sorted(found.summaries) == [post for post in FEED if post not in lost]
     with pytest.raises(ReactionsUnavailable):
-        cache.read(FEED, USER)
+        cache.read(lost, USER)
+
+
+def test_a_user_whose_node_is_gone_is_not_loaded(
+    cache: SummaryCache, client: Client, cluster: list[Valkey]
+) -> None:
+    for post in FEED:
+        write(client, "0,1,5", post)
+    port = _port_of(client, keys.user_reactions(USER))
+    next(node for node in cluster if node.port == port).kill()
+    found = cache.read(FEED, USER)
+    assert not found.user_loaded
+    assert not found.summaries
+    assert {*found.waiting, *found.failed} == {*FEED}
+    assert found.waiting
+
+
+def _port_of(client: Client, key: str) -> int:
+    node: Any = client.get_node_from_key(key)  # type: ignore[union-attr]
+    return int(node.port)

@@ -34,6 +34,7 @@ from tests.support.nodes import CeleryProcess, celery_command
 from tests.support.waiting import patience, wait_until
 
 POST = 1042
+NOWHERE = {"redis_url": "redis://127.0.0.1:1/0", "database_url": "postgresql://127.0.0.1:1/none"}
 FLOWER_USER = "reactions"
 
 
@@ -87,7 +88,7 @@ class Flower(CeleryProcess):
 
     def __init__(self, system: System) -> None:
         self.port = free_port()
-        env = environment(**system.urls("reactions-worker", "writer"))
+        env = environment(**(system.urls("reactions-worker", "writer") | NOWHERE))
         env["FLOWER_BASIC_AUTH"] = f"{FLOWER_USER}:{PASSWORD}"
         options = [f"--port={self.port}", "--address=127.0.0.1", "--logging=debug"]
         command = celery_command("flower") + options
@@ -124,14 +125,20 @@ def running_system(folder: Path, *, tls: bool) -> Iterator[System]:
 
 @contextmanager
 def working(system: System) -> Iterator[Flower]:
-    """Run worker, Beat and Flower, all at their most talkative log level."""
+    """Run worker, Beat and Flower, all at their most talkative log level.
+
+    Beat and Flower have the broker only.
+    """
     env = environment(**system.urls("reactions-worker", "writer"))
+    broker_only = environment(**(system.urls("reactions-worker", "writer") | NOWHERE))
     loud = "--loglevel=DEBUG"
     worker = [*celery_command("worker"), "-Q", "persistence,maintenance", "--concurrency=1", loud]
     flower = Flower(system)
     system.processes = [
         CeleryProcess("worker", system.folder, worker, env, "ready."),
-        CeleryProcess("beat", system.folder, [*celery_command("beat"), loud], env, "Starting..."),
+        CeleryProcess(
+            "beat", system.folder, [*celery_command("beat"), loud], broker_only, "Starting..."
+        ),
         flower,
     ]
     try:

@@ -54,6 +54,10 @@ def test_it_worked(system: System) -> None:
     assert '"messages": 0' in system.seen["Flower queues"]
     assert "Traceback" not in system.seen["log of worker"] + system.seen["log of beat"]
     assert system.command("reactions", "verify").returncode == 0
+    reader = system.urls("reactions-worker", "reader")
+    shown = system.command("reactions", "metrics", "--once", "--only=stores", **reader)
+    assert 'reactions_queue_messages{queue="persistence"}' in shown.stdout
+    assert "reaction types not checked" in system.seen["log of beat"]  # it has no database
     for server in (system.store, system.broker):
         with server.admin() as admin:
             assert [entry["object"] for entry in admin.acl_log()] == []

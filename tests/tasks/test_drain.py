@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -230,16 +229,18 @@ def test_drains_go_to_the_queue_of_durability(lane: Lane) -> None:
 class Pauses:
     """Stands for ``time`` in the module of the task: reactions arrive whenever it pauses."""
 
-    monotonic = staticmethod(time.monotonic)
-
     def __init__(self, arrive: Callable[[int], None]) -> None:
         self.number = 0
+        self.now = 0.0
         self._arrive = arrive
 
+    def monotonic(self) -> float:
+        return self.now
+
     def sleep(self, seconds: float) -> None:
-        if seconds > 0:
-            self.number += 1
-            self._arrive(self.number)
+        self.now += seconds
+        self.number += 1
+        self._arrive(self.number)
 
 
 def rounds(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -272,6 +273,19 @@ def test_changes_that_come_while_a_drain_pauses_are_one_round(
     lane.run([SHARD])
     assert found == [1, 4]
     assert_drained(lane, 1, 2, 3)
+
+
+def test_a_drain_that_pauses_ends_after_a_second(
+    lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long reactions go on to arrive, so that other tasks have its place."""
+    pauses = Pauses(lambda number: react(lane, 1 + number))
+    monkeypatch.setattr(lane.tasks.drain, "time", pauses)
+    found = rounds(lane, monkeypatch)
+    react(lane, 1)
+    lane.run([SHARD])
+    assert pauses.number in (9, 10)
+    assert found == [1] * (1 + pauses.number)
 
 
 def test_a_drain_does_not_pause_while_more_shards_wait_than_a_round_takes(

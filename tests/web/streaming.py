@@ -34,17 +34,22 @@ def events(answer: httpx.Response) -> Generator[Event, None, None]:
             found[name] = value
         elif "data" in found:
             name = found.get("event", "message")
-            yield Event(found["id"], json.loads(found["data"])["items"], name)
+            yield Event(found.get("id", ""), json.loads(found["data"])["items"], name)
             found = {}
 
 
 @contextmanager
 def listening(
-    address: str, *posts: int, last_id: str | None = None, user_id: int = 7, beats: bool = False
+    address: str,
+    *posts: int,
+    last_id: str | None = None,
+    user_id: int = 7,
+    beats: bool = False,
+    types: bool = False,
 ) -> Iterator[Generator[Event, None, None]]:
     """Open a stream, and yield its events."""
     headers = {HEADER: str(user_id)} | ({"Last-Event-ID": last_id} if last_id else {})
-    query: dict[str, Any] = {"post_id": posts, "beats": beats}
+    query: dict[str, Any] = {"post_id": posts, "beats": beats, "types": types}
     url = f"{address}/v1/stream"
     with httpx.stream("GET", url, params=query, headers=headers, timeout=patience(30)) as answer:
         assert answer.status_code == 200, answer.read()

@@ -119,6 +119,11 @@ def test_without_postgresql_writes_work_and_reads_of_uncached_posts_fail(
             answer = alice.get(f"/v1/{path}")
             assert "postgresql" in check_problem(answer, 503, "unavailable")
             assert answer.headers["Retry-After"] == "1"
+        client.delete_post(2)  # Redis alone knows it
+        feed = alice.get("/v1/summaries?post_id=1&post_id=2&post_id=1")
+        assert feed.status_code == 200
+        assert [shown["post_id"] for shown in feed.json()["items"]] == ["2"]
+        assert feed.json()["missing"] == ["1"]
 
 
 def of_header(request: Request) -> object:

@@ -10,9 +10,11 @@ import pytest
 
 from reactions.api.client import Reactions
 from reactions.core.settings import Settings
+from reactions.postgres.type_registry import TypeRegistry
 from reactions.web import create_app, poller, stream
 from reactions.web.demo_auth import HEADER, chosen_user
 from tests.support.engine import Engine
+from tests.support.types import publish
 from tests.support.waiting import patience, wait_until
 from tests.web.serving import check_problem, running, user
 from tests.web.streaming import listening
@@ -148,3 +150,26 @@ def test_a_stream_beats_while_its_values_are_current(
         next(found)
         engine.reactions.react(1, POST, "love")  # a poll later, and so many beats
         assert next(found).totals == {POST: 1}
+
+
+def test_a_stream_tells_each_change_of_the_types(address: str, engine: Engine) -> None:
+    """A label, an emoji, a retirement; the values of the posts stay, and so does their id."""
+    registry = TypeRegistry(engine.database)
+    with listening(address, POST, types=True) as found, listening(address, POST) as other:
+        first, types = next(found), next(found)
+        assert (types.name, types.id) == ("types", "")
+        with user(address, 7) as alice:
+            assert types.items == alice.get("/v1/types").json()["items"]
+        described = {"name": "love", "label": "Adore", "emoji": "🧡"}
+        registry.describe("love", "Adore", "🧡")
+        publish(engine, registry)
+        changed = next(found)
+        assert (changed.name, changed.items[1]) == ("types", described | {"retired": False})
+        registry.retire("love")
+        publish(engine, registry)
+        changed = next(found)
+        assert (changed.name, changed.items[1]) == ("types", described | {"retired": True})
+        engine.reactions.react(1, POST, "like")
+        assert next(found).totals == {POST: 1}
+        assert next(other).id == first.id  # no types where nobody asked for them
+        assert next(other).totals == {POST: 1}

@@ -11,6 +11,7 @@ from reactions.core.errors import ReactionsError
 from reactions.core.settings import Settings
 from reactions.ops.doctor.celery import check_broker, check_retry_schedule
 from reactions.ops.doctor.clocks import check_clocks
+from reactions.ops.doctor.cluster import check_cluster
 from reactions.ops.doctor.environment import check_environment
 from reactions.ops.doctor.findings import Finding, State, unreachable
 from reactions.ops.doctor.postgres import check_postgres, check_postgres_version
@@ -33,6 +34,7 @@ def examine(settings: Settings) -> list[Finding]:
             findings.append(unreachable("redis", error, remedy))
         else:
             findings += check_redis(client, settings)
+            findings += check_cluster(client)
         database = Database(settings, name="reactions-doctor")
         closing.callback(database.close)
         version = check_postgres_version(database)

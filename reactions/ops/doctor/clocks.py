@@ -55,7 +55,9 @@ def _compare(clocks: Mapping[str, Clock], lease_s: float) -> Findings:
 
 def _versions(clock: RedisClock, lease_s: float) -> Findings:
     """Name the shards that gave out versions in the future: the clock of Redis was set back."""
-    ahead = {shard: by / 1e6 for shard, by in clock.ahead_us().items() if by > lease_s * 1e5}
+    ahead = {
+        shard: by / 1e6 for shard, by in clock.readings().ahead_us().items() if by > lease_s * 1e5
+    }
     if not ahead:
         yield Finding("versions", State.OK, "no shard is ahead of the clock of Redis")
         return

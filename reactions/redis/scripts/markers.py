@@ -8,6 +8,7 @@ from reactions.redis.pipeline import Call, Script
 
 ADVANCE_ERASURE = Script("advance_erasure", keys=1, allow_oom=True)
 RAISE_CLOCK = Script("raise_clock", keys=1)
+READ_CLOCK = Script("read_clock", keys=2)
 WRITE_EPOCH = Script("write_epoch", keys=1)
 
 
@@ -24,6 +25,11 @@ def advance_erasure(user_id: int, step: str, following: str) -> Call:
 def raise_clock(shard: int, version: int) -> Call:
     """Make every later version of a shard higher than ``version``. Reply: 1."""
     return RAISE_CLOCK.call((keys.outbox_clock(shard),), (version,))
+
+
+def read_clock(shard: int) -> Call:
+    """Read the version, the clock and the ages of a shard. Reply: see ``ClockReading``."""
+    return READ_CLOCK.call((keys.outbox_clock(shard), keys.outbox_dirty(shard)), ())
 
 
 def write_epoch(shard: int, read: str, written: str) -> Call:

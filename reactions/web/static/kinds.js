@@ -11,14 +11,15 @@ const DRAWN = {
 }
 
 let types = new Map()
+let listed = ""
 
-/** Takes what the service lists: name, label, emoji, retired. */
+/** Takes what the service lists: name, label, emoji, retired. Returns whether it changed. */
 export function learn(items) {
+  const before = listed
+  listed = JSON.stringify(items)
   types = new Map(items.map(one => [one.name, one]))
+  return listed !== before
 }
-
-/** Returns whether all these names were listed. */
-export const known = kinds => kinds.every(kind => types.has(kind))
 
 /** Returns whether people may still give a type. */
 export const isGiven = kind => !types.get(kind)?.retired

@@ -20,19 +20,24 @@ export function answered(so) {
 /**
  * @param query the ids of the posts
  * @param change called with the values of posts that changed
+ * @param types called with the reaction types, at first and when one of them changed
  * @param back called when the page is live again
  */
-export function follow(query, {change, back}) {
+export function follow(query, {change, types, back}) {
   returned = back
 
   function listen() {
     hangUp()
-    stream = new EventSource(`/v1/stream?beats=true&${query}`)
+    stream = new EventSource(`/v1/stream?beats=true&types=true&${query}`)
     stream.onmessage = event => {
       heard()
       change(JSON.parse(event.data).items)
     }
     stream.addEventListener("beat", heard)
+    stream.addEventListener("types", event => {
+      heard()
+      types(JSON.parse(event.data).items)
+    })
     stream.onerror = lost
     quiet = setTimeout(lost, SILENT_MS)
   }

@@ -1,7 +1,7 @@
 // Assembles the page: the visitor, the feed with its stream, and the engine room.
 
 import {call, complain} from "./api.js"
-import {known, learn} from "./kinds.js"
+import {learn} from "./kinds.js"
 import {follow} from "./live.js"
 import {become, visitor, visitors} from "./people.js"
 import {Post} from "./post.js"
@@ -68,29 +68,20 @@ async function agree() {
 
 function change(items) {
   for (const item of items) posts.get(item.post_id).show(item)
-  if (!items.every(item => known(Object.keys(item.counts)))) meetTypes()
   agree()
 }
 
-/** Shows the types as they are now: one may be new, renamed or retired. */
-async function meetTypes() {
-  try {
-    learn((await call("GET", "/v1/types")).items)
-  } catch {
-    return // asked again when the page is live again
-  }
+/** Shows the types as they are now: one may be new, renamed, retired or described anew. */
+function types(items) {
+  if (!learn(items)) return
   for (const post of posts.values()) post.offer()
-}
-
-function back() {
-  meetTypes()
   agree()
 }
 
 async function begin() {
   try {
     await fill()
-    follow(query(), {change, back})
+    follow(query(), {change, types, back: agree})
   } catch (error) {
     setTimeout(begin, RETRY_MS)
     complain(error)

@@ -113,6 +113,7 @@ export class Post {
 
   render() {
     const {counts, total, tier} = this.shown
+    if (Object.keys(counts).join() !== [...this.chips.keys()].join()) return this.offer() // new names
     for (const [kind, chip] of this.chips) this.fillChip(chip, kind, counts[kind] ?? 0)
     this.find(".viral").hidden = tier !== "viral"
     const words = total ? reactions(total) : "No reactions yet"

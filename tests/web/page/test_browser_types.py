@@ -81,3 +81,23 @@ def test_an_open_page_learns_a_new_and_a_renamed_type(
     expect(menu.get_by_role("menuitemradio", name="Like")).to_be_focused()
     menu.get_by_role("menuitemradio", name="Let's party").click()
     expect(there.chip(POST, "party")).to_have_text("🎈1")
+
+
+def test_an_open_page_learns_a_label_an_emoji_and_a_retirement(
+    there: Visit, engine: Engine, registry: TypeRegistry
+) -> None:
+    """The counts of no post change, so only the types tell."""
+    chip = there.chip(POST, "sad")
+    expect(chip).to_be_disabled()
+    registry.retire("sad", False)
+    registry.describe("sad", "Sorry", "💧")
+    registry.retire("angry")
+    publish(engine, registry)
+    expect(chip).to_have_accessible_name("Sorry: 1", timeout=patience(20_000))
+    expect(chip).to_have_text("💧1")
+    expect(chip).to_be_enabled()
+    there.post(POST).locator(".react").focus()
+    there.page.keyboard.press("Enter")
+    menu = there.post(POST).get_by_role("menuitemradio")
+    names = [one.get_attribute("aria-label") for one in menu.all()]
+    assert names == ["Like", "Adore", "Laugh", "Wow", "Sorry"]
