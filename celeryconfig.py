@@ -23,6 +23,7 @@ task_compression = None  # a message is a list of shard numbers
 task_queues = [Queue("persistence"), Queue("maintenance")]
 task_default_queue = "maintenance"
 task_routes = {"reactions.drain": {"queue": "persistence"}}
+# On RabbitMQ, both are quorum queues (reactions.core.rabbitmq).
 task_create_missing_queues = False  # a misspelt queue is an error, not a queue nobody consumes
 
 # -- at least once ---------------------------------------------------------------------------------
@@ -73,6 +74,11 @@ publisher = {
         # retry_on_timeout stays unset: it would send an LPUSH twice.
     },
 }
+# RabbitMQ confirms each message once it is safe. Nobody waits longer than answer_timeout (s) for an
+# answer; without that, whoever publishes waits for ever for a frozen or overloaded RabbitMQ.
+rabbitmq_transport_options = {"confirm_publish": True, "answer_timeout": 5}
+rabbitmq_publisher_options = {"confirm_publish": True, "answer_timeout": 0.5}
+
 task_publish_retry = True
 task_publish_retry_policy = {"max_retries": 3, "interval_start": 0.1, "interval_max": 1.0}
 
@@ -95,7 +101,7 @@ worker_hijack_root_logger = False
 
 # RedBeat takes a lock, so that a second beat can stand by. The lock is a lease and not a fence: two
 # beats may send for a moment. Every periodic task is safe to run twice.
-beat_scheduler = "redbeat.RedBeatScheduler"
+beat_scheduler = "reactions.tasks.beat_scheduler:Scheduler"  # RedBeat
 redbeat_lock_timeout = 10  # a standby takes over after this
 beat_max_loop_interval = 1  # the shortest interval is a second or two
 timezone = "UTC"

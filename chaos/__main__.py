@@ -13,6 +13,7 @@ from chaos import small
 from chaos.nodes import FAKETIME
 from chaos.report import table
 from chaos.run import run
+from chaos.topology import TOPOLOGIES
 from reactions.cli.console import as_json, err, finish, out, print_report
 from reactions.core.errors import StackError
 from reactions.demo.state_folder import remove
@@ -24,9 +25,18 @@ from reactions.demo.state_folder import remove
 )
 @click.option("--minutes", default=5.0, show_default=True, help="Duration, without start and end.")
 @click.option("--only", multiple=True, help="Only faults whose name contains this; repeatable.")
+@click.option(
+    "--topology",
+    type=click.Choice(list(TOPOLOGIES)),
+    default="single",
+    show_default=True,
+    help="The servers that store the reactions; docs/topologies.md describes each topology.",
+)
 @click.option("--keep", is_flag=True, help="Keep the folder with logs and histories.")
 @as_json
-def main(seed: int, minutes: float, only: tuple[str, ...], keep: bool, as_json: bool) -> None:
+def main(
+    seed: int, minutes: float, only: tuple[str, ...], topology: str, keep: bool, as_json: bool
+) -> None:
     """Make everything fail, and check that nothing is lost. Exits with 1 on a violation."""
     logging.basicConfig(level=logging.ERROR)
     small.apply()
@@ -37,7 +47,13 @@ def main(seed: int, minutes: float, only: tuple[str, ...], keep: bool, as_json: 
     holds = False
     try:
         report = run(
-            folder, seed, minutes, lambda words: err.print(words), minute=minutes >= 10, only=only
+            folder,
+            seed,
+            minutes,
+            lambda words: err.print(words),
+            minute=minutes >= 10,
+            only=only,
+            topology=topology,
         )
         figures = report.figures()
         holds = not figures["violations"] and not figures["drift"]

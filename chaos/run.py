@@ -11,11 +11,12 @@ from pathlib import Path
 from sqlalchemy import select
 
 from chaos.checker import check
-from chaos.faults.kinds import KINDS
+from chaos.faults.kinds import KINDS_OF
 from chaos.history import Operation, read
 from chaos.nemesis import Nemesis
 from chaos.report import Report
 from chaos.system import System
+from chaos.topology import TOPOLOGIES
 from chaos.verdict import Final
 from chaos.waiting import wait_for
 from reactions.api.client import Reactions
@@ -51,6 +52,7 @@ def run(
     *,
     minute: bool,
     only: Sequence[str] = (),
+    topology: str = "single",
 ) -> Report:
     """Run for this many minutes, without start and end.
 
@@ -58,17 +60,19 @@ def run(
         folder: where servers keep their data, and writers their history.
         minute: whether PostgreSQL may refuse connections for a whole minute.
         only: parts of names of faults; without any, all faults happen.
+        topology: a name in ``TOPOLOGIES``.
 
     Raises:
         StackError: the system did not start, or did not recover in time.
     """
     report = Report(seed)
     show("starting")
-    with System(folder, seed) as system, closing(Database(system.settings)) as database:
+    servers = System(folder, seed, TOPOLOGIES[topology])
+    with servers as system, closing(Database(system.settings)) as database:
         duties = DutyRuns(database)
         began = time.monotonic()
         peace = min(PEACE_S[1], max(PEACE_S[0], minutes * 60 * PEACE_SHARE))
-        nemesis = Nemesis(system, seed, KINDS, minute=minute, only=only)
+        nemesis = Nemesis(system, seed, KINDS_OF[topology], minute=minute, only=only)
         show("in peace")
         nemesis.hold(peace, peace)
         report.peace = began, time.monotonic()

@@ -15,23 +15,24 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psutil
 import psycopg2
-from redis import Redis
 
 from chaos import small, traps
-from chaos.nodes import Node, Store, WriterNode
+from chaos.nodes import Node, WriterNode
 from chaos.proxy import Connect, Link, Network
+from chaos.topology import Topology
 from chaos.waiting import wait_for
-from reactions.core.constants import shard_of
+from reactions.core.constants import SHARDS, shard_of
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Postgres, Valkey
 from reactions.demo.process import Process
 from reactions.postgres.migrate import migrate
 from reactions.redis import keys
-from reactions.redis.connection import connect
+from reactions.redis.command_batch import CommandBatch
+from reactions.redis.connection import Client, connect, translated
 from reactions.redis.outbox_state import OutboxState
 from reactions.redis.server_options import BROKER_OPTIONS
 
@@ -48,9 +49,10 @@ class System:
         links: store -> one link for each worker.
     """
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, topology: Topology) -> None:
         self.folder, self._seed = folder, seed
-        self.store = Store(folder)
+        self._topology = topology
+        self.store = topology.stores(folder)
         self.broker = Valkey(folder, "broker", options=BROKER_OPTIONS)
         self.postgres = Postgres(folder)
         self.network = Network()
@@ -104,6 +106,7 @@ class System:
             drain_budget_s=2.0,
             sweep_interval_s=1.0,
             wake_patience_s=3.0,
+            **self._topology.settings,
         )
         migrate(self.settings)
         self._link()
@@ -129,6 +132,8 @@ class System:
             "broker": lambda: asyncio.open_connection("127.0.0.1", self.broker.port),
             "postgres": lambda: asyncio.open_unix_connection(socket),
         }
+        if not self._topology.linked:
+            del servers["store"]
         for name, server in servers.items():
             self.links[name] = [self.network.link(server) for _ in range(WORKERS)]
 
@@ -138,8 +143,9 @@ class System:
         options = ["--loglevel=INFO"]
         if number is not None:
             ports = {name: links[number].port for name, links in self.links.items()}
+            if "store" in ports:
+                env["REACTIONS_REDIS_URL"] = f"redis://127.0.0.1:{ports['store']}/0"
             env |= {
-                "REACTIONS_REDIS_URL": f"redis://127.0.0.1:{ports['store']}/0",
                 "REACTIONS_BROKER_URL": f"redis://127.0.0.1:{ports['broker']}/0",
                 "REACTIONS_DATABASE_URL": (
                     f"postgresql://postgres@127.0.0.1:{ports['postgres']}/postgres"
@@ -202,22 +208,21 @@ class System:
 
     # -- its state -----------------------------------------------------------------------------
 
-    def redis(self) -> Redis:
+    def redis(self) -> Client:
         """A client of the Redis that stores reactions."""
-        return Redis(port=self.store.port, socket_timeout=1)
+        return connect(self.settings)
 
     def newest_versions(self) -> dict[int, int]:
         """shard -> the newest version that it has given."""
-        with self.redis() as client:
-            return {
-                shard: int(client.get(f"outbox:{{{shard}}}:clock") or 0) for shard in range(100)
-            }
+        with translated(), self.redis() as client:
+            found: list[Any] = [client.get(keys.outbox_clock(shard)) for shard in range(SHARDS)]
+        return {shard: int(clock or 0) for shard, clock in enumerate(found)}
 
     def behind(self, versions: Mapping[int, int]) -> int:
         """The number of pending changes up to these versions (shard -> version)."""
         with connect(self.settings) as client:
             posts = OutboxState(client, self.settings).dirty_posts()
-            with client.pipeline(transaction=False) as pipe:
+            with translated(), CommandBatch(client) as pipe:
                 for post in posts:
                     pipe.hvals(keys.post_pending(post))
                     pipe.hvals(keys.post_claimed(post))

@@ -19,6 +19,7 @@ from reactions.postgres.migrate import migrate
 from tests.support.databases import ReusedDatabase, own_database
 from tests.support.engine import DEAD_BROKER, Engine, make_engine
 from tests.support.profiles import load_profile, scale
+from tests.support.rabbitmq import RabbitMq, running_rabbitmq
 from tests.support.reading import SMALL_SAMPLE, VIRAL, shrink
 from tests.support.scheduling import Scheduling
 from tests.support.servers import running_postgres, running_redis
@@ -64,6 +65,12 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 def postgres() -> Iterator[Postgres]:
     with running_postgres(18) as server:
         migrate(Settings(database_url=server.url))
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitMq]:
+    with running_rabbitmq() as server:
         yield server
 
 

@@ -90,18 +90,23 @@ def run(calls: int, rounds: int, show: Show) -> dict[str, Any]:
 
 
 def compare(ways: dict[str, Call], calls: int, rounds: int) -> dict[str, Any]:
-    """Times of one call in µs on each side, and the ratio of their medians, round by round."""
+    """Times of one call in µs on each side, and the ratios of the sides, round by round.
+
+    ``ratio`` is that of the medians, ``client_ratio`` that of this process's processor time.
+    """
     times: dict[str, list[float]] = {side: [] for side in ways}
-    ratios = []
+    ratios, clients = [], []
     for number in range(rounds + 1):
-        medians = {}
+        medians, used = {}, {}
         for side, call in list(ways.items())[:: 1 if number % 2 else -1]:
+            began = time.process_time()
             turn = [_timed(call) for _ in range(calls)]
-            medians[side] = median(turn)
+            medians[side], used[side] = median(turn), time.process_time() - began
             if number:  # the first round connects
                 times[side] += turn
         if number:
             ratios.append(medians[THREE] / medians[ONE])
+            clients.append(used[THREE] / used[ONE])
     sides = {
         side: {
             "p50_us": round(quantile(sorted(found), 0.5), 1),
@@ -109,7 +114,7 @@ def compare(ways: dict[str, Call], calls: int, rounds: int) -> dict[str, Any]:
         }
         for side, found in times.items()
     }
-    return {"sides": sides, "ratio": spread(ratios)}
+    return {"sides": sides, "ratio": spread(ratios), "client_ratio": spread(clients)}
 
 
 def _timed(call: Call) -> float:
@@ -121,7 +126,7 @@ def _timed(call: Call) -> float:
 def print_tables(figures: dict[str, Any], markdown: bool) -> None:
     output.print_table(
         "p50 of a call in µs, and three nodes to one server, round by round",
-        ["call", ONE, THREE, "ratio", "least-most"],
+        ["call", ONE, THREE, "ratio", "least-most", "client's processor"],
         [
             [
                 name,
@@ -129,6 +134,7 @@ def print_tables(figures: dict[str, Any], markdown: bool) -> None:
                 found["sides"][THREE]["p50_us"],
                 found["ratio"]["median"],
                 f"{found['ratio']['min']}-{found['ratio']['max']}",
+                found["client_ratio"]["median"],
             ]
             for name, found in figures.items()
         ],

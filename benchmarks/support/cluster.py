@@ -11,6 +11,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from benchmarks.support.waiting import wait_until
+from reactions.core.errors import StackError
 from reactions.demo.embedded import Valkey
 from reactions.demo.process import free_port
 from reactions.redis.server_options import VALKEY_OPTIONS
@@ -46,12 +47,8 @@ class Cluster:
         Args:
             replicas: of each primary.
         """
-        nodes = list[Valkey]()
-        self._buses: dict[str, str] = {}
-        for number in range(primaries * (1 + replicas)):
-            name, bus = f"node{number}", str(free_port())
-            self._buses[name] = bus  # the default, 10,000 above the port, may not exist
-            nodes.append(Valkey(folder, name, options={**OPTIONS, "cluster-port": bus}))
+        self._options: dict[str, dict[str, str]] = {}
+        nodes = self.spare(folder, primaries * (1 + replicas))
         self.primaries, self.replicas = nodes[:primaries], nodes[primaries:]
 
     @property
@@ -66,7 +63,7 @@ class Cluster:
     def start(self) -> None:
         """Start all nodes, and wait until they form a cluster."""
         for node in self.nodes:
-            node.start()
+            self.start_node(node)
         share = len(self.primaries)
         bounds = [SLOTS * number // share for number in range(share + 1)]
         for node, first, end in zip(self.primaries, bounds, bounds[1:], strict=False):
@@ -79,9 +76,34 @@ class Cluster:
             follow(node, self.primaries[number % share])
         wait_until(lambda: all(map(_follows, self.replicas)), FORM_S, "the replicas are in step")
 
+    def spare(self, folder: Path, number: int) -> list[Valkey]:
+        """Make further nodes, which do not run and belong to no cluster yet."""
+        made = list[Valkey]()
+        for _ in range(number):
+            name = f"node{len(self._options)}"
+            self._options[name] = {**OPTIONS}
+            made.append(Valkey(folder, name, options=self._options[name]))
+        return made
+
+    def start_node(self, node: Valkey) -> None:
+        """Start a node; if another process takes the port of its bus meanwhile, with another one.
+
+        The default port of the bus, 10,000 above the node's, may not exist.
+        """
+        for last in (False, False, True):
+            self._options[node.name]["cluster-port"] = str(free_port())
+            try:
+                node.start()
+            except StackError:
+                if last:
+                    raise
+            else:
+                return
+
     def meet(self, node: Valkey, other: Valkey) -> None:
         """Let a node join the cluster of another one."""
-        command(node, "CLUSTER", "MEET", "127.0.0.1", other.port, self._buses[other.name])
+        bus = self._options[other.name]["cluster-port"]
+        command(node, "CLUSTER", "MEET", "127.0.0.1", other.port, bus)
 
     def stop(self) -> None:
         for node in self.nodes:

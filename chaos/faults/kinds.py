@@ -6,6 +6,7 @@ from functools import partial
 
 from chaos import traps
 from chaos.faults.broker import broker_demoted, broker_stopped, delivered_again, queue_lost
+from chaos.faults.cluster import failover_planned, primary_killed, primary_paused, slot_moved
 from chaos.faults.network import cut, forgotten
 from chaos.faults.postgres import (
     backends_terminated,
@@ -80,3 +81,21 @@ KINDS: list[Kind] = [
     Kind("workers cut off from the broker", "network", partial(cut, "broker")),
     Kind("connections dropped in silence", "network", forgotten),
 ]
+"""Those of the topology ``single``."""
+
+_OF_ONE_SERVER = {store_killed, store_demoted, memory_full, store_paused, clock_stepped}
+
+CLUSTER: list[Kind] = [
+    *(
+        kind
+        for kind in KINDS
+        if kind.deed not in _OF_ONE_SERVER and kind.name != "workers cut off from Redis"
+    ),
+    Kind("primary killed", "redis", primary_killed),
+    Kind("primary stopped for seconds", "redis", primary_paused),
+    Kind("planned failover", "redis", failover_planned),
+    Kind("slot moved", "redis", slot_moved),
+]
+
+KINDS_OF = {"single": KINDS, "cluster": CLUSTER}
+"""Name of a topology -> its kinds of faults."""

@@ -37,7 +37,8 @@ class Reactions:
 
     Raises:
         InvalidArgument: ``settings`` is neither ``Settings`` nor None.
-        InvalidSettings: the configuration is not valid.
+        InvalidSettings: the configuration is not valid. The first read looks at the options of
+            database_url.
         ReactionsUnavailable: no node of the cluster answers.
     """
 

@@ -14,6 +14,7 @@ import click
 
 from reactions.cli.backfill import backfill
 from reactions.cli.capacity import capacity
+from reactions.cli.clock import clock
 from reactions.cli.console import Commands
 from reactions.cli.dead_letters import deadletters
 from reactions.cli.demo import demo
@@ -56,8 +57,8 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
 
 
 COMMANDS = (
-    backfill, capacity, deadletters, demo, doctor, duties, inspect, metrics,
-    migrate, rebuild, replay, rising, types, up, verify, web,
+    backfill, capacity, clock, deadletters, demo, doctor, duties, inspect,
+    metrics, migrate, rebuild, replay, rising, types, up, verify, web,
 )  # fmt: skip
 
 for command in COMMANDS:

@@ -12,8 +12,12 @@ REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 BROKER_SCHEMES = ("redis://", "rediss://", "amqp://", "amqps://")
 
-BROKER_OPTIONS = ("connect_timeout", "heartbeat", "login_method")
-"""Options of a broker's URL that kombu takes, besides those that begin with ``ssl_``."""
+_TLS = ("ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile")
+_RABBITMQ = ("heartbeat", "login_method")
+BROKER_OPTIONS = {"redis": (), "rediss": _TLS, "amqp": _RABBITMQ, "amqps": _RABBITMQ}
+"""Options of a broker's URL that have an effect, by its scheme: kombu ignores others, or fails."""
+
+_CERT_REQS = ("required", "optional", "none")
 
 CLUSTER_SCHEMES = ("redis://", "rediss://")
 """The data store's may name several nodes of a Redis Cluster."""
@@ -38,9 +42,9 @@ def check_url(value: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
         ValueError: the scheme is not one of these, or the user or password is not percent-encoded.
     """
     url = value.get_secret_value()
-    if not url.startswith(schemes):
-        raise ValueError(f"must be a URL that starts with one of {', '.join(schemes)}")
     for one in re.split(_NEXT_URL, url):
+        if not one.startswith(schemes):
+            raise ValueError(f"must be a URL that starts with one of {', '.join(schemes)}")
         _check_authority(one)
     return value
 
@@ -57,14 +61,22 @@ def names_several(url: SecretStr) -> bool:
 
 
 def _broker_url(value: SecretStr) -> SecretStr:
-    """Refuse options that kombu does not know: it would fail later, without naming the setting."""
+    """Refuse options without an effect. Some would fail later, without naming the setting."""
     url = check_url(value, BROKER_SCHEMES).get_secret_value()
     for one in re.split(_NEXT_URL, url):
         if names_several(SecretStr(one)):
             raise ValueError("names several hosts; it takes one")
-        for name, _ in parse_qsl(one.partition("?")[2], keep_blank_values=True):
-            if name not in BROKER_OPTIONS and not name.startswith("ssl_"):
-                raise ValueError(f"has the option {name[:64]}, which kombu does not know")
+        scheme = one.partition("://")[0]
+        for name, given in parse_qsl(one.partition("?")[2], keep_blank_values=True):
+            if name not in BROKER_OPTIONS[scheme]:
+                known = ", ".join(BROKER_OPTIONS[scheme]) or "none"
+                raise ValueError(
+                    f"has the option {name[:64]}, which has no effect on a broker at {scheme}://;"
+                    f" known options: {known}"
+                )
+            if not given or (name == "ssl_cert_reqs" and given not in _CERT_REQS):
+                allowed = ", ".join(_CERT_REQS) if name == "ssl_cert_reqs" else "given"
+                raise ValueError(f"has the option {name}, whose value must be {allowed}")
     return value
 
 

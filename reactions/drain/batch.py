@@ -22,6 +22,7 @@ class Drained:
         lost: shards whose lease another drain had when this one settled.
         loaded: posts whose complete hash or sample was loaded into the cache.
         leftover: shards that were not finished when the budget ran out.
+        postponed: shard -> token of the claim that stays, because a node of a cluster is missing.
     """
 
     rows: int = 0
@@ -31,6 +32,7 @@ class Drained:
     lost: int = 0
     loaded: int = 0
     leftover: list[int] = field(default_factory=list)
+    postponed: dict[int, str] = field(default_factory=dict)
 
 
 class DrainFailed(ReactionsError):
@@ -54,6 +56,9 @@ class Batch:
     deleted: set[int] = field(default_factory=set)
     abandoned: set[int] = field(default_factory=set)
     """Shards whose lease was lost while a large post was being recorded."""
+    postponed: set[int] = field(default_factory=set)
+    """Shards with a change of a user whose node of a cluster does not answer. Their rows are
+    durable; they are settled when the cached reactions of that user can be written."""
 
 
 Written: TypeAlias = tuple[Sequence[Row], bool]

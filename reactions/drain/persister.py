@@ -80,6 +80,9 @@ class Persister:
             self._drain_all(todo, more, done, deadline)
         finally:
             REFUSED.inc(done.refused)
+        if done.postponed:
+            reason = "the node of some users does not answer, so these shards are not settled"
+            raise DrainFailed(done.postponed, ReactionsUnavailable("redis", reason))
         return done
 
     def _drain_all(
@@ -108,7 +111,8 @@ class Persister:
                 self._isolate(failed)
                 shard, reason = next(iter(failed.items()))
                 cause = ReactionsUnavailable("redis", f"shard {shard} cannot be claimed: {reason}")
-                raise DrainFailed(dict.fromkeys([*failed, *todo], ""), cause)
+                tokens = dict.fromkeys([*failed, *todo], "") | done.postponed
+                raise DrainFailed(tokens, cause)
 
     def _more(self, more: Callable[[], Sequence[int]]) -> dict[int, str]:
         """The shards that wait by now, without tokens."""
@@ -163,6 +167,8 @@ class Persister:
 
     def settle(self, claims: Sequence[Claim], batch: Batch, done: Drained) -> list[int]:
         """Acknowledge recorded claims and fill caches. Returns the shards with more changes."""
+        done.postponed |= {c.shard: c.token for c in claims if c.shard in batch.postponed}
+        claims = [claim for claim in claims if claim.shard not in batch.postponed]
         posts = self._settler.prepare(claims, batch)
         settled = self._settler.settle(claims, posts)
         self._refill.fill(settled, batch, done)

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
 
+from reactions.core.constants import shard_of
 from reactions.core.instruments import BATCH, BATCH_ROWS, STALE
 from reactions.core.model import Row
 from reactions.core.settings import Settings
@@ -70,10 +71,10 @@ class Recorder:
                 self._outbox.extend_claims(claims)
             piece = entries[start : start + size]
             with self._recording([entry for _, entry in piece], batch, done) as under_way:
-                self._write_through(before, claims)
+                self._write_through(before, claims, batch)
             before = under_way.result()
             _count_lags(claims, piece)
-        self._write_through(before, claims)
+        self._write_through(before, claims, batch)
 
     def _record_large(
         self,
@@ -93,7 +94,9 @@ class Recorder:
         for fields, entries in self._outbox.scan(post.post_id):
             self._outbox.extend_claims(claims)
             with self._recording(entries, batch, done) as under_way:
-                self._write_through(before, [claim])
+                self._write_through(before, [claim], batch)
+                if claim.shard in batch.postponed:
+                    return
                 if durable and not self._outbox.trim(claim, post.post_id, durable):
                     batch.abandoned.add(claim.shard)
                     return
@@ -112,14 +115,20 @@ class Recorder:
         finally:
             wait([under_way])
 
-    def _write_through(self, written: Sequence[Written], claims: Sequence[Claim]) -> None:
+    def _write_through(
+        self, written: Sequence[Written], claims: Sequence[Claim], batch: Batch
+    ) -> None:
         """Write durable rows to the cached reactions of their users.
 
-        If PostgreSQL has a newer version of a row, the cached reactions are dropped instead.
+        If PostgreSQL has a newer version of a row, the cached reactions are dropped instead. The
+        shards of rows whose user is on a node that does not answer are postponed.
         """
         for rows, complete in written:
             until = min(claim.lease_until() for claim in claims) if complete else 0
-            self._users.write_through(rows, until)
+            missing = self._users.write_through(rows, until)
+            if missing:
+                of_them = (row.post_id for row in rows if row.user_id in missing)
+                batch.postponed.update(map(shard_of, of_them))
 
     def _record_entries(
         self, entries: Sequence[Entry], batch: Batch, done: Drained

@@ -19,9 +19,9 @@ from redis.exceptions import RedisError
 from sqlalchemy import ColumnElement, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
-from reactions.core.constants import SHARDS
+from reactions.core.constants import MAX_ID, SHARDS
 from reactions.postgres.database import Database
-from reactions.postgres.tables import TOUCHED_EVERY_US, redis_epochs
+from reactions.postgres.tables import redis_epochs
 from reactions.redis import keys
 from reactions.redis.command_batch import CommandBatch
 from reactions.redis.connection import Client, is_outage, translated
@@ -130,8 +130,8 @@ class RebuildPass(NamedTuple):
 
     @classmethod
     def begin(cls, now_us: int, down_to: int) -> RebuildPass:
-        # A drain may have noted a change with a version ahead of the clock.
-        return cls(now_us + TOUCHED_EVERY_US, down_to, now_us)
+        # From the highest time on: the versions of a shard may be ahead of the clock.
+        return cls(MAX_ID, down_to, now_us)
 
 
 NO_PASS = RebuildPass(0, 0, 0)

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from kombu.exceptions import OperationalError
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -22,6 +21,7 @@ from prometheus_client.registry import Collector
 from reactions.core.celery_app import make_publisher
 from reactions.core.errors import ReactionsError, short
 from reactions.core.model import PostTier
+from reactions.core.rabbitmq import count_messages
 from reactions.core.settings import Settings
 from reactions.maintenance.compare import Kind
 from reactions.postgres.database import Database
@@ -195,11 +195,11 @@ class StoresCollector(Collector):
     def _queue_families(self) -> Iterator[Metric]:
         """Queue lengths; no samples if the broker does not answer, so that the scrape goes on."""
         waiting = _gauge("reactions_queue_messages", "Messages waiting in a queue.", "queue")
-        with suppress(OperationalError), self._app.connection_for_write() as connection:
+        # Each transport has errors of its own.
+        with suppress(Exception), self._app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, interval_start=0)
             for queue in self._app.conf.task_queues:
-                declared = queue(connection.default_channel).queue_declare()
-                waiting.add_metric([queue.name], declared.message_count)
+                waiting.add_metric([queue.name], count_messages(connection, queue))
         yield waiting
 
     def _outbox_families(self) -> Iterator[Metric]:

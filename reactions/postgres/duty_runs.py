@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, case, delete, func, select
+from sqlalchemy import Connection, case, delete, func, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from reactions.core.tracing import span
@@ -173,14 +173,21 @@ class DutyRuns:
 
 
 def _take(connection: Connection, duty: str, owner: str, lease: timedelta) -> bool:
-    """Take the lease of a duty; tell whether this worker has it."""
+    """Take the lease of a duty; tell whether this worker has it.
+
+    A lease that ends later than any new one is from before the clock was set back: it does not
+    count.
+    """
     until = func.now() + lease
     mine = insert(duties).values(duty=duty, owner=owner, leased_until=until)
     taken = connection.execute(
         mine.on_conflict_do_update(
             index_elements=["duty"],
             set_={"owner": owner, "leased_until": until},
-            where=_duty.leased_until < func.now(),
+            where=or_(
+                _duty.leased_until < func.now(),
+                _duty.leased_until > func.now() + max(LEASE, lease),
+            ),
         ).returning(_duty.duty)
     )
     return taken.first() is not None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import func, select, text
+from sqlalchemy import and_, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from reactions.core.constants import SHARDS
@@ -109,15 +109,18 @@ class Posts:
         Posts touched at the same time come together, so there may be more than ``limit``.
 
         Args:
-            now: leave out posts compared at this time (µs) or later.
+            now: leave out posts compared at this time (µs) or later; but not those compared far in
+                the future, before the clock was set back.
             before: leave out posts touched at this time (µs) or later.
         """
         wanted = (
             select(_post.post_id, _post.touched, _post.tier)
             .where(
                 _post.tier.in_(list(tiers)),
-                _post.touched > _post.checked - TOUCHED_EVERY_US,
-                _post.checked < now,
+                or_(
+                    and_(_post.touched > _post.checked - TOUCHED_EVERY_US, _post.checked < now),
+                    _post.checked > now + TOUCHED_EVERY_US,
+                ),
                 _post.touched < before,
             )
             .order_by(_post.touched.desc())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from reactions.core.constants import SHARDS
 from reactions.core.settings import Settings
@@ -23,6 +23,7 @@ class Clock:
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
         self._cluster = settings.redis_cluster
+        self._longest_us = int(max(settings.lease_s, settings.retry_cap_s) * 1e6)
 
     def now_us(self) -> float:
         """Return the µs since 1970. One round trip.
@@ -58,3 +59,18 @@ class Clock:
         """
         calls = [markers.raise_clock(shard, version) for shard, version in versions.items()]
         run_all(self._client, calls)
+
+    def set_back(self, shards: Sequence[int], newest: int) -> int | None:
+        """Move pending changes from the future to now, and the clocks of their shards, too.
+
+        One round trip for each node. Safe to repeat.
+
+        Args:
+            newest: the changes move above this version (µs), the newest that PostgreSQL has.
+
+        Returns:
+            How many changes moved; None if a drain has one of the shards, which stays as it is.
+        """
+        calls = [markers.set_clock_back(s, newest, self._longest_us) for s in shards]
+        replies = run_all(self._client, calls)
+        return sum(reply[1] for reply in replies) if all(r[0] for r in replies) else None

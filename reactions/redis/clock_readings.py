@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from reactions.core.shard_times import NO_TIMES, ROUNDED_US, ShardTimes
@@ -39,6 +39,10 @@ class ClockReadings:
         """Return shard -> how far (µs) its versions are ahead of its clock, where they are."""
         ahead = {shard: it.version - it.now for shard, it in enumerate(self._shards)}
         return {shard: by for shard, by in ahead.items() if by > 0}
+
+    def now_us(self, shards: Collection[int]) -> int:
+        """Return the earliest time that the clocks of these shards show."""
+        return min(self._shards[shard].now for shard in shards)
 
     def bounds(self) -> ShardTimes:
         """Return a version for each shard that none of its versions so far exceeds.

@@ -30,8 +30,9 @@ from reactions.redis.cluster_slots import (
     note_moved,
     slot_of,
 )
+from reactions.redis.kept_connections import kept_open
 from reactions.redis.node_pipeline import NodePipeline
-from reactions.redis.wire import Argument, Words
+from reactions.redis.wire import Argument, Words, pack, read_reply, send
 
 _KEY_FIRST = {
     *("DEL", "EXISTS", "GET", "HDEL", "HEXISTS", "HGET", "HGETALL", "HKEYS", "HLEN", "HMGET"),
@@ -65,9 +66,47 @@ def execute_on_nodes(client: RedisCluster, commands: Sequence[Words]) -> list[An
         if key is None:
             return _by_redis_py(client, commands)
         slots.append(slot_of(client, key))
+    return send_packed(client, slots, [pack(words) for words in commands])
+
+
+def send_packed(client: RedisCluster, slots: Sequence[int], commands: Sequence[bytes]) -> list[Any]:
+    """Do as ``execute_on_nodes`` does, with commands that are packed, each with its slot.
+
+    Raises:
+        Nothing: the reply to a command is its error.
+    """
+    if len(commands) == 1 and (reply := _send_one(client, slots[0], commands[0])) is not _AGAIN:
+        return [reply]
     call = _Call(client, commands, slots)
     call.run()
     return call.replies
+
+
+_AGAIN = object()
+"""Stands for the reply to a command that is sent once more, with everything that ``_Call`` does."""
+
+
+def _send_one(client: RedisCluster, slot: int, packed: bytes) -> Any:  # noqa: ANN401 - a reply
+    """Send one command over an open connection, with as little as possible around it."""
+    nodes: Any = client.nodes_manager.slots_cache.get(slot)
+    node = nodes[0].redis_connection if nodes else None
+    kept = kept_open(node) if node is not None else None
+    if kept is None:
+        return _AGAIN
+    kept.busy = True
+    connection = kept.connection
+    try:
+        send(connection, packed)
+        reply = read_reply(connection)
+    except RedisError:  # then over a new connection
+        connection.disconnect()
+        return _AGAIN
+    except BaseException:
+        connection.disconnect()  # the next user must not read leftover replies
+        raise
+    finally:
+        kept.busy = False
+    return _AGAIN if isinstance(reply, AskError | TryAgainError) else reply
 
 
 def key_of(words: Words) -> Argument | None:
@@ -92,7 +131,7 @@ class _Call:
     """
 
     def __init__(
-        self, client: RedisCluster, commands: Sequence[Words], slots: Sequence[int]
+        self, client: RedisCluster, commands: Sequence[bytes], slots: Sequence[int]
     ) -> None:
         self.replies: list[Any] = [None] * len(commands)
         self._client = client
@@ -108,29 +147,43 @@ class _Call:
     def run(self) -> None:
         pause_s = 0.0
         for turn in itertools.count():
-            pipelines = self._divide()
+            pipelines = self._divide() if turn else self._divide_by_owner()
             self._todo = {}
-            wait = self._exchange(list(pipelines.values()))
+            wait = self._exchange(pipelines)
             if not self._todo:
                 return
             if wait or turn > MAX_AT_ONCE:
                 pause_s = min(max(_PAUSE_S, 2 * pause_s), _MAX_PAUSE_S)
                 time.sleep(pause_s)
 
-    def _divide(self) -> dict[tuple[int, bool], NodePipeline]:
-        """Divide what is to be sent by node."""
+    def _divide_by_owner(self) -> Sequence[NodePipeline]:
+        """Divide everything by node, as far as the nodes are known; feeds begin here."""
+        owners: Any = self._client.nodes_manager.slots_cache
+        found: dict[int, NodePipeline] = {}
+        for place, slot in enumerate(self._slots):
+            nodes = owners.get(slot)
+            pipeline = found.get(id(nodes))  # the slots of a range share a list
+            if pipeline is None:
+                if not nodes:
+                    return self._divide()
+                node = self._client.get_redis_connection(nodes[0])
+                pipeline = found[id(nodes)] = NodePipeline(node)
+            pipeline.places.append(place)
+        of_node: dict[int, NodePipeline] = {}
+        for pipeline in found.values():
+            first = of_node.setdefault(id(pipeline.node), pipeline)
+            if first is not pipeline:
+                first.places = sorted([*first.places, *pipeline.places])
+        return list(of_node.values())
+
+    def _divide(self) -> Sequence[NodePipeline]:
+        """Divide what is to be sent by node, or by the node that imports its slot."""
         found: dict[tuple[int, bool], NodePipeline] = {}
-        of_slot: dict[int, NodePipeline] = {}
-        slots, client = self._slots, self._client
         for place, importing in self._todo.items():
-            slot = slots[place]
             if importing is not None:
-                node: Redis | None = node_at(client, *importing)
-            elif slot in of_slot:
-                of_slot[slot].places.append(place)
-                continue
+                node: Redis | None = node_at(self._client, *importing)
             else:
-                node = node_of(client, slot)
+                node = node_of(self._client, self._slots[place])
             if node is None:
                 self.replies[place] = ClusterDownError("CLUSTERDOWN Hash slot not served")
                 continue
@@ -139,9 +192,7 @@ class _Call:
             if pipeline is None:
                 pipeline = found[which] = NodePipeline(node, asking=importing is not None)
             pipeline.places.append(place)
-            if importing is None:
-                of_slot[slot] = pipeline
-        return found
+        return list(found.values())
 
     def _exchange(self, pipelines: Sequence[NodePipeline]) -> bool:
         """Send to all nodes, then read. Returns whether to wait before the rest is sent again."""

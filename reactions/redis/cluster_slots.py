@@ -17,9 +17,9 @@ from redis.exceptions import MovedError, RedisClusterException, RedisError
 
 from reactions.core.constants import SHARDS
 from reactions.redis.node_pipeline import NodePipeline
-from reactions.redis.wire import Argument
+from reactions.redis.wire import Argument, pack
 
-_SLOTS = (("CLUSTER", "SLOTS"),)
+_SLOTS = (pack(("CLUSTER", "SLOTS")),)
 
 MAX_ASKED = 2
 """Nodes that one call asks for the owners of slots."""
@@ -46,13 +46,15 @@ _OF_SHARD = {str(shard): key_slot(str(shard).encode()) for shard in range(SHARDS
 """The number of a shard, as the braces of its keys have it -> its slot."""
 
 
+def shard_slot(shard: int) -> int:
+    """Return the slot of a shard, 0 to 99."""
+    return _OF_SHARD[str(shard)]
+
+
 def node_of(client: RedisCluster, slot: int) -> Redis | None:
     """Return the client of the primary that has a slot; None if no node is known to have it."""
     nodes: Any = client.nodes_manager.slots_cache.get(slot)
-    if not nodes:
-        return None
-    found: Redis | None = nodes[0].redis_connection
-    return found or client.get_redis_connection(nodes[0])
+    return client.get_redis_connection(nodes[0]) if nodes else None
 
 
 def node_at(client: RedisCluster, host: str, port: int) -> Redis:
@@ -88,7 +90,7 @@ def learn_owners(
     Args:
         until: a time of ``time.monotonic`` after which no node is asked.
     """
-    wanted = {*slots, *(slot_of(client, f"{{{shard}}}") for shard in range(SHARDS))}
+    wanted = {*slots, *_OF_SHARD.values()}
     for slot, owner in _owners(client, {id(node) for node in failed}, until):
         if slot in wanted:
             known: Any = client.nodes_manager.slots_cache.get(slot)

@@ -96,3 +96,15 @@ class ErasureRequests:
             False if the user was forgotten again in the meantime: the erasure starts over.
         """
         return bool(markers.advance_erasure(user_id, step, following).run(self._client))
+
+    def start_over(self) -> None:
+        """Let every erasure of a user that is under way begin again. No worker may run meanwhile.
+
+        Two round trips for each node.
+        """
+        _, users = self.unfinished()
+        with translated(), CommandBatch(self._client) as pipe:
+            for user_id, step in users.items():
+                if step:
+                    pipe.hset(keys.outbox_forgetting(shard_of(user_id)), str(user_id), "")
+            pipe.execute()

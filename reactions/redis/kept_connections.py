@@ -85,6 +85,12 @@ def held(client: Redis) -> Held | None:
     return None if found.busy else found
 
 
+def kept_open(client: Redis) -> Held | None:
+    """The connection that this thread keeps, if it has one that is not busy."""
+    found = _holder.held.get(id(client))
+    return found if found is not None and found.client() is client and not found.busy else None
+
+
 def _take(client: Redis) -> Held | None:
     mine = _holder.held
     for gone in [key for key, other in mine.items() if other.client() is None]:

@@ -20,7 +20,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from reactions.redis.kept_connections import Held, held
-from reactions.redis.wire import Words, pack, read_replies, send
+from reactions.redis.wire import pack, read_replies, send
 
 _ASKING = pack(("ASKING",))
 
@@ -55,9 +55,9 @@ class NodePipeline:
         self._owes = False
         """The connection owes replies, so nobody else may use it."""
 
-    def send(self, commands: Sequence[Words]) -> None:
-        """Send the commands of ``places``. A failure is noted, not raised."""
-        packed = [pack(commands[place]) for place in self.places]
+    def send(self, commands: Sequence[bytes]) -> None:
+        """Send the packed commands that ``places`` names. A failure is noted, not raised."""
+        packed = [commands[place] for place in self.places]
         if self._asking:  # it holds for one command
             packed = [_ASKING + each for each in packed]
         pool: Any = self.node.connection_pool

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cachetools import TTLCache
+from redis import RedisCluster
 from redis.exceptions import RedisError
 
 from reactions.core.constants import shard_of
@@ -22,13 +23,15 @@ from reactions.core.model import Summary, Tier, make_summary
 from reactions.core.settings import Settings
 from reactions.redis import keys
 from reactions.redis.buckets import MARK
+from reactions.redis.cluster_pipeline import send_packed
+from reactions.redis.cluster_slots import shard_slot
 from reactions.redis.connection import FAILURES, Client, execute_many, is_outage, translate
 from reactions.redis.summary_parser import ReadyCounts, SummaryParser
 from reactions.redis.ttl import Ttl
-from reactions.redis.wire import Words
+from reactions.redis.wire import Words, pack
 
 MAX_MADE = 10_000
-"""Posts whose last summary a process remembers."""
+"""Posts whose last summary a process remembers; on a cluster also how to read it."""
 
 RENEWALS = 16
 """A process renews the TTL of a user's cached reactions so many times within that TTL."""
@@ -65,7 +68,7 @@ class SummaryCache:
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
-        self._cluster = settings.redis_cluster
+        self._packed: dict[int, tuple[int, bytes]] = {}
         self._names = {code: name for name, code in settings.reaction_types.items()}
         self._parser = SummaryParser(settings)
         self._made: dict[int, _Made] = {}
@@ -86,8 +89,8 @@ class SummaryCache:
             ReactionsUnavailable: Redis; on a cluster, every node that has any of the posts.
         """
         try:
-            if self._cluster:
-                return self._read_cluster(post_ids, user_id)
+            if isinstance(self._client, RedisCluster):
+                return self._read_cluster(self._client, post_ids, user_id)
             commands: list[Words] = [("MGET", *keys.post_summaries(post_ids))]
             if user_id:
                 commands += self._of_user(user_id, post_ids)
@@ -96,32 +99,42 @@ class SummaryCache:
         except FAILURES as error:
             raise translate(error) from error
 
-    def _read_cluster(self, post_ids: Sequence[int], user_id: int) -> Found:
+    def _read_cluster(self, client: RedisCluster, post_ids: Sequence[int], user_id: int) -> Found:
         """Read the summaries of all nodes, and then the user's node.
 
         If the user's node does not answer, nothing of the user is cached.
         """
-        shards: dict[int, list[int]] = {}
-        for post_id in post_ids:
-            shards.setdefault(shard_of(post_id), []).append(post_id)
-        commands = [("MGET", *keys.post_summaries(posts)) for posts in shards.values()]
-        ordered: list[int] = []
-        values: list[Any] = []
+        packed = self._packed
+        reads = [packed.get(post_id) or self._pack(post_id) for post_id in post_ids]
+        replies = send_packed(client, [read[0] for read in reads], [read[1] for read in reads])
+        errors = [reply for reply in replies if isinstance(reply, RedisError)]
         failed: dict[int, RedisError] = {}
-        for posts, reply in zip(shards.values(), execute_many(self._client, commands), strict=True):
-            if type(reply) is not list and is_outage(reply):
-                failed |= dict.fromkeys(posts, reply)
-            else:
-                values += _checked(reply)
-                ordered += posts
-        if not ordered:
-            raise next(iter(failed.values()))
+        if errors:
+            failed = {p: r for p, r in zip(post_ids, replies, strict=True) if is_outage(r)}
+            if len(failed) == len(post_ids):
+                raise errors[0]
+            # Any other error: somebody else wrote the key, which is as good as none.
+            replies = [
+                None if isinstance(reply, RedisError) else reply
+                for post_id, reply in zip(post_ids, replies, strict=True)
+                if post_id not in failed
+            ]
+            post_ids = [post_id for post_id in post_ids if post_id not in failed]
         own = None
         if user_id:
-            own = execute_many(self._client, self._of_user(user_id, ordered))[0]
+            own = execute_many(client, self._of_user(user_id, post_ids))[0]
             if is_outage(own):
-                own = [None] * (1 + len(ordered))
-        return self._found(ordered, values, user_id, own)._replace(failed=failed)
+                own = [None] * (1 + len(post_ids))
+        return self._found(post_ids, replies, user_id, own)._replace(failed=failed)
+
+    def _pack(self, post_id: int) -> tuple[int, bytes]:
+        """Return the slot of a post, and the command that reads its summary; remember both."""
+        name = keys.post_summary(post_id)
+        made = shard_slot(shard_of(post_id)), pack(("GET", name))
+        if len(self._packed) >= MAX_MADE:
+            self._packed.clear()
+        self._packed[post_id] = made
+        return made
 
     def _of_user(self, user_id: int, post_ids: Sequence[int]) -> list[Words]:
         """Commands that read the cached reactions of a user and, now and then, renew their TTL."""

@@ -22,7 +22,14 @@ from reactions.core.validate import is_id
 from reactions.redis import keys
 from reactions.redis.cached_ids import CachedIds
 from reactions.redis.command_batch import CommandBatch
-from reactions.redis.connection import Client, is_full, readable, translate, translated
+from reactions.redis.connection import (
+    Client,
+    is_full,
+    is_outage,
+    readable,
+    translate,
+    translated,
+)
 from reactions.redis.pipeline import Call, Command, run_all, run_many
 from reactions.redis.scripts import user_cache as user_scripts
 from reactions.redis.ttl import Ttl
@@ -50,13 +57,16 @@ class UserCache:
         self._cluster = settings.redis_cluster
         self._paused_until = 0.0
 
-    def write_through(self, rows: Collection[Row], until_us: int) -> None:
+    def write_through(self, rows: Collection[Row], until_us: int) -> set[int]:
         """Write what a drain has committed. One round trip for each node.
 
         Args:
             rows: the committed rows.
             until_us: when the drain's lease may end, in µs by the clock of Redis. After that time,
                 the cached reactions to these posts are dropped instead of written.
+
+        Returns:
+            The users whose node of a cluster does not answer: their rows must not be settled.
 
         Raises:
             ReactionsUnavailable: the batch must not be settled.
@@ -72,9 +82,13 @@ class UserCache:
         if full and all(full):  # what is cached is out of date now, so drop it
             self._paused_until = time.monotonic() + PAUSE_S
             replies = self._write_through(0, groups)
-        for reply in replies:
-            if isinstance(reply, RedisError):
+        missing: set[int] = set()
+        for group, reply in zip(groups, replies, strict=True):
+            if self._cluster and is_outage(reply) and not is_full(reply):
+                missing |= group.keys()
+            elif isinstance(reply, RedisError):
                 raise translate(reply) from reply
+        return missing
 
     def _groups(
         self, users: Mapping[int, list[tuple[int, int]]]

@@ -12,7 +12,12 @@ from celery import signals
 from kombu.transport import TRANSPORT_ALIASES
 
 from reactions.core.celery_app import make_app
-from reactions.core.errors import LayoutMismatch, ReactionsError, TypesMismatch
+from reactions.core.errors import (
+    InvalidSettings,
+    LayoutMismatch,
+    ReactionsError,
+    TypesMismatch,
+)
 from reactions.core.logs import as_json
 from reactions.core.settings import Settings
 from reactions.core.type_registry import vocabulary
@@ -82,14 +87,23 @@ def worker() -> Worker:
 @signals.worker_init.connect
 @signals.beat_init.connect
 def _check_stores(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
-    """Refuse to start beside stores of another layout, or with types that contradict them."""
-    for check in (_check_database, _check_redis):
+    """Refuse to start with a URL that cannot be used, or with stores that do not fit.
+
+    Their layout may be of another version, or their reaction types may contradict the settings.
+    Celery logs what a receiver of its signals raises, and goes on.
+    """
+    for check in (_check_redis, _check_database):
         try:
             check()
-        except (LayoutMismatch, TypesMismatch) as error:
+        except (InvalidSettings, LayoutMismatch, TypesMismatch) as error:
             sys.exit(f"reactions: {error}")
         except ReactionsError as error:  # the first drain checks types again, before it writes
             log.warning("layout and reaction types not checked: %s", error)
+
+
+def _check_redis() -> None:
+    with connect(settings) as client:
+        redis_layout.check_layout(client)
 
 
 def _check_database() -> None:
@@ -99,11 +113,6 @@ def _check_database() -> None:
         vocabulary(settings, TypeRegistry(database).all())
     finally:
         database.close()
-
-
-def _check_redis() -> None:
-    with connect(settings) as client:
-        redis_layout.check_layout(client)
 
 
 @signals.worker_process_init.connect

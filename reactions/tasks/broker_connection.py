@@ -2,7 +2,8 @@
 
 Celery connects anew when a connection is lost, but two things it does not see as a loss. A replica
 refuses to serve, which ends a worker. And where an acknowledgement fails, the worker logs it and
-goes on: the message stays among those that it has, so a worker with one place waits for ever.
+goes on: the message stays among those that it has, so a worker with one place waits for ever. A
+worker also waited for ever for a message of a remote control whose connection is gone.
 """
 
 from __future__ import annotations
@@ -62,6 +63,18 @@ class Channel(redis.Channel):
         base = found["connection_class"]
         found["connection_class"] = lost_when_demoted(base if asynchronous else careful(base))
         return found
+
+    def _receive(self) -> bool:
+        """Read the messages of remote control that have arrived.
+
+        kombu closes that connection when it went silent. The event loop may still have an event of
+        its file descriptor, which a new connection has by then. kombu would wait for a message
+        without a limit, and the worker would do nothing else.
+        """
+        connection: Any = self._in_listen  # None while there is none
+        if not connection or not connection.can_read(timeout=0):
+            return False
+        return bool(super()._receive())  # type: ignore[no-untyped-call]
 
 
 class Transport(redis.Transport):

@@ -15,6 +15,7 @@ from reactions.core.constants import SHARDS
 from reactions.core.errors import InvalidArgument, short
 from reactions.core.instruments import RETRIES
 from reactions.core.logs import event
+from reactions.core.rabbitmq import possible_delay
 from reactions.core.tracing import span
 from reactions.drain.batch import Drained, DrainFailed
 from reactions.tasks.app import app, settings, worker
@@ -77,7 +78,7 @@ def drain(
         if not failure.tokens:  # nothing is claimed: the sweep finds what waits, in two seconds
             event(log, logging.WARNING, "drain failed", wake=wake, reason=str(failure))
             return
-        delay = retry_delay(self.request.retries)
+        delay = possible_delay(app, retry_delay(self.request.retries))
         _keep(failure.tokens, delay)
         RETRIES.inc()
         event(log, logging.WARNING, "drain failed", wake=wake, shards=shards, reason=str(failure))

@@ -26,7 +26,14 @@ broker delivers a message again after fifteen. Every waiting message takes a pla
 MAX_TIME_LIMIT_S = 3_600
 """The highest time limit that a message may ask for."""
 
-FOREIGN = ("group", "shadow", "stamps", "stamped_headers", "replaced_task_nesting")
+FOREIGN = (
+    "compressed",  # reactions.core.rabbitmq
+    "group",
+    "replaced_task_nesting",
+    "shadow",
+    "stamped_headers",
+    "stamps",
+)
 """Headers that are empty in every message of this library."""
 
 

@@ -15,6 +15,7 @@ from reactions.api.client import Reactions
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
 from reactions.core.type_registry import ReactionType, configured
+from reactions.postgres.address import parameters_of
 from reactions.postgres.layout import check_at_start
 from reactions.web import auth, problems, routes
 from reactions.web.auth import Authenticator
@@ -45,8 +46,10 @@ def create_app(client: Reactions, authenticate: Authenticator) -> FastAPI:
 
     Raises:
         LayoutMismatch: this version does not work with the keys in Redis.
+        InvalidSettings: database_url cannot be used; the client itself says so at its first read.
         TypesMismatch: the configured reaction types contradict the registry.
     """
+    parameters_of(client.settings.database_url.get_secret_value())
     limiter, hub = RateLimiter(client.settings), Hub(client)
 
     @asynccontextmanager

@@ -34,6 +34,13 @@ def test_an_unreachable_redis_raises_within_two_seconds(nowhere: Reactions) -> N
         assert error.value.store == "redis"
 
 
+def test_a_cluster_that_does_not_answer_is_an_error_of_the_constructor() -> None:
+    """It asks for the slots; a single server is asked at the first call."""
+    with bounded(2), pytest.raises(ReactionsUnavailable, match="not reachable") as error:
+        Reactions(Settings(redis_url="redis://127.0.0.1:1/0", redis_cluster=True))
+    assert error.value.store == "redis"
+
+
 def test_a_frozen_redis_raises_within_the_timeout(tmp_path: Path) -> None:
     with running_redis(tmp_path, "valkey") as server:
         settings = Settings(

@@ -61,6 +61,23 @@ def test_a_post_with_more_changes_than_are_merged(
     assert total >= 1
 
 
+def test_a_feed_with_more_claimed_posts_than_are_merged(
+    small: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cold_reads, "MAX_MERGED_POSTS", 1)
+    posts = [POST, POST + 100, POST + 200]
+    for post in posts:
+        react(small, post, range(1, 4))
+    small.drain()
+    evict(small)
+    small.reactions.react_many((USER, post, "love") for post in posts)
+    small.outbox.claim({SHARD: ""})
+    for summary in small.reactions.summaries(posts, USER):
+        assert summary.reaction == "love"
+        assert summary.counts["love"] == 1
+        assert summary.total == sum(summary.counts.values())
+
+
 @pytest.mark.parametrize("settled", [False, True])
 def test_a_reaction_that_becomes_durable_before_an_unknown_user_is_read(
     small: Engine, monkeypatch: pytest.MonkeyPatch, settled: bool

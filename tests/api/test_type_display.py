@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from reactions.api.client import Reactions
+from reactions.core.errors import ReactionsUnavailable
 from reactions.postgres.type_registry import TypeRegistry
+from reactions.redis.connection import execute
 from reactions.redis.keys import outbox_types
 from tests.support.engine import Engine
 from tests.support.types import configured, publish
@@ -36,6 +38,17 @@ def test_what_people_see_is_at_most_a_second_old(engine: Engine, registry: TypeR
     registry.describe("love", "Adore", None)
     publish(engine, registry)
     wait_until(lambda: engine.reactions.types()[1].shown_label == "Adore")
+
+
+def test_while_redis_fails_the_known_types_stay(engine: Engine, nowhere: Reactions) -> None:
+    hasty = engine.settings.model_copy(update={"redis_timeout_s": 0.1})
+    with Reactions(hasty) as client:
+        before = client.types()
+        client._known._read_at = 0.0  # long ago
+        execute(engine.client, ("CLIENT", "PAUSE", 1_000))
+        assert client.types() == before
+    with pytest.raises(ReactionsUnavailable):
+        nowhere.types()
 
 
 def test_without_the_copy_people_see_the_configured_types(engine: Engine) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,6 @@ from click.testing import CliRunner
 
 from reactions.cli.main import COMMANDS, main
 from reactions.core.settings import Settings
-from reactions.postgres.type_registry import TypeRegistry
 from reactions.redis.keys import outbox_layout
 from reactions.redis.type_copy import read_types
 from tests.cli.running import in_process, last_line
@@ -89,47 +87,39 @@ def test_a_command_refuses_types_that_contradict_the_registry(
     assert "reactions types rename OLD NEW" in said
 
 
-def test_a_backfill_takes_every_type_of_the_registry(engine: Engine) -> None:
-    """Also those that its environment does not name, and retired ones."""
-    registry = TypeRegistry(engine.database)
-    registry.add("party")
-    registry.retire("sad")
-    lines = "post_id,user_id,type,at_us\n7,1,party,1700000000000000\n7,2,sad,1600000000000000\n"
-    words = ["backfill", "--before", "2026-01-31T12:00:00Z", "--json"]
-    env = engine.settings.environment() | {"REACTIONS_REACTION_TYPES": "like"}
-    result = CliRunner().invoke(main, words, lines, env=env)
-    assert result.exit_code == 0, result.stderr
-    found = json.loads(result.stdout.splitlines()[-1])
-    assert (found["changed"], found["reached"]) == (2, "7")
-
-
-@pytest.mark.parametrize("part", ["worker", "beat"])
 @pytest.mark.parametrize(
-    ("types", "words"),
-    [("like,laugh", "laugh=2, but code 2 is love"), ("like,party=9", "run: reactions migrate")],
+    ("part", "name", "value", "words"),
+    [
+        ("worker", "REACTION_TYPES", "like,laugh", "laugh=2, but code 2 is love"),
+        ("beat", "REACTION_TYPES", "like,party=9", "run: reactions migrate"),
+        ("worker", "DATABASE_URL", "postgresql://127.0.0.1:1/x?foo=1", "has the option foo"),
+        ("beat", "REDIS_URL", "redis://127.0.0.1:1/0?foo=1", "has the option foo"),
+    ],
 )
 def test_worker_and_beat_do_not_start(
-    settings: Settings, part: str, types: str, words: str
+    settings: Settings, part: str, name: str, value: str, words: str
 ) -> None:
-    result = started(part, {**settings.environment(), "REACTIONS_REACTION_TYPES": types})
+    result = started(part, settings, **{f"REACTIONS_{name}": value})
     assert result.returncode == 1
+    assert "Traceback" not in result.stderr
     assert words in result.stderr
 
 
 def test_a_worker_does_not_start_beside_a_newer_layout(engine: Engine) -> None:
     engine.client.set(outbox_layout(), "9|9")
-    result = started("worker", engine.settings.environment())
+    result = started("worker", engine.settings)
     assert result.returncode == 1
     assert "install the version of reactions that ran `reactions migrate` last" in result.stderr
 
 
-def started(part: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def started(part: str, settings: Settings, **env: str) -> subprocess.CompletedProcess[str]:
     """Start the worker or beat, which are to end by themselves."""
-    env["REACTIONS_BROKER_URL"] = env["REACTIONS_REDIS_URL"]  # beat connects before it checks
+    given = settings.environment()
+    given["REACTIONS_BROKER_URL"] = given["REACTIONS_REDIS_URL"]  # beat connects before it checks
     options = ["-Q", "persistence", "--pool=solo"] if part == "worker" else []
     return subprocess.run(
         [sys.executable, "-m", "celery", "-A", "reactions.tasks", part, *options],
-        env=env,
+        env=given | env,
         capture_output=True,
         text=True,
         timeout=patience(60),

@@ -23,7 +23,8 @@ def test_redis_url_refuses_rabbitmq_and_every_url_refuses_sentinel() -> None:
         with pytest.raises(InvalidSettings, match="redis_url"):
             Settings(redis_url=url)
     assert Settings(broker_url="amqp://mq").broker_url.get_secret_value() == "amqp://mq"
-    for url in ("sentinel://s/0", "unix:///run/redis"):  # RedBeat's lock, and kombu
+    # RedBeat's lock, and kombu; also behind another address
+    for url in ("sentinel://s/0", "unix:///run/redis", "amqp://a;http://b/?x=1"):
         with pytest.raises(InvalidSettings, match="broker_url"):
             Settings(broker_url=url)
 
@@ -52,8 +53,18 @@ def test_redis_url_takes_several_nodes_of_a_cluster() -> None:
 def test_an_option_that_the_broker_does_not_take_is_refused_by_name() -> None:
     for url in ("amqp://mq//?heartbeat=10", "rediss://h/0?ssl_cert_reqs=none"):
         assert Settings(broker_url=url).broker_url.get_secret_value() == url
-    for url in ("redis://h/0?socket_timeout=3", "amqp://a//;amqp://b//?socket_timeout=3"):
-        with pytest.raises(InvalidSettings, match=r"broker_url: .*has the option socket_timeout"):
+    for url, name in (
+        ("redis://h/0?socket_timeout=3", "socket_timeout"),
+        ("amqp://a//;amqp://b//?socket_timeout=3", "socket_timeout"),
+        ("redis://h/0?heartbeat=3", "heartbeat"),  # kombu ignores it, and beat fails
+        ("redis://h/0?ssl_cert_reqs=none", "ssl_cert_reqs"),  # kombu would speak TLS
+        ("rediss://h/0?ssl_foo=1", "ssl_foo"),
+        ("rediss://h/0?ssl_cert_reqs=maybe", "ssl_cert_reqs, whose value must be required"),
+        ("rediss://h/0?ssl_ca_certs=", "ssl_ca_certs, whose value must be given"),
+        ("amqp://h//?connect_timeout=3", "connect_timeout"),  # kombu passes a text on
+        ("amqps://h//?ssl_ca_certs=/c", "ssl_ca_certs"),  # kombu passes a wrong name on
+    ):
+        with pytest.raises(InvalidSettings, match=f"broker_url: .*has the option {name}"):
             Settings(broker_url=url)
 
 

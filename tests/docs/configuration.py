@@ -46,8 +46,10 @@ or a password, percent-encode `: / ? # @`; after the question mark, `@`.
   `socket_keepalive`, `health_check_interval`, `max_connections` and those that begin with `ssl_`.
   For a cluster, it may name several nodes (`redis://app@node1:7000,node2:7000/0`), as
   [topologies.md](topologies.md#redis-cluster) says.
-- `REACTIONS_BROKER_URL` has the options of kombu: those that begin with `ssl_`, and
-  `connect_timeout`, `heartbeat` and `login_method`.
+- `REACTIONS_BROKER_URL` has the options of kombu that have an effect. With `rediss://`, they are
+  `ssl_cert_reqs` (`required`, `optional` or `none`), `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`
+  and `ssl_check_hostname`; with `amqp://` and `amqps://`, `heartbeat` and `login_method`; with
+  `redis://`, none.
 
 ## Behind PgBouncer
 

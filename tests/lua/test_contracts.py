@@ -37,6 +37,7 @@ CALLS = [
     markers.advance_erasure(USER, "", "1|"),
     markers.raise_clock(SHARD, 1),
     markers.read_clock(SHARD),
+    markers.set_clock_back(SHARD, 1, 1),
     markers.write_epoch(SHARD, "", "new"),
     user_cache.write_through_users(1, 1, [1, 1], {USER: [(POST, 1)], USER + 1: [(POST, 1)]}),
     user_cache.write_through_users(0, 1, [1, 1], {USER: [(POST, 1)], USER + 1: [(POST, 1)]}),

@@ -8,8 +8,11 @@ import threading
 import pytest
 from sqlalchemy import text
 
+from reactions.core.errors import ReactionsUnavailable
 from reactions.drain.batch import Drained
+from reactions.maintenance import backfill
 from reactions.maintenance.backfill import HEADER, Backfill, Backfilled, BackfillError
+from reactions.postgres.database import Database
 from reactions.redis import keys
 from tests.support.engine import Engine
 from tests.support.reading import POST, SHARD, USER, react
@@ -50,6 +53,23 @@ def test_no_two_of_a_post_have_the_same_version(engine: Engine) -> None:
         5: (1, 6),  # one below the line of user 1 that lost
     }
     assert engine.verify().holds
+
+
+def test_a_store_that_fails_is_waited_for(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a minute: here until the first error, and here not at all."""
+    hasty = engine.settings.model_copy(update={"database_timeout_s": 0.2})
+    impatient = Database(hasty)
+    line = f"{HEADER}\n{POST},1,like,{BEFORE}"
+    with engine.database.engine.connect() as other:
+        other.execute(text("LOCK TABLE reactions IN ACCESS EXCLUSIVE MODE"))
+        with monkeypatch.context() as patch:
+            patch.setattr(backfill, "PATIENCE_S", 0.0)
+            with pytest.raises(ReactionsUnavailable, match="timeout"):
+                Backfill(engine.client, impatient, hasty).run(io.StringIO(line), BEFORE)
+        monkeypatch.setattr("reactions.maintenance.backfill.time.sleep", lambda _: other.rollback())
+        done = Backfill(engine.client, impatient, hasty).run(io.StringIO(line), BEFORE)
+    assert done.changed == 1
+    impatient.close()
 
 
 def test_what_is_recorded_here_wins(engine: Engine) -> None:

@@ -53,6 +53,21 @@ def test_posts_that_were_touched_together_are_loaded_together(
     assert all(found.complete for found in viral_at_ten.post_snapshots.snapshots(posts))
 
 
+def test_posts_touched_in_the_future_are_loaded(
+    viral_at_ten: Engine, loss_detection: LossDetection, rebuild: Rebuild
+) -> None:
+    """The clock of Redis was an hour ahead until it was lost."""
+    fill(viral_at_ten)
+    with viral_at_ten.database.engine.begin() as connection:
+        connection.execute(text("UPDATE posts SET touched = touched + 3600000000"))
+    loss_detection.run()
+    viral_at_ten.client.flushall()
+    loss_detection.run()
+    assert rebuild.run() is not None
+    regular, viral = viral_at_ten.post_snapshots.snapshots([REGULAR, VIRAL])
+    assert (regular.complete, viral.sampled) == (True, True)
+
+
 def test_what_nobody_touched_within_a_day_is_left_out(
     viral_at_ten: Engine, loss_detection: LossDetection, rebuild: Rebuild
 ) -> None:

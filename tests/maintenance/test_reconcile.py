@@ -58,6 +58,15 @@ def test_a_post_is_looked_at_again_only_when_it_was_touched(
     assert VIRAL in to_check(sound)
 
 
+def test_a_check_in_the_future_does_not_count(sound: Engine, reconcile: Reconcile) -> None:
+    """The clock of Redis was an hour ahead, and was set back."""
+    execute(sound, "UPDATE posts SET checked = touched + 3600000000")
+    assert to_check(sound) == {REGULAR, VIRAL, COLD, DELETED}
+    reconcile.run(PostTier.VIRAL)
+    execute(sound, "UPDATE posts SET touched = touched - 3600000000")
+    assert to_check(sound) == {REGULAR, COLD, DELETED}
+
+
 def test_a_reconciliation_goes_on_where_time_was_up(
     sound: Engine, reconcile: Reconcile, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,18 @@ def test_another_worker_takes_an_expired_lease(engine: Engine) -> None:
     assert total.runs == 4
 
 
+def test_a_lease_from_before_the_clock_was_set_back_does_not_count(engine: Engine) -> None:
+    """Its worker died while the clock of PostgreSQL was an hour ahead."""
+    duties = DutyRuns(engine.database)
+    assert duties.run("audit").__enter__() is not None
+    with engine.database.engine.begin() as connection:
+        connection.execute(text("UPDATE duties SET leased_until = leased_until + interval '1 h'"))
+    with duties.run("audit") as run:
+        assert run is not None
+        with duties.run("audit") as another:
+            assert another is None
+
+
 def test_a_run_that_outlived_its_lease_does_not_release_another(engine: Engine) -> None:
     duties = DutyRuns(engine.database)
     late = duties.run("audit")

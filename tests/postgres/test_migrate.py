@@ -43,6 +43,31 @@ def test_down_and_up_again(database_url: str, database: Database) -> None:
     assert len(partitions) == PARTITIONS
 
 
+def test_an_index_whose_build_was_interrupted_is_built(
+    database_url: str, database: Database
+) -> None:
+    """A part of it is done, and another part is broken."""
+    settings, name = Settings(database_url=database_url), "ix_reactions_removed"
+    migrate(settings, "0004")
+    with database.engine.begin() as connection:
+        for index, table in (
+            (name, "ONLY public.reactions"),
+            (f"{name}_00", "public.reactions_00"),
+            (f"{name}_01", "public.reactions_01"),
+        ):
+            statement = f"CREATE INDEX {index} ON {table} (version) WHERE reaction = 0"
+            connection.execute(text(statement))
+        broken = text(
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = to_regclass(:name)"
+        )
+        connection.execute(broken, {"name": f"public.{name}_01"})
+    migrate(settings)
+    with database.engine.begin() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM pg_index WHERE NOT indisvalid")) == 0
+        parts = text("SELECT count(*) FROM pg_inherits WHERE inhparent = to_regclass(:name)")
+        assert connection.scalar(parts, {"name": name}) == PARTITIONS
+
+
 def test_it_gives_up_rather_than_block_and_can_be_run_again(
     database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from redis import RedisCluster
 
+from benchmarks.support.cluster import is_complete
 from reactions import (
     BatchInterrupted,
     PostDeleted,
@@ -19,6 +20,8 @@ from reactions import (
 from reactions.core.constants import SHARDS
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Valkey
+from reactions.drain.batch import DrainFailed
+from reactions.drain.persister import Persister
 from reactions.maintenance.epochs import Epochs
 from reactions.maintenance.loss_detection import LossDetection
 from reactions.ops.metrics import StoresCollector
@@ -150,6 +153,38 @@ def test_processes_start_and_report_while_a_node_is_gone(
         shard for shard in range(100) if _port_of(spread, shard) == cluster[0].port
     }
     assert len(families["reactions_redis_used_bytes"].samples) == 2
+
+
+def test_what_is_drained_becomes_durable_though_a_user_s_node_is_gone(
+    spread: Engine, cluster: list[Valkey]
+) -> None:
+    gone = cluster[0]
+    theirs = on_node(spread, gone, keys.user_reactions)
+    there = [post for post in FEED if post not in on_node(spread, gone, keys.post_summary)]
+    with_theirs, without = there[::2], there[1::2]
+    spread.reactions.react_many((theirs[0], post, "like") for post in with_theirs)
+    other = reader(spread, gone)
+    spread.reactions.react_many((other, post, "like") for post in there)
+    gone.kill()
+    small = Persister(
+        spread.client, spread.database, spread.settings.model_copy(update={"batch_rows": 5})
+    )
+    with pytest.raises(DrainFailed, match="node of some users") as error:
+        small.drain({post % 100 for post in there})
+    assert {*error.value.tokens} == {post % 100 for post in with_theirs}
+    counts = spread.queries.counts({*there})
+    assert {post: sum(counts[post].values()) for post in there} == {
+        **dict.fromkeys(with_theirs, 2),
+        **dict.fromkeys(without, 1),
+    }
+    dirty = {state.shard for state in spread.outbox_state.reachable() if state.dirty_posts}
+    assert dirty == {post % 100 for post in with_theirs}
+    assert {s.reaction for s in spread.reactions.summaries(there, other)} == {"like"}
+    gone.start()
+    wait_until(lambda: is_complete(gone), what="the node to be back")
+    spread.persister.drain(error.value.tokens, error.value.tokens)
+    assert spread.verify().holds
+    assert spread.reactions.reaction_of(theirs[0], with_theirs[0]) == "like"
 
 
 def _port_of(engine: Engine, shard: int) -> int:

@@ -180,6 +180,7 @@ def test_every_call_names_all_its_keys_within_one_slot(user_id: int, post_id: in
         markers.advance_erasure(user_id, "", "1|"),
         markers.raise_clock(shard_of(user_id), 1),
         markers.read_clock(shard_of(user_id)),
+        markers.set_clock_back(shard_of(user_id), 1, 1),
         writes.limit(user_id, 1, 1),
     ]
     assert {call.script for call in [*calls, *of_users]} == set(scripts.ALL)

@@ -13,12 +13,12 @@ from reactions.core.settings import Settings
 from reactions.demo.embedded import Valkey
 from reactions.redis.connection import connect
 from reactions.redis.node_pipeline import NodePipeline
-from reactions.redis.wire import Words
+from reactions.redis.wire import pack
 from tests.support.waiting import patience, wait_until
 
 TIMEOUT_S = 0.3
 
-PING: list[Words] = [("PING",)]
+PING = [pack(("PING",))]
 
 
 @pytest.fixture

@@ -155,6 +155,9 @@ def run_everything(tally: Tally, admin: Redis, settings_of: Callable[[str], Sett
         workload.erase(web)
     with tally.of(WORKER):
         workload.run_duties(engine)
+    with tally.of(WEB):
+        workload.jump(admin, web)
+    with tally.of(WORKER):
         workload.operate(settings_of(WORKER))
     workload.evict(admin)
     with tally.of(WEB):

@@ -79,6 +79,8 @@ def test_each_role_does_its_work(writer: Engine, settings_of: SettingsOf) -> Non
             step(web)
         workload.run_duties(writer)
         writer.dead_letters.add(str(workload.REGULAR), "70", "2:8", "it was full")
+        workload.jump(writer.client, web)
+        writer.drain()
         workload.operate(settings_of("writer"))
         workload.recover(writer)
         writer.client.flushall()  # so that every read queries PostgreSQL
@@ -94,7 +96,14 @@ def test_the_reader_runs_commands_that_change_nothing(
     writer.drain()
     env = settings_of("reader").environment()
     inspect = ("inspect", str(workload.REGULAR))
-    others = (("verify",), ("deadletters",), ("duties",), ("rising",), ("metrics", "--once"))
+    others = (
+        ("verify",),
+        ("deadletters",),
+        ("duties",),
+        ("rising",),
+        ("metrics", "--once"),
+        ("clock",),
+    )
     for command in (inspect, *others):
         result = CliRunner().invoke(main, command, env=env)
         assert result.exit_code == 0, (command, result.output)

@@ -9,11 +9,16 @@ from xdist.scheduler import LoadScopeScheduling
 
 STACK = "a stack with Flower"
 
+RABBITMQ = "a RabbitMQ"
+
 TOGETHER = {
+    "tests/core/test_rabbitmq.py": RABBITMQ,
     "tests/ops/doctor/test_doctor.py": STACK,
+    "tests/ops/doctor/test_rabbitmq.py": RABBITMQ,
     "tests/ops/test_flower.py": STACK,
     "tests/ops/test_metrics.py": STACK,
     "tests/ops/test_stack_logs.py": STACK,
+    "tests/tasks/test_rabbitmq.py": RABBITMQ,
     "tests/web/page": "a stack with a page",
 }
 """A file or a folder -> the name of its group. Any other file is a group of its own."""

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
+import kombu
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
 from reactions.api.client import Reactions
 from reactions.core.settings import Settings
+from reactions.demo.embedded import Valkey
+from reactions.tasks.broker_connection import Transport
 from tests.support.broker_pair import BrokerPair, broker_pair
 from tests.support.engine import Engine
 from tests.support.nodes import Beat, CeleryProcess, LocalContainer, LocalWorker, celery_command
 from tests.support.nodes import running as running_container
-from tests.support.waiting import patience, wait_until
+from tests.support.waiting import bounded, patience, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -77,3 +81,29 @@ def test_nobody_stays_with_the_old_broker(
         wait_until(lambda: beat.sweeps() > swept, 90, "beat sends again")
         assert worker.alive()
         assert beat.alive()
+
+
+def test_nothing_waits_for_a_message_of_remote_control_that_has_not_come(valkey: Valkey) -> None:
+    """As when an event of a closed connection is left, whose file descriptor has a new owner."""
+    of: Any = kombu  # it has no types
+    with of.Connection(valkey.url, transport=Transport) as connection:
+        channel = connection.channel()
+        heard: list[bytes] = []
+        control = of.Exchange("control", "fanout", durable=False)
+        queue = of.Queue("control", control, durable=False)
+        of.Consumer(channel, [queue], on_message=lambda got: heard.append(got.body)).consume()
+        connection.transport.cycle._register_LISTEN(channel)
+
+        def answered() -> bool:
+            channel._receive()  # the confirmation of the server, at first
+            return not channel._in_listen.can_read(timeout=0)
+
+        with bounded(20):
+            wait_until(answered)
+            assert channel._receive() is False
+        of.Producer(channel).publish("news", exchange="control", serializer="json")
+        wait_until(lambda: channel._in_listen.can_read(timeout=0))
+        channel._receive()
+        assert heard == [b'"news"']
+        channel.subclient.connection.disconnect()
+        assert channel._receive() is False

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ssl
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from celery import Celery, current_app
 from pydantic import SecretStr
+from redis import Redis
 
 from reactions import tasks
 from reactions.core.celery_app import DRAIN, make_app, make_publisher
@@ -40,7 +43,7 @@ def settings() -> Settings:
         ("task_send_sent_event", False),
         ("broker_connection_retry_on_startup", True),
         ("broker_connection_max_retries", None),
-        ("beat_scheduler", "redbeat.RedBeatScheduler"),
+        ("beat_scheduler", "reactions.tasks.beat_scheduler:Scheduler"),
         ("redbeat_lock_timeout", 10),
         ("redbeat_redis_url", "redis://broker.example:6379/1"),
         ("timezone", "UTC"),
@@ -108,9 +111,48 @@ def test_a_publisher_waits_for_nothing_for_long(settings: Settings) -> None:
     assert "retry_on_timeout" not in options  # it would send a message twice
 
 
-def test_on_rabbitmq_beat_has_no_lock(settings: Settings) -> None:
-    rabbit = settings.model_copy(update={"broker_url": SecretStr("amqp://broker.example//")})
-    assert make_app(rabbit).conf.beat_scheduler == "celery.beat:PersistentScheduler"
+@pytest.mark.parametrize(
+    ("policy", "says"),
+    [
+        ("allkeys-lru", True),
+        ("allkeys-random", True),
+        ("noeviction", False),
+        ("volatile-lru", False),
+    ],
+)
+def test_a_worker_says_when_redis_may_evict_what_is_pending(
+    tasks: Tasks, caplog: pytest.LogCaptureFixture, policy: str, says: bool
+) -> None:
+    with Redis.from_url(tasks.settings.redis_url.get_secret_value()) as admin:
+        before: Any = admin.config_get("maxmemory-policy")
+        admin.config_set("maxmemory-policy", policy)
+        try:
+            tasks.app._check_eviction()
+        finally:
+            admin.config_set("maxmemory-policy", *before.values())
+    critical = [found.message for found in caplog.records if found.levelname == "CRITICAL"]
+    assert [policy in message for message in critical] == [True] * says
+
+
+def test_on_rabbitmq_beat_keeps_its_lock_in_the_redis_of_the_data(settings: Settings) -> None:
+    urls = {"broker_url": SecretStr("amqp://mq//"), "redis_url": SecretStr("rediss://u:p@data/3")}
+    conf = make_app(settings.model_copy(update=urls)).conf
+    assert conf.beat_scheduler == "redbeat.RedBeatScheduler"
+    assert conf.redbeat_redis_url == "rediss://data/3"
+    assert conf.redbeat_redis_use_ssl["ssl_cert_reqs"] is ssl.CERT_REQUIRED
+    options = conf.redbeat_redis_options
+    assert (options["username"], options["password"]) == ("u", "p")
+    assert not conf.broker_use_ssl
+
+
+@pytest.mark.parametrize("make", [make_app, make_publisher])
+def test_rabbitmq_confirms_messages_and_nobody_waits_without_end(
+    settings: Settings, make: Callable[[Settings], Celery]
+) -> None:
+    rabbit = settings.model_copy(update={"broker_url": SecretStr("amqp://mq//")})
+    options = make(rabbit).conf.broker_transport_options
+    assert options["confirm_publish"] is True
+    assert 0 < options["answer_timeout"] <= 5
 
 
 def test_a_web_process_keeps_a_celery_application_of_its_own(settings: Settings) -> None:

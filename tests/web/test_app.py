@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -14,6 +15,7 @@ from reactions.core.errors import InvalidSettings, LayoutMismatch
 from reactions.web import create_app
 from reactions.web.app import from_environment
 from reactions.web.demo_auth import chosen_user
+from reactions.web.serve import serve
 from tests.support.engine import Engine
 from tests.support.waiting import patience
 from tests.web.serving import put, running, user
@@ -28,6 +30,7 @@ def test_mounted_in_another_application(engine: Engine) -> None:
     outer.mount("/inner", create_app(engine.reactions, chosen_user))
     with running(outer) as address, user(f"{address}/inner", 7) as client:
         put(client, "love")
+        assert client.get("/openapi.json").json()["servers"] == [{"url": "/inner"}]
         with listening(f"{address}/inner", POST) as found:
             assert next(found).totals == {POST: 1}
             engine.reactions.react(8, POST, "wow")
@@ -70,9 +73,29 @@ def test_the_factory_refuses_a_schema_that_is_not_migrated(
         from_environment()
 
 
+@pytest.mark.parametrize("name", ["REDIS_URL", "DATABASE_URL"])
+@pytest.mark.parametrize("way", ["reactions web", "uvicorn", "mounted"])
+def test_no_way_starts_with_a_url_that_cannot_be_used(
+    name: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise each request would fail."""
+    scheme = "redis" if name == "REDIS_URL" else "postgresql"
+    monkeypatch.setenv(f"REACTIONS_{name}", f"{scheme}://127.0.0.1:1/0?foo=1")
+    monkeypatch.setenv("REACTIONS_WEB_AUTHENTICATOR", "reactions.web.demo_auth:chosen_user")
+    monkeypatch.setattr("uvicorn.run", lambda *_, **__: None)
+    ways: dict[str, Callable[[], object]] = {
+        "reactions web": lambda: serve("127.0.0.1", 8_000, 1),
+        "uvicorn": from_environment,
+        "mounted": lambda: create_app(Reactions(), chosen_user),
+    }
+    with pytest.raises(InvalidSettings, match="has the option foo"):
+        ways[way]()
+
+
 def test_the_factory_refuses_to_start_without_an_authenticator(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+
     monkeypatch.delenv("REACTIONS_WEB_AUTHENTICATOR", raising=False)
     with pytest.raises(InvalidSettings, match="needs an authenticator"):
         from_environment()

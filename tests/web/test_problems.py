@@ -43,6 +43,13 @@ def test_a_bad_argument_is_named(idle: httpx.Client, path: str, named: str) -> N
     assert named in check_problem(idle.get(path), 422, "invalid-argument")
 
 
+def test_an_answer_names_at_most_ten_bad_arguments(idle: httpx.Client) -> None:
+    query = "&".join(["post_id=x"] * 200)
+    detail = check_problem(idle.get(f"/v1/summaries?{query}"), 422, "invalid-argument")
+    assert detail.count("query.post_id.") == 10
+    assert detail.endswith("; ...")
+
+
 @pytest.mark.parametrize(
     "body", [b"[]", b"7", b"{}", b'{"reaction": 1}', b'{"reaction":"like","x":1}']
 )

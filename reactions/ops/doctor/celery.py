@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from celery import Celery
-from redbeat.schedulers import RedBeatConfig
+from redbeat.schedulers import RedBeatConfig, get_redis
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from reactions.core.celery_app import make_app, make_publisher
 from reactions.core.errors import InvalidSettings, ReactionsError, short
 from reactions.core.settings import Settings
 from reactions.core.urls import REDIS_SCHEMES
 from reactions.ops.doctor.findings import Finding, Findings, State, guarded, unknown, unreachable
+from reactions.ops.doctor.rabbitmq import check_rabbitmq
 from reactions.ops.doctor.redis import check_server
 from reactions.redis.advice import BROKER_CLUSTER_ADVICE, advice
 from reactions.redis.connection import translated
@@ -20,6 +25,9 @@ from reactions.redis.server_role import check_kind
 ANSWER_S = 2.0
 """How long the broker and the workers have to answer, in seconds."""
 
+CONSUMER_TIMEOUT_S = 1_800.0
+"""RabbitMQ delivers again what a worker has held for so long, by default."""
+
 
 def check_retry_schedule(settings: Settings) -> Findings:
     """Check that the broker delivers no retry twice; no worker starts with such settings."""
@@ -28,8 +36,8 @@ def check_retry_schedule(settings: Settings) -> Findings:
     except InvalidSettings as error:
         yield Finding("retry schedule", State.FAILURE, str(error), "lower REACTIONS_RETRY_CAP_S")
         return
-    timeout_s = config.broker_transport_options["visibility_timeout"]
     longest_s = settings.retry_cap_s + config.task_time_limit
+    timeout_s = config.broker_transport_options.get("visibility_timeout", CONSUMER_TIMEOUT_S)
     found = f"at most {longest_s:g} s, and the broker delivers again after {timeout_s:g} s"
     yield Finding("retry schedule", State.OK, found)
 
@@ -40,10 +48,12 @@ def check_broker(settings: Settings) -> Findings:
         app = make_publisher(settings)
         with app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=ANSWER_S)
+            found = list(check_rabbitmq(connection, app))
     except Exception as error:  # noqa: BLE001 - each transport has errors of its own
         remedy = advice(error, "REACTIONS_BROKER_URL") or "start it, or set REACTIONS_BROKER_URL"
         yield unreachable("broker", error, remedy)
         return
+    yield from found
     url = settings.broker_url.get_secret_value()
     if url.startswith(REDIS_SCHEMES):
         waits = {"socket_timeout": ANSWER_S, "socket_connect_timeout": ANSWER_S}
@@ -55,13 +65,20 @@ def check_broker(settings: Settings) -> Findings:
                 yield unreachable("broker", error, "start it, or set REACTIONS_BROKER_URL")
                 return
             yield from check_server("broker", node)
-            yield from guarded("beat", lambda: _beat(node, app))
+    yield from guarded("beat", lambda: _beat(make_app(settings)))
     yield from check_workers(make_app(settings))
 
 
-def _beat(node: Redis, app: Celery) -> Findings:
+def _beat(app: Celery) -> Findings:
     """Beat holds RedBeat's lock, which expires ten seconds after beat's last tick."""
-    if node.get(RedBeatConfig(app).lock_key) is not None:
+    app.conf.redbeat_redis_options |= {
+        "retry": Retry(NoBackoff(), 0),
+        "socket_timeout": ANSWER_S,
+        "socket_connect_timeout": ANSWER_S,
+    }
+    with translated(), closing(get_redis(app)) as node:
+        held = node.get(RedBeatConfig(app).lock_key)
+    if held is not None:
         yield Finding("beat", State.OK, "holds its lock")
     else:
         found = "nobody holds beat's lock, so no duty runs"

@@ -11,6 +11,7 @@ from redis import Redis
 from sqlalchemy import func, select, text
 
 from reactions.core.settings import Settings
+from reactions.maintenance.clock_repair import AHEAD_US, ClockRepair
 from reactions.ops.doctor.findings import Finding, Findings, State, guarded
 from reactions.postgres.database import Database
 from reactions.redis.clock import Clock as RedisClock
@@ -37,8 +38,11 @@ def check_clocks(client: Client | None, database: Database | None, settings: Set
     if clocks:
         yield from guarded("clocks", lambda: _compare(clocks, settings.lease_s))
     if client is not None:
-        redis_clock = RedisClock(client, settings)
-        yield from guarded("versions", lambda: _versions(redis_clock, settings.lease_s))
+        if database is not None:
+            repair = ClockRepair(client, database, settings)
+            yield from guarded("versions", lambda: _versions(repair.ahead_us()))
+        else:
+            yield from guarded("versions", lambda: _versions(_given_out(client, settings)))
 
 
 def _compare(clocks: Mapping[str, Clock], lease_s: float) -> Findings:
@@ -53,11 +57,9 @@ def _compare(clocks: Mapping[str, Clock], lease_s: float) -> Findings:
         yield Finding("clocks", state, found, remedy)
 
 
-def _versions(clock: RedisClock, lease_s: float) -> Findings:
+def _versions(ahead_us: Mapping[int, int]) -> Findings:
     """Name the shards that gave out versions in the future: the clock of Redis was set back."""
-    ahead = {
-        shard: by / 1e6 for shard, by in clock.readings().ahead_us().items() if by > lease_s * 1e5
-    }
+    ahead = {shard: by / 1e6 for shard, by in ahead_us.items() if by > AHEAD_US}
     if not ahead:
         yield Finding("versions", State.OK, "no shard is ahead of the clock of Redis")
         return
@@ -65,10 +67,15 @@ def _versions(clock: RedisClock, lease_s: float) -> Findings:
     others = f", and {len(ahead) - 1} other shards less" if len(ahead) > 1 else ""
     found = f"shard {shard} is {ahead[shard]:,.0f} s ahead of the clock of Redis{others}"
     remedy = (
-        "let the clock of Redis be slewed, not stepped: until it has caught up, new reactions of"
-        " these shards have a time in the future, and come first in the histories of users"
+        "new reactions of these shards have a time in the future, and come first in the histories"
+        " of users: if the clock of Redis is right now, stop workers and beat, and run"
+        " `reactions clock --repair`"
     )
     yield Finding("versions", State.WARNING, found, remedy)
+
+
+def _given_out(client: Client, settings: Settings) -> Mapping[int, int]:
+    return RedisClock(client, settings).readings().ahead_us()
 
 
 def _offset(clock: Clock) -> float:

@@ -12,7 +12,7 @@ from redis import Redis, RedisCluster
 
 from reactions.core.constants import SHARDS
 from reactions.ops.doctor.findings import Finding, Findings, State, guarded
-from reactions.redis.cluster_slots import slot_of
+from reactions.redis.cluster_slots import shard_slot
 from reactions.redis.connection import FAILURES, Client, execute
 
 UNEVEN = 2.0
@@ -100,7 +100,7 @@ def _examine(client: RedisCluster) -> Findings:
     yield _primaries(primaries, silent)
     yield _slots(primaries, still_open)
     yield _replicas(primaries, listed)
-    yield _spread(client, primaries)
+    yield _spread(primaries)
     for node in asked:
         if node.name not in silent and node.server_type == "primary":
             name, connection = f"redis {node.name}", client.get_redis_connection(node)
@@ -178,10 +178,10 @@ def _replicas(primaries: list[Node], listed: list[Node]) -> Finding:
     )
 
 
-def _spread(client: RedisCluster, primaries: list[Node]) -> Finding:
+def _spread(primaries: list[Node]) -> Finding:
     shards: Counter[str] = Counter()
     for shard in range(SHARDS):
-        slot = slot_of(client, f"{{{shard}}}")
+        slot = shard_slot(shard)
         for node in primaries:
             shards[node.address] += any(first <= slot <= last for first, last in node.slots)
     most, least = max(shards.values()), min(shards.values())

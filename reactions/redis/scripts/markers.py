@@ -9,6 +9,7 @@ from reactions.redis.pipeline import Call, Script
 ADVANCE_ERASURE = Script("advance_erasure", keys=1, allow_oom=True)
 RAISE_CLOCK = Script("raise_clock", keys=1)
 READ_CLOCK = Script("read_clock", keys=2)
+SET_CLOCK_BACK = Script("set_clock_back", keys=3, include=("lease",), allow_oom=True)
 WRITE_EPOCH = Script("write_epoch", keys=1)
 
 
@@ -30,6 +31,21 @@ def raise_clock(shard: int, version: int) -> Call:
 def read_clock(shard: int) -> Call:
     """Read the version, the clock and the ages of a shard. Reply: see ``ClockReading``."""
     return READ_CLOCK.call((keys.outbox_clock(shard), keys.outbox_dirty(shard)), ())
+
+
+def set_clock_back(shard: int, newest: int, longest_us: int) -> Call:
+    """Move what is pending in a shard from the future to now, and its clock, too.
+
+    Args:
+        newest: the changes move above this version (µs), the newest that PostgreSQL has.
+        longest_us: a lease that ends later than this from now does not count.
+
+    Reply: ``[0]`` when a drain has the shard, else ``[1, changes that moved]``.
+    """
+    return SET_CLOCK_BACK.call(
+        (keys.outbox_dirty(shard), keys.outbox_lease(shard), keys.outbox_clock(shard)),
+        (keys.post_prefix(shard), newest, longest_us),
+    )
 
 
 def write_epoch(shard: int, read: str, written: str) -> Call:

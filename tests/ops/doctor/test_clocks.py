@@ -7,6 +7,7 @@ import re
 import pytest
 from sqlalchemy import create_engine, text
 
+from reactions.core.model import Row
 from reactions.ops.doctor import State
 from reactions.redis import keys
 from tests.ops.doctor.examining import findings
@@ -48,4 +49,12 @@ def test_a_shard_whose_versions_are_in_the_future(engine: Engine) -> None:
         engine.client.set(keys.outbox_clock(shard), now + ahead)
     found = findings(engine.settings)["versions"]
     assert (found.state, "in the future" in found.remedy) == (State.WARNING, True)
+    assert "reactions clock --repair" in found.remedy
     assert re.match(r"shard 42 is 31,53\d,\d{3} s ahead .*, and 1 other shards less", found.found)
+
+
+def test_rows_in_the_future_of_a_shard_whose_clock_is_right(engine: Engine) -> None:
+    now = int(engine.clock.now_us())
+    engine.ledger.record([Row(1042, 1, 1, now + 3_600_000_000)])
+    found = findings(engine.settings)["versions"]
+    assert (found.state, found.found[:8]) == (State.WARNING, "shard 42")

@@ -1,0 +1,70 @@
+"""The topologies that a run may have: which servers store the reactions, and how they are reached.
+
+To add one: a class with the methods of ``Stores``, an entry in ``TOPOLOGIES``, and its faults in
+``chaos/faults/kinds.py``.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from benchmarks.support.cluster import Cluster
+from chaos.nodes import Store
+
+
+class Stores(Protocol):
+    """The servers that store the reactions."""
+
+    @property
+    def url(self) -> str:
+        """What ``redis_url`` says."""
+
+    def start(self) -> None:
+        """Start every server that does not run, and wait until they serve."""
+
+    def kill(self) -> None:
+        """Kill all of them with SIGKILL."""
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to all of them."""
+
+
+class ClusterStore(Cluster):
+    """A Redis Cluster of three primaries, with a replica each."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, 3, 1)
+
+    def kill(self) -> None:
+        self.stop()
+
+    def signal(self, number: signal.Signals) -> None:
+        for node in self.nodes:
+            node.signal(number)
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """One topology.
+
+    Attributes:
+        stores: makes the servers that store the reactions, with data in a folder.
+        linked: whether workers reach Redis through a link of their own, which can be cut. Clients
+            of a cluster connect to the addresses that its nodes announce.
+        settings: further settings of every process.
+    """
+
+    stores: Callable[[Path], Any]
+    linked: bool = True
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+TOPOLOGIES = {
+    "single": Topology(Store),
+    "cluster": Topology(ClusterStore, linked=False, settings={"redis_cluster": True}),
+}
+"""Name -> topology, as ``--topology`` has it."""
