@@ -80,6 +80,7 @@ def test_a_database_without_tables_and_a_schema_of_another_program(database: Dat
 
 
 def test_a_process_that_starts_without_postgresql_starts(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("WARNING")
     nowhere = Settings(database_url="postgresql://127.0.0.1:1/none", read_timeout_s=0.5)
     check_at_start(nowhere, "a-test")
     assert "the layout of PostgreSQL is not checked" in caplog.text

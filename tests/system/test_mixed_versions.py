@@ -157,7 +157,8 @@ def test_each_version_answers_the_messages_of_the_other(older: Older, engine: En
     wait_until(durable, what="the older worker drains what the newer version wrote")
     older.stop_worker()
     app = import_tasks(engine.settings).celery
-    with start_worker(app, pool="solo", perform_ping_check=False):
+    # At the level that the root logger has anyway, so that later tests see warnings.
+    with start_worker(app, pool="solo", perform_ping_check=False, loglevel="WARNING"):
         for user in USERS:
             older.react(user, POSTS[0], "love")
         wait_until(durable, what="the newer worker drains what the older version wrote")
