@@ -40,7 +40,8 @@ class Settings(BaseSettings):
 
     redis_url: RedisUrl = Field(
         SecretStr("redis://localhost:6379/0"),
-        description="The Redis or Valkey that holds the reactions: redis://, rediss:// or unix://.",
+        description="The Redis or Valkey that holds the reactions: redis://, rediss://, unix://, or"
+        " redis+sentinel:// where Sentinels know it.",
     )
     redis_cluster: bool = Field(
         False,
@@ -56,9 +57,14 @@ class Settings(BaseSettings):
         description="The PostgreSQL schema that holds every table of this engine, alembic_version"
         " included, so that they can share a database with the application's.",
     )
+    replica_url: DatabaseUrl | None = Field(
+        None,
+        description="A standby of that database, to answer lists as the primary would. Unset: none.",
+    )
     broker_url: BrokerUrl = Field(
         SecretStr("redis://localhost:6379/1"),
-        description="Celery's broker: one Redis, or RabbitMQ (kombu has no cluster broker).",
+        description="Celery's broker: one Redis, Sentinels that know one, or RabbitMQ (kombu has no"
+        " cluster broker).",
     )
     reaction_types: Annotated[Mapping[str, int], NoDecode] = Field(
         default_factory=lambda: parse_types(DEFAULT_TYPES),

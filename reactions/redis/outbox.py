@@ -122,21 +122,31 @@ class Outbox:
                     if commands.hlen(key) <= 1 and piece.keys() >= set(commands.hkeys(key)):
                         return
 
-    def trim(self, claim: Claim, post_id: int, fields: Sequence[bytes]) -> bool:
+    def trim(
+        self, claim: Claim, post_id: int, fields: Sequence[bytes], transaction: int = 0
+    ) -> bool:
         """Drop committed entries of a large post, and extend the lease. One round trip.
+
+        Args:
+            transaction: that of PostgreSQL which committed them, or a later one of this drain.
 
         Returns:
             False if the lease is lost: nothing was dropped.
         """
-        return bool(drain.trim(post_id, claim.token, self._lease_us, fields).run(self._client))
+        call = drain.trim(post_id, claim.token, self._lease_us, fields, transaction)
+        return bool(call.run(self._client))
 
     def settle(
-        self, claims: Sequence[Claim], posts: Mapping[int, Sequence[SettledPost]]
+        self,
+        claims: Sequence[Claim],
+        posts: Mapping[int, Sequence[SettledPost]],
+        transaction: int = 0,
     ) -> list[Settled]:
         """Acknowledge committed claims, and end their leases. One round trip for each node.
 
         Args:
             posts: shard -> its posts, with their counts in the database.
+            transaction: the last one of PostgreSQL that committed any of them.
 
         Raises:
             ReactionsUnavailable: Redis failed. The claims stay, and a later drain takes them over.
@@ -149,6 +159,7 @@ class Outbox:
                 tiers=self._tiers,
                 lags=claim.lags,
                 posts=posts[claim.shard],
+                transaction=transaction,
             )
             for claim in claims
         ]

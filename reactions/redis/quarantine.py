@@ -50,6 +50,7 @@ OF_SHARD: Mapping[Callable[[int], str], str] = {
     keys.outbox_wake: "string",
     keys.outbox_lags: "hash",
     keys.outbox_epoch: "string",
+    keys.outbox_committed: "string",
     keys.outbox_deleted: "set",
     keys.outbox_deletions: "set",
     keys.outbox_forgetting: "hash",

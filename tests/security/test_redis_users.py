@@ -151,11 +151,9 @@ def run_everything(tally: Tally, admin: Redis, settings_of: Callable[[str], Sett
         workload.change(web)
         workload.read(web)  # the summaries are there when a worker erases what users did
         workload.erase(web)
-    with tally.of(WORKER):
-        workload.run_duties(engine)
-    with tally.of(WEB):
         workload.jump(admin, web)
     with tally.of(WORKER):
+        workload.run_duties(engine)
         workload.operate(settings_of(WORKER))
     workload.evict(admin)
     with tally.of(WEB):
