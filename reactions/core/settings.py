@@ -18,7 +18,7 @@ from reactions.core.origins import Origins
 from reactions.core.schema_name import SchemaName
 from reactions.core.settings_text import written
 from reactions.core.type_names import DEFAULT_TYPES, check_types, parse_types, read_types
-from reactions.core.urls import BrokerUrl, DatabaseUrl, RedisUrl, names_several
+from reactions.core.urls import BrokerUrl, DatabaseUrl, RedisUrl, check_seeds
 
 REPLICA_SHARE = 0.6
 """Share of redis_timeout_s that a call waits for replicas, unless replica_timeout_s is set."""
@@ -59,7 +59,8 @@ class Settings(BaseSettings):
     )
     replica_url: DatabaseUrl | None = Field(
         None,
-        description="A standby of that database, to answer lists as the primary would. Unset: none.",
+        description="A standby of that database, to answer lists as the primary would."
+        " Unset: none.",
     )
     broker_url: BrokerUrl = Field(
         SecretStr("redis://localhost:6379/1"),
@@ -253,10 +254,7 @@ class Settings(BaseSettings):
     @field_validator("redis_cluster")
     @classmethod
     def _seeds(cls, value: bool, info: ValidationInfo) -> bool:
-        url = info.data.get("redis_url")
-        if url is not None and names_several(url) and not value:
-            raise ValueError("must be true: redis_url names several hosts, the nodes of a cluster")
-        return value
+        return check_seeds(value, info.data.get("redis_url"))
 
     @field_validator("replica_timeout_s")
     @classmethod
