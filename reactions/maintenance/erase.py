@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from redis import Redis
 from redis.exceptions import RedisError
 
 from reactions.core.constants import shard_of
@@ -84,12 +85,12 @@ class Step:
 
 
 @contextmanager
-def _postponing(done: Erased) -> Iterator[None]:
-    """Run a step, and postpone it when a node of Redis does not answer."""
+def _postponing(client: Client, done: Erased) -> Iterator[None]:
+    """Run a step, and postpone it when a node of a cluster does not answer: others may."""
     try:
         yield
     except ReactionsUnavailable as error:
-        if error.store != "redis":
+        if error.store != "redis" or isinstance(client, Redis):
             raise
         log.warning("an erasure is postponed: %s", error)
         done.postponed += 1
@@ -99,6 +100,7 @@ class Eraser:
     """Works on the requested erasures."""
 
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
+        self._client = client
         self._clock = Clock(client, settings)
         self._requests = ErasureRequests(client)
         self._writes = RedisWrites(client, settings)
@@ -110,7 +112,7 @@ class Eraser:
     def erase(self, budget_s: float = BUDGET_S) -> Erased:
         """Work for about this long. The next call continues.
 
-        What needs a node of Redis that does not answer is postponed, and the rest goes on.
+        What needs a node of a cluster that does not answer is postponed, and the rest goes on.
 
         Raises:
             ReactionsUnavailable: PostgreSQL failed, or all of Redis. Committed steps stay done.
@@ -119,13 +121,13 @@ class Eraser:
         done = Erased()
         posts, users = self._requests.unfinished()
         for user_id, step in users.items():  # at most half of the time: posts need the rest
-            with _postponing(done):
+            with _postponing(self._client, done):
                 self._forget(user_id, step, began + budget_s / 2, done)
             if time.monotonic() > began + budget_s / 2:
                 break
         for post_id in posts:
             finished = True
-            with _postponing(done):
+            with _postponing(self._client, done):
                 finished = self._erase_post(post_id, began + budget_s, done)
             if not finished or time.monotonic() > began + budget_s:
                 break
