@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from reactions.api.stored_reads import StoredReads
 from reactions.core.constants import MAX_WHOLE_USER
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
-from reactions.postgres.database import Database
+from reactions.postgres.database import Database, StandbyRefused
 from reactions.postgres.queries import Queries
 from reactions.redis.cache_install import CacheInstall
 from reactions.redis.connection import Client, translated
@@ -26,6 +27,10 @@ MAX_MERGED_POSTS = 10
 
 MAX_MERGED_CHANGES = 1_000
 """The most changes of a post that are merged into its counts before they are durable."""
+
+
+STANDBY_S = 5.0
+"""For so long (s) after a standby answered, reads cache nothing and do not ask whether they may."""
 
 
 @dataclass(slots=True)
@@ -48,6 +53,8 @@ class ColdReads:
         self._installs = CacheInstall(client, settings)
         self._users = UserCache(client, settings)
         self._queries = Queries(database)
+        self._for_caches = Queries(database.for_caches())
+        self._standby_until = 0.0
         self._stored = stored
         self._settings = settings
         self._codes = settings.reaction_types
@@ -114,19 +121,24 @@ class ColdReads:
 
         If a reaction of the user is unknown, the query reads all reactions of the user, and they
         are cached for later reads. If the user has too many, it reads only the unknown ones.
+
+        What a standby answers is not cached: it may be behind, and the caches are everybody's.
         """
         self._stored.check()  # before the first fence
+        others = 0 if many else MAX_WHOLE_USER
+        if time.monotonic() < self._standby_until:
+            return self._read_standby(cold, user_id, unknown, others)
         token = secrets.token_hex(8)
         fences: list[Call | Command] = [self._installs.fence_call(p, token) for p in cold]
         if unknown:
             fences.append(self._users.fence_command(user_id, token))
         self._run(fences)
-        stored, own, whole = self._stored.run(
-            "summaries",
-            lambda: self._queries.summaries(
-                cold, user_id, unknown, max_others=0 if many else MAX_WHOLE_USER
-            ),
+        found = self._stored.run(
+            "summaries", lambda: self._read_for_caches(cold, user_id, unknown, others)
         )
+        if found is None:
+            return self._read_standby(cold, user_id, unknown, others)
+        stored, own, whole = found
         zeros = dict.fromkeys(self._codes.values(), 0)
         installs: list[Call | Command] = [
             self._installs.install_counts_call(p, token, zeros | stored[p]) for p in cold
@@ -143,6 +155,26 @@ class ColdReads:
         counts = {p: found for p, (_, found) in zip(cold, answers, strict=True)}
         refused = [p for p, (done, _) in zip(cold, answers, strict=True) if not done]
         return {**counts, **self._counts_with_changes(refused)}, own
+
+    def _read_for_caches(
+        self, cold: list[int], user_id: int, unknown: list[int], others: int
+    ) -> tuple[dict[int, dict[int, int]], dict[int, int], bool] | None:
+        """Read what may be cached; None if the server is a standby."""
+        try:
+            return self._for_caches.summaries(cold, user_id, unknown, max_others=others)
+        except StandbyRefused:
+            self._standby_until = time.monotonic() + STANDBY_S
+            return None
+
+    def _read_standby(
+        self, cold: list[int], user_id: int, unknown: list[int], others: int
+    ) -> tuple[dict[int, Mapping[int, int]], dict[int, int]]:
+        """Read from a standby, without fences and installs, and merge what the outbox has."""
+        stored, own, _ = self._stored.run(
+            "summaries",
+            lambda: self._queries.summaries(cold, user_id, unknown, max_others=others),
+        )
+        return {**stored, **self._counts_with_changes(cold)}, own
 
     def _counts_with_changes(self, post_ids: Sequence[int]) -> Mapping[int, Mapping[int, int]]:
         """Return the counts of posts that a drain has claimed, with the claimed changes merged.

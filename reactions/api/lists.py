@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from functools import partial
 
 from reactions.api.cursor import Cursors
+from reactions.api.replica_reads import ReplicaReads
 from reactions.api.stored_reads import StoredReads
 from reactions.core.constants import SAMPLE_SIZE
 from reactions.core.model import Page, Reacted, Reactor, Row
 from reactions.core.settings import Settings
 from reactions.postgres.database import Database
 from reactions.postgres.queries import Queries
+from reactions.postgres.replica import Replica
+from reactions.redis.committed import Committed
 from reactions.redis.connection import Client
 from reactions.redis.post_cache import PostCache
 
@@ -20,14 +23,21 @@ MAX_LISTED_CHANGES = 1_000
 
 
 class Lists:
-    """Reads lists from PostgreSQL, and merges newer changes from Redis."""
+    """Reads lists from PostgreSQL or its replica, and merges newer changes from Redis."""
 
     def __init__(
-        self, client: Client, database: Database, stored: StoredReads, settings: Settings
+        self,
+        client: Client,
+        database: Database,
+        stored: StoredReads,
+        settings: Settings,
+        replica: Replica | None = None,
     ) -> None:
         self._cache = PostCache(client, settings)
         self._queries = Queries(database)
         self._stored = stored
+        self._reads = ReplicaReads(self._queries, stored, replica)
+        self._committed = Committed(client, cluster=settings.redis_cluster)
         self._cursors = Cursors(settings)
         self._names = {code: name for name, code in settings.reaction_types.items()}
 
@@ -59,9 +69,11 @@ class Lists:
         if cursor is not None:
             version, post_id = self._cursors.read(about, 2, cursor)
             before = version, post_id
-        rows = self._stored.run(
+        committed = self._committed.of_all_shards() if self._reads.replica else []
+        rows = self._reads.run(
             "history",
-            lambda: self._queries.history(user_id, self._names, limit=limit + 1, before=before),
+            committed,
+            lambda stored: stored.history(user_id, self._names, limit=limit + 1, before=before),
         )
         # A deletion reaches PostgreSQL a few seconds after Redis.
         deleted = self._cache.deleted([row.post_id for row in rows])
@@ -77,9 +89,9 @@ class Lists:
 
     def uniques(self, post_id: int) -> int:
         """Return how many users ever reacted, from the HyperLogLog or from PostgreSQL."""
-        found = self._cache.uniques(post_id)
+        found, committed = self._cache.uniques_and_committed(post_id)
         if found is None:
-            found = self._stored.run("uniques", lambda: self._queries.count_ever(post_id))
+            found = self._reads.run("uniques", committed, lambda stored: stored.count_ever(post_id))
         return found
 
     def _newest(self, post_id: int, code: int | None, limit: int, before: int | None) -> list[Row]:
@@ -88,13 +100,15 @@ class Lists:
         if lookup.deleted:
             return []
         codes = [code] if code else list(self._names)
-        overlay = self._cache.pending(post_id, MAX_LISTED_CHANGES)
+        overlay, committed = self._cache.pending_and_committed(post_id, MAX_LISTED_CHANGES)
         if overlay is None:
             return self._newest_settled(post_id, codes, limit, before)
         # The overlay replaces at most as many rows as it has entries: read that many more.
         needed = limit + len(overlay)
-        stored = self._stored.run(
-            "reactors", lambda: self._queries.newest(post_id, codes, limit=needed, before=before)
+        stored = self._reads.run(
+            "reactors",
+            committed,
+            lambda stored: stored.newest(post_id, codes, limit=needed, before=before),
         )
         fresh = [
             Row(post_id, user_id, kind, version)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from reactions.api.feeds import Feeds
     from reactions.api.lists import Lists
     from reactions.postgres.database import Database
+    from reactions.postgres.replica import Replica
 
 
 class Reads(NamedTuple):
@@ -24,6 +25,7 @@ class Reads(NamedTuple):
     database: Database
     feeds: Feeds
     lists: Lists
+    replica: Replica | None
 
 
 class ReadPath:
@@ -51,6 +53,8 @@ class ReadPath:
         """Close the connections to the database, if this process made them."""
         if (made := self._own()) is not None:
             made.database.close()
+            if made.replica is not None:
+                made.replica.close()
 
     def _own(self) -> Reads | None:
         made = self._reads
@@ -69,18 +73,21 @@ class ReadPath:
         if made is None:
             # Imported here: a process that only writes never loads SQLAlchemy.
             from reactions.postgres.database import Database
+            from reactions.postgres.replica import Replica
 
-            settings = self._settings
-            database = Database(settings, name="reactions-api", timeout_s=settings.read_timeout_s)
-            self._reads = made = self._make(database)
+            settings, wait = self._settings, self._settings.read_timeout_s
+            database = Database(settings, name="reactions-api", timeout_s=wait)
+            # Half of the time, since the primary may have to answer after it.
+            replica = Replica(settings, database, wait / 2) if settings.replica_url else None
+            self._reads = made = self._make(database, replica)
         return made
 
     def _learn(self, known: Vocabulary | None) -> None:
         """Show new names of types from now on."""
         if known is not None and (made := self._own()) is not None:
-            self._reads = self._make(made.database)
+            self._reads = self._make(made.database, made.replica)
 
-    def _make(self, database: Database) -> Reads:
+    def _make(self, database: Database, replica: Replica | None) -> Reads:
         from reactions.api.feeds import Feeds
         from reactions.api.lists import Lists
         from reactions.api.stored_reads import StoredReads
@@ -91,5 +98,6 @@ class ReadPath:
             os.getpid(),
             database,
             Feeds(self._client, database, stored, self._relay, settings),
-            Lists(self._client, database, stored, settings),
+            Lists(self._client, database, stored, settings, replica),
+            replica,
         )

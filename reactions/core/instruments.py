@@ -106,6 +106,11 @@ FALLBACKS = _counter(
     "Reads that queried PostgreSQL, by kind of read.",
     read=("summaries", "reactors", "history", "uniques"),
 )
+REPLICA_READS = _counter(
+    "reactions_replica_reads",
+    "Lists asked of the replica: those that the primary answered in its place, too.",
+    result=("answered", "behind", "failed"),
+)
 FALLBACK = _histogram(
     "reactions_fallback_seconds", "Time that PostgreSQL took to answer these reads.", QUERY_BOUNDS_S
 )

@@ -57,6 +57,10 @@ class Settings(BaseSettings):
         description="The PostgreSQL schema that holds every table of this engine, alembic_version"
         " included, so that they can share a database with the application's.",
     )
+    replica_url: DatabaseUrl | None = Field(
+        None,
+        description="A standby of that database, to answer lists as the primary would. Unset: none.",
+    )
     broker_url: BrokerUrl = Field(
         SecretStr("redis://localhost:6379/1"),
         description="Celery's broker: one Redis, Sentinels that know one, or RabbitMQ (kombu has no"

@@ -54,6 +54,8 @@ class Batch:
     counts: dict[int, Mapping[int, int]] = field(default_factory=dict)
     refused: set[int] = field(default_factory=set)
     deleted: set[int] = field(default_factory=set)
+    transaction: int = 0
+    """The last transaction of PostgreSQL that committed rows of this batch; 0 for none yet."""
     abandoned: set[int] = field(default_factory=set)
     """Shards whose lease was lost while a large post was being recorded."""
     postponed: set[int] = field(default_factory=set)

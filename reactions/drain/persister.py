@@ -41,7 +41,8 @@ class Persister:
     """Drains shards of the outbox into the ledger."""
 
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
-        cache, queries, ledger = CacheInstall(client, settings), Queries(database), Ledger(database)
+        cache, ledger = CacheInstall(client, settings), Ledger(database)
+        queries = Queries(database.for_caches())
         self._outbox = Outbox(client, settings)
         self._registry = TypeRegistry(database)
         self._client = client
@@ -170,7 +171,7 @@ class Persister:
         done.postponed |= {c.shard: c.token for c in claims if c.shard in batch.postponed}
         claims = [claim for claim in claims if claim.shard not in batch.postponed]
         posts = self._settler.prepare(claims, batch)
-        settled = self._settler.settle(claims, posts)
+        settled = self._settler.settle(claims, posts, batch.transaction)
         self._refill.fill(settled, batch, done)
         self._tiers.note(settled, [post for found in posts.values() for post in found])
         done.lost += sum(answer.lost for _, answer in settled) + len(batch.abandoned)

@@ -97,7 +97,9 @@ class Recorder:
                 self._write_through(before, [claim], batch)
                 if claim.shard in batch.postponed:
                     return
-                if durable and not self._outbox.trim(claim, post.post_id, durable):
+                # Of this piece or of a later one, both of which are committed when they show here.
+                committed = batch.transaction
+                if durable and not self._outbox.trim(claim, post.post_id, durable, committed):
                     batch.abandoned.add(claim.shard)
                     return
             before, durable = under_way.result(), fields
@@ -166,6 +168,7 @@ class Recorder:
         BATCH.observe(time.perf_counter() - began)
         BATCH_ROWS.observe(len(rows))
         STALE.inc(len(rows) - recorded.changed)
+        batch.transaction = recorded.transaction
         batch.counts.update(recorded.counts)
         batch.deleted.update(recorded.deleted)
         batch.refused.update(recorded.older)

@@ -38,14 +38,20 @@ class Settler:
         }
 
     def settle(
-        self, claims: Sequence[Claim], posts: Mapping[int, Sequence[SettledPost]]
+        self,
+        claims: Sequence[Claim],
+        posts: Mapping[int, Sequence[SettledPost]],
+        transaction: int = 0,
     ) -> list[tuple[Claim, Settled]]:
         """Acknowledge the claims of these posts, and drop the caches of posts with a lost lease.
 
         Takes one round trip to each Redis node.
+
+        Args:
+            transaction: the last one of PostgreSQL that committed any of them.
         """
         kept = [claim for claim in claims if claim.shard in posts]
-        settled = list(zip(kept, self._outbox.settle(kept, posts), strict=True))
+        settled = list(zip(kept, self._outbox.settle(kept, posts, transaction), strict=True))
         ours = {claim.shard for claim, answer in settled if not answer.lost}
         for claim in claims:
             if claim.shard not in ours:

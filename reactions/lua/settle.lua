@@ -5,6 +5,7 @@
 -- caches of a post are incomplete for its tier, it announces a load: post:loading is the token.
 --
 -- KEYS   1 outbox:dirty  2 outbox:lease  3 outbox:lags  4 outbox:deleted
+--        5 outbox:committed
 --        and of each post, in the same slot: reaction_counts, reactions and its buckets, viral,
 --        total_reactions, recent, uniques, rate, pending, claimed, delta, loading, summary
 -- ARGV   1 prefix of the shard's post keys, "post:{42}:"  2 token of the lease
@@ -15,7 +16,8 @@
 --        13 window in µs over which the growth of a post is averaged
 --        14 horizon in µs: a post that reaches the threshold within it is rising; 0 for never
 --        15 reactions from which the growth of a post is measured
---        16 number of lag buckets, then for each: upper bound in µs, reactions
+--        16 the PostgreSQL transaction that committed the batch, 0 for none
+--        17 number of lag buckets, then for each: upper bound in µs, reactions
 --        then for each post: post id; share of the TTL to use, in thousandths; 1 when hot;
 --        1 to drop its users' cached reactions (the database refused rows), 2 when the post is
 --        deleted, else 0; 1 when a drain that died had claimed it, so that pending changes may be
@@ -26,7 +28,7 @@
 --              4 the post became viral  5 it became regular  6 it became rising
 -- cost   O(posts x (types + buckets))
 
-local dirty, lease, lags, deleted = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local dirty, lease, lags, deleted, committed = unpack(KEYS)
 local prefix, token, claimed_at = ARGV[1], ARGV[2], ARGV[3]
 local rules = {
   threshold = tonumber(ARGV[4]), low = tonumber(ARGV[5]), sample = tonumber(ARGV[6]),
@@ -41,8 +43,11 @@ if owner ~= token then
   return {0}
 end
 
-local at = 17
-for _ = 1, tonumber(ARGV[16]) do
+if ARGV[16] ~= '0' then
+  call('SET', committed, ARGV[16])
+end
+local at = 18
+for _ = 1, tonumber(ARGV[17]) do
   call('HINCRBY', lags, ARGV[at], ARGV[at + 1])
   at = at + 2
 end

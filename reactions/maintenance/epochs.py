@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from redis.exceptions import RedisError
-from sqlalchemy import ColumnElement, literal_column, select
+from sqlalchemy import ColumnElement, literal_column, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from reactions.core.constants import MAX_ID, SHARDS
@@ -36,6 +36,8 @@ _PLACE: ColumnElement[str] = literal_column(
     "coalesce((SELECT to_hex(oid::bigint) FROM pg_database WHERE datname = current_database())"
     " || '-' || to_hex(pg_relation_filenode(redis_epochs.tableoid)::bigint), '')"
 )
+
+_TRANSACTION = text("SELECT pg_current_xact_id()::text::bigint")
 
 _WRITTEN = re.compile(r"([^|]{1,40})\|([0-9]{1,18})\|([0-9]{1,18})")
 
@@ -184,10 +186,14 @@ class Epochs:
         replies = run_all(self._client, calls)
         return [shard for shard, reply in zip(written, replies, strict=True) if reply]
 
-    def note(self, found: Mapping[int, RedisEpoch]) -> None:
-        """Write epochs to PostgreSQL. Call it after ``replace``, so Redis is never behind."""
+    def note(self, found: Mapping[int, RedisEpoch]) -> int:
+        """Write epochs to PostgreSQL. Call it after ``replace``, so Redis is never behind.
+
+        Returns:
+            The number of the transaction that wrote them; 0 if there are none.
+        """
         if not found:
-            return
+            return 0
         added = insert(redis_epochs).values(
             [
                 {"shard": shard, "incarnation": epoch.origin, "tick": epoch.tick}
@@ -204,6 +210,7 @@ class Epochs:
                     where=(_epoch.incarnation != new.incarnation) | (_epoch.tick < new.tick),
                 )
             )
+            return int(connection.scalar(_TRANSACTION) or 0)
 
     def to_rebuild(self) -> dict[int, RebuildPass]:
         """The unfinished passes, by shard. One query."""

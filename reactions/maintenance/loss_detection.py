@@ -24,6 +24,7 @@ from reactions.maintenance.recovery import Recovery
 from reactions.postgres.database import Database
 from reactions.postgres.duty_runs import WORKING_SET_US, DutyRuns, Run
 from reactions.redis.clock import Clock
+from reactions.redis.committed import Committed
 from reactions.redis.connection import Client
 from reactions.redis.quarantine import Quarantine
 
@@ -38,6 +39,7 @@ class LossDetection:
         self._epochs = Epochs(client, database)
         self._clock = Clock(client, settings)
         self._recovery = Recovery(client, database, settings)
+        self._committed = Committed(client, cluster=settings.redis_cluster)
         self._quarantine = Quarantine(client)
         self._duties = DutyRuns(database)
 
@@ -62,6 +64,7 @@ class LossDetection:
             }
             run.looked_at = len(read)
             if losses:
+                self._committed.forget(losses)
                 read |= self._write_first([shard for shard in losses if not read[shard]])
                 self._recovery.recover(losses, epochs, run)
             # Last: when this worker dies before here, the next run recovers again.
@@ -105,4 +108,6 @@ class LossDetection:
             working_set = RebuildPass.begin(now, now - WORKING_SET_US)
             self._epochs.set_rebuild(list(losses), working_set)
         written = self._epochs.replace(read, next_epochs)
-        self._epochs.note({shard: next_epochs[shard] for shard in written})
+        transaction = self._epochs.note({shard: next_epochs[shard] for shard in written})
+        if transaction:
+            self._committed.note_missing(transaction)

@@ -39,7 +39,8 @@ class Rebuild:
         self._clock = Clock(client, settings)
         self._snapshots = PostSnapshots(client)
         self._posts = Posts(database)
-        self._loader = CacheLoader(CacheInstall(client, settings), Queries(database), settings)
+        for_caches = Queries(database.for_caches())
+        self._loader = CacheLoader(CacheInstall(client, settings), for_caches, settings)
         self._duties = DutyRuns(database)
         self._loss_detection = LossDetection(client, database, settings)
 

@@ -84,7 +84,7 @@ class ReleaseCalmPosts:
         self._cache = CacheInstall(client, settings)
         self._clock = Clock(client, settings)
         self._posts = Posts(database)
-        self._loader = CacheLoader(self._cache, Queries(database), settings)
+        self._loader = CacheLoader(self._cache, Queries(database.for_caches()), settings)
         self._duties = DutyRuns(database)
         self._settings = settings
 

@@ -35,6 +35,8 @@ _STATES = frozenset(
 _IN_RECOVERY = ("recovery is in progress", "conflict with recovery", "during recovery")
 """Parts of messages whose code says nothing about the role, for example of LOCK on a standby."""
 
+_NO_WRITES_DURING_RECOVERY = "cannot set transaction read-write mode during recovery"
+
 STANDBY_ADVICE = (
     "the server is a standby, or read-only: let database_url name the primary, or a name that"
     " follows the primary"
@@ -55,11 +57,20 @@ def refuses_writes(error: BaseException | None) -> bool:
     return state in ("40001", "55000") and any(words in str(error) for words in _IN_RECOVERY)
 
 
-def watch(engine: Engine) -> None:
-    """Have the connections of an engine end as this module says."""
+def refuses_caches(error: BaseException | None) -> bool:
+    """Return whether a standby refused a read of what a cache gets."""
+    return getattr(error, "pgcode", None) == "0A000" and _NO_WRITES_DURING_RECOVERY in str(error)
+
+
+def watch(engine: Engine, *, standby: bool = False) -> None:
+    """Have the connections of an engine end as this module says.
+
+    Args:
+        standby: the address is that of a standby, so that it is read-only tells nothing.
+    """
     event.listen(engine, "handle_error", _on_error)
     event.listen(engine, "connect", _on_connect)
-    event.listen(engine, "checkout", _on_checkout)
+    event.listen(engine, "checkout", _on_standby_checkout if standby else _on_checkout)
     event.listen(engine, "checkin", _on_checkin)
 
 
@@ -77,10 +88,14 @@ def _on_checkin(_: object, record: Any) -> None:  # noqa: ANN401 - SQLAlchemy's
     record.info["idle_since"] = time.monotonic()
 
 
-def _on_checkout(connection: Any, record: Any, _: object) -> None:  # noqa: ANN401 - SQLAlchemy's
-    now = time.monotonic()
-    if now - record.info["idle_since"] > MAX_IDLE_S:
+def _on_standby_checkout(_: object, record: Any, __: object) -> None:  # noqa: ANN401 - SQLAlchemy's
+    if time.monotonic() - record.info["idle_since"] > MAX_IDLE_S:
         raise DisconnectionError("idle for long")  # the pool connects anew
+
+
+def _on_checkout(connection: Any, record: Any, _: object) -> None:  # noqa: ANN401 - SQLAlchemy's
+    _on_standby_checkout(connection, record, _)
+    now = time.monotonic()
     if is_read_only(connection) and now - record.info["connected_at"] > MAX_READ_ONLY_S:
         CONDEMNED.labels("postgresql").inc()
         raise InvalidatePoolError("read-only")  # so it does for all idle connections

@@ -6,7 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from copy import copy
+from typing import Any, Self, TypeVar
 
 import psycopg2.errors
 from sqlalchemy import Connection, Engine, Executable, event
@@ -23,9 +24,9 @@ from reactions.core.errors import ReactionsError, ReactionsUnavailable
 from reactions.core.settings import Settings
 from reactions.postgres.address import options_of, parameters_of
 from reactions.postgres.advice import advice
-from reactions.postgres.connection_pool import STANDBY_ADVICE, refuses_writes, watch
+from reactions.postgres.connection_pool import STANDBY_ADVICE, refuses_caches, refuses_writes, watch
 from reactions.postgres.engine import make_engine
-from reactions.postgres.limits import limits_of, search_path
+from reactions.postgres.limits import FOR_CACHES, limits_of, search_path
 from reactions.postgres.socket_watchdog import NoAnswer, guard
 
 Answer = TypeVar("Answer")
@@ -36,6 +37,10 @@ QUICK_S = 1.0
 
 class RowsRefused(ReactionsError):
     """The database refuses the data of at least one row. The transaction changed nothing."""
+
+
+class StandbyRefused(ReactionsUnavailable):
+    """The server is a standby, which may be behind: it must not fill a cache. It serves reads."""
 
 
 FROZEN = (
@@ -55,7 +60,12 @@ class Database:
     """
 
     def __init__(
-        self, settings: Settings, *, name: str = "reactions", timeout_s: float | None = None
+        self,
+        settings: Settings,
+        *,
+        name: str = "reactions",
+        timeout_s: float | None = None,
+        standby: bool = False,
     ) -> None:
         """Make the pool.
 
@@ -63,6 +73,7 @@ class Database:
             name: the name of the connections in ``pg_stat_activity``.
             timeout_s: seconds to wait for a connection, and for a statement; the default is
                 database_timeout_s. An application_name or connect_timeout of database_url is kept.
+            standby: database_url names a standby, so its connections stay although it is one.
 
         Raises:
             InvalidSettings: database_url has an option that cannot be used.
@@ -88,7 +99,7 @@ class Database:
             max_overflow=max(0, settings.database_connections - KEPT),
         )
 
-        watch(self.engine)
+        watch(self.engine, standby=standby)
         self._sending = threading.local()
         event.listen(self.engine, "checkout", self._check)
 
@@ -105,6 +116,16 @@ class Database:
             raise DisconnectionError(
                 str(error)
             ) from error  # the pool then tries another connection
+
+    def for_caches(self) -> Self:
+        """Return this database for reads of what a cache gets; they use the same connections.
+
+        A standby refuses these reads with `StandbyRefused`. It takes no round trip: the message of
+        each transaction's first statement says so.
+        """
+        made = copy(self)
+        made.engine = self.engine.execution_options(**{FOR_CACHES: True})
+        return made
 
     def close(self) -> None:
         """Close the connections of the pool."""
@@ -188,7 +209,8 @@ def translated() -> Iterator[None]:
     except (DataError, IntegrityError) as error:
         raise RowsRefused(_reason(error)) from error
     except SQLAlchemyError as error:
-        raise ReactionsUnavailable(
+        kind = StandbyRefused if refuses_caches(_cause(error)) else ReactionsUnavailable
+        raise kind(
             "postgresql", f"PostgreSQL cannot serve: {_reason(error)}", _remedy(error)
         ) from error
 
@@ -200,15 +222,20 @@ def array(numbers: Iterable[int]) -> str:
 
 def _remedy(error: SQLAlchemyError) -> str:
     """Return what to do about an error, "" when that is not known."""
-    cause = getattr(error, "orig", None)
+    cause = _cause(error)
     if isinstance(cause, psycopg2.errors.InsufficientPrivilege):
         return "the role of database_url may not do this; deploy/roles.sql lists the roles"
-    if refuses_writes(cause):
+    if refuses_writes(cause) or refuses_caches(cause):
         return STANDBY_ADVICE
     return advice(_reason(error))
 
 
+def _cause(error: SQLAlchemyError) -> BaseException | None:
+    """Return the driver's error."""
+    return getattr(error, "orig", None)
+
+
 def _reason(error: SQLAlchemyError) -> str:
     """Return the first line of the driver's message, which has no statement and no parameters."""
-    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
+    lines = str(_cause(error) or error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -26,12 +26,14 @@ class Recorded:
         deleted: posts that are deleted; the transaction wrote none of their rows.
         older: posts for which the table had a newer row. Redis then lost data, and what it caches
             of these posts is wrong.
+        transaction: the number of the transaction (PostgreSQL's ``xid8``), of 64 bits.
     """
 
     counts: Mapping[int, Mapping[int, int]]
     changed: int
     deleted: Set[int]
     older: Set[int]
+    transaction: int = 0
 
 
 RECORD = text("""
@@ -39,6 +41,7 @@ SELECT post_id, reaction, count FROM record_reactions(
     CAST(:shards AS int[]), CAST(:posts AS bigint[]), CAST(:users AS bigint[]),
     CAST(:codes AS smallint[]), CAST(:versions AS bigint[]), CAST(:touched AS bigint[]), :every
 )
+UNION ALL SELECT 0, 1::smallint, pg_current_xact_id()::text::bigint
 """)
 """One call of the function of migration 0012, where its statements are."""
 
@@ -81,11 +84,13 @@ class Ledger:
             },
         )
         counts: dict[int, dict[int, int]] = {post_id: {} for post_id in touched}
-        changed = 0
+        changed = transaction = 0
         deleted: set[int] = set()
         older: set[int] = set()
         for post_id, code, count in found:
-            if not post_id:
+            if not post_id and code:
+                transaction = count
+            elif not post_id:
                 changed = count
             elif code == -1:
                 deleted.add(post_id)
@@ -93,7 +98,7 @@ class Ledger:
                 older.add(post_id)
             elif code:
                 counts[post_id][code] = count
-        return Recorded(counts, changed, deleted, older)
+        return Recorded(counts, changed, deleted, older, transaction)
 
     def forgotten(self, user_ids: Collection[int]) -> dict[int, ShardTimes]:
         """Return the forgotten ones of these users, with the newest versions that are refused."""

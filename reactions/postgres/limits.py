@@ -16,6 +16,12 @@ from sqlalchemy import Connection, Engine, event, text
 IN_BLOCK = "idle_in_transaction_session_timeout"
 """A limit for transactions of several messages. The others also apply to a single message."""
 
+FOR_CACHES = "reactions_for_caches"
+"""An execution option: the statements read what a cache gets, so only a primary may answer them."""
+
+_PRIMARY_ONLY = "SET LOCAL transaction_read_only = off; "
+# A standby refuses it, whatever is between here and the server, and a primary accepts it.
+
 TIME_LIMITS = ("statement_timeout", "lock_timeout", IN_BLOCK)
 
 # PostgreSQL runs these in a message of their own only.
@@ -55,16 +61,17 @@ def enforce(engine: Engine, settings: Mapping[str, str]) -> None:
     block = _set_local(settings)
     message = _set_local({name: value for name, value in settings.items() if name != IN_BLOCK})
 
-    def prefix(cursor: Any, statement: str) -> str:  # noqa: ANN401 - psycopg2's
+    def prefix(cursor: Any, statement: str, context: Any) -> str:  # noqa: ANN401
         connection = cursor.connection
         if connection.get_transaction_status() != TRANSACTION_STATUS_IDLE:
             return ""
+        first = _PRIMARY_ONLY if context.execution_options.get(FOR_CACHES) else ""
         if not connection.autocommit:
-            return block
-        return "" if _ALONE.match(statement) else message
+            return first + block
+        return "" if _ALONE.match(statement) else first + message
 
-    def execute(cursor: Any, statement: str, parameters: Any, _: object) -> bool:  # noqa: ANN401
-        before = prefix(cursor, statement)
+    def execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:  # noqa: ANN401
+        before = prefix(cursor, statement, context)
         if cursor.name is None:
             cursor.execute(before + statement, parameters)
             return True
@@ -72,8 +79,8 @@ def enforce(engine: Engine, settings: Mapping[str, str]) -> None:
             cursor.connection.cursor().execute(before)
         return False
 
-    def execute_many(cursor: Any, statement: str, *_: object) -> None:  # noqa: ANN401
-        before = prefix(cursor, statement)
+    def execute_many(cursor: Any, statement: str, _: object, context: Any) -> None:  # noqa: ANN401
+        before = prefix(cursor, statement, context)
         if before:
             cursor.execute(before)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, Connection, exists, func, select, text, tuple_, union_all
+from sqlalchemy import ColumnElement, Connection, select, text
 
 from reactions.core.model import Row
 from reactions.postgres.database import Database, array
-from reactions.postgres.tables import deleted_posts, reaction_counts
+from reactions.postgres.list_queries import ListQueries, read_newest
+from reactions.postgres.tables import reaction_counts
 from reactions.postgres.tables import reactions as reactions_table
 
 _row = reactions_table.c
@@ -28,10 +29,11 @@ CROSS JOIN LATERAL (
 """)
 
 
-class Queries:
+class Queries(ListQueries):
     """Reads reactions and counts. A method is one query unless it says otherwise."""
 
     def __init__(self, database: Database) -> None:
+        super().__init__(database)
         self._database = database
 
     def counts(self, post_ids: Iterable[int]) -> dict[int, dict[int, int]]:
@@ -151,18 +153,6 @@ class Queries:
         found = self._database.execute_at_once(wanted) if user_ids else ()
         return {(user_id, post_id): code for user_id, post_id, code in found}
 
-    def newest(
-        self, post_id: int, codes: Iterable[int], *, limit: int, before: int | None = None
-    ) -> list[Row]:
-        """Return a post's newest reactions of these types, newest first.
-
-        Args:
-            before: read only rows with a smaller version.
-        """
-        return self._database.read(
-            lambda connection: read_newest(connection, post_id, codes, limit, before)
-        )
-
     def newest_users(self, post_id: int, limit: int) -> list[int]:
         """Return the users of a post's newest reactions, of every type. Two queries."""
 
@@ -172,56 +162,12 @@ class Queries:
 
         return [row.user_id for row in self._database.read(newest)]
 
-    def history(
-        self,
-        user_id: int,
-        codes: Iterable[int] | None = None,
-        *,
-        limit: int,
-        before: tuple[int, int] | None = None,
-    ) -> list[Row]:
-        """Return a user's reactions, newest first, without those on deleted posts.
-
-        Args:
-            codes: read only these types; None means every type.
-            before: the (version, post) of the last row of the previous page.
-        """
-        order = _row.version.desc(), _row.post_id.desc()
-        wanted = [
-            _row.user_id == user_id,
-            _row.reaction != 0,
-            ~exists().where(deleted_posts.c.post_id == _row.post_id),
-        ]
-        if codes is not None:
-            wanted.append(_row.reaction.in_(list(codes)))
-        if before is not None:
-            # Only the first condition bounds the index scan.
-            wanted += [
-                _row.version <= before[0],
-                tuple_(_row.version, _row.post_id) < tuple_(*before),
-            ]
-        found = self._database.execute_at_once(
-            select(_row.post_id, _row.user_id, _row.reaction, _row.version)
-            .where(*wanted)
-            .order_by(*order)
-            .limit(limit)
-        )
-        return [Row(*row) for row in found]
-
     def ever(self, post_id: int, limit: int) -> list[int]:
         """Return at most ``limit`` users who ever reacted to a post, tombstones included."""
         found = self._database.execute_at_once(
             select(_row.user_id).where(_row.post_id == post_id).limit(limit)
         )
         return [user_id for (user_id,) in found]
-
-    def count_ever(self, post_id: int) -> int:
-        """Return how many users ever reacted to a post: the counts table includes tombstones."""
-        table = reaction_counts.c
-        ((total,),) = self._database.execute_at_once(
-            select(func.coalesce(func.sum(table.count), 0)).where(table.post_id == post_id)
-        )
-        return int(total)
 
 
 def read_counts(
@@ -238,26 +184,3 @@ def read_counts(
     ):
         counts[post_id][code] = count
     return counts
-
-
-def read_newest(
-    connection: Connection,
-    post_id: int,
-    codes: Iterable[int],
-    limit: int,
-    before: int | None = None,
-) -> list[Row]:
-    """Return a post's newest rows: one bounded index scan for each type, merged by the server."""
-    scans = []
-    for code in codes:
-        scan = select(_row.post_id, _row.user_id, _row.reaction, _row.version).where(
-            _row.post_id == post_id, _row.reaction == code, _row.reaction != 0
-        )
-        if before is not None:
-            scan = scan.where(_row.version < before)
-        scans.append(scan.order_by(_row.version.desc()).limit(limit))
-    if not scans:
-        return []
-    merged = union_all(*scans).subquery()
-    found = connection.execute(select(merged).order_by(merged.c.version.desc()).limit(limit))
-    return [Row(*row) for row in found]

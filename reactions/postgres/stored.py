@@ -9,7 +9,8 @@ from sqlalchemy import Connection, func, select
 
 from reactions.core.model import Row
 from reactions.postgres.database import Database
-from reactions.postgres.queries import read_counts, read_newest
+from reactions.postgres.list_queries import read_newest
+from reactions.postgres.queries import read_counts
 from reactions.postgres.tables import reactions as reactions_table
 
 _row = reactions_table.c

@@ -157,9 +157,10 @@ class TypeRegistry:
     def publish(self, write: Callable[[Sequence[ReactionType]], None]) -> tuple[ReactionType, ...]:
         """Hand the registry to a function that copies it, and return it.
 
-        The lock makes a copy that is written later a copy that was read later.
+        The lock makes a copy that is written later a copy that was read later. A standby refuses
+        it with `StandbyRefused`: its registry may be an older one.
         """
-        with self._database.transaction() as connection:
+        with self._database.for_caches().transaction() as connection:
             connection.execute(_LOCK, {"class": LOCK_CLASS})
             registered = _read(connection)
             write(registered)

@@ -194,6 +194,11 @@ def outbox_lags(shard: int) -> str:
     return _outbox(shard, "lags")
 
 
+def outbox_committed(shard: int) -> str:
+    """String: the PostgreSQL transaction of the last changes that left the outbox."""
+    return _outbox(shard, "committed")
+
+
 def outbox_confirmed(shard: int) -> str:
     """String ``1``: written before each wait for replicas, so that ``WAIT`` has a write."""
     return _outbox(shard, "confirmed")
@@ -210,6 +215,11 @@ def outbox_types(shard: int = 0) -> str:
     A single server has it in shard 0 only.
     """
     return _outbox(shard, "types")
+
+
+def outbox_layout(shard: int = 0) -> str:
+    """String ``number|oldest``: the layout of all keys (``core.layout``); where the types are."""
+    return _outbox(shard, "layout")
 
 
 def outbox_deleted(shard: int) -> str:

@@ -13,6 +13,7 @@ from reactions.core.constants import LOAD_LIFE_MS
 from reactions.core.settings import Settings
 from reactions.redis import keys
 from reactions.redis.claims import Claim, Entry, Settled, claimed_posts, entry_of, settled
+from reactions.redis.command_batch import Commands
 from reactions.redis.connection import Client, translate, translated
 from reactions.redis.pipeline import run_all, run_many
 from reactions.redis.scripts import drain
@@ -106,12 +107,11 @@ class Outbox:
             empty piece ends each round; by then the caller must have trimmed all earlier ones.
         """
         key, cursor, piece = keys.post_claimed(post_id), 0, dict[bytes, bytes]()
+        commands = Commands(self._client)
         while True:
             with translated():
-                found: dict[bytes, bytes]  # redis-py's types allow for HSCAN NOVALUES and decoding
-                cursor, found = self._client.hscan(  # type: ignore[assignment]
-                    key, cursor, count=self._settings.batch_rows
-                )
+                found: dict[bytes, bytes]
+                cursor, found = commands.hscan(key, cursor, count=self._settings.batch_rows)
             if found:
                 piece = found
                 entries = [entry_of(str(post_id), user, value) for user, value in piece.items()]
@@ -119,24 +119,34 @@ class Outbox:
             if cursor == 0:
                 yield [], []
                 with translated():
-                    if self._client.hlen(key) <= 1 and piece.keys() >= set(self._client.hkeys(key)):
+                    if commands.hlen(key) <= 1 and piece.keys() >= set(commands.hkeys(key)):
                         return
 
-    def trim(self, claim: Claim, post_id: int, fields: Sequence[bytes]) -> bool:
+    def trim(
+        self, claim: Claim, post_id: int, fields: Sequence[bytes], transaction: int = 0
+    ) -> bool:
         """Drop committed entries of a large post, and extend the lease. One round trip.
+
+        Args:
+            transaction: that of PostgreSQL which committed them, or a later one of this drain.
 
         Returns:
             False if the lease is lost: nothing was dropped.
         """
-        return bool(drain.trim(post_id, claim.token, self._lease_us, fields).run(self._client))
+        call = drain.trim(post_id, claim.token, self._lease_us, fields, transaction)
+        return bool(call.run(self._client))
 
     def settle(
-        self, claims: Sequence[Claim], posts: Mapping[int, Sequence[SettledPost]]
+        self,
+        claims: Sequence[Claim],
+        posts: Mapping[int, Sequence[SettledPost]],
+        transaction: int = 0,
     ) -> list[Settled]:
         """Acknowledge committed claims, and end their leases. One round trip for each node.
 
         Args:
             posts: shard -> its posts, with their counts in the database.
+            transaction: the last one of PostgreSQL that committed any of them.
 
         Raises:
             ReactionsUnavailable: Redis failed. The claims stay, and a later drain takes them over.
@@ -149,6 +159,7 @@ class Outbox:
                 tiers=self._tiers,
                 lags=claim.lags,
                 posts=posts[claim.shard],
+                transaction=transaction,
             )
             for claim in claims
         ]

@@ -9,6 +9,7 @@ from reactions.core.constants import shard_of
 from reactions.core.settings import Settings
 from reactions.redis import keys
 from reactions.redis.command_batch import CommandBatch
+from reactions.redis.committed import parse_committed
 from reactions.redis.connection import Client, readable, translated
 from reactions.redis.pipeline import Call, Command, run_all
 from reactions.redis.replies import PostLookup, pairs, parse_lookups
@@ -89,22 +90,34 @@ class PostCache:
         Returns:
             user -> (code, version); None if the post has more than ``most`` such changes.
         """
+        return self.pending_and_committed(post_id, most)[0]
+
+    def pending_and_committed(
+        self, post_id: int, most: int
+    ) -> tuple[dict[int, tuple[int, int]] | None, list[int]]:
+        """Return the changes that the database may lack, and where all others are. Two round trips.
+
+        Returns:
+            What ``pending`` returns; and the transactions of PostgreSQL after which a standby has
+            every other change, empty if that is not known.
+        """
         names = keys.post_pending(post_id), keys.post_claimed(post_id)
         with translated(), CommandBatch(self._client) as pipe:
             for name in names:
                 pipe.hlen(name)
             if sum(pipe.execute()) > most:
-                return None
+                return None, []
             for name in names:
                 pipe.hgetall(name)
-            pending, claimed = pipe.execute()
+            pipe.get(keys.outbox_committed(shard_of(post_id)))  # after what has not left the outbox
+            pending, claimed, committed = pipe.execute()
         found = {}
         for user, entry in {**claimed, **pending}.items():
             code, _, version = entry.partition(b":")
             if user.isdigit() and code.isdigit() and version.isdigit():
                 with readable():
                     found[int(user)] = int(code), int(version)
-        return found
+        return found, parse_committed([committed])
 
     def changed(self, post_id: int, user_ids: Sequence[int]) -> set[int]:
         """Return those of these users who have a change of this post in the outbox.
@@ -129,13 +142,18 @@ class PostCache:
         Returns:
             0 for a deleted post; None if the post has no cached HyperLogLog.
         """
+        return self.uniques_and_committed(post_id)[0]
+
+    def uniques_and_committed(self, post_id: int) -> tuple[int | None, list[int]]:
+        """Return what ``uniques`` does, and transactions as ``pending_and_committed`` does."""
         commands: list[Call | Command] = [
             Command(("SISMEMBER", keys.outbox_deleted(shard_of(post_id)), post_id)),
             Command(("PFCOUNT", keys.post_uniques(post_id))),
+            Command(("GET", keys.outbox_committed(shard_of(post_id)))),
         ]
-        deleted, found = run_all(self._client, commands)
+        deleted, found, committed = run_all(self._client, commands)
         # PFCOUNT answers 0 for a missing key; every existing HyperLogLog counts at least one user.
-        return 0 if deleted else int(found) or None
+        return (0 if deleted else int(found) or None), parse_committed([committed])
 
     def deleted(self, post_ids: Sequence[int]) -> set[int]:
         """Return those of these posts that are deleted. One round trip for each node."""

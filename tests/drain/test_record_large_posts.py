@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import text
 
 from reactions.core.model import Row
 from reactions.core.settings import Settings
@@ -30,6 +31,36 @@ def test_a_post_larger_than_a_batch_is_recorded_in_pieces(engine: Engine, batch_
     assert engine.outbox_state.pending() == 0
     assert engine.queries.counts([POST])[POST] == {1: 600}
     assert engine.verify().holds
+
+
+WRITTEN_BY = text("""
+SELECT count(*) FROM reactions
+WHERE user_id = ANY (:users) AND xmin::text::bigint <= :noted
+  AND pg_xact_status(CAST(CAST(:noted AS text) AS xid8)) = 'committed'
+""")
+
+
+def test_a_trim_notes_the_transaction_that_has_what_it_drops(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A standby needs it to answer for what Redis no longer has, and may not wait for the end."""
+    react(engine, 600)  # beyond a listpack
+    small = step(engine, 50)
+    outbox = small.persister._recorder._outbox
+    trim, pieces = outbox.trim, 0
+
+    def trimmed(claim: Any, post_id: int, fields: Any, transaction: int) -> bool:
+        nonlocal pieces
+        done = trim(claim, post_id, fields, transaction)
+        noted: Any = engine.client.get(keys.outbox_committed(SHARD))
+        asked = {"users": list(map(int, fields)), "noted": int(noted)}
+        assert engine.database.execute_at_once(WRITTEN_BY, asked) == [(len(fields),)]
+        pieces += 1
+        return done
+
+    monkeypatch.setattr(outbox, "trim", trimmed)
+    small.persister.drain([SHARD])
+    assert pieces > 1
 
 
 @pytest.mark.parametrize("field", [b"\xff\xfe", b"007", b"nobody"])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
@@ -45,6 +46,59 @@ def running_standby(primary: Postgres, version: int = 18) -> Iterator[Postgres]:
             yield standby
         finally:
             standby.stop()
+
+
+def same_database(standby: Postgres, database_url: str) -> str:
+    """Return the URL of a database of the primary on its standby, once the standby has it."""
+    name = make_url(database_url).database
+    url = standby.url.replace("/postgres?", f"/{name}?")
+    with asked(database_url) as primary:
+        written = primary("SELECT pg_current_wal_insert_lsn()")
+    wait_for_replay(standby.url, written)
+    return url
+
+
+@contextmanager
+def paused_replay(standby_url: str, database_url: str) -> Iterator[None]:
+    """Let the standby stay as it is now, with everything that the primary has written so far."""
+    with asked(database_url) as primary:
+        written = primary("SELECT pg_current_wal_insert_lsn()")
+    wait_for_replay(standby_url, written)
+    with asked(standby_url) as ask:
+        ask("SELECT pg_wal_replay_pause()")
+        state = "SELECT pg_get_wal_replay_pause_state()"
+        wait_until(lambda: ask(state) == "paused", what="the standby replays nothing")
+    try:
+        yield
+    finally:
+        with asked(standby_url) as ask:
+            ask("SELECT pg_wal_replay_resume()")
+
+
+def wait_for_replay(standby_url: str, position: object) -> None:
+    """Wait until a standby has replayed the log of its primary up to a position."""
+    with asked(standby_url) as ask:
+        reached = f"SELECT pg_last_wal_replay_lsn() >= '{position}'"
+        wait_until(lambda: ask(reached), what="the standby replays what was written")
+
+
+@contextmanager
+def asked(url: str) -> Iterator[Callable[[str], Any]]:
+    """Give a function that executes a statement and returns its only value."""
+    plain = url.replace("+psycopg2", "")
+    connection: Any = psycopg2.connect(plain, application_name="tests")
+    connection.autocommit = True
+
+    def ask(statement: str) -> Any:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            (value,) = cursor.fetchone()
+        return value
+
+    try:
+        yield ask
+    finally:
+        connection.close()
 
 
 @contextmanager

@@ -64,7 +64,7 @@ def test_every_cache_key_has_a_ttl_and_no_outbox_key_has_one(
         r"post:\{\d+\}:\d+:loading:t",
         r"post:\{\d+\}:\d+:loading:t:\d+",
         r"user:\{\d+\}:\d+:(reactions|loading)",
-        r"outbox:\{\d+\}:(dirty|clock|lease|wake|lags|deleted|deletions|forgetting)",
+        r"outbox:\{\d+\}:(dirty|clock|lease|wake|lags|committed|deleted|deletions|forgetting)",
         r"post:\{\d+\}:\d+:(pending|claimed|delta)",
     ):
         parts = re.search(r"\((\w+(?:\|\w+)+)\)", kind)
@@ -111,7 +111,7 @@ def test_the_leftovers_of_a_load_expire_soon(
     interrupt_loads(timed, monkeypatch)
     found = lives(timed)
     assert len([key for key in found if ":loading:t" in key]) > 3
-    del found["outbox:{0}:types"]
+    del found["outbox:{0}:types"], found["outbox:{0}:layout"]
     assert all(0 < life <= LOAD_LIFE_MS / 1000 for life in found.values())
 
 

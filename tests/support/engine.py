@@ -70,7 +70,7 @@ class Engine:
 def make_engine(settings: Settings) -> Engine:
     client = connect(settings)
     database = Database(settings)
-    install, queries = SingleLoads(client, settings), Queries(database)
+    install, queries = SingleLoads(client, settings), Queries(database.for_caches())
     return Engine(
         settings,
         client,

@@ -27,9 +27,12 @@ class Listening(Outbox):
         self.answers: list[Settled] = []
 
     def settle(
-        self, claims: Sequence[Claim], posts: Mapping[int, Sequence[SettledPost]]
+        self,
+        claims: Sequence[Claim],
+        posts: Mapping[int, Sequence[SettledPost]],
+        transaction: int = 0,
     ) -> list[Settled]:
-        self.answers = super().settle(claims, posts)
+        self.answers = super().settle(claims, posts, transaction)
         return self.answers
 
 

@@ -16,6 +16,7 @@ from reactions.ops.doctor.environment import check_environment
 from reactions.ops.doctor.findings import Finding, State, unreachable
 from reactions.ops.doctor.postgres import check_postgres, check_postgres_version
 from reactions.ops.doctor.redis import check_redis, open_redis
+from reactions.ops.doctor.replica import check_replica
 from reactions.postgres.database import Database
 from reactions.redis.connection import Client
 
@@ -42,6 +43,7 @@ def examine(settings: Settings) -> list[Finding]:
         healthy = version.state is State.OK
         if healthy:
             findings += check_postgres(database, settings)
+            findings += check_replica(database, settings)
         findings += check_clocks(client, database if healthy else None, settings)
         findings += check_broker(settings)
     return findings

@@ -51,7 +51,12 @@ def unreachable(server: str, error: BaseException, remedy: str) -> Finding:
     """
     known = getattr(error, "remedy", "")
     text = str(error).removesuffix(f"; {known}") if known else str(error)
-    for setting in ("redis_url", "broker_url", "database_url"):  # who runs it sets the variable
+    for setting in (
+        "redis_url",
+        "broker_url",
+        "database_url",
+        "replica_url",
+    ):  # who runs it sets the variable
         known = known.replace(setting, f"REACTIONS_{setting.upper()}")
     return Finding(server, State.FAILURE, short(f"does not answer: {text}", 300), known or remedy)
 

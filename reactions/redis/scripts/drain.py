@@ -13,11 +13,11 @@ from reactions.redis.wire import Argument
 CLAIM = Script("claim", keys=3, include=("lease", "batches"), allow_oom=True)
 SETTLE = Script(
     "settle",
-    keys=4,
+    keys=5,
     include=("lease", "batches", "counts", "buckets", "rising", "tiers"),
     allow_oom=True,
 )
-TRIM = Script("trim", keys=2, include=("lease", "batches"), allow_oom=True)
+TRIM = Script("trim", keys=3, include=("lease", "batches"), allow_oom=True)
 EXTEND_LEASE = Script("extend_lease", keys=1, include=("lease",), allow_oom=True)
 
 
@@ -100,18 +100,20 @@ def settle(
     tiers: TierRules,
     lags: Mapping[int, int],
     posts: Iterable[SettledPost],
+    transaction: int = 0,
 ) -> Call:
     """Acknowledge a batch that PostgreSQL has committed, and give the lease back.
 
     Args:
         claimed_at: when the batch was claimed, in µs.
         lags: upper bound in µs -> reactions of the batch that became durable within it.
+        transaction: that of PostgreSQL which committed the batch; 0 if nothing was committed.
 
     Reply: ``[0]`` when the lease is lost, else ``[1, posts still dirty, contended, post, what,
     ...]``, where ``what`` is one of the constants above.
     """
     args: list[Argument] = [keys.post_prefix(shard), token, claimed_at, tiers.threshold, tiers.low]
-    args += (SAMPLE_SIZE, buckets.FULL, *tiers[2:], len(lags))
+    args += (SAMPLE_SIZE, buckets.FULL, *tiers[2:], transaction, len(lags))
     for bound, number in lags.items():
         args += (bound, number)
     for post in posts:
@@ -125,19 +127,30 @@ def settle(
             keys.outbox_lease(shard),
             keys.outbox_lags(shard),
             keys.outbox_deleted(shard),
+            keys.outbox_committed(shard),
         ),
         args,
     )
 
 
-def trim(post_id: int, token: str, lease_us: int, user_ids: Sequence[Argument]) -> Call:
+def trim(
+    post_id: int,
+    token: str,
+    lease_us: int,
+    user_ids: Sequence[Argument],
+    transaction: int = 0,
+) -> Call:
     """Drop committed rows of a large claimed post, and extend the lease to ``lease_us`` from now.
+
+    Args:
+        transaction: that of PostgreSQL which committed the rows, or a later one of this drain.
 
     Reply: 1, or 0 when the lease is lost.
     """
+    shard = shard_of(post_id)
     return TRIM.call(
-        (keys.outbox_lease(shard_of(post_id)), keys.post_claimed(post_id)),
-        (token, lease_us, *user_ids),
+        (keys.outbox_lease(shard), keys.post_claimed(post_id), keys.outbox_committed(shard)),
+        (token, lease_us, transaction, *user_ids),
     )
 
 
