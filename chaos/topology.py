@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks.support.cluster import Cluster
+from benchmarks.support.sentinel import Watched
 from chaos.nodes import Store
 
 
@@ -47,6 +48,16 @@ class ClusterStore(Cluster):
             node.signal(number)
 
 
+class SentinelStore(Watched):
+    """A primary with two replicas, which three Sentinels watch.
+
+    A primary without a replica in step refuses: so a planned failover loses nothing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, 3, min_replicas_to_write="1", min_replicas_max_lag="2")
+
+
 @dataclass(frozen=True, slots=True)
 class Topology:
     """One topology.
@@ -54,7 +65,7 @@ class Topology:
     Attributes:
         stores: makes the servers that store the reactions, with data in a folder.
         linked: whether workers reach Redis through a link of their own, which can be cut. Clients
-            of a cluster connect to the addresses that its nodes announce.
+            of a cluster, and of Sentinels, connect to the addresses that these announce.
         settings: further settings of every process.
     """
 
@@ -66,5 +77,6 @@ class Topology:
 TOPOLOGIES = {
     "single": Topology(Store),
     "cluster": Topology(ClusterStore, linked=False, settings={"redis_cluster": True}),
+    "sentinel": Topology(SentinelStore, linked=False),
 }
 """Name -> topology, as ``--topology`` has it."""

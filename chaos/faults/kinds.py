@@ -34,6 +34,7 @@ from chaos.faults.redis import (
     store_killed,
     store_paused,
 )
+from chaos.faults.sentinel import sentinel_killed, watched_failover, watched_primary_killed
 from chaos.nemesis import Kind
 from chaos.nodes import FAKETIME
 
@@ -85,17 +86,26 @@ KINDS: list[Kind] = [
 
 _OF_ONE_SERVER = {store_killed, store_demoted, memory_full, store_paused, clock_stepped}
 
+_OF_ANY: list[Kind] = [
+    kind
+    for kind in KINDS
+    if kind.deed not in _OF_ONE_SERVER and kind.name != "workers cut off from Redis"
+]
+
 CLUSTER: list[Kind] = [
-    *(
-        kind
-        for kind in KINDS
-        if kind.deed not in _OF_ONE_SERVER and kind.name != "workers cut off from Redis"
-    ),
+    *_OF_ANY,
     Kind("primary killed", "redis", primary_killed),
     Kind("primary stopped for seconds", "redis", primary_paused),
     Kind("planned failover", "redis", failover_planned),
     Kind("slot moved", "redis", slot_moved),
 ]
 
-KINDS_OF = {"single": KINDS, "cluster": CLUSTER}
+SENTINEL: list[Kind] = [
+    *_OF_ANY,
+    Kind("primary killed", "redis", watched_primary_killed),
+    Kind("planned failover", "redis", watched_failover),
+    Kind("Sentinel killed", "redis", sentinel_killed),
+]
+
+KINDS_OF = {"single": KINDS, "cluster": CLUSTER, "sentinel": SENTINEL}
 """Name of a topology -> its kinds of faults."""

@@ -96,10 +96,23 @@ class Channel(_StockChannel):  # type: ignore[misc]
 _Answering.Channel = Channel
 
 
+class _Verified:
+    """A transport that compares the name of the server with its certificate; kombu does not."""
+
+    client: Any
+
+    def establish_connection(self) -> Any:  # noqa: ANN401 - kombu's
+        if self.client.ssl:
+            given = self.client.ssl if isinstance(self.client.ssl, dict) else {}
+            self.client.ssl = {**given, "server_hostname": self.client.hostname}
+        return super().establish_connection()  # type: ignore[misc]
+
+
 @cache
 def _answering(transport: Any) -> Any:  # noqa: ANN401 - a class of kombu's
     """Return a subclass of a transport whose connections end their waits."""
-    return type(f"Answering{transport.__name__}", (transport,), {"Connection": _Answering})
+    bases = (_Verified, transport)
+    return type(f"Answering{transport.__name__}", bases, {"Connection": _Answering})
 
 
 class Connection(_StockConnection):  # type: ignore[misc]

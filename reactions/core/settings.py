@@ -40,8 +40,7 @@ class Settings(BaseSettings):
 
     redis_url: RedisUrl = Field(
         SecretStr("redis://localhost:6379/0"),
-        description="The Redis or Valkey that holds the reactions: redis://, rediss://, unix://, or"
-        " redis+sentinel:// where Sentinels know it.",
+        description="What holds the reactions: redis://, rediss://, unix://, redis+sentinel://.",
     )
     redis_cluster: bool = Field(
         False,

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
+import trustme
 from amqp import NotFound
 from pydantic import SecretStr
 
@@ -92,6 +98,32 @@ def test_a_compressed_message_stays_as_it_is(rabbitmq: RabbitMq, publisher: Publ
         message = channel.message_to_python(raw)
     assert len(message.body) < 10_000
     assert message.headers["compressed"]
+
+
+@pytest.mark.parametrize(("name", "trusted"), [("localhost", True), ("mq.example", False)])
+def test_the_certificate_must_have_the_name_of_the_server(
+    name: str, trusted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is TLS alone: what matters is whether the client speaks to it at all."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    heard: list[bytes] = []
+
+    def serve(server: socket.socket) -> None:
+        with suppress(OSError), context.wrap_socket(server.accept()[0], server_side=True) as at:
+            heard.append(at.recv(4))
+
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        serving = pool.submit(serve, server)
+        url = f"amqps://localhost:{server.getsockname()[1]}//"
+        with make_publisher(Settings(broker_url=url)).connection_for_write() as connection:
+            connection.transport_options |= {"answer_timeout": 1}
+            with pytest.raises(OSError, match="closed" if trusted else "Hostname"):
+                connection.transport.establish_connection()
+        serving.result()
+    assert heard == ([b"AMQP"] if trusted else [])
 
 
 def test_a_delay_on_rabbitmq_is_in_whole_seconds(settings: Settings) -> None:

@@ -165,14 +165,8 @@ def primaries(families: list[Metric]) -> list[float]:
     ]
 
 
-def in_step(watched: Watched) -> bool:
-    with watched.primary().client() as primary:
-        found = primary.info("replication")
-    return bool(found["connected_slaves"] == 1 and found["slave0"]["state"] == "online")
-
-
 def test_a_planned_failover_loses_nothing(settings: Settings, watched: Watched) -> None:
-    wait_until(lambda: in_step(watched), 60, "the replica is in step")
+    wait_until(watched.serves, 60, "the replica is in step")
     with Reactions(settings) as client, Load(client, 2042) as load:
         watched.fail_over()
         load.wait(100)
@@ -182,7 +176,7 @@ def test_a_planned_failover_loses_nothing(settings: Settings, watched: Watched) 
 def test_an_unplanned_failover_keeps_what_a_replica_had(
     settings: Settings, watched: Watched
 ) -> None:
-    wait_until(lambda: in_step(watched), 60, "the replica is in step")
+    wait_until(watched.serves, 60, "the replica is in step")
     with Reactions(settings) as client:
         with Load(client, 3042, replicas=1) as load:
             old = watched.primary()
