@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     )
     replica_url: DatabaseUrl | None = Field(
         None,
-        description="A standby of that database, to answer lists as the primary would. Unset: none.",
+        description="A standby of that database that answers lists as it would. Unset: none.",
     )
     broker_url: BrokerUrl = Field(
         SecretStr("redis://localhost:6379/1"),
