@@ -3,7 +3,7 @@ FROM python:3.13-slim-trixie AS build
 WORKDIR /source
 COPY . .
 # A venv is one folder to copy. It gets the wheel that pip builds: no sources, no dev tools.
-RUN python -m venv /opt/reactions && /opt/reactions/bin/pip install --no-cache-dir ".[flower,web]"
+RUN python -m venv /opt/reactions && /opt/reactions/bin/pip install --no-cache-dir ".[flower,metrics,web]"
 
 FROM python:3.13-slim-trixie
 # USER is a number, so that an orchestrator sees that it is not root.

@@ -7,7 +7,12 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from reactions.core.errors import ReactionsError, ReactionsUnavailable, TypesMismatch
+from reactions.core.errors import (
+    LayoutMismatch,
+    ReactionsError,
+    ReactionsUnavailable,
+    TypesMismatch,
+)
 from reactions.core.settings import Settings
 from reactions.core.type_registry import Vocabulary, configured, vocabulary
 from reactions.core.validate import check_reaction
@@ -43,6 +48,7 @@ class KnownTypes:
         """Return what is known. The first call reads the copy of the registry: one round trip.
 
         Raises:
+            LayoutMismatch: this version does not work with the keys in Redis.
             TypesMismatch: the configured types contradict the registry.
             ReactionsUnavailable: Redis failed.
         """
@@ -77,6 +83,7 @@ class KnownTypes:
         """Read the copy if this has not succeeded yet. It says nothing when Redis fails.
 
         Raises:
+            LayoutMismatch: this version does not work with the keys in Redis.
             TypesMismatch: the configured types contradict the registry.
         """
         if not self._confirmed:
@@ -107,7 +114,7 @@ class KnownTypes:
         Raises:
             ReactionsUnavailable: the first read failed.
         """
-        with suppress(TypesMismatch):  # the next call says it to its caller
+        with suppress(LayoutMismatch, TypesMismatch):  # the next call says it to its caller
             self.renew(client, LOOK_S if self._confirmed else AGAIN_S)
 
     def renew(self, client: Client | None = None, every_s: float = AGAIN_S) -> Vocabulary:
@@ -118,6 +125,7 @@ class KnownTypes:
             every_s: do nothing if the last time is less than this ago (s).
 
         Raises:
+            LayoutMismatch: this version does not work with the keys in Redis any more.
             TypesMismatch: the first copy that this process meets contradicts the configuration.
             ReactionsUnavailable: the first read failed.
         """
@@ -128,8 +136,9 @@ class KnownTypes:
         try:
             known = self._read(client or self._client, otherwise=before)
         except ReactionsError as error:
-            if isinstance(error, TypesMismatch) and not self._confirmed:
-                self._vocabulary = None
+            first = isinstance(error, TypesMismatch) and not self._confirmed
+            if first or isinstance(error, LayoutMismatch):  # what it writes would be lost or wrong
+                self._vocabulary, self._confirmed = None, False
                 self._tell(None)
                 raise
             log.warning("keeping the reaction types that were known: %s", error)

@@ -10,39 +10,49 @@ import click
 from reactions.cli.console import as_json, finish, out, table_of
 from reactions.cli.figures import size
 
+AMOUNT = click.FloatRange(0, 1e18)
+
 
 @click.command()
-@click.option("--reactions", type=float, required=True, help="Reactions in each second.")
-@click.option("--feeds", type=float, help="Feeds in each second.  [ten times the reactions]")
-@click.option("--posts", type=float, default=1e6, help="Posts cached in Redis.  [1e6]")
-@click.option("--cached", type=float, default=1e8, help="Reactions on those posts.  [1e8]")
-@click.option("--rows", type=float, default=1e9, help="Reactions in PostgreSQL.  [1e9]")
+@click.option("--reactions", type=AMOUNT, required=True, help="Reactions in each second.")
+@click.option("--feeds", type=AMOUNT, help="Feeds in each second.  [ten times the reactions]")
+@click.option("--posts", type=AMOUNT, default=1e6, help="Posts cached in Redis.  [1e6]")
+@click.option("--cached", type=AMOUNT, default=1e8, help="Reactions on those posts.  [1e8]")
+@click.option("--rows", type=AMOUNT, default=1e9, help="Reactions in PostgreSQL.  [1e9]")
 @click.option(
     "--first-feeds",
-    type=float,
+    type=click.FloatRange(0, 1),
     default=0.05,
     show_default=True,
     help="Share of feeds by users who read for the first time in a day.",
 )
 @click.option(
     "--hottest",
-    type=float,
+    type=click.FloatRange(0, 1),
     default=0.01,
     show_default=True,
     help="Share of the reactions that go to one post.",
 )
 @click.option(
     "--busy",
-    type=float,
+    type=click.FloatRange(0.01, 1),
     default=0.6,
     show_default=True,
     help="Share of a core that may be busy.",
 )
 @click.option(
-    "--redis-gb", type=float, default=32, show_default=True, help="Memory of a Redis node in GB."
+    "--redis-gb",
+    type=click.FloatRange(0.1, 1e6),
+    default=32,
+    show_default=True,
+    help="Memory of a Redis node in GB.",
 )
 @click.option(
-    "--postgres-cores", type=int, default=32, show_default=True, help="Cores of PostgreSQL."
+    "--postgres-cores",
+    type=click.IntRange(1, 1_024),
+    default=32,
+    show_default=True,
+    help="Cores of PostgreSQL.",
 )
 @click.option(
     "--costs",

@@ -6,24 +6,29 @@ from functools import partial
 
 import click
 
-from reactions.cli.console import err
+from reactions.cli.console import err, say
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
 
 
-def _copy_types() -> None:
-    """Copy the registry of types to Redis; workers do it too, so Redis may be away."""
+def _bring_redis_up() -> None:
+    """Copy the registry of types to Redis and raise its layout. Redis may be away: workers copy."""
     from reactions.cli.stores import open_stores
     from reactions.postgres.type_registry import TypeRegistry
+    from reactions.redis.layout import raise_layout
     from reactions.redis.type_copy import write_types
 
     try:
         with open_stores() as stores:
             TypeRegistry(stores.database).publish(partial(write_types, stores.client))
+            raise_layout(stores.client)
     except ReactionsUnavailable as error:
         if error.store != "redis":
             raise
-        err.print(f"the types are not in Redis yet; a worker copies them: {error}", markup=False)
+        say(
+            f"the types are not in Redis yet; a worker copies them. The layout of Redis stays as it"
+            f" is until you run this command again: {error}"
+        )
 
 
 @click.command()
@@ -39,5 +44,5 @@ def migrate(revision: str) -> None:
     with interruptible():
         run_migrations(Settings.from_env(), revision)
     if revision == "head":
-        _copy_types()
+        _bring_redis_up()
     err.print(f"the database is at {revision}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from reactions.core.errors import ReactionsUnavailable
@@ -33,28 +33,36 @@ def open_stores(check_types: bool = True) -> Iterator[Stores]:
 
     Raises:
         InvalidSettings: a setting cannot be used.
+        LayoutMismatch: this version does not work with what a store holds.
         TypesMismatch: the configured reaction types contradict the registry.
         ReactionsUnavailable: a node of a Redis Cluster does not answer.
     """
     from reactions.cli.interrupts import interruptible
     from reactions.postgres.database import Database
     from reactions.redis.connection import connect
+    from reactions.redis.layout import check_layout
 
     settings = Settings.from_env()
     database = Database(settings, name="reactions-cli")
     with interruptible():
-        if check_types:
-            settings = _with_registry(settings, database)
+        settings = _checked(settings, database, check_types)
         with connect(settings) as client:
+            with suppress(ReactionsUnavailable):  # the command itself says what it cannot do
+                check_layout(client)
             yield Stores(client, database, settings)
     database.close()
 
 
-def _with_registry(settings: Settings, database: Database) -> Settings:
+def _checked(settings: Settings, database: Database, check_types: bool) -> Settings:
+    """Check the tables, and name every type of the registry if the types are to be checked."""
     from reactions.core.type_registry import vocabulary
+    from reactions.postgres.layout import check_layout
     from reactions.postgres.type_registry import TypeRegistry
 
     try:
+        check_layout(database)
+        if not check_types:
+            return settings
         known = vocabulary(settings, TypeRegistry(database).all())
     except ReactionsUnavailable:
         return settings  # the command itself says what it cannot do without PostgreSQL

@@ -18,6 +18,7 @@ from redis.retry import Retry
 
 from reactions.core import rabbitmq, resources
 from reactions.core.errors import InvalidSettings
+from reactions.core.sentinel_url import is_sentinel, parse_sentinel
 from reactions.core.settings import Settings
 from reactions.core.urls import REDIS_SCHEMES
 
@@ -48,32 +49,44 @@ def make_app(settings: Settings) -> Celery:
     app = Celery("reactions", set_as_current=False, amqp=rabbitmq.AMQP)
     app.config_from_object(config)
     url = settings.broker_url.get_secret_value()
-    app.conf.broker_url = url
+    named = parse_sentinel(url) if is_sentinel(url) else None
+    server = named.server if named else url
+    app.conf.broker_url = named.broker_url if named else url
+    app.conf.broker_transport_options = _transport_options(
+        url, config.broker_transport_options, config.rabbitmq_transport_options
+    )
     if url.startswith(rabbitmq.SCHEMES):
         app.conf.task_queues = rabbitmq.quorum_queues(config.task_queues)
-        app.conf.broker_transport_options = config.rabbitmq_transport_options
-    elif url.startswith("rediss://"):
+    elif server.startswith("rediss://"):
         # By default kombu does not verify the server. Flower reads only this setting.
-        app.conf.broker_use_ssl = _verified(url)
+        app.conf.broker_use_ssl = _verified(server)
     _place_schedule(app, settings, config.broker_transport_options["socket_timeout"])
     return app
 
 
+def schedule_url(settings: Settings) -> str:
+    """The Redis where beat keeps its lock and its schedule: the broker or, if that is none, the
+    Redis of the data."""
+    broker = settings.broker_url.get_secret_value()
+    is_redis = broker.startswith(REDIS_SCHEMES)
+    return broker if is_redis else settings.redis_url.get_secret_value()
+
+
 def _place_schedule(app: Celery, settings: Settings, timeout_s: float) -> None:
-    """Have beat keep its lock and its schedule in the broker or, if that is no Redis, in Redis.
+    """Tell RedBeat where its Redis is; ``reactions.redis.beat_store`` does if Sentinels know it.
 
     The retries outlast a short absence of the server, and a switch-over: each goes over a new
     connection, to the server that the address leads to by then. After redbeat_lock_timeout beat has
     lost its lock and exits; its supervisor starts it again. The credentials are apart because
     Celery shows the URL to anyone who inspects a worker.
     """
-    url = settings.broker_url.get_secret_value()
+    url = schedule_url(settings)
     options: dict[str, Any] = {}
-    if not url.startswith(REDIS_SCHEMES):
-        url = settings.redis_url.get_secret_value()
-        if settings.redis_cluster:  # one slot has all of RedBeat's keys
-            options["cluster"] = True
-            app.conf.redbeat_key_prefix = "{redbeat}:"
+    if is_sentinel(url):
+        url = parse_sentinel(url).server
+    elif settings.redis_cluster and url == settings.redis_url.get_secret_value():
+        options["cluster"] = True
+        app.conf.redbeat_key_prefix = "{redbeat}:"  # one slot has all of RedBeat's keys
     address, credentials = _without_credentials(url)
     app.conf.redbeat_redis_url = address
     app.conf.redbeat_redis_options = {
@@ -86,6 +99,23 @@ def _place_schedule(app: Celery, settings: Settings, timeout_s: float) -> None:
         app.conf.redbeat_redis_use_ssl = _verified(url)
 
 
+def _transport_options(
+    url: str, on_redis: dict[str, Any], on_rabbitmq: dict[str, Any]
+) -> dict[str, Any]:
+    if url.startswith(rabbitmq.SCHEMES):
+        return on_rabbitmq
+    if not is_sentinel(url):
+        return on_redis
+    named = parse_sentinel(url)
+    sentinels: dict[str, Any] = {"username": named.username, "password": named.password}
+    sentinels = {name: value for name, value in sentinels.items() if value}
+    for wait in ("socket_timeout", "socket_connect_timeout"):
+        sentinels[wait] = on_redis[wait]
+    if named.tls:
+        sentinels |= {"ssl": True, **_verified(named.server)}
+    return {**on_redis, "master_name": named.service, "sentinel_kwargs": sentinels}
+
+
 def _verified(url: str) -> dict[str, Any]:
     return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **parse_url(url).get("ssl", {})}
 
@@ -95,8 +125,11 @@ def make_publisher(settings: Settings) -> Celery:
     app = make_app(settings)
     config = _config()
     app.conf.update(config.publisher)
-    if settings.broker_url.get_secret_value().startswith(rabbitmq.SCHEMES):
-        app.conf.broker_transport_options = config.rabbitmq_publisher_options
+    app.conf.broker_transport_options = _transport_options(
+        settings.broker_url.get_secret_value(),
+        config.publisher["broker_transport_options"],
+        config.rabbitmq_publisher_options,
+    )
     return app
 
 

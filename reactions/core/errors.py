@@ -166,6 +166,20 @@ class TypesMismatch(ReactionsError):
     """The configured reaction types contradict those in the database."""
 
 
+class LayoutMismatch(ReactionsError):
+    """A store has the layout of a version that this one cannot run beside; nothing was sent.
+
+    Attributes:
+        found: what is wrong.
+        remedy: what to do about it; the message ends with it.
+    """
+
+    def __init__(self, found: str, remedy: str) -> None:
+        self.found = found
+        self.remedy = remedy
+        super().__init__(f"{found}; {remedy}")
+
+
 class ScriptError(ReactionsError):
     """A Lua script failed: a key holds a value that this version cannot read."""
 

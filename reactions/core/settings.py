@@ -40,7 +40,8 @@ class Settings(BaseSettings):
 
     redis_url: RedisUrl = Field(
         SecretStr("redis://localhost:6379/0"),
-        description="The Redis or Valkey that holds the reactions: redis://, rediss:// or unix://.",
+        description="The Redis or Valkey that holds the reactions: redis://, rediss://, unix://, or"
+        " redis+sentinel:// where Sentinels know it.",
     )
     redis_cluster: bool = Field(
         False,
@@ -62,7 +63,8 @@ class Settings(BaseSettings):
     )
     broker_url: BrokerUrl = Field(
         SecretStr("redis://localhost:6379/1"),
-        description="Celery's broker: one Redis, or RabbitMQ (kombu has no cluster broker).",
+        description="Celery's broker: one Redis, Sentinels that know one, or RabbitMQ (kombu has no"
+        " cluster broker).",
     )
     reaction_types: Annotated[Mapping[str, int], NoDecode] = Field(
         default_factory=lambda: parse_types(DEFAULT_TYPES),

@@ -8,13 +8,28 @@ from urllib.parse import parse_qsl
 
 from pydantic import AfterValidator, SecretStr
 
-REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+from reactions.core.sentinel_url import (
+    SENTINEL_OPTIONS,
+    SENTINEL_SCHEMES,
+    is_sentinel,
+    parse_sentinel,
+)
 
-BROKER_SCHEMES = ("redis://", "rediss://", "amqp://", "amqps://")
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://", *SENTINEL_SCHEMES)
+
+BROKER_SCHEMES = ("redis://", "rediss://", "amqp://", "amqps://", *SENTINEL_SCHEMES)
 
 _TLS = ("ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile")
 _RABBITMQ = ("heartbeat", "login_method")
-BROKER_OPTIONS = {"redis": (), "rediss": _TLS, "amqp": _RABBITMQ, "amqps": _RABBITMQ}
+BROKER_OPTIONS: dict[str, tuple[str, ...]] = {
+    "redis": (),
+    "rediss": _TLS,
+    "sentinel": SENTINEL_OPTIONS,
+    "redis+sentinel": SENTINEL_OPTIONS,
+    "rediss+sentinel": (*SENTINEL_OPTIONS, *_TLS),
+    "amqp": _RABBITMQ,
+    "amqps": _RABBITMQ,
+}
 """Options of a broker's URL that have an effect, by its scheme: kombu ignores others, or fails."""
 
 _CERT_REQS = ("required", "optional", "none")
@@ -50,11 +65,16 @@ def check_url(value: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
 
 
 def _redis_url(value: SecretStr) -> SecretStr:
-    return check_url(value, REDIS_SCHEMES)
+    url = check_url(value, REDIS_SCHEMES).get_secret_value()
+    if is_sentinel(url):
+        parse_sentinel(url)
+    return value
 
 
 def names_several(url: SecretStr) -> bool:
-    """Return whether a URL that was checked names more than one host."""
+    """Return whether a URL that was checked names more than one server, which is no Sentinel."""
+    if is_sentinel(url.get_secret_value()):
+        return False
     authority = re.split("[/?#]", url.get_secret_value().partition("://")[2], maxsplit=1)[0]
     written = AUTHORITY.fullmatch(authority)
     return bool(written and written["more"])
@@ -63,6 +83,8 @@ def names_several(url: SecretStr) -> bool:
 def _broker_url(value: SecretStr) -> SecretStr:
     """Refuse options without an effect. Some would fail later, without naming the setting."""
     url = check_url(value, BROKER_SCHEMES).get_secret_value()
+    if is_sentinel(url):
+        parse_sentinel(url)
     for one in re.split(_NEXT_URL, url):
         if names_several(SecretStr(one)):
             raise ValueError("names several hosts; it takes one")
@@ -99,7 +121,7 @@ def _check_authority(url: str) -> None:
     authority, path = re.split("(?=[/?#])", rest + "/", maxsplit=1)
     ambiguous = "@" in path and scheme != "unix"
     written = AUTHORITY.fullmatch(authority)
-    several = scheme + "://" in (*DATABASE_SCHEMES, *CLUSTER_SCHEMES)
+    several = scheme + "://" in (*DATABASE_SCHEMES, *CLUSTER_SCHEMES, *SENTINEL_SCHEMES)
     if written and written["more"] and not several:
         raise ValueError("names several hosts; it takes one")
     if ambiguous or not written:

@@ -17,6 +17,7 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
+from redis import Redis
 
 from reactions.core.celery_app import make_publisher
 from reactions.core.errors import ReactionsError, short
@@ -98,8 +99,8 @@ class StoresCollector(Collector):
                     log.warning("%s is not scraped: %s", store, short(str(error), 300))
                     failed += 1
                     self.failure = error
-                    if store == "postgresql":
-                        break  # the other parts would wait for it as long
+                    if store == "postgresql" or isinstance(self._client, Redis):
+                        break  # the other parts would wait for the same server
             up.add_metric([store], int(not failed))
         yield from self._queue_families()
         yield up

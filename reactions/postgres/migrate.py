@@ -19,6 +19,7 @@ from reactions.core.settings import Settings
 from reactions.postgres.address import parameters_of
 from reactions.postgres.database import Database, translated
 from reactions.postgres.engine import make_engine
+from reactions.postgres.layout import oldest_comment
 from reactions.postgres.limits import search_path
 from reactions.postgres.schemas import create_schema, old_schema
 from reactions.postgres.tables import PARTITIONS
@@ -152,6 +153,16 @@ def create_index(name: str, columns: str, where: str) -> None:
                 f"ON {table} {columns} WHERE {where}"
             )
             op.execute(f"ALTER INDEX {name} ATTACH PARTITION {index}")
+
+
+def mark_oldest(revision: str | None) -> None:
+    """Say in a migration which processes may still run: those of this revision, or of later ones.
+
+    For a migration that destroys what older code uses. Its ``downgrade()`` writes the mark that was
+    there before; None for none.
+    """
+    comment = "NULL" if revision is None else f"'{oldest_comment(revision)}'"
+    op.execute(f"COMMENT ON TABLE alembic_version IS {comment}")
 
 
 def qualified(name: str) -> str:

@@ -19,7 +19,7 @@ REPLICA_ADVICE = (
 
 SENTINEL_ADVICE = (
     "{url} leads to a Sentinel, or to a server without Redis's own commands; let it name the"
-    " primary that SENTINEL GET-MASTER-ADDR-BY-NAME answers, or a name that follows the primary"
+    " Sentinels and the service, as in redis+sentinel://HOST:26379/SERVICE/0, or the primary"
 )
 
 CLUSTER_ADVICE = "it is a node of a cluster: set redis_cluster (REACTIONS_REDIS_CLUSTER=true)"

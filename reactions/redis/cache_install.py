@@ -13,7 +13,7 @@ from typing import Any
 from reactions.core.constants import LOAD_LIFE_MS
 from reactions.core.settings import Settings
 from reactions.redis import buckets, keys
-from reactions.redis.command_batch import CommandBatch
+from reactions.redis.command_batch import CommandBatch, Commands
 from reactions.redis.connection import Client, translated
 from reactions.redis.pipeline import Call, Command, run_all, run_many
 from reactions.redis.scripts import loading
@@ -194,7 +194,7 @@ class CacheInstall:
     def has_uniques(self, post_id: int) -> bool:
         """Return whether the HyperLogLog of a post is cached. One round trip."""
         with translated():
-            return bool(self._client.exists(keys.post_uniques(post_id)))
+            return bool(Commands(self._client).exists(keys.post_uniques(post_id)))
 
     def grow(self, post_ids: Sequence[int]) -> None:
         """Divide the buckets of hashes that have become too full.
@@ -245,7 +245,7 @@ class CacheInstall:
     def demote(self, post_id: int) -> None:
         """Drop all caches of a viral post, so that the next load treats it as a regular one."""
         with translated():
-            self._client.unlink(
+            Commands(self._client).unlink(
                 keys.post_viral(post_id), keys.post_uniques(post_id), keys.post_rate(post_id)
             )
         self.drop(post_id)  # last: it refuses a load that began while the post was still viral

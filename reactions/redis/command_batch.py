@@ -1,4 +1,4 @@
-"""Collects plain commands by redis-py's methods, and sends all of them at once.
+"""Plain commands by redis-py's methods: collected and sent all at once, or each of them at once.
 
 redis-py's pipeline of a cluster fails as a whole with one node. This one sends a pipeline to each
 node, and the reply to a command whose node does not answer is its error.
@@ -13,7 +13,7 @@ from redis import Redis
 from redis.commands.core import DataAccessCommands
 from redis.exceptions import RedisError
 
-from reactions.redis.connection import Client, execute_many
+from reactions.redis.connection import Client, execute, execute_many
 from reactions.redis.wire import Words
 
 _Commands: Any = DataAccessCommands
@@ -65,6 +65,23 @@ class CommandBatch(_Commands):  # type: ignore[misc]
             reader = None if failed else read.get(str(words[0]))
             found.append(reader(reply, **options) if reader else reply)
         return found
+
+
+class Commands(_Commands):  # type: ignore[misc]
+    """redis-py's methods, each of which sends its command at once, as ``execute`` does.
+
+    redis-py's own client of a cluster tries node after node while one is silent, and takes many
+    times redis_timeout_s. Every method raises RedisError when the command or the connection failed.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def execute_command(self, *words: Any, **options: Any) -> Any:  # noqa: ANN401 - of redis-py
+        options.pop("keys", None)
+        reply = execute(self._client, words)
+        reader = _readers(self._client).get(str(words[0]))
+        return reader(reply, **options) if reader else reply
 
 
 def _readers(client: Client) -> Any:  # noqa: ANN401 - redis-py's

@@ -33,8 +33,8 @@ from reactions.core.settings import Settings
 from reactions.redis.advice import MEMORY_FULL_ADVICE, advice
 from reactions.redis.cluster_client import connect_cluster
 from reactions.redis.cluster_pipeline import execute_on_nodes, key_of
-from reactions.redis.connection_pool import Pool
 from reactions.redis.kept_connections import held
+from reactions.redis.sentinel import make_pool
 from reactions.redis.url_options import check_options
 from reactions.redis.wire import Words, pack, read_replies, send
 
@@ -85,7 +85,7 @@ def connect(settings: Settings) -> Client:
     # Each client needs its own policy: redis-py keeps state in it.
     retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
     try:
-        pool = Pool.from_url(
+        pool = make_pool(
             url,
             socket_timeout=settings.redis_timeout_s,
             socket_connect_timeout=settings.redis_timeout_s,

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from reactions.core.constants import SHARDS, shard_of
 from reactions.core.validate import is_id
 from reactions.redis import keys
-from reactions.redis.command_batch import CommandBatch
+from reactions.redis.command_batch import CommandBatch, Commands
 from reactions.redis.connection import Client, is_outage, translated
 from reactions.redis.scripts import markers
 
@@ -47,7 +47,7 @@ class ErasureRequests:
     def deleted(self, shard: int) -> list[int]:
         """Return the posts of a shard that refuse reactions. One round trip."""
         with translated():
-            found: Any = self._client.smembers(keys.outbox_deleted(shard))
+            found: Any = Commands(self._client).smembers(keys.outbox_deleted(shard))
         return [int(post) for post in found if is_id(post)]
 
     def unfinished(self) -> tuple[list[int], dict[int, str]]:
@@ -84,7 +84,7 @@ class ErasureRequests:
         The post continues to refuse reactions.
         """
         with translated():
-            self._client.srem(keys.outbox_deletions(shard_of(post_id)), str(post_id))
+            Commands(self._client).srem(keys.outbox_deletions(shard_of(post_id)), str(post_id))
 
     def advance_erasure(self, user_id: int, step: str, following: str) -> bool:
         """Move a user's erasure from ``step`` to ``following``. One round trip.

@@ -217,6 +217,11 @@ def outbox_types(shard: int = 0) -> str:
     return _outbox(shard, "types")
 
 
+def outbox_layout(shard: int = 0) -> str:
+    """String ``number|oldest``: the layout of all keys (``core.layout``); where the types are."""
+    return _outbox(shard, "layout")
+
+
 def outbox_deleted(shard: int) -> str:
     """Set of the deleted posts. They refuse reactions."""
     return _outbox(shard, "deleted")

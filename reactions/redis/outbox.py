@@ -13,6 +13,7 @@ from reactions.core.constants import LOAD_LIFE_MS
 from reactions.core.settings import Settings
 from reactions.redis import keys
 from reactions.redis.claims import Claim, Entry, Settled, claimed_posts, entry_of, settled
+from reactions.redis.command_batch import Commands
 from reactions.redis.connection import Client, translate, translated
 from reactions.redis.pipeline import run_all, run_many
 from reactions.redis.scripts import drain
@@ -106,12 +107,11 @@ class Outbox:
             empty piece ends each round; by then the caller must have trimmed all earlier ones.
         """
         key, cursor, piece = keys.post_claimed(post_id), 0, dict[bytes, bytes]()
+        commands = Commands(self._client)
         while True:
             with translated():
-                found: dict[bytes, bytes]  # redis-py's types allow for HSCAN NOVALUES and decoding
-                cursor, found = self._client.hscan(  # type: ignore[assignment]
-                    key, cursor, count=self._settings.batch_rows
-                )
+                found: dict[bytes, bytes]
+                cursor, found = commands.hscan(key, cursor, count=self._settings.batch_rows)
             if found:
                 piece = found
                 entries = [entry_of(str(post_id), user, value) for user, value in piece.items()]
@@ -119,7 +119,7 @@ class Outbox:
             if cursor == 0:
                 yield [], []
                 with translated():
-                    if self._client.hlen(key) <= 1 and piece.keys() >= set(self._client.hkeys(key)):
+                    if commands.hlen(key) <= 1 and piece.keys() >= set(commands.hkeys(key)):
                         return
 
     def trim(

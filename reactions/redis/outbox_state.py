@@ -18,7 +18,7 @@ from reactions.core.validate import is_id
 from reactions.redis import keys
 from reactions.redis.claims import version_of
 from reactions.redis.clock import Clock
-from reactions.redis.command_batch import CommandBatch
+from reactions.redis.command_batch import CommandBatch, Commands
 from reactions.redis.connection import (
     Client,
     execute,
@@ -158,7 +158,10 @@ class OutboxState:
             µs by the clock of Redis; None if all changes of the post are durable.
         """
         with translated():
-            return self._client.zscore(keys.outbox_dirty(shard_of(post_id)), str(post_id))
+            found: float | None = Commands(self._client).zscore(
+                keys.outbox_dirty(shard_of(post_id)), str(post_id)
+            )
+        return found
 
     def pending(self) -> int:
         """Return how many changes are not durable yet. Two round trips for each node."""

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from reactions.core.constants import SHARDS
 from reactions.core.validate import is_id
 from reactions.redis import keys
-from reactions.redis.command_batch import CommandBatch
+from reactions.redis.command_batch import CommandBatch, Commands
 from reactions.redis.connection import Client, is_outage, translated
 
 log = logging.getLogger(__name__)
@@ -127,11 +127,11 @@ class Quarantine:
         yield from self._types({key(shard): kind for key, kind in OF_SHARD.items()}, rename=True)
         yield from self._numbers(keys.outbox_lags(shard))
         dirty = keys.outbox_dirty(shard)
-        rest: Iterator[Any] = iter(self._client.zrange(dirty, 0, -1))
+        rest: Iterator[Any] = iter(Commands(self._client).zrange(dirty, 0, -1))
         while some := list(islice(rest, POSTS_PER_ROUND_TRIP)):
             strange = [post for post in some if not is_id(post)]
             if strange:
-                self._client.zrem(dirty, *strange)
+                Commands(self._client).zrem(dirty, *strange)
                 yield f"{dirty} listed {strange[:5]}"[:200]
             yield from self._posts([int(post) for post in some if post not in strange])
 
@@ -151,14 +151,14 @@ class Quarantine:
             if name in (kind, "none"):
                 continue
             if rename:
-                self._client.rename(key, key + SUFFIX)
+                Commands(self._client).rename(key, key + SUFFIX)
             else:
-                self._client.unlink(key)
+                Commands(self._client).unlink(key)
             yield f"{key} was a {name}, not a {kind}"
 
     def _numbers(self, key: str) -> Iterator[str]:
         """Drop a hash of statistics if it contains anything but numbers."""
-        found: Mapping[Any, Any] = self._client.hgetall(key)
+        found: Mapping[Any, Any] = Commands(self._client).hgetall(key)
         if not all(_NUMBER.fullmatch(part) for pair in found.items() for part in pair):
-            self._client.unlink(key)
+            Commands(self._client).unlink(key)
             yield f"{key} contained something other than numbers"

@@ -11,6 +11,7 @@ from redis.cluster import KWARGS_DISABLED_KEYS, REDIS_ALLOWED_KEYS
 from redis.connection import URL_QUERY_ARGUMENT_PARSERS
 
 from reactions.core.errors import InvalidSettings, short
+from reactions.core.sentinel_url import is_sentinel, parse_sentinel
 
 KNOWN = frozenset(
     {
@@ -71,6 +72,10 @@ def check_options(url: str, *, cluster: bool) -> None:
     Raises:
         InvalidSettings: the message names the option, and shows no value.
     """
+    if is_sentinel(url):
+        if cluster:
+            raise InvalidSettings("redis_url names Sentinels; unset redis_cluster, which has none")
+        url = parse_sentinel(url).server
     parts = urlsplit(url)
     given = parse_qsl(parts.query, keep_blank_values=True)
     for name, value in given:

@@ -21,7 +21,7 @@ from reactions.core.settings import Settings
 from reactions.core.validate import is_id
 from reactions.redis import keys
 from reactions.redis.cached_ids import CachedIds
-from reactions.redis.command_batch import CommandBatch
+from reactions.redis.command_batch import CommandBatch, Commands
 from reactions.redis.connection import (
     Client,
     is_full,
@@ -178,7 +178,7 @@ class UserCache:
     def drop(self, user_id: int) -> None:
         """Drop the cache of a user. One round trip."""
         with translated():
-            self._client.unlink(keys.user_reactions(user_id), keys.user_loading(user_id))
+            Commands(self._client).unlink(keys.user_reactions(user_id), keys.user_loading(user_id))
 
     def drop_all(self) -> None:
         """Drop the caches of all users. Scans the whole keyspace with SCAN."""

@@ -49,8 +49,9 @@ def read_replies(connection: Any, number: int) -> list[Any]:  # noqa: ANN401 - r
     to a reply costs ten times as much.
     """
     found = [read_reply(connection)]
-    reader = getattr(connection._parser, "_reader", None)
-    if not isinstance(reader, Reader):
+    parser = getattr(connection, "_parser", None)
+    reader = getattr(parser, "_reader", None)
+    if parser is None or not isinstance(reader, Reader):  # names that redis-py may change
         return found + [read_reply(connection) for _ in range(number - 1)]
     gets = reader.gets
     while len(found) < number:
@@ -65,7 +66,7 @@ def read_replies(connection: Any, number: int) -> list[Any]:  # noqa: ANN401 - r
         elif isinstance(reply, Exception):
             raise reply
         elif kind is PushNotification:
-            connection._parser.handle_push_response(reply)
+            parser.handle_push_response(reply)
         else:  # the rest has not arrived yet
             found.append(read_reply(connection))
     return found

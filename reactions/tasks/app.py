@@ -11,8 +11,13 @@ from typing import Any
 from celery import signals
 from kombu.transport import TRANSPORT_ALIASES
 
-from reactions.core.celery_app import make_app
-from reactions.core.errors import InvalidSettings, ReactionsError, TypesMismatch
+from reactions.core.celery_app import make_app, schedule_url
+from reactions.core.errors import (
+    InvalidSettings,
+    LayoutMismatch,
+    ReactionsError,
+    TypesMismatch,
+)
 from reactions.core.logs import as_json
 from reactions.core.settings import Settings
 from reactions.core.type_registry import vocabulary
@@ -27,25 +32,29 @@ from reactions.maintenance.rebuild import Rebuild
 from reactions.maintenance.reconcile import Reconcile
 from reactions.maintenance.refresh import RefreshSamples
 from reactions.maintenance.virality import ReleaseCalmPosts
+from reactions.postgres import layout as postgres_layout
 from reactions.postgres.database import Database
 from reactions.postgres.duty_runs import DutyRuns
 from reactions.postgres.queries import Queries
 from reactions.postgres.type_registry import TypeRegistry
+from reactions.redis import layout as redis_layout
+from reactions.redis.beat_store import place_schedule
 from reactions.redis.cache_install import CacheInstall
 from reactions.redis.connection import connect
 from reactions.redis.outbox import Outbox
 from reactions.redis.outbox_state import OutboxState
 from reactions.redis.server_options import eviction_policies
-from reactions.redis.url_options import check_options
 from reactions.redis.user_cache import UserCache
 
 log = logging.getLogger(__name__)
 
 settings = Settings.from_env()
 app = make_app(settings)
+place_schedule(app, schedule_url(settings))
 app.conf.worker_consumer = "reactions.tasks.message_filter:Consumer"
 TRANSPORT_ALIASES.update(
     dict.fromkeys(("redis", "rediss"), "reactions.tasks.message_filter:Transport")
+    | {"sentinel": "reactions.tasks.message_filter:SentinelTransport"}
 )
 
 
@@ -81,22 +90,30 @@ def worker() -> Worker:
 
 @signals.worker_init.connect
 @signals.beat_init.connect
-def _check_settings(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
-    """Refuse to start with a URL that cannot be used, or with types that contradict the registry.
+def _check_stores(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
+    """Refuse to start with a URL that cannot be used, or with stores that do not fit.
 
+    Their layout may be of another version, or their reaction types may contradict the settings.
     Celery logs what a receiver of its signals raises, and goes on.
     """
-    try:
-        check_options(settings.redis_url.get_secret_value(), cluster=settings.redis_cluster)
-        _check_types(Database(settings, name="reactions-start"))
-    except (InvalidSettings, TypesMismatch) as error:
-        sys.exit(f"reactions: {error}")
-    except ReactionsError as error:  # the first drain checks again, before it writes
-        log.warning("reaction types not checked: %s", error)
+    for check in (_check_redis, _check_database):
+        try:
+            check()
+        except (InvalidSettings, LayoutMismatch, TypesMismatch) as error:
+            sys.exit(f"reactions: {error}")
+        except ReactionsError as error:  # the first drain checks types again, before it writes
+            log.warning("layout and reaction types not checked: %s", error)
 
 
-def _check_types(database: Database) -> None:
+def _check_redis() -> None:
+    with connect(settings) as client:
+        redis_layout.check_layout(client)
+
+
+def _check_database() -> None:
+    database = Database(settings, name="reactions-start")
     try:
+        postgres_layout.check_layout(database)
         vocabulary(settings, TypeRegistry(database).all())
     finally:
         database.close()

@@ -14,6 +14,7 @@ from queue import Empty
 from typing import Any
 
 from celery.worker.consumer import Consumer as StockConsumer
+from kombu.transport import redis
 
 from reactions.tasks import broker_connection
 
@@ -67,6 +68,16 @@ class Transport(broker_connection.Transport):
     """kombu's transport, with this channel."""
 
     Channel = Channel
+
+
+class SentinelChannel(Channel, redis.SentinelChannel):
+    """The same, where Sentinels know the address of the broker."""
+
+
+class SentinelTransport(Transport, redis.SentinelTransport):
+    """kombu's transport for Sentinels, with this channel."""
+
+    Channel = SentinelChannel
 
 
 class Consumer(StockConsumer):  # type: ignore[misc]

@@ -16,6 +16,7 @@ from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
 from reactions.core.type_registry import ReactionType, configured
 from reactions.postgres.address import parameters_of
+from reactions.postgres.layout import check_at_start
 from reactions.web import auth, problems, routes
 from reactions.web.auth import Authenticator
 from reactions.web.body_limit import BodyLimit
@@ -44,6 +45,7 @@ def create_app(client: Reactions, authenticate: Authenticator) -> FastAPI:
             signed in.
 
     Raises:
+        LayoutMismatch: this version does not work with the keys in Redis.
         InvalidSettings: database_url cannot be used; the client itself says so at its first read.
         TypesMismatch: the configured reaction types contradict the registry.
     """
@@ -92,8 +94,10 @@ def from_environment() -> FastAPI:
 
     Raises:
         InvalidSettings: a setting is invalid, or there is no authenticator.
+        LayoutMismatch: this version does not work with what a store holds.
         TypesMismatch: the configured reaction types contradict the registry.
     """
     settings = Settings.from_env()
     authenticate = auth.load(settings)
+    check_at_start(settings, "reactions-web-start")
     return create_app(Reactions(settings), authenticate)

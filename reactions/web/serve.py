@@ -10,7 +10,7 @@ import uvicorn
 from reactions.api.client import Reactions
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
-from reactions.postgres.address import parameters_of
+from reactions.postgres.layout import check_at_start
 from reactions.web import auth
 
 END_S = 5
@@ -22,13 +22,14 @@ def serve(host: str, port: int, workers: int) -> None:
 
     Raises:
         InvalidSettings: a setting is invalid, or there is no authenticator.
+        LayoutMismatch: this version does not work with what a store holds.
         TypesMismatch: the configured reaction types contradict the registry.
     """
     sys.path.insert(0, "")  # the authenticator may be a module in the current folder
     # Fail here: uvicorn restarts a failed worker forever.
     settings = Settings.from_env()
     auth.load(settings)
-    parameters_of(settings.database_url.get_secret_value())
+    check_at_start(settings, "reactions-web-start")
     with suppress(ReactionsUnavailable), Reactions(settings) as client:
         _ = client.reaction_types
     uvicorn.run(

@@ -9,6 +9,7 @@ import pytest
 
 from reactions.api.client import Reactions
 from reactions.core.errors import InvalidArgument, TypesMismatch
+from reactions.core.layout import CURRENT
 from reactions.core.model import Status
 from reactions.core.settings import Settings
 from reactions.core.type_registry import ReactionType
@@ -16,6 +17,7 @@ from reactions.maintenance.loss_detection import LossDetection
 from reactions.postgres.type_registry import TypeRegistry
 from reactions.redis.connection import Client
 from reactions.redis.keys import outbox_types
+from reactions.redis.layout import read_layout
 from reactions.redis.type_copy import read_types, write_types
 from tests.support.engine import Engine
 from tests.support.types import configured, publish
@@ -284,3 +286,4 @@ def test_a_loss_of_redis_brings_the_copy_back(engine: Engine) -> None:
     engine.client.flushall()
     detection.run()
     assert read_types(engine.client) == TypeRegistry(engine.database).all()
+    assert read_layout(engine.client) == CURRENT

@@ -41,8 +41,8 @@ def test_it_takes_costs_of_another_machine(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--reactions", "-1"], "reactions_per_s must be a number from 0"),
-        (["--reactions", "1", "--busy", "2"], "busy must be a number from 0.01 to 1"),
+        (["--reactions", "-1"], "-1.0 is not in the range"),
+        (["--reactions", "1", "--busy", "2"], "2.0 is not in the range 0.01<=x<=1"),
         (["--reactions", "many"], "not a valid float"),
         ([], "Missing option '--reactions'"),
     ],

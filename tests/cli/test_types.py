@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from reactions.cli.main import COMMANDS, main
 from reactions.core.settings import Settings
+from reactions.redis.keys import outbox_layout
 from reactions.redis.type_copy import read_types
 from tests.cli.running import in_process, last_line
 from tests.support.engine import Engine
@@ -49,6 +50,7 @@ def test_types_are_added_renamed_and_retired(engine: Engine) -> None:
 
 REFUSING = {
     "backfill": ("--before=2026-01-31T12:00:00Z",),
+    "clock": (),
     "deadletters": (),
     "duties": (),
     "inspect": ("1",),
@@ -98,21 +100,32 @@ def test_a_command_refuses_types_that_contradict_the_registry(
 def test_worker_and_beat_do_not_start(
     settings: Settings, part: str, name: str, value: str, words: str
 ) -> None:
-    env = settings.environment()
-    env["REACTIONS_BROKER_URL"] = env["REACTIONS_REDIS_URL"]  # beat connects before it checks
-    env[f"REACTIONS_{name}"] = value
+    result = started(part, settings, **{f"REACTIONS_{name}": value})
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert words in result.stderr
+
+
+def test_a_worker_does_not_start_beside_a_newer_layout(engine: Engine) -> None:
+    engine.client.set(outbox_layout(), "9|9")
+    result = started("worker", engine.settings)
+    assert result.returncode == 1
+    assert "install the version of reactions that ran `reactions migrate` last" in result.stderr
+
+
+def started(part: str, settings: Settings, **env: str) -> subprocess.CompletedProcess[str]:
+    """Start the worker or beat, which are to end by themselves."""
+    given = settings.environment()
+    given["REACTIONS_BROKER_URL"] = given["REACTIONS_REDIS_URL"]  # beat connects before it checks
     options = ["-Q", "persistence", "--pool=solo"] if part == "worker" else []
-    result = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-m", "celery", "-A", "reactions.tasks", part, *options],
-        env=env,
+        env=given | env,
         capture_output=True,
         text=True,
         timeout=patience(60),
         check=False,
     )
-    assert result.returncode == 1
-    assert "Traceback" not in result.stderr
-    assert words in result.stderr
 
 
 def test_the_web_service_does_not_start(settings: Settings) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 import reactions
 from reactions import InvalidArgument, ReactionsUnavailable
-from reactions.core.errors import BatchInterrupted, ScriptError
+from reactions.core.errors import BatchInterrupted, LayoutMismatch, ScriptError
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,7 @@ from reactions.core.errors import BatchInterrupted, ScriptError
         InvalidArgument("user_id", "a number", "x"),
         ReactionsUnavailable("redis", "gone"),
         BatchInterrupted("cut", [None]),
+        LayoutMismatch("too new", "install the newer one"),
         ScriptError("broken"),
     ],
 )

@@ -18,13 +18,12 @@ def test_schemes(name: str, url: str) -> None:
         Settings(**{name: url})
 
 
-def test_redis_url_refuses_rabbitmq_and_every_url_refuses_sentinel() -> None:
-    for url in ("sentinel://s/0", "amqp://mq"):
-        with pytest.raises(InvalidSettings, match="redis_url"):
-            Settings(redis_url=url)
+def test_redis_url_refuses_rabbitmq_and_the_broker_takes_it() -> None:
+    with pytest.raises(InvalidSettings, match="redis_url"):
+        Settings(redis_url="amqp://mq")
     assert Settings(broker_url="amqp://mq").broker_url.get_secret_value() == "amqp://mq"
-    # RedBeat's lock, and kombu; also behind another address
-    for url in ("sentinel://s/0", "unix:///run/redis", "amqp://a;http://b/?x=1"):
+    # kombu does not know it; also behind another address
+    for url in ("unix:///run/redis", "amqp://a;http://b/?x=1"):
         with pytest.raises(InvalidSettings, match="broker_url"):
             Settings(broker_url=url)
 

@@ -155,7 +155,8 @@ def test_dependencies_can_be_met(name: str) -> None:
 
 
 def test_order_of_the_start() -> None:
-    assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    healthy = {"condition": "service_healthy"}
+    assert SERVICES["migrate"]["depends_on"] == {"postgres": healthy, "valkey": healthy}
     for name in ("worker", "beat", "web"):
         migrate = SERVICES[name]["depends_on"]["migrate"]
         assert migrate == {"condition": "service_completed_successfully"}
@@ -193,7 +194,7 @@ def test_each_service_is_given_only_the_addresses_it_uses() -> None:
         for name in ("migrate", "worker", "beat", "web", "flower")
     }
     assert given == {
-        "migrate": {"DATABASE_URL"},
+        "migrate": {"DATABASE_URL", "REDIS_URL"},
         "worker": {"REDIS_URL", "BROKER_URL", "DATABASE_URL"},
         "beat": {"BROKER_URL"},
         "web": {"REDIS_URL", "BROKER_URL", "DATABASE_URL"},

@@ -50,6 +50,10 @@ or a password, percent-encode `: / ? # @`; after the question mark, `@`.
   `ssl_cert_reqs` (`required`, `optional` or `none`), `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`
   and `ssl_check_hostname`; with `amqp://` and `amqps://`, `heartbeat` and `login_method`; with
   `redis://`, none.
+- Where Sentinels know the server, both have the form
+  `redis+sentinel://user:password@s1:26379,s2:26379/SERVICE/0?sentinel_password=…`. User and
+  password are those of the servers; `sentinel_username` and `sentinel_password` are for the
+  Sentinels. `rediss+sentinel://` means TLS to the servers and to the Sentinels.
 
 ## Behind PgBouncer
 

@@ -22,8 +22,13 @@ RUNS_SQL = {"text", "execute", "exec_driver_sql", "scalar", "scalars", "literal_
 
 # Statements that are built from text, each with the reason.
 BUILT = {
-    # Two constant templates with constant conditions; the values are bound.
-    "reactions/postgres/erasure.py": {"ERASE_POST", "ERASE_USER", "ERASE_TOMBSTONES"},
+    # Constant templates with constant conditions; the values are bound.
+    "reactions/postgres/erasure.py": {
+        *("ERASE_POST", "ERASE_USER", "ERASE_TOMBSTONES", "TOMBSTONES_OF_USER")
+    },
+    "reactions/postgres/version_moves.py": {
+        *("MOVE_ROWS", "NEWEST_LETTERS", "OLDER_LETTERS", "LOWER_POSTS")
+    },
     # DDL cannot bind names: here those of an index and of partitions.
     "reactions/postgres/migrate.py": {"create_index"},
     # A schema's name: from the settings, which take an identifier only, or quoted by PostgreSQL.
@@ -33,6 +38,7 @@ BUILT = {
     "alembic/versions/0001_reactions.py": {"upgrade"},
     "alembic/versions/0006_standard_names.py": {"_rename_duty"},  # constants of the same file
     "alembic/versions/0009_schema_of_its_own.py": {"upgrade", "downgrade"},
+    "alembic/versions/0012_forgotten_by_shard.py": {"upgrade", "downgrade"},  # constants
 }
 
 KEY = re.compile(r"(post|user|outbox):")

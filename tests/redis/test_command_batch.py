@@ -10,7 +10,7 @@ from redis.exceptions import RedisError, ResponseError
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Valkey
 from reactions.redis import keys
-from reactions.redis.command_batch import CommandBatch
+from reactions.redis.command_batch import CommandBatch, Commands
 from reactions.redis.connection import Client, connect, is_outage
 
 SHARDS = range(100)
@@ -73,6 +73,21 @@ def test_the_first_error_is_raised_unless_errors_are_wanted(single: Client) -> N
         failed, found = batch.execute(raise_on_error=False)
     assert isinstance(failed, RedisError)
     assert found is None
+
+
+def test_a_command_may_be_sent_at_once(single: Client) -> None:
+    fill(single)
+    commands, key = Commands(single), keys.outbox_lags(7)
+    assert commands.hgetall(key) == {b"1": b"2"}
+    assert commands.hscan(key, 0, count=5) == (0, {b"1": b"2"})
+    assert commands.zscore(keys.outbox_dirty(7), "7") == 5.0
+    assert commands.zscore(keys.outbox_dirty(7), "8") is None
+    assert commands.zrange(keys.outbox_dirty(7), 0, -1) == [b"7"]
+    assert commands.smembers(keys.outbox_deleted(7)) == {b"7"}
+    assert commands.exists(key) == 1
+    assert commands.unlink(key) == 1
+    with pytest.raises(ResponseError):
+        commands.hgetall(keys.outbox_dirty(7))
 
 
 @pytest.mark.slow

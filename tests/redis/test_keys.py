@@ -76,9 +76,10 @@ def test_this_file_covers_every_key() -> None:
         if not name.startswith("_")
     }
     rest: set[object] = {keys.post_prefix, keys.post_loaded, keys.bucket}
-    rest |= {keys.post_summaries, keys.of_reaction, keys.outbox_types}
+    rest |= {keys.post_summaries, keys.of_reaction, keys.outbox_types, keys.outbox_layout}
     assert public == {*OF_POST, *OF_SHARD, *OF_USER, *rest}
     assert keys.outbox_types() == "outbox:{0}:types"
+    assert keys.outbox_layout() == "outbox:{0}:layout"
     assert keys.bucket("first", 0) == "first"
     assert keys.bucket("first", 3) == "first:3"
     assert keys.post_loaded(1042, "t") == "post:{42}:1042:loading:t"

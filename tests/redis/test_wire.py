@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from redis import Redis
 from redis.exceptions import DataError, ResponseError
 
-from reactions.redis.wire import SEND_BYTES, pack, read_reply, send
+from reactions.demo.embedded import Valkey
+from reactions.redis.wire import SEND_BYTES, pack, read_replies, read_reply, send
 
 
 class Recorder:
@@ -39,3 +41,25 @@ def test_a_large_batch_is_sent_in_pieces(size: int) -> None:
 
 def test_an_error_reply_is_returned() -> None:
     assert str(read_reply(Recorder())) == "no such thing"
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_replies_are_read_also_where_redis_py_has_other_names_inside(
+    valkey: Valkey, hidden: bool
+) -> None:
+    """An error among them is returned in its place."""
+    with Redis(port=valkey.port) as client:
+        connection: Any = client.connection_pool.get_connection()
+        commands = (("PING",), ("HGET", "once"), ("MGET", "none", "nobody"), ("PING",))
+        send(connection, b"".join(map(pack, commands)))
+        found = read_replies(Outside(connection) if hidden else connection, len(commands))
+        client.connection_pool.release(connection)
+    assert [found[0], *found[2:]] == [b"PONG", [None, None], b"PONG"]
+    assert isinstance(found[1], ResponseError)
+
+
+class Outside:
+    """A connection without anything that is not public."""
+
+    def __init__(self, connection: Any) -> None:
+        self.read_response = connection.read_response

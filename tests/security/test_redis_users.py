@@ -28,11 +28,9 @@ pytestmark = pytest.mark.slow
 
 WEB, WORKER, BROKER = "reactions-web", "reactions-worker", "reactions-broker"
 
-BEFORE_LOGIN = {"auth", "hello"}
-"""Every server allows these to everybody."""
+BEFORE_LOGIN = {"auth", "hello"}  # every server allows these to everybody
 
-ONLY_ON_A_CLUSTER = {"cluster|slots", "command"}
-"""Only the client of a cluster sends these."""
+ONLY_ON_A_CLUSTER = {"cluster|slots", "command"}  # only the client of a cluster sends these
 
 NEVER_REACHED = {WEB: set[str](), WORKER: {"lpushx", "rpop"}}
 """Commands in a part of a script that the user never reaches: a worker only removes reactions."""
@@ -153,11 +151,9 @@ def run_everything(tally: Tally, admin: Redis, settings_of: Callable[[str], Sett
         workload.change(web)
         workload.read(web)  # the summaries are there when a worker erases what users did
         workload.erase(web)
-    with tally.of(WORKER):
-        workload.run_duties(engine)
-    with tally.of(WEB):
         workload.jump(admin, web)
     with tally.of(WORKER):
+        workload.run_duties(engine)
         workload.operate(settings_of(WORKER))
     workload.evict(admin)
     with tally.of(WEB):

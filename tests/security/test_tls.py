@@ -10,6 +10,7 @@ import kombu.pools
 import pytest
 import trustme
 from kombu.exceptions import OperationalError
+from redis import Redis
 from sqlalchemy import text
 
 from reactions.core.celery_app import DRAIN, make_publisher
@@ -99,11 +100,17 @@ def publish(url: str) -> None:
     forget()
 
 
+def published(server: Guarded) -> int:
+    """How many messages came since this was last asked."""
+    with server.admin() as admin:
+        number = int(admin.llen("persistence"))
+        admin.delete("persistence")
+    return number
+
+
 def test_the_broker_answers_with_tls(server: Guarded) -> None:
     publish(server.url_of("reactions-broker"))
-    with server.admin() as admin:
-        assert admin.llen("persistence") == 1
-        admin.delete("persistence")
+    assert published(server) == 1
 
 
 @pytest.mark.parametrize(
@@ -118,8 +125,46 @@ def test_the_broker_answers_with_tls(server: Guarded) -> None:
 def test_a_broker_is_refused(server: Guarded, other: Path, how: str, says: str) -> None:
     with pytest.raises(OperationalError, match=says):
         publish(changed(server.url_of("reactions-broker"), how, other))
+    assert published(server) == 0
+
+
+@pytest.fixture
+def certificate(server: Guarded, authority: trustme.CA, tmp_path: Path) -> Iterator[str]:
+    """Options with the certificate of a client. The server talks to no client without one."""
+    files = tmp_path / "client.pem", tmp_path / "client.key"
+    issued = authority.issue_cert("client.example")
+    issued.cert_chain_pems[0].write_to_path(files[0])
+    issued.private_key_pem.write_to_path(files[1])
     with server.admin() as admin:
-        assert admin.llen("persistence") == 0
+        admin.config_set("tls-auth-clients", "yes")
+        yield f"&ssl_certfile={files[0]}&ssl_keyfile={files[1]}"
+        admin.config_set("tls-auth-clients", "no")
+
+
+def test_a_server_that_asks_for_a_certificate_gets_it(server: Guarded, certificate: str) -> None:
+    store, broker = server.url_of("reactions-worker"), server.url_of("reactions-broker")
+    with (
+        connect(Settings(redis_url=store)) as client,
+        pytest.raises(ReactionsUnavailable),
+        translated(),
+    ):
+        client.get("post:{1}:1:viral")
+    with connect(Settings(redis_url=store + certificate)) as client:
+        assert client.set("post:{1}:1:viral", "1")
+    with pytest.raises(OperationalError):
+        publish(broker)
+    publish(broker + certificate)
+    with Redis.from_url(server.url_of("admin") + certificate) as admin:
+        assert admin.llen("persistence") == 1
+        admin.delete("persistence")
+
+
+def test_a_broker_whose_name_need_not_match(server: Guarded) -> None:
+    url = server.url_of("reactions-broker").replace("127.0.0.1", "localhost")
+    for wanted in ("required", "optional", "none"):
+        how = url.replace("ssl_cert_reqs=required", f"ssl_cert_reqs={wanted}")
+        publish(f"{how}&ssl_check_hostname=false")
+    assert published(server) == 3
 
 
 def encrypted(url: str) -> object:

@@ -137,7 +137,7 @@ def test_a_worker_says_when_redis_may_evict_what_is_pending(
 def test_on_rabbitmq_beat_keeps_its_lock_in_the_redis_of_the_data(settings: Settings) -> None:
     urls = {"broker_url": SecretStr("amqp://mq//"), "redis_url": SecretStr("rediss://u:p@data/3")}
     conf = make_app(settings.model_copy(update=urls)).conf
-    assert conf.beat_scheduler == "redbeat.RedBeatScheduler"
+    assert conf.beat_scheduler == "reactions.tasks.beat_scheduler:Scheduler"
     assert conf.redbeat_redis_url == "rediss://data/3"
     assert conf.redbeat_redis_use_ssl["ssl_cert_reqs"] is ssl.CERT_REQUIRED
     options = conf.redbeat_redis_options

@@ -10,7 +10,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from reactions.core.celery_app import make_app, make_publisher
+from reactions.core.celery_app import make_app, make_publisher, schedule_url
 from reactions.core.errors import InvalidSettings, ReactionsError, short
 from reactions.core.settings import Settings
 from reactions.core.urls import REDIS_SCHEMES
@@ -18,8 +18,9 @@ from reactions.ops.doctor.findings import Finding, Findings, State, guarded, unk
 from reactions.ops.doctor.rabbitmq import check_rabbitmq
 from reactions.ops.doctor.redis import check_server
 from reactions.redis.advice import BROKER_CLUSTER_ADVICE, advice
+from reactions.redis.beat_store import place_schedule
 from reactions.redis.connection import translated
-from reactions.redis.connection_pool import Pool
+from reactions.redis.sentinel import make_pool
 from reactions.redis.server_role import check_kind
 
 ANSWER_S = 2.0
@@ -57,7 +58,7 @@ def check_broker(settings: Settings) -> Findings:
     url = settings.broker_url.get_secret_value()
     if url.startswith(REDIS_SCHEMES):
         waits = {"socket_timeout": ANSWER_S, "socket_connect_timeout": ANSWER_S}
-        with Redis.from_pool(Pool.from_url(url, **waits)) as node:
+        with Redis.from_pool(make_pool(url, **waits)) as node:
             try:
                 with translated():
                     check_kind(node, "broker_url", BROKER_CLUSTER_ADVICE)
@@ -65,17 +66,19 @@ def check_broker(settings: Settings) -> Findings:
                 yield unreachable("broker", error, "start it, or set REACTIONS_BROKER_URL")
                 return
             yield from check_server("broker", node)
-    yield from guarded("beat", lambda: _beat(make_app(settings)))
+    yield from guarded("beat", lambda: _beat(settings))
     yield from check_workers(make_app(settings))
 
 
-def _beat(app: Celery) -> Findings:
+def _beat(settings: Settings) -> Findings:
     """Beat holds RedBeat's lock, which expires ten seconds after beat's last tick."""
+    app = make_app(settings)
     app.conf.redbeat_redis_options |= {
         "retry": Retry(NoBackoff(), 0),
         "socket_timeout": ANSWER_S,
         "socket_connect_timeout": ANSWER_S,
     }
+    place_schedule(app, schedule_url(settings))
     with translated(), closing(get_redis(app)) as node:
         held = node.get(RedBeatConfig(app).lock_key)
     if held is not None:

@@ -68,8 +68,8 @@ def _versions(ahead_us: Mapping[int, int]) -> Findings:
     found = f"shard {shard} is {ahead[shard]:,.0f} s ahead of the clock of Redis{others}"
     remedy = (
         "new reactions of these shards have a time in the future, and come first in the histories"
-        " of users: if the clock of Redis is right now, stop workers and beat, and run"
-        " `reactions clock --repair`"
+        " of users: wait until the clock of Redis has caught up; or, once it is right, stop workers"
+        " and beat, and run `reactions clock --repair`"
     )
     yield Finding("versions", State.WARNING, found, remedy)
 

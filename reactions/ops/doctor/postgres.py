@@ -6,13 +6,15 @@ from datetime import UTC, datetime
 
 from sqlalchemy import text
 
-from reactions.core.errors import ReactionsError, TypesMismatch
+from reactions.core.errors import LayoutMismatch, ReactionsError, TypesMismatch
+from reactions.core.layout import UPGRADE
 from reactions.core.settings import Settings
 from reactions.core.type_registry import vocabulary
 from reactions.ops.doctor.findings import Finding, Findings, State, guarded, unreachable
 from reactions.postgres.database import Database, translated
 from reactions.postgres.dead_letters import DeadLetters
 from reactions.postgres.duty_runs import DutyRuns
+from reactions.postgres.layout import check_layout
 from reactions.postgres.limits import in_force
 from reactions.postgres.migrate import at_head
 from reactions.postgres.server_role import ServerRole, server_role
@@ -46,7 +48,7 @@ def check_postgres(database: Database, settings: Settings) -> Findings:
     """Check the role of the server, what it applies to a transaction, and what it holds."""
     yield from guarded("postgresql role", lambda: _role(database))
     yield from guarded("limits", lambda: _limits(database))
-    yield from guarded("migrations", lambda: _migrations(settings))
+    yield from guarded("migrations", lambda: _migrations(database, settings))
     yield from guarded("reaction types", lambda: _reaction_types(database, settings))
     yield from guarded("dead letters", lambda: _dead_letters(database))
     yield from guarded("duties", lambda: _duties(database))
@@ -86,14 +88,20 @@ def _role(database: Database) -> Findings:
         yield Finding(check, State.OK, "primary")
 
 
-def _migrations(settings: Settings) -> Findings:
+def _migrations(database: Database, settings: Settings) -> Findings:
     with translated():
         current = at_head(settings)
     if current:
         yield Finding("migrations", State.OK, f"at head, in schema {settings.database_schema}")
+        return
+    try:
+        revision = check_layout(database)
+    except LayoutMismatch as error:
+        found = f"schema {settings.database_schema}: {error.found}"
+        yield Finding("migrations", State.FAILURE, found, error.remedy)
     else:
-        found = f"the tables in schema {settings.database_schema} are not those of this version"
-        yield Finding("migrations", State.FAILURE, found, "run: reactions migrate")
+        found = f"revision {revision} of a newer version, which this one may run beside"
+        yield Finding("migrations", State.WARNING, found, UPGRADE)
 
 
 def _reaction_types(database: Database, settings: Settings) -> Findings:

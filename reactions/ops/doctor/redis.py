@@ -9,11 +9,13 @@ from typing import Any
 
 from redis import Redis
 
-from reactions.core.errors import short
+from reactions.core import layout
+from reactions.core.errors import LayoutMismatch, short
 from reactions.core.settings import Settings
 from reactions.ops.doctor.findings import Finding, Findings, State, guarded
 from reactions.redis.advice import CLUSTER_ADVICE
 from reactions.redis.connection import Client, connect, translated
+from reactions.redis.layout import read_layout
 from reactions.redis.memory_usage import nodes
 from reactions.redis.outbox_state import OutboxState
 from reactions.redis.server_options import VALKEY_OPTIONS
@@ -44,10 +46,11 @@ def open_redis(settings: Settings, closing: ExitStack) -> Client:
 
 
 def check_redis(client: Client, settings: Settings) -> Findings:
-    """Check every node that holds reactions, and the outbox."""
+    """Check every node that holds reactions, the layout of the keys, and the outbox."""
     for name, node in nodes(client):
         yield from check_server(name, node)
         yield from guarded(f"{name} listpacks", partial(_listpacks, f"{name} listpacks", node))
+    yield from guarded("redis layout", lambda: _layout(client))
     yield from guarded("oldest pending", lambda: _pending(OutboxState(client, settings)))
 
 
@@ -174,6 +177,26 @@ def _option(node: Redis, name: str) -> str:
     """
     options: Any = node.config_get(name)
     return str(options.get(name, ""))
+
+
+def _layout(client: Client) -> Findings:
+    """Compare the layout of the keys with that of this version."""
+    check, found = "redis layout", read_layout(client)
+    try:
+        layout.check(found)
+    except LayoutMismatch as error:
+        yield Finding(check, State.FAILURE, error.found, error.remedy)
+        return
+    if found is None:
+        yield Finding(check, State.OK, "none yet: the first drain or `reactions migrate` writes it")
+    elif found < layout.CURRENT:
+        remedy = "run: reactions migrate"
+        yield Finding(check, State.WARNING, f"{found}, of an older version", remedy)
+    elif found > layout.CURRENT:
+        remedy = layout.UPGRADE
+        yield Finding(check, State.WARNING, f"{found}, of a newer version", remedy)
+    else:
+        yield Finding(check, State.OK, str(found))
 
 
 def _pending(outbox: OutboxState) -> Findings:

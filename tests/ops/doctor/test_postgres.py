@@ -59,3 +59,16 @@ def test_duties_that_ended_long_ago(engine: Engine) -> None:
     with engine.database.engine.begin() as connection:
         connection.execute(text("UPDATE duties SET succeeded_at = now() - interval '1 hour'"))
     assert "beat" in findings(engine.settings)["duties"].remedy
+
+
+def test_a_schema_of_a_newer_version(engine: Engine) -> None:
+    with engine.database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9998'"))
+    found = {f.check: f for f in check_postgres(engine.database, engine.settings)}["migrations"]
+    assert found.state is State.WARNING
+    assert "9998" in found.found
+    with engine.database.engine.begin() as connection:
+        connection.execute(text("COMMENT ON TABLE alembic_version IS 'oldest=9997'"))
+    found = {f.check: f for f in check_postgres(engine.database, engine.settings)}["migrations"]
+    assert found.state is State.FAILURE
+    assert found.remedy.startswith("install the version")

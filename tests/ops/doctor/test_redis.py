@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from reactions.core.layout import CURRENT
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Valkey
 from reactions.ops.doctor import Finding, State
+from reactions.ops.doctor.redis import check_redis
 from reactions.redis import keys
 from reactions.redis.server_options import VALKEY_OPTIONS
 from tests.ops.doctor.examining import findings, with_urls
@@ -91,6 +93,27 @@ def test_a_change_that_has_been_pending_for_long(engine: Engine) -> None:
         since = engine.clock.now_us() - age_s * 1e6
         engine.client.zadd(keys.outbox_dirty(42), {"1042": since})
         assert findings(engine.settings)["oldest pending"].state is state
+
+
+@pytest.mark.parametrize(
+    ("written", "state", "remedy"),
+    [
+        ("", State.OK, ""),
+        (str(CURRENT), State.OK, ""),
+        ("0|0", State.FAILURE, "install a version that knows both"),
+        ("9|1", State.WARNING, "install the version"),
+        ("9|9", State.FAILURE, "install the version"),
+    ],
+)
+def test_the_layout_of_the_keys(engine: Engine, written: str, state: State, remedy: str) -> None:
+    if written:
+        engine.client.set(keys.outbox_layout(), written)
+    else:
+        engine.client.delete(keys.outbox_layout())
+    checks = {f.check: f for f in check_redis(engine.client, engine.settings)}
+    found = checks["redis layout"]
+    assert found.state is state
+    assert found.remedy.startswith(remedy)
 
 
 def test_a_check_without_the_right_to_it_is_not_known(settings: Settings, tmp_path: Path) -> None:
