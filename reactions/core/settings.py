@@ -58,13 +58,11 @@ class Settings(BaseSettings):
         " included, so that they can share a database with the application's.",
     )
     replica_url: DatabaseUrl | None = Field(
-        None,
-        description="A standby of that database that answers lists as it would. Unset: none.",
+        None, description="A standby of that database, to answer lists. Unset: none."
     )
     broker_url: BrokerUrl = Field(
         SecretStr("redis://localhost:6379/1"),
-        description="Celery's broker: one Redis, Sentinels that know one, or RabbitMQ (kombu has no"
-        " cluster broker).",
+        description="Celery's broker: one Redis, Sentinels that know one, or RabbitMQ.",
     )
     reaction_types: Annotated[Mapping[str, int], NoDecode] = Field(
         default_factory=lambda: parse_types(DEFAULT_TYPES),
