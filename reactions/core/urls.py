@@ -71,6 +71,17 @@ def _redis_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def check_seeds(cluster: bool, url: SecretStr | None) -> bool:
+    """Return ``redis_cluster``; ``redis_url`` may name several hosts only if it is true.
+
+    Raises:
+        ValueError: the URL names several hosts, and it is not.
+    """
+    if url is not None and names_several(url) and not cluster:
+        raise ValueError("must be true: redis_url names several hosts, the nodes of a cluster")
+    return cluster
+
+
 def names_several(url: SecretStr) -> bool:
     """Return whether a URL that was checked names more than one server, which is no Sentinel."""
     if is_sentinel(url.get_secret_value()):

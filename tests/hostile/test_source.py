@@ -29,8 +29,8 @@ BUILT = {
     "reactions/postgres/version_moves.py": {
         *("MOVE_ROWS", "NEWEST_LETTERS", "OLDER_LETTERS", "LOWER_POSTS")
     },
-    # DDL cannot bind names: here those of an index and of partitions.
-    "reactions/postgres/migrate.py": {"create_index"},
+    # DDL cannot bind names and comments: here those of an index and of partitions, and a revision.
+    "reactions/postgres/migrate.py": {"create_index", "mark_oldest"},
     # A schema's name: from the settings, which take an identifier only, or quoted by PostgreSQL.
     "reactions/postgres/schemas.py": {"create_schema", "old_schema"},
     "alembic/env.py": {"write"},

@@ -45,7 +45,7 @@ EVENTS, VIRAL = 20_000, 1_000
 
 CALM = re.compile(
     r"drain_retries|stale_versions|rows_refused|dead_letters|duty_(found|repaired)|queue_messages"
-    r"|connections_condemned"
+    r"|connections_condemned|replica_reads"
 )
 """Series that may stay at 0 in a healthy system."""
 

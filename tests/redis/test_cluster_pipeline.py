@@ -191,6 +191,23 @@ def test_a_node_that_is_gone_fails_its_own_commands_only(
     gone.signal(signal.SIGCONT)
 
 
+def test_two_frozen_nodes_cost_no_more_time_than_one(
+    client: RedisCluster, cluster: list[Valkey]
+) -> None:
+    commands = [write(post) for post in POSTS]
+    execute_on_nodes(client, commands)
+    for node in cluster[:2]:
+        node.signal(signal.SIGSTOP)
+    try:
+        with bounded(3 * TIMEOUT_S):
+            found = execute_on_nodes(client, commands)
+    finally:
+        for node in cluster[:2]:
+            node.signal(signal.SIGCONT)
+    served = [post for post in POSTS if _port_of(client, post) == cluster[2].port]
+    assert [p for p, r in zip(POSTS, found, strict=True) if not is_outage(r)] == served
+
+
 def test_a_replica_that_took_over_gets_the_commands(replicated: list[Valkey]) -> None:
     with connect(settings(replicated[0])) as client:
         assert isinstance(client, RedisCluster)
