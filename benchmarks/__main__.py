@@ -39,6 +39,10 @@ COMMANDS = {
         "benchmarks.scenarios.failovers",
         "What failovers of a Redis Cluster lose, and how long they take.",
     ),
+    "promotions": (
+        "benchmarks.scenarios.promotions",
+        "What the promotion of a standby of PostgreSQL loses.",
+    ),
     "rates": (
         "benchmarks.scenarios.rates.command",
         "What a reaction costs at 10, 100 and 1,000 a second.",

@@ -31,15 +31,16 @@ from reactions.redis.scripts import markers
 _epoch = redis_epochs.c
 
 # A restore makes the table anew, or empties it: both give it another file. A physical replica has
-# the same file.
+# the same file, but its promotion begins another timeline, the first part of a log file's name.
 _PLACE: ColumnElement[str] = literal_column(
     "coalesce((SELECT to_hex(oid::bigint) FROM pg_database WHERE datname = current_database())"
-    " || '-' || to_hex(pg_relation_filenode(redis_epochs.tableoid)::bigint), '')"
+    " || '-' || to_hex(pg_relation_filenode(redis_epochs.tableoid)::bigint)"
+    " || '-' || ltrim(left(pg_walfile_name(pg_current_wal_lsn()), 8), '0'), '')"
 )
 
 _TRANSACTION = text("SELECT pg_current_xact_id()::text::bigint")
 
-_WRITTEN = re.compile(r"([^|]{1,40})\|([0-9]{1,18})\|([0-9]{1,18})")
+_WRITTEN = re.compile(r"([^|]{1,64})\|([0-9]{1,18})\|([0-9]{1,18})")
 
 
 class Loss(enum.StrEnum):
@@ -65,8 +66,9 @@ class RedisEpoch:
         incarnation: random; a new one after each loss.
         tick: rises by one with each run of the duty. PostgreSQL has it at the end of the run.
         at_us: when the epoch was written to Redis (µs since 1970); PostgreSQL does not store it.
-        place: where the table of epochs is: the numbers of the database and of the file. In Redis,
-            where it was when the epoch was written. "" when that is not known.
+        place: where the table of epochs is: the numbers of the database, of the file and of the
+            timeline; older versions left out the last. In Redis, where it was when the epoch was
+            written. "" when that is not known.
     """
 
     incarnation: str
@@ -105,7 +107,8 @@ def loss(in_redis: RedisEpoch | None, in_database: RedisEpoch | None) -> Loss:
         return Loss.OTHER
     if in_redis.tick < in_database.tick:
         return Loss.OLDER
-    moved = bool(in_redis.place) and in_redis.place != in_database.place
+    same = f"{in_database.place}-".startswith(f"{in_redis.place}-")
+    moved = bool(in_redis.place) and not same
     return Loss.DATABASE if moved or in_redis.tick > in_database.tick + 1 else Loss.NONE
 
 

@@ -141,6 +141,6 @@ def _in_words(kinds: Mapping[Loss, int]) -> str:
     if Loss.DATABASE not in kinds:
         return f"Redis lost data, or is another server: {counted}"
     return (
-        f"PostgreSQL is in an earlier state than Redis, as after the restore of a dump: {counted};"
-        " what it had committed since is lost, and the caches follow it"
+        "PostgreSQL may be in an earlier state than Redis, as after the restore of a dump or the"
+        f" promotion of a standby: {counted}; what it lacks is lost, and the caches follow it"
     )

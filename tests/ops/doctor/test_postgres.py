@@ -27,11 +27,13 @@ def test_a_database_that_is_not_migrated(settings: Settings, postgres: Postgres)
 
 
 def test_limits_that_do_not_reach_postgresql(engine: Engine) -> None:
-    assert findings(engine.settings)["limits"].found == "in force; a statement ends after 4 s"
+    ends = f"a statement ends after {engine.settings.database_timeout_s:g} s"
+    assert findings(engine.settings)["limits"].found == f"in force; {ends}"
+    in_force = engine.database.limits["lock_timeout"]
     engine.database.limits = {**engine.database.limits, "lock_timeout": "17"}
     found = {f.check: f for f in check_postgres(engine.database, engine.settings)}["limits"]
     assert found.state is State.FAILURE
-    assert "lock_timeout is 4000, not 17" in found.found
+    assert f"lock_timeout is {in_force}, not 17" in found.found
     assert "pool_mode" in found.remedy
 
 
