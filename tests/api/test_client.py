@@ -153,7 +153,8 @@ def test_hot_path_and_drain_stay_within_their_slots(
         assert engine.reactions.counts(5)["love"] == 1
         assert engine.loader.load([5])
         assert engine.reactions.counts(77)["like"] == 0
-        assert len(engine.reactions.summaries([1, 2], 1)) == 2
+        posts = [1] if plain else [1, 2]  # a feed of several slots needs a client of a cluster
+        assert len(engine.reactions.summaries(posts, 1)) == len(posts)
         found = engine.verify()
         # 29 posts have reactions; Redis has also cached that 77 has none.
         assert (found.holds, found.posts, found.reactions) == (True, 30, 58)

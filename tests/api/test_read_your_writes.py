@@ -95,7 +95,7 @@ def test_a_late_install_does_not_restore_an_older_reaction(engine: Engine) -> No
     engine.drain()
     evict(engine)
     client = engine.reactions
-    queries = feeds_of(client)._cold._queries
+    queries = feeds_of(client)._cold._for_caches
     summaries = queries.summaries
     queried = 0
 

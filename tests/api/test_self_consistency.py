@@ -87,7 +87,7 @@ def test_a_reaction_that_becomes_durable_before_an_unknown_user_is_read(
     small.drain()
     for _ in range(2):
         small.reactions.summaries([POST])  # caches the summary
-    queries = feeds_of(small.reactions)._cold._queries
+    queries = feeds_of(small.reactions)._cold._for_caches
     summaries = queries.summaries
 
     def late(*args: Any, **options: Any) -> Any:

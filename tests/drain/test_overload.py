@@ -28,7 +28,8 @@ def outbox_bytes(engine: Engine) -> int:
             for f in (keys.outbox_dirty, keys.outbox_clock, keys.outbox_wake)
         ),
     }
-    assert {key.decode() for key in client.keys()} - {keys.outbox_types()} == names
+    found = {key.decode() for key in client.keys()}
+    assert found - {keys.outbox_types(), keys.outbox_layout()} == names
     return sum(client.memory_usage(name, samples=0) for name in names)
 
 

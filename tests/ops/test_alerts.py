@@ -41,7 +41,7 @@ def test_the_commands_of_the_runbook_exist(project: Path) -> None:
     for name, *arguments in ours:
         commands[name].make_context(name, arguments)  # raises if click refuses an argument
     others = {line.split()[0] for line in lines if line} - {"reactions"}
-    assert others <= {"redis-cli", "psql", "celery", "df"}
+    assert others <= {"redis-cli", "rabbitmqctl", "psql", "celery", "df"}
 
 
 def test_the_statements_of_the_runbook_run_as_they_are_written(

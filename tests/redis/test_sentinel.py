@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 from prometheus_client.core import Metric
+from redis.exceptions import RedisError
 
 from reactions import Reactions, ReactionsUnavailable, Settings, Status
 from reactions.demo.process import free_port
@@ -90,8 +91,17 @@ class Load:
 
     def lost(self, settings: Settings) -> set[int]:
         """Return the users whose acknowledged reaction the present primary does not have."""
+        pending: dict[bytes, bytes] = {}
         with connect(settings) as client:
-            pending: dict[bytes, bytes] = client.hgetall(keys.post_pending(self._post))
+
+            def read() -> bool:
+                try:
+                    pending.update(client.hgetall(keys.post_pending(self._post)))
+                except RedisError:  # this client asks a Sentinel that is behind, at first
+                    return False
+                return True
+
+            wait_until(read, 30, "a Sentinel names the present primary")
         return self.kept - {int(user) for user in pending}
 
 
