@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from celery import Celery
 from kombu.utils.url import parse_url
 from redis.backoff import ConstantBackoff
+from redis.cluster import ClusterNode
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MasterDownError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -20,7 +21,7 @@ from reactions.core import rabbitmq, resources
 from reactions.core.errors import InvalidSettings
 from reactions.core.sentinel_url import is_sentinel, parse_sentinel
 from reactions.core.settings import Settings
-from reactions.core.urls import REDIS_SCHEMES
+from reactions.core.urls import REDIS_SCHEMES, divide
 
 DRAIN = "reactions.drain"
 """Name of the task that drains shards; its arguments are ``shards``, and ``tokens`` on a retry."""
@@ -85,7 +86,10 @@ def _place_schedule(app: Celery, settings: Settings, timeout_s: float) -> None:
     if is_sentinel(url):
         url = parse_sentinel(url).server
     elif settings.redis_cluster and url == settings.redis_url.get_secret_value():
-        options["cluster"] = True
+        url, others = divide(url)
+        nodes = [ClusterNode(host, port) for host, port in others]  # type: ignore[no-untyped-call]
+        # RedBeat reads text, and asks for it everywhere but on a cluster.
+        options |= {"cluster": True, "decode_responses": True, "startup_nodes": nodes}
         app.conf.redbeat_key_prefix = "{redbeat}:"  # one slot has all of RedBeat's keys
     address, credentials = _without_credentials(url)
     app.conf.redbeat_redis_url = address

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, TypeAlias
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, SecretStr
 
@@ -16,6 +16,7 @@ from reactions.core.sentinel_url import (
 )
 
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://", *SENTINEL_SCHEMES)
+REDIS_PORT = 6379
 
 BROKER_SCHEMES = ("redis://", "rediss://", "amqp://", "amqps://", *SENTINEL_SCHEMES)
 
@@ -69,17 +70,6 @@ def _redis_url(value: SecretStr) -> SecretStr:
     if is_sentinel(url):
         parse_sentinel(url)
     return value
-
-
-def check_seeds(cluster: bool, url: SecretStr | None) -> bool:
-    """Return ``redis_cluster``; ``redis_url`` may name several hosts only if it is true.
-
-    Raises:
-        ValueError: the URL names several hosts, and it is not.
-    """
-    if url is not None and names_several(url) and not cluster:
-        raise ValueError("must be true: redis_url names several hosts, the nodes of a cluster")
-    return cluster
 
 
 def names_several(url: SecretStr) -> bool:
@@ -140,3 +130,19 @@ def _check_authority(url: str) -> None:
             "has a port that is not a number, or a user or password that contains one of"
             " : / ? # @; encode it with urllib.parse.quote(password, safe='')"
         )
+
+
+def divide(url: str) -> tuple[str, list[tuple[str, int]]]:
+    """Divide a URL with several hosts: the URL with the first one, and the addresses of the others.
+
+    The user, the password and the options hold for all of them.
+    """
+    before, scheme, rest = url.partition("://")
+    authority, *path = re.split("(?=[/?#])", rest, maxsplit=1)
+    user, at, hosts = authority.rpartition("@")
+    first, *others = hosts.split(",")
+    addresses = [urlsplit(f"//{other}") for other in others]
+    return (
+        "".join([before, scheme, user, at, first, *path]),
+        [(each.hostname or "localhost", each.port or REDIS_PORT) for each in addresses],
+    )

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from urllib.parse import urlsplit
-
 from redis import RedisCluster
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
+from reactions.core.urls import divide
 from reactions.redis.connection_pool import Pool
 
 TRIES = 5
 """How often redis-py asks another node, where any node may answer: some of them may be down."""
-
-DEFAULT_PORT = 6379
 
 
 def connect_cluster(url: str, timeout_s: float) -> RedisCluster:
@@ -40,20 +36,4 @@ def connect_cluster(url: str, timeout_s: float) -> RedisCluster:
         retry=Retry(NoBackoff(), TRIES, supported_errors=(RedisConnectionError,)),
         require_full_coverage=False,  # the shards whose node is missing fail, and no others
         connection_pool_class=Pool,
-    )
-
-
-def divide(url: str) -> tuple[str, list[tuple[str, int]]]:
-    """Divide a URL with several hosts: the URL with the first one, and the addresses of the others.
-
-    The user, the password and the options hold for all of them.
-    """
-    before, scheme, rest = url.partition("://")
-    authority, *path = re.split("(?=[/?#])", rest, maxsplit=1)
-    user, at, hosts = authority.rpartition("@")
-    first, *others = hosts.split(",")
-    addresses = [urlsplit(f"//{other}") for other in others]
-    return (
-        "".join([before, scheme, user, at, first, *path]),
-        [(each.hostname or "localhost", each.port or DEFAULT_PORT) for each in addresses],
     )

@@ -52,9 +52,9 @@ def drain(
     The message names shards that were woken. By the time a worker has it, another worker may have
     drained them, and other shards may wait. So a worker looks which shards wait now, and messages
     that arrive together cost the work of one. It looks again until nothing waits, or for a second
-    while little waits. After a failure,
-    the drain keeps its shards and is retried with growing, random delays. Safe when repeated, late
-    or forged: the lease decides who may drain, and the versions decide which change counts.
+    while little waits. After a failure, the drain keeps its shards and is retried with growing,
+    random delays. Safe when repeated, late or forged: the lease decides who may drain, and the
+    versions decide which change counts.
 
     Args:
         shards: integers from 0 to 99.

@@ -7,9 +7,9 @@ import pytest
 from reactions import Reactions
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
+from reactions.core.urls import divide
 from reactions.demo.embedded import Valkey
 from reactions.demo.process import free_port
-from reactions.redis.cluster_client import divide
 from reactions.redis.connection import connect
 from tests.support.engine import DEAD_BROKER
 

@@ -145,6 +145,17 @@ def test_on_rabbitmq_beat_keeps_its_lock_in_the_redis_of_the_data(settings: Sett
     assert not conf.broker_use_ssl
 
 
+def test_beat_finds_the_nodes_of_a_cluster_and_reads_text(settings: Settings) -> None:
+    """RedBeat's own way takes one node only, and fails at its second start: it reads bytes."""
+    data = SecretStr("redis://u:p@n1:7001,n2:7002/0")
+    urls = {"broker_url": SecretStr("amqp://mq//"), "redis_url": data, "redis_cluster": True}
+    conf = make_app(settings.model_copy(update=urls)).conf
+    assert conf.redbeat_redis_url == "redis://n1:7001/0"
+    options = conf.redbeat_redis_options
+    assert (options["cluster"], options["decode_responses"]) == (True, True)
+    assert [(node.host, node.port) for node in options["startup_nodes"]] == [("n2", 7002)]
+
+
 @pytest.mark.parametrize("make", [make_app, make_publisher])
 def test_rabbitmq_confirms_messages_and_nobody_waits_without_end(
     settings: Settings, make: Callable[[Settings], Celery]
