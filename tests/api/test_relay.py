@@ -116,7 +116,7 @@ def test_no_caller_waits_on_a_dead_broker() -> None:
     relay = relay_to(DEAD_BROKER, 0.001)
     slowest = max(_timed(relay, shard % 100) for shard in range(2000))
     wait_until(lambda: relay.stats().failed >= 1)
-    assert slowest < patience(0.05)
+    assert slowest < patience(0.3)  # less than one time-out of the broker
     assert relay.stats().failed <= 3  # the breaker prevents more attempts
     relay.close()
     stats = relay.stats()
@@ -138,7 +138,7 @@ def test_no_caller_waits_on_a_broker_that_takes_no_connection() -> None:
         slowest = max(_timed(relay, shard % 100) for shard in range(2000))
         with bounded(1.5):
             relay.close(1.0)
-        assert slowest < patience(0.05)
+        assert slowest < patience(0.3)
         for filler in fillers:
             filler.close()
 

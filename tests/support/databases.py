@@ -66,6 +66,11 @@ WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
 
 
+IN_TEMPLATE = """
+SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = 'postgres'
+"""
+
+
 def execute_admin(server_url: str, statement: str) -> None:
     """Execute a statement outside a transaction, in the maintenance database template1."""
     url = make_url(server_url.replace("postgresql://", "postgresql+psycopg2://", 1))
@@ -76,7 +81,11 @@ def execute_admin(server_url: str, statement: str) -> None:
 
 
 def create_database(server_url: str, name: str) -> str:
-    """Copy the migrated database ``postgres``, and return the URL of the copy."""
+    """Copy the migrated database ``postgres``, and return the URL of the copy.
+
+    PostgreSQL copies no database that somebody uses, and a test may have left connections to it.
+    """
+    execute_admin(server_url, IN_TEMPLATE)
     execute_admin(server_url, f"CREATE DATABASE {name} TEMPLATE postgres STRATEGY file_copy")
     return server_url.replace("/postgres?", f"/{name}?")
 
