@@ -53,10 +53,10 @@ class Contender(ABC):
     def prepare(self, arena: Arena) -> None:  # noqa: B027 - most contenders need nothing here
         """Create what it needs in the stores; called once."""
 
-    def start(self, arena: Arena) -> None:  # noqa: B027
+    def start(self, arena: Arena) -> None:  # noqa: B027 - as above
         """Start its workers, on empty stores."""
 
-    def warm(self, arena: Arena, posts: Sequence[int], users: Sequence[int]) -> None:  # noqa: B027
+    def warm(self, arena: Arena, posts: Sequence[int], users: Sequence[int]) -> None:  # noqa: B027 - as above
         """Bring posts and users into the caches, as readers would have done before."""
 
     def reached(self, client: Client) -> Counter[str]:
@@ -67,7 +67,7 @@ class Contender(ABC):
         del client
         return Counter()
 
-    def finish(self, arena: Arena) -> None:  # noqa: B027
+    def finish(self, arena: Arena) -> None:  # noqa: B027 - as above
         """The web processes are done: start at once what would wait for a timer."""
 
     def settled(self, arena: Arena) -> bool:

@@ -56,7 +56,7 @@ def stores() -> tuple[tables.Session, Redis]:
     return tables.Session(settings), Redis.from_url(settings.redis_url.get_secret_value())
 
 
-@app.task(name=BAKE)  # type: ignore[untyped-decorator]
+@app.task(name=BAKE)  # type: ignore[untyped-decorator]  # Celery has no types
 def bake() -> None:
     session, redis = stores()
     while True:

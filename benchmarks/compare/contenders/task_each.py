@@ -47,7 +47,7 @@ def session() -> tables.Session:
     return tables.Session(Settings.from_env())
 
 
-@app.task(name=REACT)  # type: ignore[untyped-decorator]
+@app.task(name=REACT)  # type: ignore[untyped-decorator]  # Celery has no types
 def react(user: int, post: int, code: int) -> None:
     session().react(user, post, code)
 
