@@ -21,11 +21,11 @@ from redis.exceptions import RedisError
 from reactions.core.constants import shard_of
 from reactions.core.model import Summary, Tier, make_summary
 from reactions.core.settings import Settings
-from reactions.redis import keys
 from reactions.redis.buckets import MARK
 from reactions.redis.cluster_pipeline import send_packed
 from reactions.redis.cluster_slots import shard_slot
 from reactions.redis.connection import FAILURES, Client, execute_many, is_outage, translate
+from reactions.redis.keys import keys_of
 from reactions.redis.summary_parser import ReadyCounts, SummaryParser
 from reactions.redis.ttl import Ttl
 from reactions.redis.wire import Words, pack
@@ -68,6 +68,7 @@ class SummaryCache:
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
+        self._keys = keys_of(settings.space)
         self._packed: dict[int, tuple[int, bytes]] = {}
         self._names = {code: name for name, code in settings.reaction_types.items()}
         self._parser = SummaryParser(settings)
@@ -91,7 +92,7 @@ class SummaryCache:
         try:
             if isinstance(self._client, RedisCluster):
                 return self._read_cluster(self._client, post_ids, user_id)
-            commands: list[Words] = [("MGET", *keys.post_summaries(post_ids))]
+            commands: list[Words] = [("MGET", *self._keys.post_summaries(post_ids))]
             if user_id:
                 commands += self._of_user(user_id, post_ids)
             replies = execute_many(self._client, commands)
@@ -129,7 +130,7 @@ class SummaryCache:
 
     def _pack(self, post_id: int) -> tuple[int, bytes]:
         """Return the slot of a post, and the command that reads its summary; remember both."""
-        name = keys.post_summary(post_id)
+        name = self._keys.post_summary(post_id)
         made = shard_slot(shard_of(post_id)), pack(("GET", name))
         if len(self._packed) >= MAX_MADE:
             self._packed.clear()
@@ -138,7 +139,7 @@ class SummaryCache:
 
     def _of_user(self, user_id: int, post_ids: Sequence[int]) -> list[Words]:
         """Commands that read the cached reactions of a user and, now and then, renew their TTL."""
-        name = keys.user_reactions(user_id)
+        name = self._keys.user_reactions(user_id)
         commands: list[Words] = [("HMGET", name, MARK, *post_ids)]
         with self._lock:
             if user_id not in self._renewed:
