@@ -11,7 +11,6 @@ Each space has its own keys, and a ``Keys`` that makes them. The default space h
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cache
 
 from reactions.core.constants import DEFAULT_SPACE, SHARDS
@@ -190,11 +189,6 @@ class Keys:
     def of_post(self, post_id: int) -> tuple[str, ...]:
         """Every key of a post, except further buckets and what running loads have collected."""
         return tuple(make(self, post_id) for make in OF_POST)
-
-    def post_summaries(self, post_ids: Iterable[int]) -> list[str]:
-        """``post_summary`` of each post; a feed makes many at once."""
-        items = self._items
-        return [f"{items[post_id % SHARDS]}{post_id}:summary" for post_id in post_ids]
 
     def of_reaction(self, post_id: int) -> tuple[str, ...]:
         """The KEYS of ``react.lua``, in order; made from ready parts: this is the hot path."""

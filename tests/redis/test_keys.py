@@ -80,7 +80,6 @@ def test_this_file_covers_every_key() -> None:
     }
     rest: set[object] = {keys.post_prefix, keys.post_loaded, keys.bucket}
     rest |= {
-        keys.post_summaries,
         keys.of_reaction,
         keys.of_post,
         keys.outbox_types,
@@ -113,13 +112,6 @@ def test_the_keys_of_another_space() -> None:
 def test_each_space_has_one_object() -> None:
     assert keys_of("comment") is COMMENTS
     assert keys_of("post") is keys
-
-
-@relaxed
-@given(st.lists(POST))
-def test_the_summaries_of_many_posts_are_those_of_each(posts: Sequence[int]) -> None:
-    assert keys.post_summaries(posts) == [keys.post_summary(post_id) for post_id in posts]
-    assert keys.post_summaries(iter(posts)) == keys.post_summaries(posts)
 
 
 @relaxed
