@@ -31,11 +31,24 @@ class Reads(NamedTuple):
 class ReadPath:
     """Makes the read path. A forked child makes its own."""
 
-    def __init__(self, client: Client, relay: Relay, settings: Settings, known: KnownTypes) -> None:
+    def __init__(
+        self,
+        client: Client,
+        relay: Relay,
+        settings: Settings,
+        known: KnownTypes,
+        shared: ReadPath | None = None,
+    ) -> None:
+        """Make nothing yet.
+
+        Args:
+            shared: the read path of another space, whose connections this one uses.
+        """
         self._client = client
         self._relay = relay
         self._settings = settings
         self._known = known
+        self._shared = shared
         self._reads: Reads | None = None
         known.follow(self._learn)
 
@@ -50,7 +63,7 @@ class ReadPath:
         return self.reads().lists
 
     def close(self) -> None:
-        """Close the connections to the database, if this process made them."""
+        """Close the connections to the database, if this process made them. Spaces share them."""
         if (made := self._own()) is not None:
             made.database.close()
             if made.replica is not None:
@@ -71,16 +84,23 @@ class ReadPath:
             self._relay.look()
         made = self._own()
         if made is None:
-            # Imported here: a process that only writes never loads SQLAlchemy.
-            from reactions.postgres.database import Database
-            from reactions.postgres.replica import Replica
-
-            settings, wait = self._settings, self._settings.read_timeout_s
-            database = Database(settings, name="reactions-api", timeout_s=wait)
-            # Half of the time, since the primary may have to answer after it.
-            replica = Replica(settings, database, wait / 2) if settings.replica_url else None
-            self._reads = made = self._make(database, replica)
+            self._reads = made = self._make(*self._connect())
         return made
+
+    def _connect(self) -> tuple[Database, Replica | None]:
+        """Return the database of this process and its replica; both share their connections."""
+        # Imported here: a process that only writes never loads SQLAlchemy.
+        from reactions.postgres.database import Database
+        from reactions.postgres.replica import Replica
+
+        settings, wait = self._settings, self._settings.read_timeout_s
+        if self._shared is not None:
+            other = self._shared.reads()
+            replica = other.replica.of_space(settings) if other.replica else None
+            return other.database.of_space(settings), replica
+        database = Database(settings, name="reactions-api", timeout_s=wait)
+        # Half of the time, since the primary may have to answer after it.
+        return database, Replica(settings, database, wait / 2) if settings.replica_url else None
 
     def _learn(self, known: Vocabulary | None) -> None:
         """Show new names of types from now on."""

@@ -26,7 +26,7 @@ from reactions.postgres.address import options_of, parameters_of
 from reactions.postgres.advice import advice
 from reactions.postgres.connection_pool import STANDBY_ADVICE, refuses_caches, refuses_writes, watch
 from reactions.postgres.engine import make_engine
-from reactions.postgres.limits import FOR_CACHES, limits_of, search_path
+from reactions.postgres.limits import FOR_CACHES, IN_SCHEMA, limits_of, search_path
 from reactions.postgres.socket_watchdog import NoAnswer, guard
 
 Answer = TypeVar("Answer")
@@ -127,8 +127,14 @@ class Database:
         made.engine = self.engine.execution_options(**{FOR_CACHES: True})
         return made
 
+    def of_space(self, settings: Settings) -> Self:
+        """Return this database with the tables of a space; it uses the same connections."""
+        made = copy(self)
+        made.engine = self.engine.execution_options(**{IN_SCHEMA: settings.database_schema})
+        return made
+
     def close(self) -> None:
-        """Close the connections of the pool."""
+        """Close the connections of the pool, which all spaces share."""
         self.engine.dispose()
 
     @contextmanager

@@ -23,7 +23,7 @@ from reactions.web.body_limit import BodyLimit
 from reactions.web.foreign_pages import ForeignPages
 from reactions.web.openapi import DescribedApp
 from reactions.web.rate_limit import RateLimiter
-from reactions.web.stream import Hub
+from reactions.web.spaces import Spaces, router_of
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def create_app(client: Reactions, authenticate: Authenticator) -> FastAPI:
         TypesMismatch: the configured reaction types contradict the registry.
     """
     parameters_of(client.settings.database_url.get_secret_value())
-    limiter, hub = RateLimiter(client.settings), Hub(client)
+    limiter = RateLimiter(client.settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -60,28 +60,40 @@ def create_app(client: Reactions, authenticate: Authenticator) -> FastAPI:
 
     types = _types(client)
     app = _Service(title="reactions", version=version("reactions"), lifespan=lifespan, types=types)
-    app.state.client, app.state.limiter, app.state.hub = client, limiter, hub
+    app.state.client, app.state.limiter, app.state.spaces = client, limiter, Spaces(client)
     app.add_middleware(BodyLimit)
     signed_in = auth.signed_in(authenticate)
     app.include_router(routes.router, prefix="/v1", tags=["reactions"], dependencies=signed_in)
+    if client.settings.spaces:
+        of_spaces = router_of(routes.router)
+        app.include_router(of_spaces, prefix="/v1", tags=["spaces"], dependencies=signed_in)
     app.include_router(routes.health)
     problems.install(app)
     return app
 
 
 def _types(client: Reactions) -> Callable[[], Sequence[ReactionType]]:
-    """Return a function that lists the reaction types; without the stores, the configured ones.
+    """Return a function that lists the reaction types of all spaces, once each.
+
+    Without the stores, they are the configured ones.
 
     Raises:
         TypesMismatch: the configured reaction types contradict the registry.
     """
 
-    def types() -> Sequence[ReactionType]:
+    def types_of(space: Reactions) -> Sequence[ReactionType]:
         try:
-            return client.types()
+            return space.types()
         except ReactionsUnavailable as error:
             log.warning("reaction types not checked: %s", error)
-            return configured(client.settings.reaction_types).types
+            return configured(space.settings.reaction_types).types
+
+    def types() -> Sequence[ReactionType]:
+        found: dict[str, ReactionType] = {}
+        for name in client.settings.space_names:
+            for known in types_of(client.space(name)):
+                found.setdefault(known.name, known)
+        return list(found.values())
 
     types()
     return types
