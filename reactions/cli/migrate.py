@@ -15,12 +15,15 @@ def _bring_redis_up() -> None:
     """Copy the registry of types to Redis and raise its layout. Redis may be away: workers copy."""
     from reactions.cli.stores import open_stores
     from reactions.postgres.type_registry import TypeRegistry
+    from reactions.redis.keys import keys_of
     from reactions.redis.layout import raise_layout
     from reactions.redis.type_copy import write_types
 
     try:
         with open_stores() as stores:
-            TypeRegistry(stores.database).publish(partial(write_types, stores.client))
+            TypeRegistry(stores.database).publish(
+                partial(write_types, stores.client, keys_of(stores.settings.space))
+            )
             raise_layout(stores.client)
     except ReactionsUnavailable as error:
         if error.store != "redis":

@@ -21,7 +21,6 @@ from redis.exceptions import RedisError
 from reactions.core.constants import shard_of
 from reactions.core.model import Summary, Tier, make_summary
 from reactions.core.settings import Settings
-from reactions.redis import keys
 from reactions.redis.buckets import MARK
 from reactions.redis.cluster_pipeline import send_packed
 from reactions.redis.cluster_slots import shard_slot
@@ -34,6 +33,7 @@ from reactions.redis.connection import (
     translate,
 )
 from reactions.redis.feed_words import FeedWords
+from reactions.redis.keys import keys_of
 from reactions.redis.summary_parser import ReadyCounts, SummaryParser
 from reactions.redis.ttl import Ttl
 from reactions.redis.wire import Words, pack
@@ -80,7 +80,8 @@ class SummaryCache:
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
         self._server = client if isinstance(client, Redis) else None
-        self._words = FeedWords()
+        self._keys = keys_of(settings.space)
+        self._words = FeedWords(self._keys)
         self._packed: dict[int, tuple[int, bytes]] = {}
         self._names = {code: name for name, code in settings.reaction_types.items()}
         self._parser = SummaryParser(settings)
@@ -111,7 +112,7 @@ class SummaryCache:
         if not user_id:
             (values,) = exchange(server, b"".join(self._words.pack(post_ids, None)), 1)
             return self._found(post_ids, values, 0, None)
-        name = keys.user_reactions(user_id)
+        name = self._keys.user_reactions(user_id)
         renewal = self._renewal(user_id, name)
         words = [*self._words.pack(post_ids, name), *map(pack, renewal)]
         values, own, *_ = exchange(server, b"".join(words), 2 + len(renewal))
@@ -147,7 +148,7 @@ class SummaryCache:
 
     def _pack(self, post_id: int) -> tuple[int, bytes]:
         """Return the slot of a post, and the command that reads its summary; remember both."""
-        name = keys.post_summary(post_id)
+        name = self._keys.post_summary(post_id)
         made = shard_slot(shard_of(post_id)), pack(("GET", name))
         if len(self._packed) >= MAX_MADE:
             self._packed.clear()
@@ -156,7 +157,7 @@ class SummaryCache:
 
     def _of_user(self, user_id: int, post_ids: Sequence[int]) -> list[Words]:
         """Commands that read the cached reactions of a user and, now and then, renew their TTL."""
-        name = keys.user_reactions(user_id)
+        name = self._keys.user_reactions(user_id)
         return [("HMGET", name, MARK, *post_ids), *self._renewal(user_id, name)]
 
     def _renewal(self, user_id: int, name: str) -> list[Words]:
