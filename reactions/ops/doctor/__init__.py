@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 from reactions.core.errors import ReactionsError
 from reactions.core.settings import Settings
-from reactions.ops.doctor.celery import check_broker, check_retry_schedule
+from reactions.ops.doctor.celery import check_beat, check_broker, check_retry_schedule
 from reactions.ops.doctor.clocks import check_clocks
 from reactions.ops.doctor.cluster import check_cluster
 from reactions.ops.doctor.environment import check_environment
@@ -20,7 +20,7 @@ from reactions.ops.doctor.replica import check_replica
 from reactions.postgres.database import Database
 from reactions.redis.connection import Client
 
-__all__ = ["Finding", "State", "examine"]
+__all__ = ["Finding", "State", "check_beat", "examine"]
 
 
 def examine(settings: Settings) -> list[Finding]:

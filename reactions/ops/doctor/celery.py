@@ -66,8 +66,13 @@ def check_broker(settings: Settings) -> Findings:
                 yield unreachable("broker", error, "start it, or set REACTIONS_BROKER_URL")
                 return
             yield from check_server("broker", node)
-    yield from guarded("beat", lambda: _beat(settings))
+    yield from check_beat(settings)
     yield from check_workers(make_app(settings))
+
+
+def check_beat(settings: Settings) -> Findings:
+    """Check that some beat is at work. It needs the server that has beat's lock, and no other."""
+    yield from guarded("beat", lambda: _beat(settings))
 
 
 def _beat(settings: Settings) -> Findings:
