@@ -79,8 +79,8 @@ class SummaryCache:
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
-        self._server = client if isinstance(client, Redis) else None
         self._keys = keys_of(settings.space)
+        self._server = client if isinstance(client, Redis) else None
         self._words = FeedWords(self._keys)
         self._packed: dict[int, tuple[int, bytes]] = {}
         self._names = {code: name for name, code in settings.reaction_types.items()}
