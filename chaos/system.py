@@ -30,9 +30,9 @@ from reactions.core.settings import Settings
 from reactions.demo.embedded import Postgres, Valkey
 from reactions.demo.process import Process
 from reactions.postgres.migrate import migrate
-from reactions.redis import keys
 from reactions.redis.command_batch import CommandBatch
 from reactions.redis.connection import Client, connect, translated
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.outbox_state import OutboxState
 from reactions.redis.server_options import BROKER_OPTIONS
 

@@ -126,14 +126,14 @@ def execute_many(client: Client, commands: Sequence[Words]) -> list[Any]:
     if not isinstance(client, Redis):
         return execute_on_nodes(client, commands)
     packed = b"".join(map(pack, commands))
-    return _exchange(client, packed, len(commands))
+    return exchange(client, packed, len(commands))
 
 
 class _Silent(RedisTimeoutError):
     """No answer over a connection that was open before the call: it may be dead."""
 
 
-def _exchange(client: Redis, packed: bytes, replies: int) -> list[Any]:
+def exchange(client: Redis, packed: bytes, replies: int) -> list[Any]:
     """Send packed commands and read their replies; once more if the connection is broken or silent.
 
     A new connection proves that the server answers, before the commands are sent over it.

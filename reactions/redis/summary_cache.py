@@ -10,22 +10,30 @@ whose count is 0 shows that, and the post is looked up again.
 
 from __future__ import annotations
 
-import threading
+import math
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from cachetools import TTLCache
-from redis import RedisCluster
+from redis import Redis, RedisCluster
 from redis.exceptions import RedisError
 
 from reactions.core.constants import shard_of
 from reactions.core.model import Summary, Tier, make_summary
 from reactions.core.settings import Settings
-from reactions.redis import keys
 from reactions.redis.buckets import MARK
 from reactions.redis.cluster_pipeline import send_packed
 from reactions.redis.cluster_slots import shard_slot
-from reactions.redis.connection import FAILURES, Client, execute_many, is_outage, translate
+from reactions.redis.connection import (
+    FAILURES,
+    Client,
+    exchange,
+    execute_many,
+    is_outage,
+    translate,
+)
+from reactions.redis.feed_words import FeedWords
+from reactions.redis.keys import keys_of
 from reactions.redis.summary_parser import ReadyCounts, SummaryParser
 from reactions.redis.ttl import Ttl
 from reactions.redis.wire import Words, pack
@@ -35,6 +43,9 @@ MAX_MADE = 10_000
 
 RENEWALS = 16
 """A process renews the TTL of a user's cached reactions so many times within that TTL."""
+
+MAX_RENEWED = 10_000
+"""Users of whom a process remembers when it last renewed that TTL."""
 
 
 class Found(NamedTuple):
@@ -68,15 +79,16 @@ class SummaryCache:
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
+        self._keys = keys_of(settings.space)
+        self._server = client if isinstance(client, Redis) else None
+        self._words = FeedWords(self._keys)
         self._packed: dict[int, tuple[int, bytes]] = {}
         self._names = {code: name for name, code in settings.reaction_types.items()}
         self._parser = SummaryParser(settings)
         self._made: dict[int, _Made] = {}
         self._ttl = Ttl(settings)
-        self._lock = threading.Lock()  # cachetools is not thread-safe
-        self._renewed: TTLCache[int, bool] = TTLCache(
-            10_000, max(0.05, settings.cache_ttl_user_s / RENEWALS)
-        )
+        self._renewed: dict[int, float] = {}
+        self._renew_s = max(0.05, settings.cache_ttl_user_s / RENEWALS)
 
     def read(self, post_ids: Sequence[int], user_id: int) -> Found:
         """Return the summaries of these posts that are ready. One round trip; on a cluster two.
@@ -89,15 +101,22 @@ class SummaryCache:
             ReactionsUnavailable: Redis; on a cluster, every node that has any of the posts.
         """
         try:
-            if isinstance(self._client, RedisCluster):
-                return self._read_cluster(self._client, post_ids, user_id)
-            commands: list[Words] = [("MGET", *keys.post_summaries(post_ids))]
-            if user_id:
-                commands += self._of_user(user_id, post_ids)
-            replies = execute_many(self._client, commands)
-            return self._found(post_ids, replies[0], user_id, replies[1] if user_id else None)
+            if self._server is None:
+                return self._read_cluster(cast("RedisCluster", self._client), post_ids, user_id)
+            return self._read_server(self._server, post_ids, user_id)
         except FAILURES as error:
             raise translate(error) from error
+
+    def _read_server(self, server: Redis, post_ids: Sequence[int], user_id: int) -> Found:
+        """Read the summaries, and then the user's reactions, in one round trip."""
+        if not user_id:
+            (values,) = exchange(server, b"".join(self._words.pack(post_ids, None)), 1)
+            return self._found(post_ids, values, 0, None)
+        name = self._keys.user_reactions(user_id)
+        renewal = self._renewal(user_id, name)
+        words = [*self._words.pack(post_ids, name), *map(pack, renewal)]
+        values, own, *_ = exchange(server, b"".join(words), 2 + len(renewal))
+        return self._found(post_ids, values, user_id, own)
 
     def _read_cluster(self, client: RedisCluster, post_ids: Sequence[int], user_id: int) -> Found:
         """Read the summaries of all nodes, and then the user's node.
@@ -129,7 +148,7 @@ class SummaryCache:
 
     def _pack(self, post_id: int) -> tuple[int, bytes]:
         """Return the slot of a post, and the command that reads its summary; remember both."""
-        name = keys.post_summary(post_id)
+        name = self._keys.post_summary(post_id)
         made = shard_slot(shard_of(post_id)), pack(("GET", name))
         if len(self._packed) >= MAX_MADE:
             self._packed.clear()
@@ -138,13 +157,18 @@ class SummaryCache:
 
     def _of_user(self, user_id: int, post_ids: Sequence[int]) -> list[Words]:
         """Commands that read the cached reactions of a user and, now and then, renew their TTL."""
-        name = keys.user_reactions(user_id)
-        commands: list[Words] = [("HMGET", name, MARK, *post_ids)]
-        with self._lock:
-            if user_id not in self._renewed:
-                self._renewed[user_id] = True
-                commands.append(("PEXPIRE", name, self._ttl.jittered(self._ttl.user)))
-        return commands
+        name = self._keys.user_reactions(user_id)
+        return [("HMGET", name, MARK, *post_ids), *self._renewal(user_id, name)]
+
+    def _renewal(self, user_id: int, name: str) -> list[Words]:
+        """The command that renews the TTL of a user's cached reactions, if it is time to."""
+        now = time.monotonic()
+        if now - self._renewed.get(user_id, -math.inf) < self._renew_s:
+            return []
+        if len(self._renewed) >= MAX_RENEWED:
+            self._renewed.clear()
+        self._renewed[user_id] = now
+        return [("PEXPIRE", name, self._ttl.jittered(self._ttl.user))]
 
     def _found(
         self,

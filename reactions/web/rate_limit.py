@@ -6,6 +6,7 @@ import math
 
 from reactions.core.settings import Settings
 from reactions.redis.connection import connect, readable
+from reactions.redis.keys import default_keys
 from reactions.redis.scripts import writes
 from reactions.redis.server_role import check_primary
 from reactions.web.problems import retry_later
@@ -26,7 +27,7 @@ class RateLimiter:
             Refusal: the user writes too often. It says how many seconds to wait.
             ReactionsUnavailable: Redis does not answer.
         """
-        reply = writes.limit(user_id, self._each_us, self._ahead_us).run(self._client)
+        reply = writes.limit(default_keys, user_id, self._each_us, self._ahead_us).run(self._client)
         with readable():
             wait_us = int(reply)
         if wait_us:

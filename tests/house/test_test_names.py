@@ -12,7 +12,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 ELSEWHERE = {
-    "reactions/cli/doctor.py": "tests/ops/doctor/test_doctor.py",
     "reactions/cli/foreground.py": "tests/cli/test_main.py",
     "reactions/cli/migrate.py": "tests/cli/test_main.py",
     "reactions/cli/web.py": "tests/web/test_serve.py",

@@ -12,8 +12,9 @@ from reactions.core.errors import ReactionsUnavailable
 from reactions.core.model import Summary
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Valkey
-from reactions.redis import keys, summary_cache
+from reactions.redis import summary_cache
 from reactions.redis.connection import Client, connect, execute_many
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.summary_cache import SummaryCache
 from reactions.redis.wire import Words
 

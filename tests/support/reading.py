@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from redis.connection import AbstractConnection
 from sqlalchemy import Engine as SqlEngine
-from sqlalchemy import event
 
+from benchmarks.support.statements import Statement, statements
 from reactions.api.client import Reactions
 from reactions.api.feeds import Feeds
 from reactions.api.lists import Lists
@@ -93,7 +93,7 @@ class Traffic:
     """What the watched thread sent. A pipeline is one round trip."""
 
     trips: int = 0
-    queries: list[str] = field(default_factory=list)
+    queries: list[Statement] = field(default_factory=list)
 
 
 @contextmanager
@@ -109,17 +109,9 @@ def traffic(client: Reactions) -> Iterator[Traffic]:
         seen.trips += threading.get_ident() == watched
         return send(connection, *args, **options)
 
-    def executing(_: Any, __: Any, statement: str, *___: Any) -> None:
-        seen.queries.append(statement)
-
-    engine = database_of(client)
-    event.listen(engine, "before_cursor_execute", executing)
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(AbstractConnection, "send_packed_command", sending)
-            yield seen
-    finally:
-        event.remove(engine, "before_cursor_execute", executing)
+    with statements(database_of(client)) as seen.queries, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AbstractConnection, "send_packed_command", sending)
+        yield seen
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from sqlalchemy import create_engine, text
 
 from reactions.core.model import Row
 from reactions.ops.doctor import State
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.ops.doctor.examining import findings
 from tests.support.engine import Engine
 
