@@ -225,7 +225,8 @@ def test_rights_and_options_stay(work: Repartition, database: Database) -> None:
     list(work.steps(1))
     with database.engine.begin() as connection:
         after = connection.execute(wanted).all()
-    assert after == [before[0], ("reactions_of1_00", None, ["fillfactor=90"])]
+    options = ["autovacuum_vacuum_scale_factor=0.05", "fillfactor=90"]
+    assert after == [before[0], ("reactions_of1_00", None, options)]
 
 
 def test_it_waits_for_those_who_read(
