@@ -10,10 +10,9 @@ from reactions.core.constants import MAX_ID
 from reactions.redis import feed_words
 from reactions.redis.buckets import MARK
 from reactions.redis.feed_words import FeedWords
-from reactions.redis.keys import keys_of
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.wire import pack
 
-keys = keys_of("post")
 IDS = st.integers(1, MAX_ID)
 WORDS = FeedWords(keys)  # one for all examples, so that some posts are known and some are not
 
