@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cachetools import TTLCache
-from redis import RedisCluster
 from redis.exceptions import RedisError
 
 from reactions.core.constants import shard_of
@@ -23,9 +22,16 @@ from reactions.core.model import Summary, Tier, make_summary
 from reactions.core.settings import Settings
 from reactions.redis import keys
 from reactions.redis.buckets import MARK
-from reactions.redis.cluster_pipeline import send_packed
 from reactions.redis.cluster_slots import shard_slot
-from reactions.redis.connection import FAILURES, Client, execute_many, is_outage, translate
+from reactions.redis.connection import (
+    FAILURES,
+    Client,
+    execute_many,
+    execute_packed,
+    is_cluster,
+    is_outage,
+    translate,
+)
 from reactions.redis.summary_parser import ReadyCounts, SummaryParser
 from reactions.redis.ttl import Ttl
 from reactions.redis.wire import Words, pack
@@ -89,8 +95,8 @@ class SummaryCache:
             ReactionsUnavailable: Redis; on a cluster, every node that has any of the posts.
         """
         try:
-            if isinstance(self._client, RedisCluster):
-                return self._read_cluster(self._client, post_ids, user_id)
+            if is_cluster(self._client):
+                return self._read_cluster(post_ids, user_id)
             commands: list[Words] = [("MGET", *keys.post_summaries(post_ids))]
             if user_id:
                 commands += self._of_user(user_id, post_ids)
@@ -99,14 +105,15 @@ class SummaryCache:
         except FAILURES as error:
             raise translate(error) from error
 
-    def _read_cluster(self, client: RedisCluster, post_ids: Sequence[int], user_id: int) -> Found:
+    def _read_cluster(self, post_ids: Sequence[int], user_id: int) -> Found:
         """Read the summaries of all nodes, and then the user's node.
 
         If the user's node does not answer, nothing of the user is cached.
         """
         packed = self._packed
         reads = [packed.get(post_id) or self._pack(post_id) for post_id in post_ids]
-        replies = send_packed(client, [read[0] for read in reads], [read[1] for read in reads])
+        slots, packets = [read[0] for read in reads], [read[1] for read in reads]
+        replies = execute_packed(self._client, slots, packets)
         errors = [reply for reply in replies if isinstance(reply, RedisError)]
         failed: dict[int, RedisError] = {}
         if errors:
@@ -122,7 +129,7 @@ class SummaryCache:
             post_ids = [post_id for post_id in post_ids if post_id not in failed]
         own = None
         if user_id:
-            own = execute_many(client, self._of_user(user_id, post_ids))[0]
+            own = execute_many(self._client, self._of_user(user_id, post_ids))[0]
             if is_outage(own):
                 own = [None] * (1 + len(post_ids))
         return self._found(post_ids, replies, user_id, own)._replace(failed=failed)

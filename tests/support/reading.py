@@ -13,6 +13,7 @@ from redis.connection import AbstractConnection
 from sqlalchemy import Engine as SqlEngine
 from sqlalchemy import event
 
+from reactions.aio.line import Line
 from reactions.api.client import Reactions
 from reactions.api.feeds import Feeds
 from reactions.api.lists import Lists
@@ -103,11 +104,16 @@ def traffic(client: Reactions) -> Iterator[Traffic]:
         client._client.script_load(script.source)
     seen = Traffic()
     send: Callable[..., Any] = AbstractConnection.send_packed_command
+    send_line = Line.send
     watched = threading.get_ident()  # not the relay, which has a thread of its own
 
     def sending(connection: Any, *args: Any, **options: Any) -> Any:
         seen.trips += threading.get_ident() == watched
         return send(connection, *args, **options)
+
+    async def sending_line(line: Line, calls: Any) -> None:
+        seen.trips += 1  # the loop of an asynchronous client, which this thread waits for
+        await send_line(line, calls)
 
     def executing(_: Any, __: Any, statement: str, *___: Any) -> None:
         seen.queries.append(statement)
@@ -117,6 +123,7 @@ def traffic(client: Reactions) -> Iterator[Traffic]:
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(AbstractConnection, "send_packed_command", sending)
+            patch.setattr(Line, "send", sending_line)
             yield seen
     finally:
         event.remove(engine, "before_cursor_execute", executing)
