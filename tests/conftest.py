@@ -37,6 +37,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Scheduling())
     load_profile()
     os.environ.setdefault("PYTEST_TIMEOUT", str(patience(TEST_TIMEOUT_S * max(scale(), 1.0))))
+    # Also for processes that tests start. A machine that stalls for two seconds fails no test.
+    for name, seconds in patient().items():
+        os.environ.setdefault(f"REACTIONS_{name.upper()}", str(seconds))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -13,6 +13,7 @@ from reactions.aio.connecting import Connector
 from reactions.aio.greenlets import wait
 from reactions.aio.lane import Lane
 from reactions.aio.threads import MAX_THREADS, Threads
+from reactions.core.errors import InvalidSettings
 from reactions.core.settings import Settings
 from reactions.redis.connection import Client, connect
 from reactions.redis.exchanger import Exchanger
@@ -81,8 +82,11 @@ class ServerClient(LoopClient[Lane]):
 
     cluster = False
 
-    def exchange(self, packed: Sequence[bytes], slots: Sequence[int]) -> list[Any]:  # noqa: ARG002
-        return wait(self.lanes().submit(b"".join(packed), len(packed)))
+    def exchange(self, packed: bytes, replies: int) -> list[Any]:
+        return wait(self.lanes().submit(packed, replies))
+
+    def exchange_on_nodes(self, slots: Sequence[int], packed: Sequence[bytes]) -> list[Any]:
+        raise NotImplementedError("a single server has no slots")
 
     def _make(self) -> Lane:
         connector = self._connector
@@ -103,5 +107,8 @@ def connect_loop(settings: Settings) -> LoopClient[Any]:
     url = settings.redis_url.get_secret_value()
     check_options(url, cluster=settings.redis_cluster)
     if settings.redis_cluster:
-        raise NotImplementedError
+        raise InvalidSettings(
+            "redis_cluster is set, which reactions.aio does not support yet;"
+            " use reactions.Reactions in threads"
+        )
     return ServerClient(settings, Connector(settings, url))

@@ -34,7 +34,9 @@ from reactions.redis.summary_cache import SummaryCache
 from reactions.redis.user_cache import UserCache, parse_user_lookup
 
 _TIER = {False: Tier.REGULAR, True: Tier.VIRAL}
-_REGULAR_HITS, _VIRAL_HITS = (READS.labels(tier, "hit") for tier in ("regular", "viral"))
+_REGULAR_HITS, _VIRAL_HITS, _REGULAR_MISSES, _VIRAL_MISSES = (
+    READS.labels(tier, result) for result in ("hit", "miss") for tier in ("regular", "viral")
+)
 
 
 class Feeds:
@@ -158,8 +160,10 @@ class Feeds:
             if error.store != "postgresql":
                 raise
             return ready, False, failed  # the complete hashes of the posts may still know
-        for counts in waiting.values():
-            READS.labels(_TIER[counts.tier is Tier.VIRAL], "miss").inc()
+        viral = sum(counts.tier is Tier.VIRAL for counts in waiting.values())
+        if viral:
+            _VIRAL_MISSES.inc(viral)
+        _REGULAR_MISSES.inc(len(waiting) - viral)
         return {**ready, **self._ready.complete(waiting, own)}, True, failed
 
     def _lookup(

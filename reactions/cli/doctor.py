@@ -12,19 +12,24 @@ from reactions.core.settings import Settings
 
 
 @click.command()
+@click.option(
+    "--only",
+    type=click.Choice(["beat"]),
+    help="Check that some beat is at work, and nothing else. A health check of beat.",
+)
 @as_json
-def doctor(as_json: bool) -> None:
+def doctor(only: str | None, as_json: bool) -> None:
     """Check servers, workers and settings; print remedies.
 
     Changes nothing. Exit code 1 if a check fails; warnings do not count.
     """
     from reactions.cli.interrupts import interruptible
-    from reactions.ops.doctor import State, examine
+    from reactions.ops.doctor import State, check_beat, examine
 
     colours = {State.OK: "green", State.WARNING: "yellow", State.FAILURE: "bold red"}
     settings = Settings.from_env()
     with interruptible():
-        findings = examine(settings)
+        findings = list(check_beat(settings)) if only == "beat" else examine(settings)
     table = table_of("check", "", "found")
     for finding in findings:
         found = Text(finding.found)

@@ -74,4 +74,6 @@ def check_posts(value: object, max_posts: int) -> list[int]:
     posts = list(islice(iterate("post_ids", "an iterable of post ids", value), max_posts + 1))
     if len(posts) > max_posts:
         raise InvalidArgument("post_ids", f"at most {max_posts} post ids", value)
+    if {*map(type, posts)} == {int} and min(posts) >= 1 and max(posts) <= MAX_ID:
+        return posts  # the usual case, four times as fast as a check of each
     return [check_id("post_ids", post_id) for post_id in posts]

@@ -7,6 +7,7 @@ for ever. The watchdog shuts the socket down at a deadline, and libpq then raise
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import socket
 import threading
@@ -29,6 +30,7 @@ class Watchdog:
         self._changed = threading.Condition()
         self._deadlines: dict[int, tuple[float, int]] = {}  # ticket -> deadline, file descriptor
         self._tickets = 0
+        self._wakes_at = math.inf  # when the thread looks by itself
         self._thread: threading.Thread | None = None
 
     @contextmanager
@@ -46,13 +48,14 @@ class Watchdog:
         with self._changed:
             self._tickets += 1
             ticket = self._tickets
-            self._deadlines[ticket] = time.monotonic() + seconds, copy
+            deadline = time.monotonic() + seconds
+            self._deadlines[ticket] = deadline, copy
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._watch, name="reactions-watchdog", daemon=True
                 )
                 self._thread.start()
-            if len(self._deadlines) == 1:
+            if deadline < self._wakes_at:  # waking a thread costs as much as a short query
                 self._changed.notify()
         try:
             yield
@@ -73,8 +76,9 @@ class Watchdog:
                     if deadline <= now:
                         del self._deadlines[ticket]
                         _shut(copy)
-                rest = min((deadline for deadline, _ in self._deadlines.values()), default=None)
-                self._changed.wait(None if rest is None else max(0.0, rest - now))
+                self._wakes_at = min((at for at, _ in self._deadlines.values()), default=math.inf)
+                idle = self._wakes_at == math.inf
+                self._changed.wait(None if idle else max(0.0, self._wakes_at - now))
 
 
 def _shut(descriptor: int) -> None:

@@ -133,19 +133,18 @@ def execute_many(client: Client, commands: Sequence[Words]) -> list[Any]:
     Raises:
         RedisError: the connection to a single server failed.
     """
-    if (loop := exchanger(client)) is not None:
-        slots = [_slot(words) for words in commands] if loop.cluster else ()
-        return loop.exchange(list(map(pack, commands)), slots)
-    if not isinstance(client, Redis):
+    if isinstance(client, RedisCluster):
         return execute_on_nodes(client, commands)
+    if (loop := exchanger(client)) is not None and loop.cluster:
+        return loop.exchange_on_nodes([_slot(words) for words in commands], [*map(pack, commands)])
     packed = b"".join(map(pack, commands))
-    return _exchange(client, packed, len(commands))
+    return exchange(client, packed, len(commands))
 
 
 def execute_packed(client: Client, slots: Sequence[int], packed: Sequence[bytes]) -> list[Any]:
     """Do as ``execute_many`` does on a cluster, with packed commands, each with its slot."""
     if (loop := exchanger(client)) is not None:
-        return loop.exchange(packed, slots)
+        return loop.exchange_on_nodes(slots, packed)
     assert isinstance(client, RedisCluster)  # noqa: S101 - a single server has no slots
     return send_packed(client, slots, packed)
 
@@ -161,11 +160,15 @@ class _Silent(RedisTimeoutError):
     """No answer over a connection that was open before the call: it may be dead."""
 
 
-def _exchange(client: Redis, packed: bytes, replies: int) -> list[Any]:
-    """Send packed commands and read their replies; once more if the connection is broken or silent.
+def exchange(client: Client, packed: bytes, replies: int) -> list[Any]:
+    """Send packed commands to a single server and read their replies.
 
-    A new connection proves that the server answers, before the commands are sent over it.
+    They are sent once more if the connection is broken or silent. A new connection proves that the
+    server answers, before the commands are sent over it.
     """
+    if (loop := exchanger(client)) is not None:
+        return loop.exchange(packed, replies)
+    assert isinstance(client, Redis)  # noqa: S101 - a cluster is not a single server
     try:
         return _exchange_once(client, packed, replies)
     except (AuthenticationError, MaxConnectionsError):

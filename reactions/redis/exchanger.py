@@ -22,16 +22,19 @@ class Exchanger(ABC):
     cluster: bool
 
     @abstractmethod
-    def exchange(self, packed: Sequence[bytes], slots: Sequence[int]) -> list[Any]:
-        """Send packed commands in one pipeline and return their replies, in order.
-
-        The reply to a failed command is its RedisError, as ``connection.execute_many`` has it.
-
-        Args:
-            slots: of each command; read on a cluster only.
+    def exchange(self, packed: bytes, replies: int) -> list[Any]:
+        """Send packed commands to a single server, and return their replies, in order.
 
         Raises:
-            RedisError: the connection to a single server failed.
+            RedisError: the connection failed.
+        """
+
+    @abstractmethod
+    def exchange_on_nodes(self, slots: Sequence[int], packed: Sequence[bytes]) -> list[Any]:
+        """Send packed commands to the nodes of a cluster, each with its slot.
+
+        Returns:
+            Their replies, in order. The reply to a failed command is its RedisError.
         """
 
     @abstractmethod

@@ -6,8 +6,6 @@ put all keys of one shard into one slot, so one script can access them together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from reactions.core.constants import SHARDS
 
 
@@ -120,11 +118,6 @@ def post_claimed(post_id: int) -> str:
 def post_delta(post_id: int) -> str:
     """Hash type code -> how much the pending changes add to the count."""
     return _post(post_id, "delta")
-
-
-def post_summaries(post_ids: Iterable[int]) -> list[str]:
-    """``post_summary`` of each post; a feed makes many at once."""
-    return [f"post:{{{post_id % SHARDS}}}:{post_id}:summary" for post_id in post_ids]
 
 
 def of_reaction(post_id: int) -> tuple[str, ...]:

@@ -10,11 +10,11 @@ whose count is 0 shows that, and the post is looked up again.
 
 from __future__ import annotations
 
-import threading
+import math
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from cachetools import TTLCache
 from redis.exceptions import RedisError
 
 from reactions.core.constants import shard_of
@@ -26,12 +26,14 @@ from reactions.redis.cluster_slots import shard_slot
 from reactions.redis.connection import (
     FAILURES,
     Client,
+    exchange,
     execute_many,
     execute_packed,
     is_cluster,
     is_outage,
     translate,
 )
+from reactions.redis.feed_words import FeedWords
 from reactions.redis.summary_parser import ReadyCounts, SummaryParser
 from reactions.redis.ttl import Ttl
 from reactions.redis.wire import Words, pack
@@ -41,6 +43,9 @@ MAX_MADE = 10_000
 
 RENEWALS = 16
 """A process renews the TTL of a user's cached reactions so many times within that TTL."""
+
+MAX_RENEWED = 10_000
+"""Users of whom a process remembers when it last renewed that TTL."""
 
 
 class Found(NamedTuple):
@@ -74,15 +79,15 @@ class SummaryCache:
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
+        self._is_cluster = is_cluster(client)
+        self._words = FeedWords()
         self._packed: dict[int, tuple[int, bytes]] = {}
         self._names = {code: name for name, code in settings.reaction_types.items()}
         self._parser = SummaryParser(settings)
         self._made: dict[int, _Made] = {}
         self._ttl = Ttl(settings)
-        self._lock = threading.Lock()  # cachetools is not thread-safe
-        self._renewed: TTLCache[int, bool] = TTLCache(
-            10_000, max(0.05, settings.cache_ttl_user_s / RENEWALS)
-        )
+        self._renewed: dict[int, float] = {}
+        self._renew_s = max(0.05, settings.cache_ttl_user_s / RENEWALS)
 
     def read(self, post_ids: Sequence[int], user_id: int) -> Found:
         """Return the summaries of these posts that are ready. One round trip; on a cluster two.
@@ -95,15 +100,22 @@ class SummaryCache:
             ReactionsUnavailable: Redis; on a cluster, every node that has any of the posts.
         """
         try:
-            if is_cluster(self._client):
+            if self._is_cluster:
                 return self._read_cluster(post_ids, user_id)
-            commands: list[Words] = [("MGET", *keys.post_summaries(post_ids))]
-            if user_id:
-                commands += self._of_user(user_id, post_ids)
-            replies = execute_many(self._client, commands)
-            return self._found(post_ids, replies[0], user_id, replies[1] if user_id else None)
+            return self._read_server(post_ids, user_id)
         except FAILURES as error:
             raise translate(error) from error
+
+    def _read_server(self, post_ids: Sequence[int], user_id: int) -> Found:
+        """Read the summaries, and then the user's reactions, in one round trip."""
+        if not user_id:
+            (values,) = exchange(self._client, b"".join(self._words.pack(post_ids, None)), 1)
+            return self._found(post_ids, values, 0, None)
+        name = keys.user_reactions(user_id)
+        renewal = self._renewal(user_id, name)
+        words = [*self._words.pack(post_ids, name), *map(pack, renewal)]
+        values, own, *_ = exchange(self._client, b"".join(words), 2 + len(renewal))
+        return self._found(post_ids, values, user_id, own)
 
     def _read_cluster(self, post_ids: Sequence[int], user_id: int) -> Found:
         """Read the summaries of all nodes, and then the user's node.
@@ -146,12 +158,17 @@ class SummaryCache:
     def _of_user(self, user_id: int, post_ids: Sequence[int]) -> list[Words]:
         """Commands that read the cached reactions of a user and, now and then, renew their TTL."""
         name = keys.user_reactions(user_id)
-        commands: list[Words] = [("HMGET", name, MARK, *post_ids)]
-        with self._lock:
-            if user_id not in self._renewed:
-                self._renewed[user_id] = True
-                commands.append(("PEXPIRE", name, self._ttl.jittered(self._ttl.user)))
-        return commands
+        return [("HMGET", name, MARK, *post_ids), *self._renewal(user_id, name)]
+
+    def _renewal(self, user_id: int, name: str) -> list[Words]:
+        """The command that renews the TTL of a user's cached reactions, if it is time to."""
+        now = time.monotonic()
+        if now - self._renewed.get(user_id, -math.inf) < self._renew_s:
+            return []
+        if len(self._renewed) >= MAX_RENEWED:
+            self._renewed.clear()
+        self._renewed[user_id] = now
+        return [("PEXPIRE", name, self._ttl.jittered(self._ttl.user))]
 
     def _found(
         self,

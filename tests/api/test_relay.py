@@ -22,6 +22,9 @@ from reactions.redis.server_options import BROKER_OPTIONS
 from tests.support.engine import DEAD_BROKER
 from tests.support.waiting import bounded, patience, wait_until
 
+LONG_S = 60.0
+"""A relay that closes publishes what waits, or gives up after so long; a second is the default."""
+
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
@@ -70,7 +73,7 @@ def test_a_request_for_a_load_is_published_at_once(broker: Valkey, queue: Redis)
     assert shards(queue) == [[7]]
     relay.request(8)
     assert not wait_briefly(lambda: queue.llen("persistence") > 1)
-    relay.close()
+    relay.close(LONG_S)
     assert shards(queue) == [[7], [8]]
 
 
@@ -80,7 +83,7 @@ def test_warmed_posts_are_gathered(broker: Valkey, queue: Redis) -> None:
     for post_id in range(1, 101):
         relay.request_load(post_id, hurry=False)
     assert not wait_briefly(lambda: queue.llen("maintenance") > 0)
-    relay.close()
+    relay.close(LONG_S)
     (message,) = cast("list[bytes]", queue.lrange("maintenance", 0, -1))
     posts = json.loads(base64.b64decode(json.loads(message)["body"]))[1]["posts"]
     assert posts == list(range(1, 101))
@@ -169,7 +172,7 @@ def test_the_relay_tries_again_to_start_its_thread(
         relay.request(1)
     assert relay.stats().failed == 1
     relay.request(2)
-    relay.close()
+    relay.close(LONG_S)
     assert shards(queue) == [[1, 2]]
 
 
@@ -180,8 +183,7 @@ def _no_more_threads(_: threading.Thread) -> None:
 def test_close_publishes_the_waiting_shards(broker: Valkey, queue: Redis) -> None:
     relay = relay_to(broker.url, 10)
     relay.request(1)
-    with bounded(2):
-        relay.close()
+    relay.close(LONG_S)
     assert shards(queue) == [[1]]
     relay.request(2)  # too late: counted as dropped, and left to the sweep
     assert relay.stats().dropped == 1
@@ -195,12 +197,12 @@ def test_a_forked_child_starts_with_an_empty_relay(broker: Valkey, queue: Redis)
     child = os.fork()
     if child == 0:
         relay.request(2)
-        relay.close()
+        relay.close(LONG_S)
         stats = relay.stats()
         os._exit(0 if (stats.requested, stats.published) == (1, 1) else 1)
     assert os.waitpid(child, 0)[1] == 0
     relay.request(3)
-    relay.close()
+    relay.close(LONG_S)
     assert sorted(shards(queue)) == [[1], [2], [3]]
 
 

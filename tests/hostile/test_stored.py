@@ -149,7 +149,7 @@ def test_every_key_is_spoilt() -> None:
         for name, function in inspect.getmembers(keys, inspect.isfunction)
         if function.__module__ == keys.__name__
         and not name.startswith("_")
-        and name not in ("post_prefix", "bucket", "post_loaded", "post_summaries", "of_reaction")
+        and name not in ("post_prefix", "bucket", "post_loaded", "of_reaction")
         # tests/api/test_known_types.py and tests/redis/test_layout.py spoil these
         and name not in ("outbox_types", "outbox_layout")
     }

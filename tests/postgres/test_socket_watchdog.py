@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from sqlalchemy.engine import make_url
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
 from reactions.postgres.database import Database, RowsRefused
+from reactions.postgres.socket_watchdog import Watchdog
 from tests.support.service_name import ServiceName, service_name
 from tests.support.waiting import bounded, patience
 
@@ -65,3 +67,22 @@ def test_the_error_says_how_long_nothing_came(
 def test_an_error_before_the_deadline_stays_what_it_is(silenced: Database) -> None:
     with pytest.raises(RowsRefused, match="division by zero"):
         silenced.read(lambda connection: connection.execute(text("SELECT 1 / 0")).all())
+
+
+def test_each_deadline_holds_whatever_the_watchdog_waits_for() -> None:
+    """It sleeps until the earliest deadline that it knows, also when that call has ended by then.
+
+    A wait of a socket that nobody shuts down lasts for ever here.
+    """
+    watchdog = Watchdog()
+    for seconds in (0.2, 600, 0.1, 0.2, 0.05):  # a long one ends at once; others run out
+        ours, theirs = socket.socketpair()
+        with ours, theirs, watchdog.guard(ours.fileno(), seconds):
+            if seconds < 1:
+                assert ours.recv(1) == b""
+    (ours, theirs), (other, far) = socket.socketpair(), socket.socketpair()
+    with ours, theirs, other, far, watchdog.guard(ours.fileno(), 600):
+        with watchdog.guard(other.fileno(), 0.1):
+            assert other.recv(1) == b""
+        theirs.send(b"x")
+        assert ours.recv(1) == b"x"

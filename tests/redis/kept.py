@@ -8,7 +8,7 @@ from redis import Redis
 
 from reactions.core.settings import Settings
 from reactions.redis.connection import connect, execute
-from tests.support.waiting import patience
+from tests.support.waiting import patience, wait_until
 
 NAME = "kept"
 
@@ -31,3 +31,8 @@ def connections(admin: Redis) -> set[int]:
     """The open connections of such clients, as the server sees them."""
     found: Any = admin.client_list()
     return {int(each["id"]) for each in found if each["name"] == NAME}
+
+
+def only_open(admin: Redis, expected: set[int]) -> None:
+    """Check that the server has exactly these connections: it may see the end of others late."""
+    wait_until(lambda: connections(admin) == expected, what=f"only {expected} are open")

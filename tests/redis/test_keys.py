@@ -76,7 +76,7 @@ def test_this_file_covers_every_key() -> None:
         if not name.startswith("_")
     }
     rest: set[object] = {keys.post_prefix, keys.post_loaded, keys.bucket}
-    rest |= {keys.post_summaries, keys.of_reaction, keys.outbox_types, keys.outbox_layout}
+    rest |= {keys.of_reaction, keys.outbox_types, keys.outbox_layout}
     assert public == {*OF_POST, *OF_SHARD, *OF_USER, *rest}
     assert keys.outbox_types() == "outbox:{0}:types"
     assert keys.outbox_layout() == "outbox:{0}:layout"
@@ -88,13 +88,6 @@ def test_this_file_covers_every_key() -> None:
 def test_every_cache_key_of_a_post_is_listed_once() -> None:
     assert set(keys.OF_POST) == set(OF_POST)
     assert len(keys.OF_POST) == len(OF_POST)
-
-
-@relaxed
-@given(st.lists(POST))
-def test_the_summaries_of_many_posts_are_those_of_each(posts: Sequence[int]) -> None:
-    assert keys.post_summaries(posts) == [keys.post_summary(post_id) for post_id in posts]
-    assert keys.post_summaries(iter(posts)) == keys.post_summaries(posts)
 
 
 @relaxed

@@ -43,7 +43,8 @@ securityContext:
     drop: [ALL]
 {{- end }}
 
-{{/* Variables: addresses (names of variables, further key of the dict) from the Secret, settings. */}}
+{{/* Variables: addresses from the Secret, those that it may lack (both: further keys of the dict,
+lists of names), settings. */}}
 {{- define "reactions.env" -}}
 {{- $secret := .values.secretName | default .root.Values.secretName -}}
 env:
@@ -51,6 +52,11 @@ env:
   - name: {{ . }}
     valueFrom:
       secretKeyRef: {name: {{ $secret | quote }}, key: {{ . }}}
+  {{- end }}
+  {{- range .optional }}
+  - name: {{ . }}
+    valueFrom:
+      secretKeyRef: {name: {{ $secret | quote }}, key: {{ . }}, optional: true}
   {{- end }}
   {{- range $name, $value := .root.Values.settings }}
   - name: REACTIONS_{{ upper $name }}

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 from reactions.core.errors import ReactionsError
 from reactions.core.settings import Settings
-from reactions.ops.doctor.celery import check_broker, check_retry_schedule
+from reactions.ops.doctor.celery import check_beat, check_broker, check_retry_schedule
 from reactions.ops.doctor.clocks import check_clocks
 from reactions.ops.doctor.cluster import check_cluster
 from reactions.ops.doctor.environment import check_environment
@@ -17,10 +17,11 @@ from reactions.ops.doctor.findings import Finding, State, unreachable
 from reactions.ops.doctor.postgres import check_postgres, check_postgres_version
 from reactions.ops.doctor.redis import check_redis, open_redis
 from reactions.ops.doctor.replica import check_replica
+from reactions.ops.doctor.sentinel import check_sentinels
 from reactions.postgres.database import Database
 from reactions.redis.connection import Client
 
-__all__ = ["Finding", "State", "examine"]
+__all__ = ["Finding", "State", "check_beat", "examine"]
 
 
 def examine(settings: Settings) -> list[Finding]:
@@ -36,6 +37,7 @@ def examine(settings: Settings) -> list[Finding]:
         else:
             findings += check_redis(client, settings)
             findings += check_cluster(client)
+        findings += check_sentinels("redis", settings.redis_url.get_secret_value(), client)
         database = Database(settings, name="reactions-doctor")
         closing.callback(database.close)
         version = check_postgres_version(database)
