@@ -30,7 +30,7 @@ def _documented(function: F) -> F:
     return function
 
 
-class _Engine(synchronous.Reactions):
+class Engine(synchronous.Reactions):
     """The synchronous client, over an event loop. It works in ``Greenlets.run`` only."""
 
     def __init__(self, settings: Settings | None) -> None:
@@ -39,10 +39,15 @@ class _Engine(synchronous.Reactions):
         self.threads = Threads("postgresql", most, self.settings.read_timeout_s)
         self._reads.blocking = self.threads
 
-    def _connect(self) -> Client:
-        self.loop_client = connect_loop(self.settings)
+    @property
+    def redis(self) -> Client:
+        """What sends commands to Redis, over the event loop."""
         stands_in: Any = self.loop_client
         return stands_in  # type: ignore[no-any-return] # an Exchanger
+
+    def _connect(self) -> Client:
+        self.loop_client = connect_loop(self.settings)
+        return self.redis
 
 
 class Reactions:
@@ -62,11 +67,16 @@ class Reactions:
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self._engine = _Engine(settings)
-        self.settings = self._engine.settings
+        self.engine = Engine(settings)
+        """The synchronous client whose methods ``run`` may call."""
+        self.settings = self.engine.settings
         self._greenlets: dict[asyncio.AbstractEventLoop, Greenlets] = {}
 
-    def _run(self, call: Callable[[], Answer]) -> Awaitable[Answer]:
+    def run(self, call: Callable[[], Answer]) -> Awaitable[Answer]:
+        """Run a function that calls methods of ``engine``, one after the other.
+
+        It must not block otherwise: it runs on the event loop, in a greenlet.
+        """
         loop = asyncio.get_running_loop()
         found = self._greenlets.get(loop)
         if found is None:
@@ -79,30 +89,30 @@ class Reactions:
     async def react(
         self, user_id: int, post_id: int, reaction: str, *, replicas: int = 0
     ) -> Outcome:
-        call = partial(self._engine.react, user_id, post_id, reaction, replicas=replicas)
-        return await self._run(call)
+        call = partial(self.engine.react, user_id, post_id, reaction, replicas=replicas)
+        return await self.run(call)
 
     @_documented
     async def unreact(self, user_id: int, post_id: int, *, replicas: int = 0) -> Outcome:
-        return await self._run(partial(self._engine.unreact, user_id, post_id, replicas=replicas))
+        return await self.run(partial(self.engine.unreact, user_id, post_id, replicas=replicas))
 
     @_documented
     async def react_many(
         self, items: Iterable[tuple[int, int, str | None]], *, replicas: int = 0
     ) -> list[Outcome]:
-        return await self._run(partial(self._engine.react_many, items, replicas=replicas))
+        return await self.run(partial(self.engine.react_many, items, replicas=replicas))
 
     @_documented
     async def counts(self, post_id: int) -> Counts:
-        return await self._run(partial(self._engine.counts, post_id))
+        return await self.run(partial(self.engine.counts, post_id))
 
     @_documented
     async def summaries(self, post_ids: Iterable[int], user_id: int | None = None) -> list[Summary]:
-        return await self._run(partial(self._engine.summaries, post_ids, user_id))
+        return await self.run(partial(self.engine.summaries, post_ids, user_id))
 
     @_documented
     async def reaction_of(self, user_id: int, post_id: int) -> str | None:
-        return await self._run(partial(self._engine.reaction_of, user_id, post_id))
+        return await self.run(partial(self.engine.reaction_of, user_id, post_id))
 
     @_documented
     async def reactors(
@@ -112,55 +122,55 @@ class Reactions:
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page[Reactor]:
-        return await self._run(partial(self._engine.reactors, post_id, reaction, limit, cursor))
+        return await self.run(partial(self.engine.reactors, post_id, reaction, limit, cursor))
 
     @_documented
     async def recent(self, post_id: int, limit: int = 20) -> list[Reactor]:
-        return await self._run(partial(self._engine.recent, post_id, limit))
+        return await self.run(partial(self.engine.recent, post_id, limit))
 
     @_documented
     async def history(
         self, user_id: int, limit: int = 50, cursor: str | None = None
     ) -> Page[Reacted]:
-        return await self._run(partial(self._engine.history, user_id, limit, cursor))
+        return await self.run(partial(self.engine.history, user_id, limit, cursor))
 
     @_documented
     async def uniques(self, post_id: int) -> int:
-        return await self._run(partial(self._engine.uniques, post_id))
+        return await self.run(partial(self.engine.uniques, post_id))
 
     @_documented
     async def warm(self, post_ids: Iterable[int]) -> None:
-        await self._run(partial(self._engine.warm, post_ids))
+        await self.run(partial(self.engine.warm, post_ids))
 
     @_documented
     async def delete_post(self, post_id: int) -> None:
-        await self._run(partial(self._engine.delete_post, post_id))
+        await self.run(partial(self.engine.delete_post, post_id))
 
     @_documented
     async def forget_user(self, user_id: int) -> None:
-        await self._run(partial(self._engine.forget_user, user_id))
+        await self.run(partial(self.engine.forget_user, user_id))
 
     @_documented
     async def relay_stats(self) -> RelayStats:
-        return self._engine.relay_stats()
+        return self.engine.relay_stats()
 
     @_documented
     async def types(self) -> tuple[ReactionType, ...]:
-        return await self._run(self._engine.types)
+        return await self.run(self.engine.types)
 
     @property
     def reaction_types(self) -> Awaitable[Mapping[str, int]]:
         """Name -> code of every type, as ``reactions.Reactions`` has it; await the property."""
-        return self._run(lambda: self._engine.reaction_types)
+        return self.run(lambda: self.engine.reaction_types)
 
     async def close(self) -> None:
         """Publish waiting wake-ups within a second, and close the connections of this loop.
 
         Calls that are under way raise ReactionsUnavailable.
         """
-        await self._engine.loop_client.aclose()
-        self._engine.threads.close()
-        await asyncio.to_thread(self._engine.close)
+        await self.engine.loop_client.aclose()
+        self.engine.threads.close()
+        await asyncio.to_thread(self.engine.close)
 
     async def __aenter__(self) -> Self:
         return self

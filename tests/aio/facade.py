@@ -23,18 +23,18 @@ class InLoop:
         self.twin = reactions.aio.Reactions(settings)
         self.settings = self.twin.settings
 
-        self._known = self.twin._engine._known
+        self._known = self.twin.engine._known
         self._client = connect(self.settings)
 
     @property
     def _reads(self) -> Any:
         """The read path, as the tests of the synchronous client reach for it."""
-        path = self.twin._engine._reads
+        path = self.twin.engine._reads
         made = self.run(self._in_greenlet(path.reads))
         return SimpleNamespace(reads=lambda: made)
 
     async def _in_greenlet(self, call: Callable[[], Any]) -> Any:
-        return await self.twin._run(call)
+        return await self.twin.run(call)
 
     def run(self, coroutine: Any) -> Any:
         """Return the answer of a coroutine that the loop runs."""

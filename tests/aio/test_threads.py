@@ -33,7 +33,7 @@ def test_misses_of_a_cold_post_at_the_same_time_are_one_query(
     async def main() -> None:
         async with reactions.aio.Reactions(settings) as client:
             await client.counts(POST + 1)  # makes the read path
-            made = client._engine._reads._own()
+            made = client.engine._reads._own()
             assert made is not None
             with statements(made.database.engine) as seen:
                 found = await asyncio.gather(*(client.counts(POST) for _ in range(16)))
