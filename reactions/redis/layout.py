@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.layout import CURRENT, Layout, check, parse
-from reactions.redis import keys
 from reactions.redis.connection import Client, execute, is_cluster, translated
+from reactions.redis.keys import default_keys
 from reactions.redis.pipeline import Command, run_all
 
 Answer = TypeVar("Answer")
@@ -47,7 +47,7 @@ def read_layout(client: Client) -> Layout | None:
     """
 
     def read(shard: int) -> Layout | None:  # MGET has nothing for a key of another type
-        return parse(execute(client, ("MGET", keys.outbox_layout(shard)))[0])
+        return parse(execute(client, ("MGET", default_keys.outbox_layout(shard)))[0])
 
     return read_copy(client, read)
 
@@ -64,7 +64,9 @@ def check_layout(client: Client) -> None:
 
 def layout_commands(client: Client) -> list[Command]:
     """Write the layout of this version where there is none: an older worker lowers nothing."""
-    return [Command(("SET", keys.outbox_layout(s), str(CURRENT), "NX")) for s in copies(client)]
+    return [
+        Command(("SET", default_keys.outbox_layout(s), str(CURRENT), "NX")) for s in copies(client)
+    ]
 
 
 def raise_layout(client: Client) -> None:
@@ -77,4 +79,6 @@ def raise_layout(client: Client) -> None:
     found = read_layout(client) or CURRENT
     check(found)
     raised = str(Layout(max(found.number, CURRENT.number), max(found.oldest, CURRENT.oldest)))
-    run_all(client, [Command(("SET", keys.outbox_layout(s), raised)) for s in copies(client)])
+    run_all(
+        client, [Command(("SET", default_keys.outbox_layout(s), raised)) for s in copies(client)]
+    )

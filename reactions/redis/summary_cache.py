@@ -6,6 +6,11 @@ nothing pending on the post. So what the cached reactions of that user say is th
 The summaries are read first. A change that left the outbox before is then in the cached reactions;
 one that left it in between may be there, too, and the counts of the summary lack it. A reaction
 whose count is 0 shows that, and the post is looked up again.
+
+On a cluster, that is two round trips, unless this process has read each summary before: then it
+reads all at once. A summary with a stamp that has the same text as before was there all the time,
+and a user who is not listed had nothing pending all the time. So whenever the user's node answered,
+the summary may count as read just before.
 """
 
 from __future__ import annotations
@@ -20,7 +25,6 @@ from redis.exceptions import RedisError
 from reactions.core.constants import shard_of
 from reactions.core.model import Summary, Tier, make_summary
 from reactions.core.settings import Settings
-from reactions.redis import keys
 from reactions.redis.buckets import MARK
 from reactions.redis.cluster_slots import shard_slot
 from reactions.redis.connection import (
@@ -34,7 +38,8 @@ from reactions.redis.connection import (
     translate,
 )
 from reactions.redis.feed_words import FeedWords
-from reactions.redis.summary_parser import ReadyCounts, SummaryParser
+from reactions.redis.keys import keys_of
+from reactions.redis.summary_parser import ReadyCounts, SummaryParser, is_stamped
 from reactions.redis.ttl import Ttl
 from reactions.redis.wire import Words, pack
 
@@ -46,6 +51,10 @@ RENEWALS = 16
 
 MAX_RENEWED = 10_000
 """Users of whom a process remembers when it last renewed that TTL."""
+
+
+_NEW = object()
+"""Stands for the text of a summary that this process has not read yet."""
 
 
 class Found(NamedTuple):
@@ -79,18 +88,21 @@ class SummaryCache:
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
+        self._keys = keys_of(settings.space)
         self._is_cluster = is_cluster(client)
-        self._words = FeedWords()
+        self._words = FeedWords(self._keys)
         self._packed: dict[int, tuple[int, bytes]] = {}
         self._names = {code: name for name, code in settings.reaction_types.items()}
         self._parser = SummaryParser(settings)
         self._made: dict[int, _Made] = {}
+        self._texts: dict[int, bytes | None] = {}
         self._ttl = Ttl(settings)
         self._renewed: dict[int, float] = {}
         self._renew_s = max(0.05, settings.cache_ttl_user_s / RENEWALS)
 
     def read(self, post_ids: Sequence[int], user_id: int) -> Found:
-        """Return the summaries of these posts that are ready. One round trip; on a cluster two.
+        """Return the summaries of these posts that are ready. One round trip; on a cluster two if
+        this process meets one of them for the first time.
 
         Args:
             post_ids: distinct posts, at least one.
@@ -111,21 +123,26 @@ class SummaryCache:
         if not user_id:
             (values,) = exchange(self._client, b"".join(self._words.pack(post_ids, None)), 1)
             return self._found(post_ids, values, 0, None)
-        name = keys.user_reactions(user_id)
+        name = self._keys.user_reactions(user_id)
         renewal = self._renewal(user_id, name)
         words = [*self._words.pack(post_ids, name), *map(pack, renewal)]
         values, own, *_ = exchange(self._client, b"".join(words), 2 + len(renewal))
         return self._found(post_ids, values, user_id, own)
 
     def _read_cluster(self, post_ids: Sequence[int], user_id: int) -> Found:
-        """Read the summaries of all nodes, and then the user's node.
+        """Read the summaries of all nodes, and then the user's node, or all at once.
 
         If the user's node does not answer, nothing of the user is cached.
         """
-        packed = self._packed
+        packed, texts = self._packed, self._texts
         reads = [packed.get(post_id) or self._pack(post_id) for post_id in post_ids]
-        slots, packets = [read[0] for read in reads], [read[1] for read in reads]
-        replies = execute_packed(self._client, slots, packets)
+        slots, commands = [read[0] for read in reads], [read[1] for read in reads]
+        before = [texts.get(post_id, _NEW) for post_id in post_ids]  # before anything is sent
+        early = self._of_user(user_id, post_ids) if user_id and _NEW not in before else []
+        slots += [shard_slot(shard_of(user_id))] * len(early)
+        replies = execute_packed(self._client, slots, commands + [pack(words) for words in early])
+        replies, of_user = replies[: len(post_ids)], replies[len(post_ids) :]
+        same = replies == before or self._note(post_ids, before, replies)
         errors = [reply for reply in replies if isinstance(reply, RedisError)]
         failed: dict[int, RedisError] = {}
         if errors:
@@ -141,14 +158,34 @@ class SummaryCache:
             post_ids = [post_id for post_id in post_ids if post_id not in failed]
         own = None
         if user_id:
-            own = execute_many(self._client, self._of_user(user_id, post_ids))[0]
+            own = of_user[0] if of_user and same else None
+            if own is None:
+                own = execute_many(self._client, self._of_user(user_id, post_ids))[0]
             if is_outage(own):
                 own = [None] * (1 + len(post_ids))
         return self._found(post_ids, replies, user_id, own)._replace(failed=failed)
 
+    def _note(
+        self, post_ids: Sequence[int], before: Sequence[object], replies: Sequence[object]
+    ) -> bool:
+        """Remember new texts. Returns whether each summary that is there was there before."""
+        same, texts = True, self._texts
+        if len(texts) >= MAX_MADE:
+            texts.clear()
+        for post_id, known, text in zip(post_ids, before, replies, strict=True):
+            if text is None:
+                texts[post_id] = None
+            elif text != known:
+                same = False
+                if isinstance(text, bytes) and is_stamped(text):
+                    texts[post_id] = text
+                else:
+                    texts.pop(post_id, None)
+        return same
+
     def _pack(self, post_id: int) -> tuple[int, bytes]:
         """Return the slot of a post, and the command that reads its summary; remember both."""
-        name = keys.post_summary(post_id)
+        name = self._keys.post_summary(post_id)
         made = shard_slot(shard_of(post_id)), pack(("GET", name))
         if len(self._packed) >= MAX_MADE:
             self._packed.clear()
@@ -157,7 +194,7 @@ class SummaryCache:
 
     def _of_user(self, user_id: int, post_ids: Sequence[int]) -> list[Words]:
         """Commands that read the cached reactions of a user and, now and then, renew their TTL."""
-        name = keys.user_reactions(user_id)
+        name = self._keys.user_reactions(user_id)
         return [("HMGET", name, MARK, *post_ids), *self._renewal(user_id, name)]
 
     def _renewal(self, user_id: int, name: str) -> list[Words]:

@@ -26,7 +26,7 @@ def direct(dependency: Any) -> Solver | None:  # noqa: ANN401 - any dependency o
     """
     call: Any = dependency
     if isinstance(dependency, SecurityBase):
-        call = dependency.__call__
+        call = call.__call__  # the scheme itself is no function
     if not (inspect.isfunction(call) or inspect.ismethod(call)):
         return None
     if inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call):

@@ -6,6 +6,7 @@ import math
 
 from reactions.core.settings import Settings
 from reactions.redis.connection import Client, readable
+from reactions.redis.keys import default_keys
 from reactions.redis.scripts import writes
 from reactions.web.problems import retry_later
 
@@ -25,7 +26,7 @@ class RateLimiter:
             Refusal: the user writes too often. It says how many seconds to wait.
             ReactionsUnavailable: Redis does not answer.
         """
-        reply = writes.limit(user_id, self._each_us, self._ahead_us).run(self._client)
+        reply = writes.limit(default_keys, user_id, self._each_us, self._ahead_us).run(self._client)
         with readable():
             wait_us = int(reply)
         if wait_us:

@@ -8,7 +8,7 @@ from benchmarks.support.statements import statements
 from reactions.maintenance.checker import PostChecker
 from reactions.maintenance.compare import Difference, Kind
 from reactions.maintenance.verify import Verifier
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.maintenance.damage import COLD, DAMAGE, DELETED, REGULAR, VIRAL, execute
 from tests.support.engine import Engine
 

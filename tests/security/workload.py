@@ -22,8 +22,8 @@ from reactions.maintenance.rebuild import Rebuild
 from reactions.maintenance.reconcile import Reconcile
 from reactions.maintenance.refresh import RefreshSamples
 from reactions.maintenance.virality import ReleaseCalmPosts
-from reactions.redis import keys
 from reactions.redis.connection import connect
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.server_options import eviction_policies
 from reactions.redis.server_role import check_primary
 from reactions.web.rate_limit import RateLimiter
