@@ -13,6 +13,7 @@ from redis.connection import AbstractConnection
 from sqlalchemy import Engine as SqlEngine
 
 from benchmarks.support.statements import Statement, statements
+from reactions.aio.line import Line
 from reactions.api.client import Reactions
 from reactions.api.feeds import Feeds
 from reactions.api.lists import Lists
@@ -103,14 +104,20 @@ def traffic(client: Reactions) -> Iterator[Traffic]:
         client._client.script_load(script.source)
     seen = Traffic()
     send: Callable[..., Any] = AbstractConnection.send_packed_command
+    send_line = Line.send
     watched = threading.get_ident()  # not the relay, which has a thread of its own
 
     def sending(connection: Any, *args: Any, **options: Any) -> Any:
         seen.trips += threading.get_ident() == watched
         return send(connection, *args, **options)
 
+    async def sending_line(line: Line, calls: Any) -> None:
+        seen.trips += 1  # the loop of an asynchronous client, which this thread waits for
+        await send_line(line, calls)
+
     with statements(database_of(client)) as seen.queries, pytest.MonkeyPatch.context() as patch:
         patch.setattr(AbstractConnection, "send_packed_command", sending)
+        patch.setattr(Line, "send", sending_line)
         yield seen
 
 
