@@ -5,7 +5,24 @@ It stands beside the package: whoever imports a module of the package imports it
 
 from __future__ import annotations
 
+import os
 import sys
+from types import TracebackType
+
+
+def answer_interrupts() -> None:
+    """End with one line, and not with a traceback, on a Ctrl-C that nobody catches."""
+    before = sys.excepthook
+
+    def end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not issubclass(kind, KeyboardInterrupt):
+            before(kind, error, trace)
+            return
+        sys.stderr.write("interrupted\n")
+        sys.stderr.flush()
+        os._exit(130)  # Python itself would end by the signal
+
+    sys.excepthook = end
 
 
 def main() -> None:

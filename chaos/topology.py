@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from benchmarks.support.cluster import Cluster
 from benchmarks.support.sentinel import Watched
+from chaos.databases import Databases, OnePostgres, PostgresPair
 from chaos.nodes import Store
 
 
@@ -64,19 +65,23 @@ class Topology:
 
     Attributes:
         stores: makes the servers that store the reactions, with data in a folder.
-        linked: whether workers reach Redis through a link of their own, which can be cut. Clients
-            of a cluster, and of Sentinels, connect to the addresses that these announce.
+        direct: what workers do not reach through a link of their own, which can be cut. Clients
+            of a cluster, and of Sentinels, connect to the addresses that these announce. libpq
+            tries no further host when one accepts a connection and closes it, as a link does.
+        databases: makes the servers that keep what is durable.
         settings: further settings of every process.
     """
 
     stores: Callable[[Path], Any]
-    linked: bool = True
+    direct: tuple[str, ...] = ()
+    databases: Callable[[Path], Databases] = OnePostgres
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 TOPOLOGIES = {
     "single": Topology(Store),
-    "cluster": Topology(ClusterStore, linked=False, settings={"redis_cluster": True}),
-    "sentinel": Topology(SentinelStore, linked=False),
+    "cluster": Topology(ClusterStore, ("store",), settings={"redis_cluster": True}),
+    "sentinel": Topology(SentinelStore, ("store",)),
+    "postgres": Topology(Store, ("postgres",), PostgresPair),
 }
 """Name -> topology, as ``--topology`` has it."""

@@ -3,6 +3,13 @@
 ``react()`` answers from one Redis script; Celery carries the change into PostgreSQL, exactly.
 """
 
+import sys
+
+if sys.argv[:1] == ["-m"]:  # `python -m reactions` imports this before it can catch anything
+    from reactions_command import answer_interrupts
+
+    answer_interrupts()
+
 from reactions.api.client import Reactions
 from reactions.api.default import (
     counts,

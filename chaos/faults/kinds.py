@@ -25,6 +25,7 @@ from chaos.faults.processes import (
     trapped,
     worker_frozen,
 )
+from chaos.faults.promotion import primary_lost, standby_killed, switched_over
 from chaos.faults.redis import (
     caches_deleted,
     clock_stepped,
@@ -107,5 +108,12 @@ SENTINEL: list[Kind] = [
     Kind("Sentinel killed", "redis", sentinel_killed),
 ]
 
-KINDS_OF = {"single": KINDS, "cluster": CLUSTER, "sentinel": SENTINEL}
+POSTGRES: list[Kind] = [
+    *(kind for kind in KINDS if kind.name != "workers cut off from PostgreSQL"),
+    Kind("PostgreSQL killed, its standby promoted", "postgres", primary_lost),
+    Kind("PostgreSQL switched over", "postgres", switched_over),
+    Kind("standby of PostgreSQL killed", "postgres", standby_killed),
+]
+
+KINDS_OF = {"single": KINDS, "cluster": CLUSTER, "sentinel": SENTINEL, "postgres": POSTGRES}
 """Name of a topology -> its kinds of faults."""

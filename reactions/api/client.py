@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from copy import copy
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from reactions.api.known_types import KnownTypes
 from reactions.api.read_path import ReadPath
@@ -18,7 +18,7 @@ from reactions.core.model import Counts, Outcome, Page, Reacted, Reactor, RelayS
 from reactions.core.settings import Settings
 from reactions.core.type_registry import ReactionType
 from reactions.core.validate import check_id, check_limit, check_posts
-from reactions.redis.connection import connect
+from reactions.redis.connection import Client, connect
 from reactions.redis.writes import RedisWrites
 
 MAX_SUMMARIES = 200
@@ -50,10 +50,13 @@ class Reactions:
             raise InvalidArgument("settings", "Settings, or None to read the environment", settings)
         found = Settings.from_env() if settings is None else settings
         self.settings = found if space is None else found.of_space(space)
-        self._client = connect(self.settings)
+        self._client = self._connect()
         self._relay = Relay(self.settings)
-        self._spaces = {self.settings.space: self}
+        self._spaces: dict[str, Any] = {self.settings.space: self}  # Self
         self._assemble(None)
+
+    def _connect(self) -> Client:
+        return connect(self.settings)
 
     def _assemble(self, shared: ReadPath | None) -> None:
         """Make what works on the space of the settings."""
@@ -63,7 +66,7 @@ class Reactions:
         self._writer = Writer(RedisWrites(client, settings), relay, settings, self._known)
         self._reads = ReadPath(client, relay, settings, self._known, shared)
 
-    def space(self, name: str) -> Reactions:
+    def space(self, name: str) -> Self:
         """Return the client of a space. It shares all connections, and sends nothing by itself.
 
         Every call with the same name returns the same client. To close one closes all.
@@ -72,12 +75,12 @@ class Reactions:
             InvalidArgument: there is no such space.
         """
         settings = self.settings.of_space(name)
-        found = self._spaces.get(name)
-        if found is None:
-            found = copy(self)
-            found.settings = settings
-            found._assemble(self._reads)
-            found = self._spaces.setdefault(name, found)
+        if name not in self._spaces:
+            made = copy(self)
+            made.settings = settings
+            made._assemble(self._reads)
+            self._spaces.setdefault(name, made)
+        found: Self = self._spaces[name]
         return found
 
     def react(self, user_id: int, post_id: int, reaction: str, *, replicas: int = 0) -> Outcome:

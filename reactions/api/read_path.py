@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from reactions.api.known_types import KnownTypes
 from reactions.api.relay import Relay
+from reactions.core.blocking import DIRECT, Blocking
 from reactions.core.settings import Settings
 from reactions.core.type_registry import Vocabulary
 from reactions.redis.connection import Client
@@ -49,6 +50,8 @@ class ReadPath:
         self._settings = settings
         self._known = known
         self._shared = shared
+        self.blocking: Blocking = DIRECT if shared is None else shared.blocking
+        """How queries wait; to be set before the first read."""
         self._reads: Reads | None = None
         known.follow(self._learn)
 
@@ -82,25 +85,32 @@ class ReadPath:
         self._known.confirm()
         if self._known.is_old():
             self._relay.look()
+        return self._made()
+
+    def _made(self) -> Reads:
         made = self._own()
         if made is None:
-            self._reads = made = self._make(*self._connect())
+            if self._shared is not None:
+                made = self._share(self._shared._made())
+            else:
+                made = self.blocking.run(self._open)  # it takes long: it imports SQLAlchemy
+            self._reads = made
         return made
 
-    def _connect(self) -> tuple[Database, Replica | None]:
-        """Return the database of this process and its replica; both share their connections."""
+    def _share(self, other: Reads) -> Reads:
+        replica = other.replica.of_space(self._settings) if other.replica else None
+        return self._make(other.database.of_space(self._settings), replica)
+
+    def _open(self) -> Reads:
         # Imported here: a process that only writes never loads SQLAlchemy.
         from reactions.postgres.database import Database
         from reactions.postgres.replica import Replica
 
         settings, wait = self._settings, self._settings.read_timeout_s
-        if self._shared is not None:
-            other = self._shared.reads()
-            replica = other.replica.of_space(settings) if other.replica else None
-            return other.database.of_space(settings), replica
         database = Database(settings, name="reactions-api", timeout_s=wait)
         # Half of the time, since the primary may have to answer after it.
-        return database, Replica(settings, database, wait / 2) if settings.replica_url else None
+        replica = Replica(settings, database, wait / 2) if settings.replica_url else None
+        return self._make(database, replica)
 
     def _learn(self, known: Vocabulary | None) -> None:
         """Show new names of types from now on."""
@@ -113,7 +123,7 @@ class ReadPath:
         from reactions.api.stored_reads import StoredReads
 
         settings = self._settings.model_copy(update={"reaction_types": self._known.names()})
-        stored = StoredReads()
+        stored = StoredReads(self.blocking)
         return Reads(
             os.getpid(),
             database,

@@ -55,6 +55,11 @@ AMOUNT = click.FloatRange(0, 1e18)
     help="Cores of PostgreSQL.",
 )
 @click.option(
+    "--even-slots",
+    is_flag=True,
+    help="The slots are assigned so that each Redis node has as many shards.",
+)
+@click.option(
     "--costs",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="What `python -m benchmarks costs --json` measured on your machine.",

@@ -9,6 +9,7 @@ import click
 from reactions.cli.console import err, say
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
+from reactions.postgres.partitions import MAX_PARTITIONS
 
 
 def _bring_redis_up() -> None:
@@ -36,7 +37,12 @@ def _bring_redis_up() -> None:
 
 @click.command()
 @click.option("--to", "revision", default="head", show_default=True, help="Alembic revision.")
-def migrate(revision: str) -> None:
+@click.option(
+    "--partitions",
+    type=click.IntRange(1, MAX_PARTITIONS),
+    help="Of the table reactions, when it is made; 16.",
+)
+def migrate(revision: str, partitions: int | None) -> None:
     """Upgrade the database schemas and register reaction types.
 
     Each space has a schema; that of a new space is made. Uses REACTIONS_DATABASE_URL,
@@ -45,9 +51,8 @@ def migrate(revision: str) -> None:
     from reactions.cli.interrupts import interruptible
     from reactions.postgres.migrate import migrate_spaces
 
-    settings = Settings.from_env()
     with interruptible():
-        migrate_spaces(settings, revision)
+        migrate_spaces(Settings.from_env(), revision, partitions)
     if revision == "head":
         _bring_redis_up()
     err.print(f"the database is at {revision}")

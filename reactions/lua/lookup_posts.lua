@@ -8,6 +8,7 @@
 --        2-4 TTL in ms of a cold, regular and viral post: renewed when less than half is left
 --        5 what the keys of the outbox begin with, "outbox:"
 --        then for each post: share of the TTL to use, in thousandths
+--        last 1 to stamp the summaries, 0 not to
 -- reply  for each post: {tier, buckets, code, type code, count, ...}
 --        tier     0 regular  1 viral or rising  2 deleted
 --        buckets  of the complete hash, negative for those of a sample, 0 when neither is cached
@@ -46,13 +47,14 @@ end
 flags = call('MGET', unpack(flags))
 local busy = call('EXISTS', unpack(outbox)) > 0
 
+local stamp = ARGV[#ARGV] == '1' and new_stamp() or ''
 local reply = {}
 for number, reactions in ipairs(KEYS) do
   local base = bases[number]
   local shard, post = string.match(base, '({%d+}:)(%d+):$')
   local share = ARGV[5 + number] / 1000
   if call('SISMEMBER', ARGV[5] .. shard .. 'deleted', post) == 1 then
-    write_summary(base, '2', {}, {}, math.max(1, math.floor(ARGV[2] * share / 4)))
+    write_summary(base, '2', stamp, {}, {}, math.max(1, math.floor(ARGV[2] * share / 4)))
     reply[number] = {2, 0, 0}
   else
     local whole, listed = unpack(call('HMGET', reactions, '0', user))
@@ -63,7 +65,8 @@ for number, reactions in ipairs(KEYS) do
     local tier, counts = flags[number] and 1 or 0, call('HGETALL', base .. 'reaction_counts')
     if #counts > 0 then
       -- A quarter of the post's life: so reads come by here often enough to renew the other keys.
-      write_summary(base, tier, counts, busy and {base .. 'claimed', base .. 'pending'} or {},
+      local waiting = busy and {base .. 'claimed', base .. 'pending'} or {}
+      write_summary(base, tier, stamp, counts, waiting,
         math.max(1, math.floor(life * share / 4)))
     end
     reply[number] = {tier, size, code, unpack(counts)}

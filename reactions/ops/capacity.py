@@ -100,6 +100,8 @@ class Load:
         busy: share of a core that may be busy at this load, above 0 and at most 1.
         redis_gb: memory of a Redis node, in GB.
         postgres_cores: cores of the PostgreSQL server.
+        even_slots: whether the ranges of slots end between shards, so that Redis nodes have as many
+            shards as each other, give or take one. Otherwise the ranges are equal.
     """
 
     reactions_per_s: float
@@ -112,6 +114,7 @@ class Load:
     busy: float = 0.6
     redis_gb: float = 32.0
     postgres_cores: int = 32
+    even_slots: bool = False
 
     def __post_init__(self) -> None:
         """Check the bounds.
@@ -173,9 +176,9 @@ def estimate(load: Load, costs: UnitCosts) -> Fleet:
     """Return what the fleet needs for this load."""
     nodes, limits = _redis_nodes(load, costs)
     parts = {
-        "web": _processes(load, _web(load, costs, nodes)),
+        "web": _processes(load, _busy("web", load, costs, nodes)),
         "redis": Part(
-            cores=_redis(load, costs, nodes),
+            cores=_busy("redis", load, costs, nodes),
             nodes=nodes,
             memory_gb=_redis_bytes(load, costs) / 1e9,
             network_mbit=_redis_network(load, costs) * 8 / 1e6,
@@ -191,8 +194,14 @@ def estimate(load: Load, costs: UnitCosts) -> Fleet:
     return Fleet(parts, tuple(limits))
 
 
-def busiest_share(nodes: int) -> float:
-    """Share of the shards on the node that has most, where nodes have equal ranges of slots."""
+def busiest_share(nodes: int, even: bool = False) -> float:
+    """Share of the shards on the node that has most of them.
+
+    Args:
+        even: whether the ranges of slots end between shards; otherwise they are equal.
+    """
+    if even:
+        return math.ceil(SHARDS / nodes) / SHARDS
     counts = [0] * nodes
     for shard in range(SHARDS):
         counts[key_slot(str(shard).encode()) * nodes // SLOTS] += 1
@@ -214,31 +223,33 @@ def _redis_nodes(load: Load, costs: UnitCosts) -> tuple[int, list[str]]:
             f" one Redis node, which does {load.busy * 1e6 / costs.redis_us_per_reaction:,.0f}"
         )
     for nodes in range(1, SHARDS + 1):
-        share = busiest_share(nodes)
+        share = busiest_share(nodes, load.even_slots)
         memory = share * _redis_bytes(load, costs) / 1e9
-        if share * _redis(load, costs, nodes) <= load.busy and memory <= load.redis_gb:
+        if share * _busy("redis", load, costs, nodes) <= load.busy and memory <= load.redis_gb:
             return nodes, limits
-    limits.append(
-        f"Redis would need {_redis(load, costs, SHARDS) / load.busy:,.0f} cores, and"
-        f" {SHARDS} shards on {SHARDS} nodes do not give them"
+    cores = _busy("redis", load, costs, SHARDS)
+    limit = (
+        f"Redis would need {cores / load.busy:,.0f} cores, and {SHARDS} shards on {SHARDS} nodes do"
+        " not give them"
     )
+    if cores * busiest_share(SHARDS, even=True) <= load.busy:
+        limit += "; even ranges of slots do: --even-slots"
+    limits.append(limit)
     return SHARDS, limits
 
 
-def _redis(load: Load, costs: UnitCosts, nodes: int) -> float:
-    feed = costs.redis_us_per_feed
+def _busy(part: str, load: Load, costs: UnitCosts, nodes: int) -> float:
+    """Cores that ``web`` or ``redis`` keeps busy in all, with so many Redis nodes."""
+
+    def cost(of: str) -> float:
+        value: float = getattr(costs, f"{part}_us_per_{of}")
+        return value
+
+    feed = cost("feed")
     if nodes > 1:
         further = visited(nodes, costs.feed_posts) - 1
-        feed += costs.redis_us_per_feed_cluster + further * costs.redis_us_per_feed_node
-    return (load.reactions_per_s * costs.redis_us_per_reaction + load.feeds_per_s * feed) / 1e6
-
-
-def _web(load: Load, costs: UnitCosts, nodes: int) -> float:
-    feed = costs.web_us_per_feed
-    if nodes > 1:
-        further = visited(nodes, costs.feed_posts) - 1
-        feed += costs.web_us_per_feed_cluster + further * costs.web_us_per_feed_node
-    return (load.reactions_per_s * costs.web_us_per_reaction + load.feeds_per_s * feed) / 1e6
+        feed += cost("feed_cluster") + further * cost("feed_node")
+    return (load.reactions_per_s * cost("reaction") + load.feeds_per_s * feed) / 1e6
 
 
 def _redis_bytes(load: Load, costs: UnitCosts) -> float:

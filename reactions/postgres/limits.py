@@ -22,7 +22,7 @@ FOR_CACHES = "reactions_for_caches"
 IN_SCHEMA = "reactions_schema"
 """An execution option: the schema whose tables the statements find, in place of the engine's."""
 
-_PRIMARY_ONLY = "SET LOCAL transaction_read_only = off; "
+PRIMARY_ONLY = "SET LOCAL transaction_read_only = off; "
 # A standby refuses it, whatever is between here and the server, and a primary accepts it.
 
 TIME_LIMITS = ("statement_timeout", "lock_timeout", IN_BLOCK)
@@ -69,7 +69,7 @@ def enforce(engine: Engine, settings: Mapping[str, str]) -> None:
             return ""
         options = context.execution_options
         block, message = texts.of(options.get(IN_SCHEMA))
-        first = _PRIMARY_ONLY if options.get(FOR_CACHES) else ""
+        first = PRIMARY_ONLY if options.get(FOR_CACHES) else ""
         if not connection.autocommit:
             return first + block
         return "" if _ALONE.match(statement) else first + message
@@ -105,19 +105,25 @@ class _Texts:
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         self._settings = settings
-        self._made: dict[str | None, tuple[str, str]] = {None: self._make(settings)}
+        self._made: dict[str | None, tuple[str, str]] = {}
 
     def of(self, schema: str | None) -> tuple[str, str]:
         """Return both texts; None is the schema of the settings."""
         found = self._made.get(schema)
         if found is None:
-            found = self._make({**self._settings, "search_path": search_path(schema or "")})
-            self._made[schema] = found
+            settings = self._settings if schema is None else in_schema(self._settings, schema)
+            found = self._made[schema] = _set_local(settings), before_message(settings)
         return found
 
-    def _make(self, settings: Mapping[str, str]) -> tuple[str, str]:
-        alone = {name: value for name, value in settings.items() if name != IN_BLOCK}
-        return _set_local(settings), _set_local(alone)
+
+def in_schema(settings: Mapping[str, str], schema: str) -> dict[str, str]:
+    """Return the same settings for the tables of another schema."""
+    return {**settings, "search_path": search_path(schema)}
+
+
+def before_message(settings: Mapping[str, str]) -> str:
+    """Return what goes before a statement that is a transaction of its own."""
+    return _set_local({name: value for name, value in settings.items() if name != IN_BLOCK})
 
 
 def _set_local(settings: Mapping[str, str]) -> str:

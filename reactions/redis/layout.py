@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from redis import Redis
-
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.layout import CURRENT, Layout, check, parse
-from reactions.redis.connection import Client, execute, translated
+from reactions.redis.connection import Client, execute, is_cluster, translated
 from reactions.redis.keys import default_keys
 from reactions.redis.pipeline import Command, run_all
 
@@ -22,7 +20,7 @@ node is down finds another one."""
 
 def copies(client: Client) -> Sequence[int]:
     """Return the shards that have the layout and the types."""
-    return COPIES[:1] if isinstance(client, Redis) else COPIES
+    return COPIES if is_cluster(client) else COPIES[:1]
 
 
 def read_copy(client: Client, read: Callable[[int], Answer]) -> Answer:

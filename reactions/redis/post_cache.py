@@ -67,6 +67,7 @@ class PostCache:
                 cold_ms=ttl.cold,
                 regular_ms=ttl.regular,
                 viral_ms=ttl.viral,
+                stamped=self._cluster,
             )
             for group in groups
         ]

@@ -22,7 +22,11 @@ _parse_url: Any = connection.parse_url  # redis-py has no annotations here
 
 
 class Sentinels:
-    """The Sentinels of one service. The one that answered last is asked first."""
+    """The Sentinels of one service. The one that answered last is asked first.
+
+    Attributes:
+        clients: host and port -> a client of that Sentinel, in the order of the URL.
+    """
 
     def __init__(self, url: SentinelUrl, wait_s: float) -> None:
         """Make their clients, which connect when they are asked.
@@ -34,8 +38,8 @@ class Sentinels:
         options: dict[str, Any] = _parse_url(url.server)
         tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
         waits = max(wait_s / len(url.sentinels), 0.05)
-        self._clients = [
-            Redis(
+        self.clients = {
+            f"{host}:{port}": Redis(
                 host=host,
                 port=port,
                 username=url.username or None,
@@ -47,7 +51,13 @@ class Sentinels:
                 **tls,
             )
             for host, port in url.sentinels
-        ]
+        }
+        self._clients = list(self.clients.values())
+
+    def close(self) -> None:
+        """Close every connection to a Sentinel."""
+        for client in self._clients:
+            client.close()
 
     def primary(self) -> tuple[str, int]:
         """Return the address of the primary, as the first Sentinel that answers knows it.

@@ -6,6 +6,11 @@ nothing pending on the post. So what the cached reactions of that user say is th
 The summaries are read first. A change that left the outbox before is then in the cached reactions;
 one that left it in between may be there, too, and the counts of the summary lack it. A reaction
 whose count is 0 shows that, and the post is looked up again.
+
+On a cluster, that is two round trips, unless this process has read each summary before: then it
+reads all at once. A summary with a stamp that has the same text as before was there all the time,
+and a user who is not listed had nothing pending all the time. So whenever the user's node answered,
+the summary may count as read just before.
 """
 
 from __future__ import annotations
@@ -13,28 +18,28 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-from redis import Redis, RedisCluster
 from redis.exceptions import RedisError
 
 from reactions.core.constants import shard_of
 from reactions.core.model import Summary, Tier, make_summary
 from reactions.core.settings import Settings
 from reactions.redis.buckets import MARK
-from reactions.redis.cluster_pipeline import send_packed
 from reactions.redis.cluster_slots import shard_slot
 from reactions.redis.connection import (
     FAILURES,
     Client,
     exchange,
     execute_many,
+    execute_packed,
+    is_cluster,
     is_outage,
     translate,
 )
 from reactions.redis.feed_words import FeedWords
 from reactions.redis.keys import keys_of
-from reactions.redis.summary_parser import ReadyCounts, SummaryParser
+from reactions.redis.summary_parser import ReadyCounts, SummaryParser, is_stamped
 from reactions.redis.ttl import Ttl
 from reactions.redis.wire import Words, pack
 
@@ -46,6 +51,10 @@ RENEWALS = 16
 
 MAX_RENEWED = 10_000
 """Users of whom a process remembers when it last renewed that TTL."""
+
+
+_NEW = object()
+"""Stands for the text of a summary that this process has not read yet."""
 
 
 class Found(NamedTuple):
@@ -80,18 +89,20 @@ class SummaryCache:
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
         self._keys = keys_of(settings.space)
-        self._server = client if isinstance(client, Redis) else None
+        self._is_cluster = is_cluster(client)
         self._words = FeedWords(self._keys)
         self._packed: dict[int, tuple[int, bytes]] = {}
         self._names = {code: name for name, code in settings.reaction_types.items()}
         self._parser = SummaryParser(settings)
         self._made: dict[int, _Made] = {}
+        self._texts: dict[int, bytes | None] = {}
         self._ttl = Ttl(settings)
         self._renewed: dict[int, float] = {}
         self._renew_s = max(0.05, settings.cache_ttl_user_s / RENEWALS)
 
     def read(self, post_ids: Sequence[int], user_id: int) -> Found:
-        """Return the summaries of these posts that are ready. One round trip; on a cluster two.
+        """Return the summaries of these posts that are ready. One round trip; on a cluster two if
+        this process meets one of them for the first time.
 
         Args:
             post_ids: distinct posts, at least one.
@@ -101,31 +112,37 @@ class SummaryCache:
             ReactionsUnavailable: Redis; on a cluster, every node that has any of the posts.
         """
         try:
-            if self._server is None:
-                return self._read_cluster(cast("RedisCluster", self._client), post_ids, user_id)
-            return self._read_server(self._server, post_ids, user_id)
+            if self._is_cluster:
+                return self._read_cluster(post_ids, user_id)
+            return self._read_server(post_ids, user_id)
         except FAILURES as error:
             raise translate(error) from error
 
-    def _read_server(self, server: Redis, post_ids: Sequence[int], user_id: int) -> Found:
+    def _read_server(self, post_ids: Sequence[int], user_id: int) -> Found:
         """Read the summaries, and then the user's reactions, in one round trip."""
         if not user_id:
-            (values,) = exchange(server, b"".join(self._words.pack(post_ids, None)), 1)
+            (values,) = exchange(self._client, b"".join(self._words.pack(post_ids, None)), 1)
             return self._found(post_ids, values, 0, None)
         name = self._keys.user_reactions(user_id)
         renewal = self._renewal(user_id, name)
         words = [*self._words.pack(post_ids, name), *map(pack, renewal)]
-        values, own, *_ = exchange(server, b"".join(words), 2 + len(renewal))
+        values, own, *_ = exchange(self._client, b"".join(words), 2 + len(renewal))
         return self._found(post_ids, values, user_id, own)
 
-    def _read_cluster(self, client: RedisCluster, post_ids: Sequence[int], user_id: int) -> Found:
-        """Read the summaries of all nodes, and then the user's node.
+    def _read_cluster(self, post_ids: Sequence[int], user_id: int) -> Found:
+        """Read the summaries of all nodes, and then the user's node, or all at once.
 
         If the user's node does not answer, nothing of the user is cached.
         """
-        packed = self._packed
+        packed, texts = self._packed, self._texts
         reads = [packed.get(post_id) or self._pack(post_id) for post_id in post_ids]
-        replies = send_packed(client, [read[0] for read in reads], [read[1] for read in reads])
+        slots, commands = [read[0] for read in reads], [read[1] for read in reads]
+        before = [texts.get(post_id, _NEW) for post_id in post_ids]  # before anything is sent
+        early = self._of_user(user_id, post_ids) if user_id and _NEW not in before else []
+        slots += [shard_slot(shard_of(user_id))] * len(early)
+        replies = execute_packed(self._client, slots, commands + [pack(words) for words in early])
+        replies, of_user = replies[: len(post_ids)], replies[len(post_ids) :]
+        same = replies == before or self._note(post_ids, before, replies)
         errors = [reply for reply in replies if isinstance(reply, RedisError)]
         failed: dict[int, RedisError] = {}
         if errors:
@@ -141,10 +158,30 @@ class SummaryCache:
             post_ids = [post_id for post_id in post_ids if post_id not in failed]
         own = None
         if user_id:
-            own = execute_many(client, self._of_user(user_id, post_ids))[0]
+            own = of_user[0] if of_user and same else None
+            if own is None:
+                own = execute_many(self._client, self._of_user(user_id, post_ids))[0]
             if is_outage(own):
                 own = [None] * (1 + len(post_ids))
         return self._found(post_ids, replies, user_id, own)._replace(failed=failed)
+
+    def _note(
+        self, post_ids: Sequence[int], before: Sequence[object], replies: Sequence[object]
+    ) -> bool:
+        """Remember new texts. Returns whether each summary that is there was there before."""
+        same, texts = True, self._texts
+        if len(texts) >= MAX_MADE:
+            texts.clear()
+        for post_id, known, text in zip(post_ids, before, replies, strict=True):
+            if text is None:
+                texts[post_id] = None
+            elif text != known:
+                same = False
+                if isinstance(text, bytes) and is_stamped(text):
+                    texts[post_id] = text
+                else:
+                    texts.pop(post_id, None)
+        return same
 
     def _pack(self, post_id: int) -> tuple[int, bytes]:
         """Return the slot of a post, and the command that reads its summary; remember both."""

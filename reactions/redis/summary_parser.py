@@ -22,6 +22,9 @@ MAX_PARSED = 10_000
 MAX_FOLDED = 1_000
 """Posts of which a process remembers the last summary with changes in parsed form."""
 
+_STAMPED = b",0,"
+"""Follows the tier if a stamp comes next; no reaction type has the code 0."""
+
 _NOBODY: Mapping[int, int] = {}
 
 
@@ -77,12 +80,16 @@ class SummaryParser:
             viral, by_code, listed = known.viral, known.counts.by_code, known.listed
             changes = text[len(known.text) + 1 :]
         else:
-            counts = self._parsed.get(base) or self._base(base)
+            counts = self._base(base)
             viral, by_code, listed = counts.tier is Tier.VIRAL, counts.by_code, _NOBODY
         by_code, listed = fold_changes(by_code, changes, listed)
         return _Folded(text, viral, self._counts(viral, by_code), listed)
 
-    def _base(self, base: bytes) -> ReadyCounts:
+    def _base(self, stamped: bytes) -> ReadyCounts:
+        base = _without_stamp(stamped)
+        known = self._parsed.get(base)
+        if known is not None:
+            return known
         tier, by_code = parse_base(base)
         if tier == DELETED:
             counts = self._counts(False, {})._replace(tier=Tier.DELETED)
@@ -103,13 +110,25 @@ class SummaryParser:
         return ReadyCounts(tier, by_code, by_name, total)
 
 
+def is_stamped(text: bytes) -> bool:
+    """Whether no other summary of the post ever has this text; ``lua/include/summary.lua``."""
+    return text[1:4] == _STAMPED
+
+
+def _without_stamp(base: bytes) -> bytes:
+    if not is_stamped(base):
+        return base
+    end = base.find(b",", 4)
+    return base[:1] + base[end:] if end > 0 else base[:1]
+
+
 def parse_base(base: bytes) -> tuple[int, dict[int, int]]:
     """The tier and the counts (code -> number) of a summary before its first ``;``.
 
     Raises:
         ValueError: no script of this library wrote it.
     """
-    tier, *flat = map(int, base.rstrip(b",").split(b","))
+    tier, *flat = map(int, _without_stamp(base).rstrip(b",").split(b","))
     if tier not in (REGULAR, VIRAL, DELETED):
         raise ValueError(f"no tier: {tier}")
     return tier, dict(zip(flat[::2], flat[1::2], strict=True))

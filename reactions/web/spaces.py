@@ -11,32 +11,29 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.routing import APIRoute
 
-from reactions.api.client import Reactions
-from reactions.core.errors import InvalidArgument
 from reactions.web.problems import Refusal, responses
+from reactions.web.running import Running
 from reactions.web.stream import Hub
 
 
 class Spaces:
-    """The client and the streams of every space; all share one limit of streams."""
+    """How requests of every space run, and its streams; all share one limit of streams."""
 
-    def __init__(self, client: Reactions) -> None:
-        self._client = client
+    def __init__(self, running: Running) -> None:
         streams: Counter[int] = Counter()
-        self._hubs = {
-            name: Hub(client.space(name), streams) for name in client.settings.space_names
-        }
+        self._ways = {name: running.of_space(name) for name in running.client.settings.space_names}
+        self._hubs = {name: Hub(ways, streams) for name, ways in self._ways.items()}
 
-    def client(self, name: str) -> Reactions:
-        """Return the client of a space.
+    def running(self, name: str) -> Running:
+        """Return how requests of a space run.
 
         Raises:
             Refusal: there is no such space.
         """
-        try:
-            return self._client.space(name)
-        except InvalidArgument as error:
-            raise Refusal(404, "unknown-space", str(error)) from None
+        if name not in self._ways:
+            known = ", ".join(self._ways)
+            raise Refusal(404, "unknown-space", f"there is no such space; use one of {known}")
+        return self._ways[name]
 
     def hub(self, name: str) -> Hub:
         """Return the streams of a space.
@@ -44,7 +41,7 @@ class Spaces:
         Raises:
             Refusal: there is no such space.
         """
-        self.client(name)
+        self.running(name)
         return self._hubs[name]
 
 
@@ -53,7 +50,7 @@ async def _named(
     space: Annotated[str, Path(max_length=30, description="The space, such as `comment`.")],
 ) -> None:
     """Refuse an unknown space before anything else is looked at."""
-    request.app.state.spaces.client(space)
+    request.app.state.spaces.running(space)
 
 
 def router_of(plain: APIRouter) -> APIRouter:

@@ -65,10 +65,17 @@ os.kill(os.getpid(), signal.SIGINT)
 
 
 @pytest.mark.parametrize("module", ["redis", "click"])  # of the client; of the command line
-def test_ctrl_c_while_python_imports_is_one_line(tmp_path: Path, module: str) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [[Path(sys.executable).with_name("reactions")], [sys.executable, "-m", "reactions"]],
+    ids=["reactions", "python -m"],
+)
+def test_ctrl_c_while_python_imports_is_one_line(
+    tmp_path: Path, command: list[Path | str], module: str
+) -> None:
     (tmp_path / f"{module}.py").write_text(STRUCK)
     ran = subprocess.run(
-        [Path(sys.executable).with_name("reactions"), "--help"],
+        [*command, "--help"],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,

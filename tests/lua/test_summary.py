@@ -12,6 +12,7 @@ from redis import Redis
 from reactions.redis.keys import default_keys as keys
 from reactions.redis.scripts import lookups, writes
 from reactions.redis.scripts.writes import MAX_SUMMARY_BYTES
+from reactions.redis.summary_parser import is_stamped
 from tests.lua.support import (
     COLD_MS,
     CREATED,
@@ -128,6 +129,23 @@ def test_a_lookup_of_many_posts_writes_one_for_each(redis: Redis) -> None:
     ).run(redis)
     assert read_summary(redis) == (0, {1: 3, 2: 1}, {1: 2})
     assert read_summary(redis, OTHER) == (1, {2: VIRAL}, {})
+
+
+def test_no_two_stamps_are_the_same(redis: Redis) -> None:
+    """The counts may be those of before; the text is not."""
+    settle(redis, {1: 3})
+    texts = set()
+    for _ in range(10):
+        redis.delete(SUMMARY)
+        lookups.lookup_posts(
+            keys, [POST], 0, [1_000], cold_ms=COLD_MS, regular_ms=1, viral_ms=1, stamped=True
+        ).run(redis)
+        text = redis.get(SUMMARY)
+        assert isinstance(text, bytes)
+        assert is_stamped(text)
+        texts.add(text)
+        assert read_summary(redis) == (0, {1: 3}, {})
+    assert len(texts) == 10
 
 
 def test_it_lives_a_quarter_of_the_posts_life(redis: Redis, small: SingleLoads) -> None:

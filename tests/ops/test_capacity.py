@@ -72,6 +72,18 @@ def test_shards_are_spread_as_the_slots_of_their_names(nodes: int, shards: int) 
     assert busiest_share(nodes) * 100 == pytest.approx(shards)
 
 
+@pytest.mark.parametrize(("nodes", "shards"), [(1, 100), (3, 34), (10, 10), (50, 2), (100, 1)])
+def test_even_ranges_leave_no_node_with_more(nodes: int, shards: int) -> None:
+    assert busiest_share(nodes, even=True) * 100 == pytest.approx(shards)
+
+
+def test_even_ranges_carry_what_equal_ones_do_not() -> None:
+    load = Load(0, 5e4)
+    (limit,) = estimate(load, COSTS).limits
+    assert limit.endswith("even ranges of slots do: --even-slots")
+    assert not estimate(replace(load, even_slots=True), COSTS).limits
+
+
 def test_a_feed_visits_each_node_at_most_once() -> None:
     assert visited(1, 20) == 1
     assert 2.99 < visited(3, 20) < 3

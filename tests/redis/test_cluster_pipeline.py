@@ -226,7 +226,7 @@ def test_a_replica_that_took_over_gets_the_commands(replicated: list[Valkey]) ->
 def open_slot(client: RedisCluster, cluster: list[Valkey]) -> int:
     """Let the slot of a post be on its way from the first node to the second one."""
     post = next(p for p in POSTS if _port_of(client, p) == cluster[0].port)
-    slot = slot_of(client, keys.post_summary(post))
+    slot = slot_of(keys.post_summary(post))
     names = [command(node, "CLUSTER MYID").decode() for node in cluster]
     command(cluster[1], "CLUSTER", "SETSLOT", slot, "IMPORTING", names[0])
     command(cluster[0], "CLUSTER", "SETSLOT", slot, "MIGRATING", names[1])
@@ -241,7 +241,7 @@ def test_a_plain_command_follows_a_slot_that_is_on_its_way(
         f"0,1,{post}".encode(),
         b"OK",
     ]
-    slot = slot_of(client, keys.post_summary(post))
+    slot = slot_of(keys.post_summary(post))
     assert command(cluster[1], "CLUSTER", "COUNTKEYSINSLOT", slot) == 1
     assert _port_of(client, post) == cluster[0].port  # until the move is done
     assert by_redis_py == []
@@ -260,7 +260,7 @@ def test_a_script_on_a_slot_that_is_on_its_way_is_unavailable(
     with pytest.raises(ReactionsUnavailable, match="on its way"):
         record(keys, 7, post, 1, 1_000).run(client)
     for node in cluster[:2]:
-        command(node, "CLUSTER", "SETSLOT", slot_of(client, keys.post_summary(post)), "STABLE")
+        command(node, "CLUSTER", "SETSLOT", slot_of(keys.post_summary(post)), "STABLE")
     assert record(keys, 7, post, 1, 1_000).run(client)[0] == 4  # accepted
 
 

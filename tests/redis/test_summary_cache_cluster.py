@@ -13,6 +13,7 @@ from reactions.core.model import Summary
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Valkey
 from reactions.redis import summary_cache
+from reactions.redis.cluster_pipeline import send_packed
 from reactions.redis.connection import Client, connect, execute_many
 from reactions.redis.keys import default_keys as keys
 from reactions.redis.summary_cache import SummaryCache
@@ -107,6 +108,78 @@ def test_a_settlement_between_the_trips_takes_no_reaction_away(
     found = read(cache)
     assert found is not None
     assert (found.reaction, found.total) == ("like", 4)
+
+
+STAMPED = "0,0,{},2,3"
+"""A summary with a stamp."""
+
+
+def test_summaries_that_were_read_before_need_no_second_trip(
+    cache: SummaryCache, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for post in FEED:
+        if post % 3:
+            write(client, STAMPED.format(post), post)
+    own(client, {FEED[0]: 2})
+    first = cache.read(FEED, USER)
+    between_the_trips(monkeypatch, lambda: pytest.fail("there is a second trip"))
+    assert cache.read(FEED, USER) == first
+    assert first.summaries[FEED[0]].reaction == "love"
+    assert cache.read(FEED, USER + 1).user_loaded is False
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (STAMPED.format(1), STAMPED.format(2)),  # the same counts again
+        (STAMPED.format(1), STAMPED.format(1) + ";9:0:2;9:2:0"),
+        ("0,2,3", "0,2,3"),  # of a version that stamps nothing
+    ],
+)
+def test_a_drain_between_the_answers_of_the_nodes(
+    cache: SummaryCache,
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    before: str,
+    after: str,
+) -> None:
+    """The user's node answers, then a drain ends, then the post's node answers."""
+    write(client, before)
+    own(client, {})
+    assert read(cache) is not None
+
+    def drain(client: RedisCluster, slots: Sequence[int], packed: Sequence[bytes]) -> list[Any]:
+        replies = send_packed(client, slots[1:], packed[1:])
+        own(client, {POST: 2})
+        write(client, after)
+        return [*send_packed(client, slots[:1], packed[:1]), *replies]
+
+    monkeypatch.setattr(summary_cache, "send_packed", drain)
+    found = read(cache)
+    assert found is not None
+    assert found.reaction == "love"
+
+
+def test_what_another_thread_reads_in_between_does_not_count(
+    cache: SummaryCache, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has read the new text after the user's node answered."""
+    write(client, STAMPED.format(1))
+    own(client, {})
+    read(cache)
+
+    def drain(client: RedisCluster, slots: Sequence[int], packed: Sequence[bytes]) -> list[Any]:
+        replies = send_packed(client, slots[1:], packed[1:])
+        own(client, {POST: 2})
+        write(client, STAMPED.format(2))
+        monkeypatch.undo()
+        read(cache, 0)
+        return [*send_packed(client, slots[:1], packed[:1]), *replies]
+
+    monkeypatch.setattr(summary_cache, "send_packed", drain)
+    found = read(cache)
+    assert found is not None
+    assert found.reaction == "love"
 
 
 @pytest.mark.parametrize("value", ["garbage", "0,1,5;7"])

@@ -23,6 +23,8 @@ SETTINGS = Settings(viral_threshold=10)
         (b"0,1,-1", 0, {1: -1}),  # while an unknown earlier reaction is guessed
         (b"2,", 2, {}),
         (b"0,200,1", 0, {200: 1}),  # a type that a newer version knows
+        (b"1,0,1700000000000000,1,5", 1, {1: 5}),  # with a stamp
+        (b"2,0,1700000000000000,", 2, {}),
     ],
 )
 def test_the_base_of_a_summary(base: bytes, tier: int, counts: dict[int, int]) -> None:
@@ -34,6 +36,14 @@ def test_changes_are_folded_in_their_order() -> None:
     found = fold_changes(counts, b"8:3;7:0:2;7:2:1;9:1:0")
     assert found == ({0: 1, 1: 5, 2: 0} | {0: 0}, {8: 3, 7: 1, 9: 0})
     assert counts == {1: 5}
+
+
+def test_texts_that_differ_by_their_stamp_share_their_counts() -> None:
+    parser = SummaryParser(SETTINGS)
+    first, _ = parser.parse(POST, b"0,0,1700000000000000,1,5")
+    again, listed = parser.parse(OTHER, b"0,0,1700000000000001,1,5;7:0:1")
+    assert (again.by_code, listed) == ({0: -1, 1: 6}, {7: 1})
+    assert parser.parse(OTHER, b"0,0,1700000000000002,1,5")[0] is first
 
 
 CHANGES = st.lists(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import text
 
+from reactions import aio
 from reactions.api.client import Reactions
 from reactions.core.errors import InvalidArgument
 from reactions.core.model import Status, Tier
@@ -155,6 +157,18 @@ def test_one_client_leads_to_every_space(settings: Settings) -> None:
     with Reactions(settings, space="comment") as client:
         assert client.reaction_of(USER, ITEM) == "up"
         assert client.space("post").reaction_of(USER, ITEM) == "love"
+
+
+def test_the_asynchronous_client_leads_there_too(settings: Settings, comments: Engine) -> None:
+    async def calls() -> tuple[str | None, str | None]:
+        async with aio.Reactions(settings) as client:
+            of_comments = client.space("comment")
+            await of_comments.react(USER, ITEM, "up")
+            found = await of_comments.summaries([ITEM], USER)
+            return found[0].reaction, await client.reaction_of(USER, ITEM)
+
+    assert asyncio.run(calls()) == ("up", None)
+    assert comments.reactions.reaction_of(USER, ITEM) == "up"
 
 
 def test_a_cursor_of_another_space_is_refused(posts: Engine, comments: Engine) -> None:

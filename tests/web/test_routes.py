@@ -10,6 +10,7 @@ import httpx
 
 from reactions.core.constants import MAX_ID
 from reactions.postgres.type_registry import TypeRegistry
+from tests.support import http
 from tests.support.engine import Engine
 from tests.support.types import publish
 from tests.support.waiting import wait_until
@@ -112,7 +113,7 @@ def test_ids_beyond_the_exact_numbers_of_javascript(alice: httpx.Client) -> None
 
 def test_health(address: str) -> None:
     for path in ("/healthz", "/readyz"):
-        answer = httpx.get(f"{address}{path}")
+        answer = http.get(f"{address}{path}")
         assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 

@@ -92,7 +92,7 @@ def test_what_is_refused(alice: httpx.Client) -> None:
     detail = check_problem(react(alice, "love"), 422, "invalid-argument")
     assert "one of up, down" in detail
     unknown = alice.get("/v1/spaces/message/summaries", params={"post_id": ITEM})
-    assert "one of post, comment" in check_problem(unknown, 404, "unknown-space")
+    assert "use one of post, comment" in check_problem(unknown, 404, "unknown-space")
     answer = alice.put("/v1/spaces/message/items/1/reaction", json={"reaction": "up"})
     check_problem(answer, 404, "unknown-space")
 

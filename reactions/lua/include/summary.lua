@@ -6,14 +6,23 @@
 -- the cached counts. A user who is not listed has nothing pending, so what the cached reactions of
 -- the user say about the post is true. Every other change of the counts or the tier, and every
 -- settlement, drops the key. It is a cache: it has a TTL and may vanish at any moment.
+--
+-- On a cluster, a stamp follows the tier: `tier,0,stamp,code,count,...`. No two summaries of a post
+-- have the same. So who reads the same text twice knows that nothing happened to the post between.
 
 -- Most entries of the outbox in a new summary: reading a longer string costs more than it saves.
 local MAX_LISTED = 32
 
+-- A stamp: the time of the server in us, which no other script that writes has.
+local function new_stamp()
+  local now = redis.call('TIME')
+  return ',0,' .. now[1] .. string.format('%06d', now[2])
+end
+
 -- Writes the summary of a post from its cached counts {code, count, ...}, unless too many changes
 -- are in `outbox`, a list of keys: pending comes last, since it has the newer entry of a user.
-local function write_summary(base, tier, counts, outbox, life)
-  local parts, waiting = {tier .. ',' .. table.concat(counts, ',')}, 0
+local function write_summary(base, tier, stamp, counts, outbox, life)
+  local parts, waiting = {tier .. stamp .. ',' .. table.concat(counts, ',')}, 0
   for _, key in ipairs(outbox) do
     waiting = waiting + redis.call('HLEN', key)
   end

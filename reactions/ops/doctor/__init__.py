@@ -17,6 +17,7 @@ from reactions.ops.doctor.findings import Finding, State, unreachable
 from reactions.ops.doctor.postgres import check_postgres, check_postgres_version
 from reactions.ops.doctor.redis import check_redis, open_redis
 from reactions.ops.doctor.replica import check_replica
+from reactions.ops.doctor.sentinel import check_sentinels
 from reactions.ops.doctor.spaces import check_spaces
 from reactions.postgres.database import Database
 from reactions.redis.connection import Client
@@ -37,6 +38,7 @@ def examine(settings: Settings) -> list[Finding]:
         else:
             findings += check_redis(client, settings)
             findings += check_cluster(client)
+        findings += check_sentinels("redis", settings.redis_url.get_secret_value(), client)
         database = Database(settings, name="reactions-doctor")
         closing.callback(database.close)
         version = check_postgres_version(database)

@@ -17,6 +17,7 @@ from reactions.core.urls import REDIS_SCHEMES
 from reactions.ops.doctor.findings import Finding, Findings, State, guarded, unknown, unreachable
 from reactions.ops.doctor.rabbitmq import check_rabbitmq
 from reactions.ops.doctor.redis import check_server
+from reactions.ops.doctor.sentinel import check_sentinels
 from reactions.redis.advice import BROKER_CLUSTER_ADVICE, advice
 from reactions.redis.beat_store import place_schedule
 from reactions.redis.connection import translated
@@ -45,6 +46,8 @@ def check_retry_schedule(settings: Settings) -> Findings:
 
 def check_broker(settings: Settings) -> Findings:
     """Check the broker and, if it answers, beat and the workers."""
+    url = settings.broker_url.get_secret_value()
+    yield from check_sentinels("broker", url)
     try:
         app = make_publisher(settings)
         with app.connection_for_write() as connection:
@@ -55,7 +58,6 @@ def check_broker(settings: Settings) -> Findings:
         yield unreachable("broker", error, remedy)
         return
     yield from found
-    url = settings.broker_url.get_secret_value()
     if url.startswith(REDIS_SCHEMES):
         waits = {"socket_timeout": ANSWER_S, "socket_connect_timeout": ANSWER_S}
         with Redis.from_pool(make_pool(url, **waits)) as node:

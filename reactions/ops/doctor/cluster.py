@@ -106,7 +106,7 @@ def _examine(client: RedisCluster) -> Findings:
             name, connection = f"redis {node.name}", client.get_redis_connection(node)
             for check, option in OPTIONS.items():
                 check = f"{name} {check}"
-                yield from guarded(check, partial(_option, check, option, connection))
+                yield from guarded(check, partial(check_option, check, option, connection))
 
 
 def read_nodes(reply: Any) -> list[Node]:  # noqa: ANN401 - a reply of the server
@@ -197,7 +197,8 @@ def _spread(primaries: list[Node]) -> Finding:
     )
 
 
-def _option(check: str, wanted: Option, node: Redis) -> Iterator[Finding]:
+def check_option(check: str, wanted: Option, node: Redis) -> Iterator[Finding]:
+    """Check an option of a primary that has replicas."""
     options: Any = node.config_get(wanted.name)
     value = str(options.get(wanted.name, ""))
     if value in wanted.bad:

@@ -20,18 +20,20 @@ def lookup_posts(
     cold_ms: int,
     regular_ms: int,
     viral_ms: int,
+    stamped: bool = False,
 ) -> Call:
     """Read what Redis knows of some posts, in one slot or on one server, and of a user on them.
 
     Args:
         user_id: 0 for no user.
         shares: the part of the TTL to use, in thousandths, for each post.
+        stamped: whether summaries get a stamp, which readers of a cluster need.
 
     Reply for each post: ``[tier, buckets, code, type code, count, ...]``.
     """
     return LOOKUP_POSTS.call(
         [keys.post_reactions(post_id) for post_id in post_ids],
-        (user_id, cold_ms, regular_ms, viral_ms, keys.outbox_word, *shares),
+        (user_id, cold_ms, regular_ms, viral_ms, keys.outbox_word, *shares, int(stamped)),
     )
 
 

@@ -27,7 +27,7 @@ def test_a_database_that_is_not_migrated(settings: Settings, postgres: Postgres)
 
 
 def test_limits_that_do_not_reach_postgresql(engine: Engine) -> None:
-    ends = f"a statement ends after {engine.settings.database_timeout_s:g} s"
+    ends = f"a statement ends after {round(engine.settings.database_timeout_s, 3):g} s"
     assert findings(engine.settings)["limits"].found == f"in force; {ends}"
     in_force = engine.database.limits["lock_timeout"]
     engine.database.limits = {**engine.database.limits, "lock_timeout": "17"}
