@@ -1,4 +1,4 @@
-"""The topologies that a run may have: which servers store the reactions, and how they are reached.
+"""The topologies that a run may have: the servers of the reactions, how to reach them, the broker.
 
 To add one: a class with the methods of ``Stores``, an entry in ``TOPOLOGIES``, and its faults in
 ``chaos/faults/kinds.py``.
@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks.support.cluster import Cluster
+from benchmarks.support.rabbitmq import RabbitMq
 from benchmarks.support.sentinel import Watched
 from chaos.nodes import Store
+from reactions.demo.embedded import Valkey
+from reactions.redis.server_options import BROKER_OPTIONS
 
 
 class Stores(Protocol):
@@ -58,18 +61,52 @@ class SentinelStore(Watched):
         super().__init__(folder, 3, min_replicas_to_write="1", min_replicas_max_lag="2")
 
 
+class Broker(Protocol):
+    """The server of the messages. All its data is in the folder ``broker``."""
+
+    port: int
+
+    @property
+    def url(self) -> str:
+        """What ``broker_url`` says."""
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+
+    def stop(self) -> None:
+        """Stop it in order."""
+
+    def kill(self) -> None:
+        """Kill it with SIGKILL."""
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+
+
+def redis_broker(folder: Path) -> Broker:
+    """A Valkey as broker."""
+    return Valkey(folder, "broker", options=BROKER_OPTIONS)
+
+
+def rabbitmq_broker(folder: Path) -> Broker:
+    """One node of RabbitMQ as broker."""
+    return RabbitMq(folder / "broker")
+
+
 @dataclass(frozen=True, slots=True)
 class Topology:
     """One topology.
 
     Attributes:
         stores: makes the servers that store the reactions, with data in a folder.
+        broker: makes the broker, with data in a folder.
         linked: whether workers reach Redis through a link of their own, which can be cut. Clients
             of a cluster, and of Sentinels, connect to the addresses that these announce.
         settings: further settings of every process.
     """
 
     stores: Callable[[Path], Any]
+    broker: Callable[[Path], Broker] = redis_broker
     linked: bool = True
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -78,5 +115,6 @@ TOPOLOGIES = {
     "single": Topology(Store),
     "cluster": Topology(ClusterStore, linked=False, settings={"redis_cluster": True}),
     "sentinel": Topology(SentinelStore, linked=False),
+    "rabbitmq": Topology(Store, rabbitmq_broker),
 }
 """Name -> topology, as ``--topology`` has it."""

@@ -25,6 +25,7 @@ from chaos.faults.processes import (
     trapped,
     worker_frozen,
 )
+from chaos.faults.rabbitmq import rabbitmq_frozen, rabbitmq_killed, sent_twice
 from chaos.faults.redis import (
     caches_deleted,
     clock_stepped,
@@ -107,5 +108,14 @@ SENTINEL: list[Kind] = [
     Kind("Sentinel killed", "redis", sentinel_killed),
 ]
 
-KINDS_OF = {"single": KINDS, "cluster": CLUSTER, "sentinel": SENTINEL}
+_OF_REDIS_BROKER = {broker_demoted, delivered_again}
+
+RABBITMQ: list[Kind] = [
+    *(kind for kind in KINDS if kind.deed not in _OF_REDIS_BROKER),
+    Kind("RabbitMQ killed", "broker", rabbitmq_killed),
+    Kind("RabbitMQ stopped for seconds", "broker", rabbitmq_frozen),
+    Kind("drains sent twice", "broker", sent_twice),
+]
+
+KINDS_OF = {"single": KINDS, "cluster": CLUSTER, "sentinel": SENTINEL, "rabbitmq": RABBITMQ}
 """Name of a topology -> its kinds of faults."""
