@@ -47,6 +47,7 @@ COMMANDS = {
         "benchmarks.scenarios.promotions",
         "What the promotion of a standby of PostgreSQL loses.",
     ),
+    "bytes": ("benchmarks.scenarios.row_bytes", "How much disk a reaction takes."),
     "rates": (
         "benchmarks.scenarios.rates.command",
         "What a reaction costs at 10, 100 and 1,000 a second.",

@@ -11,6 +11,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,8 @@ class Report:
             "violations": len(verdict.violations),
             "lost_in_fsync_window": verdict.in_window,
             "redis_kills": self.redis_kills,
+            "no_write_s": self._longest_without(Kind.WRITE),
+            "no_read_s": self._longest_without(Kind.READ),
             "recovery_p50_s": _quantile(recoveries, 0.5),
             "recovery_p99_s": _quantile(recoveries, 0.99),
             "quiet_s": round(self.quiet_s, 2),
@@ -81,6 +84,12 @@ class Report:
 
     def _number(self, kind: Kind, fate: Fate) -> int:
         return sum(op.kind is kind and op.fate is fate for op in self.history)
+
+    def _longest_without(self, kind: Kind) -> float:
+        """The longest time (s) under faults in which no call of this kind was answered."""
+        done = (op.ended for op in self.history if op.kind is kind and op.fate is Fate.DONE)
+        ends = sorted(max(end, self.peace[1]) for end in done)
+        return round(max((b - a for a, b in pairwise(ends)), default=0.0), 2)
 
     def _speed(self, begins: float, ends: float) -> dict[str, Any]:
         """Rate and times of the reactions that began in this time."""

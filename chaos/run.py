@@ -135,7 +135,7 @@ def _settle(system: System, database: Database) -> None:
     duties = DutyRuns(database)
     with connect(system.settings) as client:
         outbox = OutboxState(client, system.settings)
-        erasures = ErasureRequests(client)
+        erasures = ErasureRequests(client, system.settings)
         rebuild = Rebuild(client, database, system.settings)
 
         def detections() -> int:

@@ -6,7 +6,6 @@ Workers reach every store through a link of their own, so that each link can be 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
 import signal
 import sys
@@ -17,9 +16,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import psutil
-import psycopg2
-
 from chaos import small, traps
 from chaos.nodes import Node, WriterNode
 from chaos.proxy import Connect, Link, Network
@@ -27,12 +23,11 @@ from chaos.topology import Topology
 from chaos.waiting import wait_for
 from reactions.core.constants import SHARDS, shard_of
 from reactions.core.settings import Settings
-from reactions.demo.embedded import Postgres
 from reactions.demo.process import Process
 from reactions.postgres.migrate import migrate
-from reactions.redis import keys
 from reactions.redis.command_batch import CommandBatch
 from reactions.redis.connection import Client, connect, translated
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.outbox_state import OutboxState
 
 WORKERS, BEATS, WRITERS = 2, 2, 3
@@ -53,7 +48,7 @@ class System:
         self._topology = topology
         self.store = topology.stores(folder)
         self.broker = topology.broker(folder)
-        self.postgres = Postgres(folder)
+        self.postgres = topology.databases(folder)
         self.network = Network()
         self.links: dict[str, list[Link]] = {}
         self.workers: list[Node] = []
@@ -125,14 +120,13 @@ class System:
             node.start()
 
     def _link(self) -> None:
-        socket = f"{psycopg2.extensions.parse_dsn(self.postgres.url)['host']}/.s.PGSQL.5432"
         servers: dict[str, Connect] = {
             "store": lambda: asyncio.open_connection("127.0.0.1", self.store.port),
             "broker": lambda: asyncio.open_connection("127.0.0.1", self.broker.port),
-            "postgres": lambda: asyncio.open_unix_connection(socket),
+            "postgres": lambda: asyncio.open_unix_connection(self.postgres.socket),
         }
-        if not self._topology.linked:
-            del servers["store"]
+        for name in self._topology.direct:
+            del servers[name]
         for name, server in servers.items():
             self.links[name] = [self.network.link(server) for _ in range(WORKERS)]
 
@@ -144,12 +138,13 @@ class System:
             ports = {name: links[number].port for name, links in self.links.items()}
             if "store" in ports:
                 env["REACTIONS_REDIS_URL"] = f"redis://127.0.0.1:{ports['store']}/0"
+            if "postgres" in ports:
+                env["REACTIONS_DATABASE_URL"] = (
+                    f"postgresql://postgres@127.0.0.1:{ports['postgres']}/postgres"
+                )
             env |= {
                 "REACTIONS_BROKER_URL": self.broker.url.replace(
                     f":{self.broker.port}/", f":{ports['broker']}/"
-                ),
-                "REACTIONS_DATABASE_URL": (
-                    f"postgresql://postgres@127.0.0.1:{ports['postgres']}/postgres"
                 ),
                 traps.FOLDER: str(self.traps),
             }
@@ -171,7 +166,7 @@ class System:
         for server in (self.store, self.broker):
             server.signal(signal.SIGCONT)
             server.kill()
-        self.kill_postgres()
+        self.postgres.end()
         self.network.close()
 
     def supervise(self) -> None:
@@ -191,16 +186,6 @@ class System:
         """Kill Redis with SIGKILL, and note when."""
         self.losses.append(time.monotonic())
         self.store.kill()
-
-    def kill_postgres(self) -> None:
-        """Kill the postmaster and its children with SIGKILL."""
-        with contextlib.suppress(psutil.Error, AssertionError):
-            postmaster = psutil.Process(self.postgres.pid)
-            victims = [postmaster, *postmaster.children(recursive=True)]
-            for victim in victims:
-                with contextlib.suppress(psutil.Error):
-                    victim.kill()
-            psutil.wait_procs(victims, 10)
 
     def lose_queue(self) -> None:
         """Kill the broker, and delete its data."""

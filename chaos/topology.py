@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from benchmarks.support.cluster import Cluster
 from benchmarks.support.rabbitmq import RabbitMq
 from benchmarks.support.sentinel import Watched
+from chaos.databases import Databases, OnePostgres, PostgresPair
 from chaos.nodes import Store
 from reactions.demo.embedded import Valkey
 from reactions.redis.server_options import BROKER_OPTIONS
@@ -100,21 +101,25 @@ class Topology:
     Attributes:
         stores: makes the servers that store the reactions, with data in a folder.
         broker: makes the broker, with data in a folder.
-        linked: whether workers reach Redis through a link of their own, which can be cut. Clients
-            of a cluster, and of Sentinels, connect to the addresses that these announce.
+        direct: what workers do not reach through a link of their own, which can be cut. Clients
+            of a cluster, and of Sentinels, connect to the addresses that these announce. libpq
+            tries no further host when one accepts a connection and closes it, as a link does.
+        databases: makes the servers that keep what is durable.
         settings: further settings of every process.
     """
 
     stores: Callable[[Path], Any]
+    direct: tuple[str, ...] = ()
     broker: Callable[[Path], Broker] = redis_broker
-    linked: bool = True
+    databases: Callable[[Path], Databases] = OnePostgres
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 TOPOLOGIES = {
     "single": Topology(Store),
-    "cluster": Topology(ClusterStore, linked=False, settings={"redis_cluster": True}),
-    "sentinel": Topology(SentinelStore, linked=False),
-    "rabbitmq": Topology(Store, rabbitmq_broker),
+    "cluster": Topology(ClusterStore, ("store",), settings={"redis_cluster": True}),
+    "sentinel": Topology(SentinelStore, ("store",)),
+    "rabbitmq": Topology(Store, broker=rabbitmq_broker),
+    "postgres": Topology(Store, ("postgres",), databases=PostgresPair),
 }
 """Name -> topology, as ``--topology`` has it."""

@@ -60,7 +60,7 @@ BEGIN
     SELECT oid FROM pg_class
     WHERE relkind IN ('r', 'p') AND relowner <> 'reactions_owner'::regrole AND (
       relnamespace = home OR older AND relnamespace = 'public'::regnamespace
-      AND (relname = ANY (names) OR relname ~ '^reactions_[0-9][0-9]$')
+      AND (relname = ANY (names) OR relname ~ '^reactions_[0-9]{2,3}$')
     )
   LOOP
     EXECUTE format('ALTER TABLE %s OWNER TO reactions_owner', found);

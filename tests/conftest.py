@@ -38,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     load_profile()
     os.environ.setdefault("PYTEST_TIMEOUT", str(patience(TEST_TIMEOUT_S * max(scale(), 1.0))))
     # Also for processes that tests start. A machine that stalls for two seconds fails no test.
-    for name, seconds in patient().items():
+    for name, seconds in {"redis_timeout_s": patience(2), **patient()}.items():
         os.environ.setdefault(f"REACTIONS_{name.upper()}", str(seconds))
 
 

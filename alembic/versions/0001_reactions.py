@@ -7,13 +7,13 @@ Revises:
 import sqlalchemy as sa
 
 from alembic import op
+from reactions.postgres.migrate import chosen_partitions
+from reactions.postgres.partitions import first_names
 
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
-
-PARTITIONS = 16
 
 
 def upgrade() -> None:
@@ -38,10 +38,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("post_id", "user_id", name="pk_reactions"),
         postgresql_partition_by="HASH (post_id)",
     )
-    for part in range(PARTITIONS):
+    partitions = first_names(chosen_partitions())
+    for part, name in enumerate(partitions):
         op.execute(
-            f"CREATE TABLE reactions_{part:02} PARTITION OF reactions "
-            f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {part})"
+            f"CREATE TABLE {name} PARTITION OF reactions "
+            f"FOR VALUES WITH (MODULUS {len(partitions)}, REMAINDER {part})"
         )
     # The tables are empty, so a plain CREATE INDEX blocks nobody. A migration that indexes a full
     # table builds the index on each partition CONCURRENTLY and then attaches it.

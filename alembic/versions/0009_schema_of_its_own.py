@@ -29,7 +29,6 @@ TABLES = (
     "reaction_counts",
     "reaction_types",
     "reactions",
-    *(f"reactions_{part:02}" for part in range(16)),
     "redis_epochs",
     "runs",
 )
@@ -45,7 +44,12 @@ DECLARE
     name text;
     found text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY[{", ".join(f"'{name}'" for name in TABLES)}] LOOP
+    FOR name IN
+        SELECT unnest(ARRAY[{", ".join(f"'{name}'" for name in TABLES)}])
+        UNION ALL
+        SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+        WHERE inhparent = to_regclass('reactions')
+    LOOP
         SELECT nspname INTO found FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace
         WHERE pg_class.oid = to_regclass(name);
         IF found <> target THEN

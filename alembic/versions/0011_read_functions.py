@@ -1,6 +1,6 @@
 """two functions that read a user's reactions, so that their plans are made once for a connection
 
-Planning a query over 16 partitions takes four times as long as running it. A function keeps its
+Planning a query over all partitions takes four times as long as running it. A function keeps its
 plan, also behind PgBouncer, where a prepared statement may be lost.
 
 Revision ID: 0011

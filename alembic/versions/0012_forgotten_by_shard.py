@@ -30,7 +30,7 @@ CREATE OR REPLACE FUNCTION record_reactions(
     _touched bigint[], _every bigint
 ) RETURNS TABLE (post_id bigint, reaction smallint, count bigint)
 LANGUAGE plpgsql
--- Planning for 16 partitions takes longer than a small batch. Every scan goes by a key, whatever
+-- Planning for all partitions takes longer than a small batch. Every scan goes by a key, whatever
 -- the values, so one plan serves all batches.
 SET plan_cache_mode = force_generic_plan
 SET random_page_cost = 1.1

@@ -23,9 +23,9 @@ from reactions.api.client import Reactions
 from reactions.cli.console import bars
 from reactions.core.errors import NotReplicated, ReactionsUnavailable
 from reactions.demo.embedded import Valkey
-from reactions.redis import keys
 from reactions.redis.command_batch import CommandBatch
 from reactions.redis.connection import Client, connect
+from reactions.redis.keys import default_keys as keys
 
 POSTS = range(1, 101)
 

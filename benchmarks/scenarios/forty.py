@@ -30,8 +30,8 @@ from reactions.maintenance.checker import PostChecker
 from reactions.maintenance.epochs import Epochs
 from reactions.maintenance.rebuild import Rebuild
 from reactions.postgres.database import Database
-from reactions.redis import keys
 from reactions.redis.connection import connect
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.outbox_state import OutboxState
 from reactions.redis.post_snapshots import PostSnapshots
 
@@ -148,7 +148,8 @@ def _lose(arena: Arena, show: Show) -> dict[str, Any]:
     """Empty Redis while worker and beat run, and wait until it is rebuilt."""
     client = connect(arena.settings)
     rebuild = Rebuild(client, arena.database, arena.settings)
-    cache, epochs = PostSnapshots(client), Epochs(client, arena.database)
+    cache = PostSnapshots(client, arena.settings)
+    epochs = Epochs(client, arena.database, arena.settings)
     wait(lambda: len(epochs.in_database()) == SHARDS and not rebuild.unfinished())
     show("lost", 0, 2)
     began = time.monotonic()

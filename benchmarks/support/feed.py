@@ -15,8 +15,8 @@ from benchmarks.support.post_keys import cache_keys
 from benchmarks.support.statistics import quantiles
 from reactions.api.client import Reactions
 from reactions.core.settings import Settings
-from reactions.redis import keys
 from reactions.redis.connection import connect
+from reactions.redis.keys import default_keys as keys
 
 ROUNDS = 300
 COLD_ROUNDS = 40

@@ -7,7 +7,8 @@ from typing import Any
 from redis import Redis
 
 from reactions.core.constants import shard_of
-from reactions.redis import buckets, keys
+from reactions.redis import buckets
+from reactions.redis.keys import default_keys as keys
 
 
 def cache_keys(client: Redis, post_id: int) -> dict[str, list[str]]:

@@ -25,6 +25,7 @@ from chaos.faults.processes import (
     trapped,
     worker_frozen,
 )
+from chaos.faults.promotion import primary_lost, standby_killed, switched_over
 from chaos.faults.rabbitmq import rabbitmq_frozen, rabbitmq_killed, sent_twice
 from chaos.faults.redis import (
     caches_deleted,
@@ -117,5 +118,18 @@ RABBITMQ: list[Kind] = [
     Kind("drains sent twice", "broker", sent_twice),
 ]
 
-KINDS_OF = {"single": KINDS, "cluster": CLUSTER, "sentinel": SENTINEL, "rabbitmq": RABBITMQ}
+POSTGRES: list[Kind] = [
+    *(kind for kind in KINDS if kind.name != "workers cut off from PostgreSQL"),
+    Kind("PostgreSQL killed, its standby promoted", "postgres", primary_lost),
+    Kind("PostgreSQL switched over", "postgres", switched_over),
+    Kind("standby of PostgreSQL killed", "postgres", standby_killed),
+]
+
+KINDS_OF = {
+    "single": KINDS,
+    "cluster": CLUSTER,
+    "sentinel": SENTINEL,
+    "rabbitmq": RABBITMQ,
+    "postgres": POSTGRES,
+}
 """Name of a topology -> its kinds of faults."""

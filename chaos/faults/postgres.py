@@ -25,7 +25,7 @@ def backends_terminated(nemesis: Nemesis) -> Iterator[None]:
 @contextmanager
 def postgres_killed(nemesis: Nemesis) -> Iterator[None]:
     """Kill all processes of PostgreSQL with SIGKILL."""
-    nemesis.system.kill_postgres()
+    nemesis.system.postgres.kill()
     nemesis.hold(0, 2)
     yield
     nemesis.system.postgres.start()

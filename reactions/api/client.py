@@ -17,7 +17,7 @@ from reactions.core.model import Counts, Outcome, Page, Reacted, Reactor, RelayS
 from reactions.core.settings import Settings
 from reactions.core.type_registry import ReactionType
 from reactions.core.validate import check_id, check_limit, check_posts
-from reactions.redis.connection import connect
+from reactions.redis.connection import Client, connect
 from reactions.redis.writes import RedisWrites
 
 MAX_SUMMARIES = 200
@@ -46,12 +46,15 @@ class Reactions:
         if settings is not None and not issubclass(type(settings), Settings):
             raise InvalidArgument("settings", "Settings, or None to read the environment", settings)
         self.settings = Settings.from_env() if settings is None else settings
-        self._client = connect(self.settings)
+        self._client = self._connect()
         self._known = KnownTypes(self._client, self.settings)
         self._relay = Relay(self.settings, self._known.look)
         writes = RedisWrites(self._client, self.settings)
         self._writer = Writer(writes, self._relay, self.settings, self._known)
         self._reads = ReadPath(self._client, self._relay, self.settings, self._known)
+
+    def _connect(self) -> Client:
+        return connect(self.settings)
 
     def react(self, user_id: int, post_id: int, reaction: str, *, replicas: int = 0) -> Outcome:
         """Set a user's reaction on a post. It replaces an earlier reaction of the user.

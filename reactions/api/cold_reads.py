@@ -58,7 +58,7 @@ class ColdReads:
         self._stored = stored
         self._settings = settings
         self._codes = settings.reaction_types
-        self._flight: SingleFlight[int, Mapping[int, int]] = SingleFlight()
+        self._flight: SingleFlight[int, Mapping[int, int]] = SingleFlight(stored.blocking)
 
     def read(
         self,

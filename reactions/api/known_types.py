@@ -17,6 +17,7 @@ from reactions.core.settings import Settings
 from reactions.core.type_registry import Vocabulary, configured, vocabulary
 from reactions.core.validate import check_reaction
 from reactions.redis.connection import Client
+from reactions.redis.keys import keys_of
 from reactions.redis.type_copy import read_types
 
 log = logging.getLogger(__name__)
@@ -149,7 +150,7 @@ class KnownTypes:
 
     def _read(self, client: Client, otherwise: Vocabulary | None = None) -> Vocabulary:
         """Read the copy; without one, what is known stays, at first the configuration."""
-        registered = read_types(client)
+        registered = read_types(client, keys_of(self._settings.space))
         if registered is not None:
             known = vocabulary(self._settings, registered)
             self._confirmed = True

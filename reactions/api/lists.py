@@ -37,7 +37,7 @@ class Lists:
         self._queries = Queries(database)
         self._stored = stored
         self._reads = ReplicaReads(self._queries, stored, replica)
-        self._committed = Committed(client, cluster=settings.redis_cluster)
+        self._committed = Committed(client, settings)
         self._cursors = Cursors(settings)
         self._names = {code: name for name, code in settings.reaction_types.items()}
 

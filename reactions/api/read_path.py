@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from reactions.api.known_types import KnownTypes
 from reactions.api.relay import Relay
+from reactions.core.blocking import DIRECT, Blocking
 from reactions.core.settings import Settings
 from reactions.core.type_registry import Vocabulary
 from reactions.redis.connection import Client
@@ -36,6 +37,8 @@ class ReadPath:
         self._relay = relay
         self._settings = settings
         self._known = known
+        self.blocking: Blocking = DIRECT
+        """How queries wait; to be set before the first read."""
         self._reads: Reads | None = None
         known.follow(self._learn)
 
@@ -71,16 +74,20 @@ class ReadPath:
             self._relay.look()
         made = self._own()
         if made is None:
-            # Imported here: a process that only writes never loads SQLAlchemy.
-            from reactions.postgres.database import Database
-            from reactions.postgres.replica import Replica
-
-            settings, wait = self._settings, self._settings.read_timeout_s
-            database = Database(settings, name="reactions-api", timeout_s=wait)
-            # Half of the time, since the primary may have to answer after it.
-            replica = Replica(settings, database, wait / 2) if settings.replica_url else None
-            self._reads = made = self._make(database, replica)
+            made = self.blocking.run(self._open)  # it takes long: it imports SQLAlchemy
+            self._reads = made
         return made
+
+    def _open(self) -> Reads:
+        # Imported here: a process that only writes never loads SQLAlchemy.
+        from reactions.postgres.database import Database
+        from reactions.postgres.replica import Replica
+
+        settings, wait = self._settings, self._settings.read_timeout_s
+        database = Database(settings, name="reactions-api", timeout_s=wait)
+        # Half of the time, since the primary may have to answer after it.
+        replica = Replica(settings, database, wait / 2) if settings.replica_url else None
+        return self._make(database, replica)
 
     def _learn(self, known: Vocabulary | None) -> None:
         """Show new names of types from now on."""
@@ -93,7 +100,7 @@ class ReadPath:
         from reactions.api.stored_reads import StoredReads
 
         settings = self._settings.model_copy(update={"reaction_types": self._known.names()})
-        stored = StoredReads()
+        stored = StoredReads(self.blocking)
         return Reads(
             os.getpid(),
             database,

@@ -25,7 +25,7 @@ from reactions.core.model import RelayStats
 from reactions.core.settings import Settings
 from reactions.core.tracing import headers, span
 from reactions.redis.connection import Client, connect
-from reactions.redis.keys import outbox_wake
+from reactions.redis.keys import keys_of
 from reactions.redis.pipeline import Command, run_all
 
 log = logging.getLogger(__name__)
@@ -196,7 +196,7 @@ class Relay:
         try:
             if self._client is None:
                 self._client = connect(self._settings)
-            wakes = [Command(("GET", outbox_wake(s))) for s in shards]
+            wakes = [Command(("GET", keys_of(self._settings.space).outbox_wake(s))) for s in shards]
             found = run_all(self._client, wakes) if wakes else []
             if self._after is not None:
                 self._after(self._client)

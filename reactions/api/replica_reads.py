@@ -54,11 +54,12 @@ class ReplicaReads:
         Raises:
             ReactionsUnavailable: neither answered.
         """
-        if self.replica is not None and transactions and self._may_ask():
+        replica = self.replica
+        if replica is not None and transactions and self._may_ask():
             from reactions.postgres.replica import Behind
 
             try:
-                answer = self.replica.read(transactions, query)
+                answer = self._stored.blocking.run(lambda: replica.read(transactions, query))
             except Behind:
                 self._note_behind()
             except ReactionsUnavailable as error:

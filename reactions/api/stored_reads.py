@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from reactions.core.blocking import DIRECT, Blocking
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.instruments import fallback
 
@@ -18,7 +19,8 @@ Answer = TypeVar("Answer")
 class StoredReads:
     """Runs and counts the queries of reads, and fails fast while PostgreSQL is down."""
 
-    def __init__(self) -> None:
+    def __init__(self, blocking: Blocking = DIRECT) -> None:
+        self.blocking = blocking
         self._down_until = 0.0
 
     def run(self, read: str, query: Callable[[], Answer]) -> Answer:
@@ -31,6 +33,10 @@ class StoredReads:
             ReactionsUnavailable: PostgreSQL failed, now or within the last ``DOWN_S`` seconds.
         """
         self.check()
+        return self.blocking.run(lambda: self._query(read, query))
+
+    def _query(self, read: str, query: Callable[[], Answer]) -> Answer:
+        self.check()  # it may have waited for a thread
         try:
             with fallback(read):
                 return query()

@@ -23,6 +23,7 @@ from reactions.cli.duties import duties
 from reactions.cli.inspect import inspect
 from reactions.cli.metrics import metrics
 from reactions.cli.migrate import migrate
+from reactions.cli.partitions import partitions
 from reactions.cli.rebuild import rebuild
 from reactions.cli.replay import replay
 from reactions.cli.rising import rising
@@ -58,7 +59,7 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
 
 COMMANDS = (
     backfill, capacity, clock, deadletters, demo, doctor, duties, inspect,
-    metrics, migrate, rebuild, replay, rising, types, up, verify, web,
+    metrics, migrate, partitions, rebuild, replay, rising, types, up, verify, web,
 )  # fmt: skip
 
 for command in COMMANDS:

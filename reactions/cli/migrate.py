@@ -9,18 +9,22 @@ import click
 from reactions.cli.console import err, say
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
+from reactions.postgres.partitions import MAX_PARTITIONS
 
 
 def _bring_redis_up() -> None:
     """Copy the registry of types to Redis and raise its layout. Redis may be away: workers copy."""
     from reactions.cli.stores import open_stores
     from reactions.postgres.type_registry import TypeRegistry
+    from reactions.redis.keys import keys_of
     from reactions.redis.layout import raise_layout
     from reactions.redis.type_copy import write_types
 
     try:
         with open_stores() as stores:
-            TypeRegistry(stores.database).publish(partial(write_types, stores.client))
+            TypeRegistry(stores.database).publish(
+                partial(write_types, stores.client, keys_of(stores.settings.space))
+            )
             raise_layout(stores.client)
     except ReactionsUnavailable as error:
         if error.store != "redis":
@@ -33,7 +37,12 @@ def _bring_redis_up() -> None:
 
 @click.command()
 @click.option("--to", "revision", default="head", show_default=True, help="Alembic revision.")
-def migrate(revision: str) -> None:
+@click.option(
+    "--partitions",
+    type=click.IntRange(1, MAX_PARTITIONS),
+    help="Of the table reactions, when it is made; 16.",
+)
+def migrate(revision: str, partitions: int | None) -> None:
     """Upgrade the database schema and register reaction types.
 
     Uses REACTIONS_DATABASE_URL and REACTIONS_REACTION_TYPES. Safe to run again.
@@ -42,7 +51,7 @@ def migrate(revision: str) -> None:
     from reactions.postgres.migrate import migrate as run_migrations
 
     with interruptible():
-        run_migrations(Settings.from_env(), revision)
+        run_migrations(Settings.from_env(), revision, partitions)
     if revision == "head":
         _bring_redis_up()
     err.print(f"the database is at {revision}")

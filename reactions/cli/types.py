@@ -21,12 +21,15 @@ if TYPE_CHECKING:
 def _registry() -> Iterator[TypeRegistry]:
     """Open the registry. At the end, copy it to Redis, where processes read it."""
     from reactions.postgres.type_registry import TypeRegistry
+    from reactions.redis.keys import keys_of
     from reactions.redis.type_copy import write_types
 
     with open_stores(check_types=False) as stores:
         registry = TypeRegistry(stores.database)
         yield registry
-        registry.publish(lambda found: write_types(stores.client, found))
+        registry.publish(
+            lambda found: write_types(stores.client, keys_of(stores.settings.space), found)
+        )
 
 
 _label = click.option("--label", help="What people read; the name.")

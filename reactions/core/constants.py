@@ -6,6 +6,9 @@ SHARDS = 100
 """Number of shards; a post or a user belongs to shard ``id % 100``. Every key contains the shard,
 so this can never change."""
 
+DEFAULT_SPACE = "post"
+"""The space of the plain calls; its name is also its key word."""
+
 MAX_ID = 2**63 - 1
 """Largest id: the limit of PostgreSQL's bigint and of Redis's integers."""
 

@@ -10,13 +10,14 @@ from types import MappingProxyType
 from typing import Annotated, Any, Self
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from reactions.core.constants import MAX_CODE
 from reactions.core.errors import InvalidSettings, short
 from reactions.core.origins import Origins
 from reactions.core.schema_name import SchemaName
-from reactions.core.settings_text import written
+from reactions.core.settings_text import values_of, written
+from reactions.core.spaces import SpaceSettings
 from reactions.core.type_names import DEFAULT_TYPES, check_types, parse_types, read_types
 from reactions.core.urls import BrokerUrl, DatabaseUrl, RedisUrl, names_several
 
@@ -27,7 +28,7 @@ MAX_MESSAGE = 300
 """Characters of the message for one field: the refused value may be of any length."""
 
 
-class Settings(BaseSettings):
+class Settings(SpaceSettings):
     """Where the stores are and how the engine behaves. Frozen; a repr does not show the URLs."""
 
     model_config = SettingsConfigDict(
@@ -229,10 +230,11 @@ class Settings(BaseSettings):
             raise InvalidSettings(
                 f"{problems}. Set it as a keyword of Settings, or as REACTIONS_<NAME>."
             ) from None
+        self._own = {space: self._values_of(space) for space in self.spaces}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle as the environment variables that make the same settings."""
-        return _from_environment, (self.environment(),)
+        """Pickle as the environment variables that make the same settings, and the space."""
+        return _from_environment, (self.environment(), self._space)
 
     def __deepcopy__(self, memo: object = None) -> Self:
         """Return these settings themselves: they cannot change."""
@@ -275,11 +277,6 @@ class Settings(BaseSettings):
         return MappingProxyType(dict(value))
 
     @property
-    def names_types(self) -> bool:
-        """Whether reaction_types was set; otherwise the registry alone says which types exist."""
-        return "reaction_types" in self.model_fields_set
-
-    @property
     def replica_wait_s(self) -> float:
         """Seconds that a call waits for replicas."""
         if self.replica_timeout_s is None:
@@ -288,12 +285,12 @@ class Settings(BaseSettings):
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables that give another process the same settings."""
-        return written(self, leave_out=() if self.names_types else ("reaction_types",))
+        plain = self._default or self  # it names the spaces
+        return written(plain, leave_out=() if plain.names_types else ("reaction_types",))
 
 
-def _from_environment(environment: Mapping[str, str]) -> Settings:
-    values = {name: environment.get(f"REACTIONS_{name.upper()}") for name in Settings.model_fields}
-    made = Settings(**{**values, "reaction_types": values["reaction_types"] or DEFAULT_TYPES})
-    if values["reaction_types"] is None:
+def _from_environment(environment: Mapping[str, str], space: str) -> Settings:
+    made = Settings(**values_of(environment, Settings.model_fields))
+    if "REACTIONS_REACTION_TYPES" not in environment:
         made.model_fields_set.discard("reaction_types")
-    return made
+    return made.of_space(space)

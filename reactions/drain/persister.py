@@ -29,6 +29,7 @@ from reactions.postgres.type_registry import TypeRegistry
 from reactions.redis.cache_install import CacheInstall
 from reactions.redis.claims import Claim
 from reactions.redis.connection import Client
+from reactions.redis.keys import keys_of
 from reactions.redis.outbox import Outbox
 from reactions.redis.quarantine import Quarantine
 from reactions.redis.type_copy import write_types
@@ -52,7 +53,7 @@ class Persister:
         self._settler = Settler(self._outbox, cache, queries, settings)
         self._refill = Refill(cache, CacheLoader(cache, queries, settings), settings)
         self._tiers = TierNotes(Posts(database), settings)
-        self._quarantine = Quarantine(client)
+        self._quarantine = Quarantine(client, settings)
         self._settings = settings
         self._registered = False
 
@@ -139,7 +140,7 @@ class Persister:
     def _copy_types(self, registered: Sequence[ReactionType]) -> None:
         """Copy the registry to Redis, unless Redis is full: the drain is what frees memory."""
         try:
-            write_types(self._client, registered)
+            write_types(self._client, keys_of(self._settings.space), registered)
         except ReactionsUnavailable as error:
             log.warning("the registry of reaction types is not copied to Redis: %s", error)
 

@@ -6,6 +6,7 @@
 --        uniques
 -- ARGV   1 user id, 0 for none
 --        2-4 TTL in ms of a cold, regular and viral post: renewed when less than half is left
+--        5 what the keys of the outbox begin with, "outbox:"
 --        then for each post: share of the TTL to use, in thousandths
 --        last 1 to stamp the summaries, 0 not to
 -- reply  for each post: {tier, buckets, code, type code, count, ...}
@@ -51,8 +52,8 @@ local reply = {}
 for number, reactions in ipairs(KEYS) do
   local base = bases[number]
   local shard, post = string.match(base, '({%d+}:)(%d+):$')
-  local share = ARGV[4 + number] / 1000
-  if call('SISMEMBER', 'outbox:' .. shard .. 'deleted', post) == 1 then
+  local share = ARGV[5 + number] / 1000
+  if call('SISMEMBER', ARGV[5] .. shard .. 'deleted', post) == 1 then
     write_summary(base, '2', stamp, {}, {}, math.max(1, math.floor(ARGV[2] * share / 4)))
     reply[number] = {2, 0, 0}
   else

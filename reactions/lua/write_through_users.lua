@@ -12,12 +12,13 @@
 -- reply  1 when the reactions were written, 0 when they were dropped
 -- cost   O(posts)
 
-local prefix, ttl, most = string.match(KEYS[1], '^.-{'), tonumber(ARGV[2]), tonumber(ARGV[3])
+local prefix, suffix = string.match(KEYS[1], '^(.-{).*:reactions(.*)$') -- suffix: of the space
+local ttl, most = tonumber(ARGV[2]), tonumber(ARGV[3])
 local call = redis.call
 
 local function key_of(user, what)
   local shard = tonumber(string.sub(user, -2)) -- user % 100, also for an id beyond 2^53
-  return prefix .. shard .. '}:' .. user .. what
+  return prefix .. shard .. '}:' .. user .. what .. suffix
 end
 
 local time = call('TIME')

@@ -21,10 +21,10 @@ from reactions.core.shard_times import NO_TIMES
 from reactions.postgres.database import Database
 from reactions.postgres.ledger import Ledger
 from reactions.postgres.type_registry import TypeRegistry
-from reactions.redis import keys
 from reactions.redis.cache_install import CacheInstall
 from reactions.redis.clock import Clock
 from reactions.redis.connection import Client
+from reactions.redis.keys import keys_of
 from reactions.redis.pipeline import Command, run_all
 from reactions.redis.user_cache import UserCache
 
@@ -78,6 +78,7 @@ class Backfill:
 
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
         self._client = client
+        self._keys = keys_of(settings.space)
         self._cache = CacheInstall(client, settings)
         self._clock = Clock(client, settings)
         self._users = UserCache(client, settings)
@@ -178,6 +179,7 @@ class Backfill:
 
     def _cached(self, post_ids: list[int]) -> list[int]:
         """The posts that have any cache key. One round trip for each node."""
+        keys = self._keys
         names = keys.post_reactions, keys.post_reaction_counts, keys.post_viral, keys.post_uniques
         calls = [Command(("EXISTS", *(name(post_id) for name in names))) for post_id in post_ids]
         replies = run_all(self._client, calls)

@@ -72,7 +72,7 @@ class PostChecker:
 
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
         self._cache = CacheInstall(client, settings)
-        self._snapshots = PostSnapshots(client)
+        self._snapshots = PostSnapshots(client, settings)
         self._users = UserCache(client, settings)
         self._outbox_state = OutboxState(client, settings)
         self._writes = RedisWrites(client, settings)
@@ -80,7 +80,7 @@ class PostChecker:
         self._posts = Posts(database)
         self._queries = Queries(database)
         self._row_counts = RowCounts(database)
-        self._quarantine = Quarantine(client)
+        self._quarantine = Quarantine(client, settings)
         self._loader = CacheLoader(self._cache, self._queries, settings)
         low = int(settings.viral_threshold * settings.viral_hysteresis)
         self._tiering = Tiering(settings.viral_threshold, low)

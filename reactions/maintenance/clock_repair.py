@@ -63,7 +63,7 @@ class ClockRepair:
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
         self._clock = Clock(client, settings)
         self._outbox_state = OutboxState(client, settings)
-        self._requests = ErasureRequests(client)
+        self._requests = ErasureRequests(client, settings)
         self._posts = Posts(database)
         self._database = database
         self._lease_s = max(settings.lease_s, settings.retry_cap_s)

@@ -20,11 +20,12 @@ from sqlalchemy import ColumnElement, literal_column, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from reactions.core.constants import MAX_ID, SHARDS
+from reactions.core.settings import Settings
 from reactions.postgres.database import Database
 from reactions.postgres.tables import redis_epochs
-from reactions.redis import keys
 from reactions.redis.command_batch import CommandBatch
 from reactions.redis.connection import Client, is_outage, translated
+from reactions.redis.keys import keys_of
 from reactions.redis.pipeline import run_all
 from reactions.redis.scripts import markers
 
@@ -145,8 +146,9 @@ NO_PASS = RebuildPass(0, 0, 0)
 class Epochs:
     """Reads and writes the epochs of all shards, and their rebuild passes."""
 
-    def __init__(self, client: Client, database: Database) -> None:
+    def __init__(self, client: Client, database: Database, settings: Settings) -> None:
         self._client = client
+        self._keys = keys_of(settings.space)
         self._database = database
 
     def in_redis(self) -> dict[int, str]:
@@ -156,7 +158,7 @@ class Epochs:
         """
         with translated(), CommandBatch(self._client) as pipe:
             for shard in range(SHARDS):
-                pipe.get(keys.outbox_epoch(shard))
+                pipe.get(self._keys.outbox_epoch(shard))
             replies = pipe.execute(raise_on_error=False)
             failed = [reply for reply in replies if isinstance(reply, RedisError)]
             if failed and (len(failed) == SHARDS or not all(map(is_outage, failed))):
@@ -184,7 +186,8 @@ class Epochs:
             The shards whose epoch was written.
         """
         calls = [
-            markers.write_epoch(shard, read[shard], str(epoch)) for shard, epoch in written.items()
+            markers.write_epoch(self._keys, shard, read[shard], str(epoch))
+            for shard, epoch in written.items()
         ]
         replies = run_all(self._client, calls)
         return [shard for shard, reply in zip(written, replies, strict=True) if reply]

@@ -102,7 +102,7 @@ class Eraser:
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
         self._client = client
         self._clock = Clock(client, settings)
-        self._requests = ErasureRequests(client)
+        self._requests = ErasureRequests(client, settings)
         self._writes = RedisWrites(client, settings)
         self._users = UserCache(client, settings)
         self._queries = Queries(database)

@@ -36,11 +36,11 @@ class LossDetection:
     """Compares the epochs of both stores."""
 
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
-        self._epochs = Epochs(client, database)
+        self._epochs = Epochs(client, database, settings)
         self._clock = Clock(client, settings)
         self._recovery = Recovery(client, database, settings)
-        self._committed = Committed(client, cluster=settings.redis_cluster)
-        self._quarantine = Quarantine(client)
+        self._committed = Committed(client, settings)
+        self._quarantine = Quarantine(client, settings)
         self._duties = DutyRuns(database)
 
     def run(self) -> Run | None:

@@ -35,9 +35,9 @@ class Rebuild:
     """Loads posts that were active in the last day and are missing from the cache."""
 
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
-        self._epochs = Epochs(client, database)
+        self._epochs = Epochs(client, database, settings)
         self._clock = Clock(client, settings)
-        self._snapshots = PostSnapshots(client)
+        self._snapshots = PostSnapshots(client, settings)
         self._posts = Posts(database)
         for_caches = Queries(database.for_caches())
         self._loader = CacheLoader(CacheInstall(client, settings), for_caches, settings)

@@ -21,6 +21,7 @@ from reactions.redis.cached_ids import CachedIds
 from reactions.redis.clock import Clock
 from reactions.redis.connection import Client
 from reactions.redis.erasure_requests import ErasureRequests
+from reactions.redis.keys import keys_of
 from reactions.redis.type_copy import read_types, write_types
 from reactions.redis.user_cache import UserCache
 
@@ -42,9 +43,10 @@ class Recovery:
 
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
         self._clock = Clock(client, settings)
-        self._requests = ErasureRequests(client)
+        self._keys = keys_of(settings.space)
+        self._requests = ErasureRequests(client, settings)
         self._cache = CacheInstall(client, settings)
-        self._cached = CachedIds(client)
+        self._cached = CachedIds(client, settings)
         self._users = UserCache(client, settings)
         self._posts = Posts(database)
         self._registry = TypeRegistry(database)
@@ -69,7 +71,7 @@ class Recovery:
             self._write_back_types()
             self._write_back_deletions(of[Loss.DATABASE], run)
         self._raise_clocks(shards)
-        self._registry.publish(partial(write_types, self._client))
+        self._registry.publish(partial(write_types, self._client, self._keys))
         after = 0
         while deleted := self._posts.deleted_in_shards(shards, after, PAGE):
             self._requests.mark_deleted(deleted)
@@ -113,7 +115,7 @@ class Recovery:
 
     def _write_back_types(self) -> None:
         """Register the types that PostgreSQL lost, so that it accepts what is pending."""
-        if copied := read_types(self._client):
+        if copied := read_types(self._client, self._keys):
             self._registry.write_back(copied)
         if self._settings.names_types:
             try:

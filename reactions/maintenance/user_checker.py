@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TypeAlias
 
 from reactions.core.constants import MAX_ID
+from reactions.core.settings import Settings
 from reactions.postgres.database import Database
 from reactions.postgres.posts import Posts
 from reactions.postgres.queries import Queries
@@ -30,9 +31,14 @@ class UserChecker:
     """
 
     def __init__(
-        self, client: Client, database: Database, users: UserCache, outbox_state: OutboxState
+        self,
+        client: Client,
+        database: Database,
+        settings: Settings,
+        users: UserCache,
+        outbox_state: OutboxState,
     ) -> None:
-        self._cached = CachedIds(client)
+        self._cached = CachedIds(client, settings)
         self._users = users
         self._outbox_state = outbox_state
         self._queries = Queries(database)

@@ -104,9 +104,9 @@ class Verifier:
     ) -> None:
         self._checker = PostChecker(client, database, settings)
         self._outbox_state = OutboxState(client, settings)
-        self._cached = CachedIds(client)
+        self._cached = CachedIds(client, settings)
         users = UserCache(client, settings)
-        self._users = UserChecker(client, database, users, self._outbox_state)
+        self._users = UserChecker(client, database, settings, users, self._outbox_state)
         self._dead_letters = DeadLetters(database)
         self._posts = Posts(database)
         self._repair = repair

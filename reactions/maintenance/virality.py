@@ -53,7 +53,7 @@ class RisingPosts:
     """Lists rising posts."""
 
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
-        self._snapshots = PostSnapshots(client)
+        self._snapshots = PostSnapshots(client, settings)
         self._clock = Clock(client, settings)
         self._posts = Posts(database)
         self._settings = settings

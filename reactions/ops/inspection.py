@@ -12,9 +12,9 @@ from reactions.core.settings import Settings
 from reactions.postgres.database import Database
 from reactions.postgres.queries import Queries
 from reactions.postgres.tables import posts
-from reactions.redis import keys
 from reactions.redis.clock import Clock
 from reactions.redis.connection import Client
+from reactions.redis.keys import keys_of
 from reactions.redis.outbox_state import OutboxState
 from reactions.redis.pipeline import Command, run_all
 from reactions.redis.post_cache import PostCache
@@ -75,9 +75,10 @@ class Inspector:
 
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
         self._client = client
+        self._keys = keys_of(settings.space)
         self._database = database
         self._cache = PostCache(client, settings)
-        self._snapshots = PostSnapshots(client)
+        self._snapshots = PostSnapshots(client, settings)
         self._outbox_state = OutboxState(client, settings)
         self._clock = Clock(client, settings)
         self._queries = Queries(database)
@@ -110,7 +111,7 @@ class Inspector:
             growth.per_s if growth else None,
             _ago(now, noted[1]) if noted else None,
             _ago(now, noted[2]) if noted else None,
-            self._keys(post_id, len(found.entries)),
+            self._present(post_id, len(found.entries)),
         )
 
     def _named(self, counts: Mapping[int, int]) -> dict[str, int]:
@@ -124,10 +125,10 @@ class Inspector:
             row = connection.execute(wanted.where(posts.c.post_id == post_id)).first()
         return None if row is None else (row.tier, row.touched, row.checked)
 
-    def _keys(self, post_id: int, number: int) -> list[Key]:
-        first = keys.post_reactions(post_id)
-        names = [keys.bucket(first, bucket) for bucket in range(max(1, number))]
-        names += (make(post_id) for make in keys.OF_POST if make is not keys.post_reactions)
+    def _present(self, post_id: int, number: int) -> list[Key]:
+        first, *others = self._keys.of_post(post_id)
+        names = [self._keys.bucket(first, bucket) for bucket in range(max(1, number))]
+        names += others
         calls = [
             Command((*what, name)) for name in names for what in (("PTTL",), ("MEMORY", "USAGE"))
         ]

@@ -10,7 +10,7 @@ from copy import copy
 from typing import Any, Self, TypeVar
 
 import psycopg2.errors
-from sqlalchemy import Connection, Engine, Executable, event
+from sqlalchemy import Connection, Engine, Executable, TextClause, event
 from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.exc import (
     DataError,
@@ -25,8 +25,15 @@ from reactions.core.settings import Settings
 from reactions.postgres.address import options_of, parameters_of
 from reactions.postgres.advice import advice
 from reactions.postgres.connection_pool import STANDBY_ADVICE, refuses_caches, refuses_writes, watch
+from reactions.postgres.direct import DirectReads
 from reactions.postgres.engine import make_engine
-from reactions.postgres.limits import FOR_CACHES, limits_of, search_path
+from reactions.postgres.limits import (
+    FOR_CACHES,
+    PRIMARY_ONLY,
+    before_message,
+    limits_of,
+    search_path,
+)
 from reactions.postgres.socket_watchdog import NoAnswer, guard
 
 Answer = TypeVar("Answer")
@@ -89,11 +96,12 @@ class Database:
             if name not in given
         }
         """What PostgreSQL applies to each transaction, unless options of database_url says it."""
+        enforced = {"search_path": search_path(settings.database_schema), **self.limits}
         self.engine: Engine = make_engine(
             parameters,
             name,
             wait,
-            {"search_path": search_path(settings.database_schema), **self.limits},
+            enforced,
             pool_timeout=wait,
             pool_size=min(KEPT, settings.database_connections),
             max_overflow=max(0, settings.database_connections - KEPT),
@@ -102,6 +110,8 @@ class Database:
         watch(self.engine, standby=standby)
         self._sending = threading.local()
         event.listen(self.engine, "checkout", self._check)
+        self._direct = DirectReads(self.engine, before_message(enforced), self._deadline_s)
+        self._first = ""
 
     def _check(self, connection: Any, *_: object) -> None:  # noqa: ANN401 - psycopg2's
         """Ping a connection of the pool before its use."""
@@ -125,6 +135,7 @@ class Database:
         """
         made = copy(self)
         made.engine = self.engine.execution_options(**{FOR_CACHES: True})
+        made._first = PRIMARY_ONLY
         return made
 
     def close(self) -> None:
@@ -161,7 +172,27 @@ class Database:
             RowsRefused: the database refuses the data.
             ReactionsUnavailable: the database cannot be reached, or refuses the statement.
         """
+        if isinstance(statements, TextClause):
+            try:
+                return self._directly(statements, parameters)
+            except psycopg2.Error:
+                pass  # SQLAlchemy repeats it, and tells what the error means for the pool
         return self.read(lambda connection: connection.execute(statements, parameters).all())
+
+    def _directly(
+        self, statement: TextClause, parameters: Mapping[str, Any] | None
+    ) -> Sequence[Any]:
+        began = time.monotonic()
+        self._sending.retries = True
+        try:
+            with translated():
+                return self._direct.rows(statement, parameters, first=self._first)
+        except psycopg2.Error as error:
+            if time.monotonic() - began > QUICK_S:
+                raise unavailable(error) from error
+            raise
+        finally:
+            self._sending.retries = False
 
     def read(self, query: Callable[[Connection], Answer]) -> Answer:
         """Run a query outside a transaction: each of its statements is one.
@@ -209,10 +240,13 @@ def translated() -> Iterator[None]:
     except (DataError, IntegrityError) as error:
         raise RowsRefused(_reason(error)) from error
     except SQLAlchemyError as error:
-        kind = StandbyRefused if refuses_caches(_cause(error)) else ReactionsUnavailable
-        raise kind(
-            "postgresql", f"PostgreSQL cannot serve: {_reason(error)}", _remedy(error)
-        ) from error
+        raise unavailable(error) from error
+
+
+def unavailable(error: SQLAlchemyError | psycopg2.Error) -> ReactionsUnavailable:
+    """Return this library's error for one that says that the server cannot serve."""
+    kind = StandbyRefused if refuses_caches(_cause(error)) else ReactionsUnavailable
+    return kind("postgresql", f"PostgreSQL cannot serve: {_reason(error)}", _remedy(error))
 
 
 def array(numbers: Iterable[int]) -> str:
@@ -220,7 +254,7 @@ def array(numbers: Iterable[int]) -> str:
     return "{" + ",".join(map(str, numbers)) + "}"
 
 
-def _remedy(error: SQLAlchemyError) -> str:
+def _remedy(error: SQLAlchemyError | psycopg2.Error) -> str:
     """Return what to do about an error, "" when that is not known."""
     cause = _cause(error)
     if isinstance(cause, psycopg2.errors.InsufficientPrivilege):
@@ -230,12 +264,12 @@ def _remedy(error: SQLAlchemyError) -> str:
     return advice(_reason(error))
 
 
-def _cause(error: SQLAlchemyError) -> BaseException | None:
+def _cause(error: SQLAlchemyError | psycopg2.Error) -> BaseException | None:
     """Return the driver's error."""
-    return getattr(error, "orig", None)
+    return error if isinstance(error, psycopg2.Error) else getattr(error, "orig", None)
 
 
-def _reason(error: SQLAlchemyError) -> str:
+def _reason(error: SQLAlchemyError | psycopg2.Error) -> str:
     """Return the first line of the driver's message, which has no statement and no parameters."""
     lines = str(_cause(error) or error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

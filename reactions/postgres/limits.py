@@ -19,7 +19,7 @@ IN_BLOCK = "idle_in_transaction_session_timeout"
 FOR_CACHES = "reactions_for_caches"
 """An execution option: the statements read what a cache gets, so only a primary may answer them."""
 
-_PRIMARY_ONLY = "SET LOCAL transaction_read_only = off; "
+PRIMARY_ONLY = "SET LOCAL transaction_read_only = off; "
 # A standby refuses it, whatever is between here and the server, and a primary accepts it.
 
 TIME_LIMITS = ("statement_timeout", "lock_timeout", IN_BLOCK)
@@ -58,14 +58,13 @@ def enforce(engine: Engine, settings: Mapping[str, str]) -> None:
     It takes no round trip of its own, and PostgreSQL about 2 µs for each setting. A statement
     outside a transaction block is a transaction of its own.
     """
-    block = _set_local(settings)
-    message = _set_local({name: value for name, value in settings.items() if name != IN_BLOCK})
+    block, message = _set_local(settings), before_message(settings)
 
     def prefix(cursor: Any, statement: str, context: Any) -> str:  # noqa: ANN401
         connection = cursor.connection
         if connection.get_transaction_status() != TRANSACTION_STATUS_IDLE:
             return ""
-        first = _PRIMARY_ONLY if context.execution_options.get(FOR_CACHES) else ""
+        first = PRIMARY_ONLY if context.execution_options.get(FOR_CACHES) else ""
         if not connection.autocommit:
             return first + block
         return "" if _ALONE.match(statement) else first + message
@@ -94,6 +93,11 @@ def in_force(connection: Connection, names: Iterable[str]) -> dict[str, str]:
     return {
         str(name): str(value) for name, value in connection.execute(wanted, {"names": [*names]})
     }
+
+
+def before_message(settings: Mapping[str, str]) -> str:
+    """Return what goes before a statement that is a transaction of its own."""
+    return _set_local({name: value for name, value in settings.items() if name != IN_BLOCK})
 
 
 def _set_local(settings: Mapping[str, str]) -> str:

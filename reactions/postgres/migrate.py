@@ -14,16 +14,28 @@ from sqlalchemy import Connection, pool, text
 
 from alembic import command, context, op
 from reactions.core import resources
-from reactions.core.errors import InvalidArgument, InvalidSettings, short
+from reactions.core.errors import InvalidArgument, InvalidSettings, ReactionsError, short
 from reactions.core.settings import Settings
 from reactions.postgres.address import parameters_of
 from reactions.postgres.database import Database, translated
 from reactions.postgres.engine import make_engine
 from reactions.postgres.layout import oldest_comment
 from reactions.postgres.limits import search_path
+from reactions.postgres.partitions import (
+    DEFAULT_PARTITIONS,
+    check_partitions,
+    first_names,
+    index_of,
+    is_broken,
+    names_of,
+)
 from reactions.postgres.schemas import create_schema, old_schema
-from reactions.postgres.tables import PARTITIONS
 from reactions.postgres.type_registry import TypeRegistry
+
+
+class PartitionsMoving(ReactionsError):
+    """The number of partitions is being changed, so no migration can run."""
+
 
 LOCK_TIMEOUT = "'5s'"
 """Without the lock, a migration fails rather than block traffic. A CONCURRENTLY waits for longer,
@@ -33,14 +45,19 @@ REVISION = re.compile(r"[A-Za-z0-9_+-]{1,40}")
 _REVISIONS = "head, base, or one of alembic/versions"
 
 
-def migrate(settings: Settings, revision: str = "head") -> None:
+def migrate(settings: Settings, revision: str = "head", partitions: int | None = None) -> None:
     """Upgrade to a revision, or downgrade to an older one; at "head", register reaction types.
 
     Waits at most 5 s for a lock and then raises, so that other statements do not queue behind it.
     Run it again in that case.
 
+    Args:
+        partitions: of ``reactions``, where there are no tables yet: 1 to 256, or None for 16.
+
     Raises:
-        InvalidArgument: the revision does not exist.
+        InvalidArgument: the revision does not exist, or the tables have another number of
+            partitions.
+        PartitionsMoving: their number is being changed.
         InvalidSettings: the schema has a revision that is not one of these migrations.
         ReactionsUnavailable: the database cannot be reached, or the role lacks a privilege.
         TypesMismatch: the configured reaction types contradict the registry.
@@ -49,9 +66,17 @@ def migrate(settings: Settings, revision: str = "head") -> None:
         raise InvalidArgument("revision", _REVISIONS, revision)
     with translated(), open_connection(settings) as connection:
         newer = _newer(connection)
+        _check_partitions(connection, partitions)
+        moving = names_of(connection, "reactions_next")
     up = revision == "head" or revision in newer
+    if moving and (newer or not up):
+        raise PartitionsMoving(
+            f"the number of partitions is being changed to {len(moving)}, and a migration would"
+            f" miss the copy; first run: reactions partitions {len(moving)}"
+        )
     with translated(), open_connection(settings, down=not up) as connection:
         config = config_for(connection)
+        config.attributes["partitions"] = partitions
         create_schema(connection, settings.database_schema)
         try:
             (command.upgrade if up else command.downgrade)(config, revision)
@@ -65,6 +90,19 @@ def migrate(settings: Settings, revision: str = "head") -> None:
                 registry.register(settings.reaction_types)
         finally:
             database.close()
+
+
+def _check_partitions(connection: Connection, wanted: int | None) -> None:
+    if wanted is None:
+        return
+    check_partitions(wanted)
+    present = len(names_of(connection))
+    if present not in (0, wanted):
+        raise InvalidArgument(
+            "partitions",
+            f"{present}, which the tables have (reactions partitions changes it)",
+            wanted,
+        )
 
 
 def at_head(settings: Settings) -> bool:
@@ -144,15 +182,26 @@ def create_index(name: str, columns: str, where: str) -> None:
     """
     with op.get_context().autocommit_block():
         op.execute(f"CREATE INDEX IF NOT EXISTS {name} ON ONLY reactions {columns} WHERE {where}")
-        for part in range(PARTITIONS):
-            index, table = f"{name}_{part:02}", qualified(f"reactions_{part:02}")
-            if _is_broken(index):
+        for partition in _partitions():
+            index, table = index_of(name, partition), qualified(partition)
+            if not context.is_offline_mode() and is_broken(op.get_bind(), index):
                 op.execute(f"DROP INDEX CONCURRENTLY {qualified(index)}")
             op.execute(
                 f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {index} "
                 f"ON {table} {columns} WHERE {where}"
             )
             op.execute(f"ALTER INDEX {name} ATTACH PARTITION {index}")
+
+
+def chosen_partitions() -> int:
+    """Return how many partitions the first migration makes, 1 to 256.
+
+    Raises:
+        InvalidArgument: ``partitions`` of `migrate`, or ``alembic -x partitions=``, is not that.
+    """
+    written = context.get_x_argument(as_dictionary=True).get("partitions")
+    given = context.config.attributes.get("partitions") or written
+    return DEFAULT_PARTITIONS if given is None else check_partitions(given)
 
 
 def mark_oldest(revision: str | None) -> None:
@@ -179,9 +228,8 @@ def qualified(name: str) -> str:
     return f'"{op.get_bind().scalar(schema, {"name": name})}".{name}'
 
 
-def _is_broken(index: str) -> bool:
-    """Tell whether an interrupted build left an invalid index."""
+def _partitions() -> list[str]:
+    """Return the names of the partitions that a migration finds."""
     if context.is_offline_mode():
-        return False
-    valid = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:index)")
-    return op.get_bind().scalar(valid, {"index": index}) is False
+        return first_names(chosen_partitions())
+    return names_of(op.get_bind())

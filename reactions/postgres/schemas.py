@@ -20,10 +20,10 @@ SELECT EXISTS (
 # without rights in `public` must not take a database with tables there for an empty one.
 _CANDIDATES = text("""
 SELECT nspname, quote_ident(nspname) FROM pg_namespace AS n
-WHERE (nspname = 'public' OR nspname = ANY (current_schemas(false))) AND 5 = (
+WHERE (nspname = 'public' OR nspname = ANY (current_schemas(false))) AND 4 = (
     SELECT count(*) FROM pg_class WHERE relnamespace = n.oid AND (relname, relkind) IN (
-        ('alembic_version', 'r'), ('reactions', 'p'), ('reactions_00', 'r'),
-        ('reaction_counts', 'r'), ('reaction_types', 'r')
+        ('alembic_version', 'r'), ('reactions', 'p'), ('reaction_counts', 'r'),
+        ('reaction_types', 'r')
     )
 )
 """)

@@ -26,9 +26,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-PARTITIONS = 16
-"""Hash partitions of ``reactions``. All rows of a post, even 40 million, are in one partition."""
-
 TOUCHED_EVERY_US = 30_000_000
 """How far (µs) ``posts.touched`` may lag behind the newest change of a post."""
 

@@ -12,9 +12,10 @@ from typing import Any
 
 from reactions.core.constants import LOAD_LIFE_MS
 from reactions.core.settings import Settings
-from reactions.redis import buckets, keys
+from reactions.redis import buckets
 from reactions.redis.command_batch import CommandBatch, Commands
 from reactions.redis.connection import Client, translated
+from reactions.redis.keys import Keys, keys_of
 from reactions.redis.pipeline import Call, Command, run_all, run_many
 from reactions.redis.scripts import loading
 from reactions.redis.scripts.loading import FenceReply
@@ -39,6 +40,7 @@ class CacheInstall:
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
+        self._keys = keys_of(settings.space)
         self._viral = settings.viral_threshold
         self._ttl = Ttl(settings)
 
@@ -50,7 +52,7 @@ class CacheInstall:
         Args:
             give_way: refuse the fence if another load is already running.
         """
-        return loading.fence(post_id, token, LOAD_LIFE_MS, give_way=give_way)
+        return loading.fence(self._keys, post_id, token, LOAD_LIFE_MS, give_way=give_way)
 
     def fence_many(
         self, post_ids: Sequence[int], token: str, *, give_way: bool = False
@@ -72,7 +74,7 @@ class CacheInstall:
         if post_ids:
             with translated(), CommandBatch(self._client) as pipe:
                 for post_id in post_ids:
-                    pipe.unlink(keys.post_loading(post_id))
+                    pipe.unlink(self._keys.post_loading(post_id))
                 pipe.execute()
 
     def install_counts_call(self, post_id: int, token: str, counts: Mapping[int, int]) -> Call:
@@ -85,6 +87,7 @@ class CacheInstall:
             counts: code -> count in the database, read since ``fence_call``.
         """
         return loading.install_counts(
+            self._keys,
             post_id,
             token,
             ttl_ms=self._ttl.jittered(self._ttl.cold),
@@ -103,6 +106,7 @@ class CacheInstall:
         """
         calls = [
             loading.install_counts(
+                self._keys,
                 post_id,
                 token,
                 ttl_ms=self._ttl.jittered(self._ttl.regular),
@@ -133,16 +137,17 @@ class CacheInstall:
             for post_id, token in tokens.items():
                 spread = buckets.spread(rows[post_id])
                 sizes[post_id] = len(spread)
-                loaded = keys.post_loaded(post_id, token)
+                loaded = self._keys.post_loaded(post_id, token)
                 for number, entries in enumerate(spread):
                     for chunk in _chunks(entries.items()):
-                        name = keys.bucket(loaded, number)
+                        name = self._keys.bucket(loaded, number)
                         pipe.hset(name, items=[number for pair in chunk for number in pair])
                         # If this process dies before the install, nobody else deletes the key.
                         pipe.pexpire(name, LOAD_LIFE_MS)
             pipe.execute()
         calls = [
             loading.install_reactions(
+                self._keys,
                 post_id,
                 token,
                 ttl_ms=self._ttl.jittered(self._ttl.regular),
@@ -174,7 +179,7 @@ class CacheInstall:
             False if the install was refused, because a claim came in between.
         """
         collected = [
-            loading.collect(post_id, token, number == 0, LOAD_LIFE_MS, chunk)
+            loading.collect(self._keys, post_id, token, number == 0, LOAD_LIFE_MS, chunk)
             for number, chunk in enumerate(_chunks(ever))
         ]
         with translated():
@@ -182,6 +187,7 @@ class CacheInstall:
             if not all(reply == 1 for reply in run_many(self._client, collected)):
                 return False
         call = loading.install_sample(
+            self._keys,
             post_id,
             token,
             ttl_ms=self._ttl.jittered(self._ttl.viral),
@@ -194,7 +200,7 @@ class CacheInstall:
     def has_uniques(self, post_id: int) -> bool:
         """Return whether the HyperLogLog of a post is cached. One round trip."""
         with translated():
-            return bool(Commands(self._client).exists(keys.post_uniques(post_id)))
+            return bool(Commands(self._client).exists(self._keys.post_uniques(post_id)))
 
     def grow(self, post_ids: Sequence[int]) -> None:
         """Divide the buckets of hashes that have become too full.
@@ -206,7 +212,8 @@ class CacheInstall:
         while todo:
             with translated():
                 replies = run_many(
-                    self._client, [loading.grow(post_id, MAX_DIVIDED_BUCKETS) for post_id in todo]
+                    self._client,
+                    [loading.grow(self._keys, post_id, MAX_DIVIDED_BUCKETS) for post_id in todo],
                 )
             todo = [post for post, reply in zip(todo, replies, strict=True) if reply == 1]
 
@@ -229,15 +236,15 @@ class CacheInstall:
             Command(words)
             for post_id in post_ids
             for words in (
-                ("UNLINK", keys.post_loading(post_id)),
-                ("HGET", keys.post_reactions(post_id), buckets.MARK),
-                ("GET", keys.post_viral(post_id)),
-                ("PEXPIRE", keys.post_uniques(post_id), self._ttl.jittered(self._ttl.viral)),
+                ("UNLINK", self._keys.post_loading(post_id)),
+                ("HGET", self._keys.post_reactions(post_id), buckets.MARK),
+                ("GET", self._keys.post_viral(post_id)),
+                ("PEXPIRE", self._keys.post_uniques(post_id), self._ttl.jittered(self._ttl.viral)),
             )
         ]
         replies = run_all(self._client, reads)
         drops = [
-            Command(("UNLINK", *_dropped(post_id, size, flag, everything)))
+            Command(("UNLINK", *_dropped(self._keys, post_id, size, flag, everything)))
             for post_id, size, flag in zip(post_ids, replies[1::4], replies[2::4], strict=True)
         ]
         run_all(self._client, drops)
@@ -246,12 +253,16 @@ class CacheInstall:
         """Drop all caches of a viral post, so that the next load treats it as a regular one."""
         with translated():
             Commands(self._client).unlink(
-                keys.post_viral(post_id), keys.post_uniques(post_id), keys.post_rate(post_id)
+                self._keys.post_viral(post_id),
+                self._keys.post_uniques(post_id),
+                self._keys.post_rate(post_id),
             )
         self.drop(post_id)  # last: it refuses a load that began while the post was still viral
 
 
-def _dropped(post_id: int, size: bytes | None, flag: bytes | None, everything: bool) -> list[str]:
+def _dropped(
+    keys: Keys, post_id: int, size: bytes | None, flag: bytes | None, everything: bool
+) -> list[str]:
     """The keys of a post that ``drop_many`` drops."""
     first = keys.post_reactions(post_id)
     gone = [

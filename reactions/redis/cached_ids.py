@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 
 from reactions.core.constants import shard_of
+from reactions.core.settings import Settings
 from reactions.core.validate import is_id
 from reactions.redis.connection import Client, translated
+from reactions.redis.keys import keys_of
 
 BATCH = 500
 """Ids that are returned together, about."""
-
-_KEY = re.compile(rb"(?:post|user):\{([0-9]{1,2})\}:([0-9]{1,19}):(?!allowance)")
 
 
 class CachedIds:
@@ -22,22 +22,27 @@ class CachedIds:
     raises ReactionsUnavailable when Redis cannot serve.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
+        self._keys = keys_of(settings.space)
+        id_of = r"\{([0-9]{1,2})\}:([0-9]{1,19}):"
+        self._posts = re.compile(f"{self._keys.space}:{id_of}".encode())
+        user = f"user:{id_of}(?:reactions|loading){self._keys.user_suffix}$"
+        self._users = re.compile(user.encode())
 
     def posts(self) -> Iterator[set[int]]:
         """Yield the posts that have a cache or a pending change, in sets of about ``BATCH``."""
-        return self._ids("post:*")
+        return self._ids(self._posts, f"{self._keys.space}:*")
 
     def users(self) -> Iterator[set[int]]:
         """Yield the users whose reactions are cached, in sets of about ``BATCH``."""
-        return self._ids("user:*")
+        return self._ids(self._users, f"user:*{self._keys.user_suffix}")
 
-    def _ids(self, pattern: str) -> Iterator[set[int]]:
+    def _ids(self, key_of: re.Pattern[bytes], pattern: str) -> Iterator[set[int]]:
         found: set[int] = set()
         with translated():
             for key in self._client.scan_iter(match=pattern, count=1000):
-                parts = _KEY.match(key)
+                parts = key_of.match(key)
                 if parts and is_id(parts[2]) and shard_of(int(parts[2])) == int(parts[1]):
                     found.add(int(parts[2]))
                 if len(found) >= BATCH:

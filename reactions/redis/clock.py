@@ -10,6 +10,7 @@ from reactions.core.settings import Settings
 from reactions.core.shard_times import ShardTimes
 from reactions.redis.clock_readings import ClockReading, ClockReadings
 from reactions.redis.connection import Client, translated
+from reactions.redis.keys import keys_of
 from reactions.redis.pipeline import run_all
 from reactions.redis.scripts import markers
 
@@ -22,6 +23,7 @@ class Clock:
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
+        self._keys = keys_of(settings.space)
         self._cluster = settings.redis_cluster
         self._longest_us = int(max(settings.lease_s, settings.retry_cap_s) * 1e6)
 
@@ -38,7 +40,9 @@ class Clock:
 
     def readings(self) -> ClockReadings:
         """Read every shard's version and the clock of its own server. One round trip a node."""
-        replies = run_all(self._client, [markers.read_clock(shard) for shard in range(SHARDS)])
+        replies = run_all(
+            self._client, [markers.read_clock(self._keys, shard) for shard in range(SHARDS)]
+        )
         return ClockReadings([ClockReading.read(reply) for reply in replies])
 
     def bound_versions(self) -> ShardTimes:
@@ -57,7 +61,9 @@ class Clock:
         Args:
             versions: shard -> version (µs).
         """
-        calls = [markers.raise_clock(shard, version) for shard, version in versions.items()]
+        calls = [
+            markers.raise_clock(self._keys, shard, version) for shard, version in versions.items()
+        ]
         run_all(self._client, calls)
 
     def set_back(self, shards: Sequence[int], newest: int) -> int | None:
@@ -71,6 +77,6 @@ class Clock:
         Returns:
             How many changes moved; None if a drain has one of the shards, which stays as it is.
         """
-        calls = [markers.set_clock_back(s, newest, self._longest_us) for s in shards]
+        calls = [markers.set_clock_back(self._keys, s, newest, self._longest_us) for s in shards]
         replies = run_all(self._client, calls)
         return sum(reply[1] for reply in replies) if all(r[0] for r in replies) else None

@@ -65,7 +65,7 @@ def execute_on_nodes(client: RedisCluster, commands: Sequence[Words]) -> list[An
         key = key_of(words)
         if key is None:
             return _by_redis_py(client, commands)
-        slots.append(slot_of(client, key))
+        slots.append(slot_of(key))
     return send_packed(client, slots, [pack(words) for words in commands])
 
 

@@ -32,14 +32,14 @@ class Owner(NamedTuple):
     port: int
 
 
-def slot_of(client: RedisCluster, key: Argument) -> int:
+def slot_of(key: Argument) -> int:
     """Return the slot of a key. Those of the hundred shards are remembered."""
     if isinstance(key, str):
         tag = key[key.find("{") + 1 : key.find("}")]
         slot = _OF_SHARD.get(tag)
         if slot is not None:
             return slot
-    return int(client.keyslot(key))  # type: ignore[no-untyped-call]
+    return int(key_slot(key if isinstance(key, bytes) else str(key).encode()))
 
 
 _OF_SHARD = {str(shard): key_slot(str(shard).encode()) for shard in range(SHARDS)}

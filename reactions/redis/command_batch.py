@@ -14,6 +14,7 @@ from redis.commands.core import DataAccessCommands
 from redis.exceptions import RedisError
 
 from reactions.redis.connection import Client, execute, execute_many
+from reactions.redis.exchanger import exchanger
 from reactions.redis.wire import Words
 
 _Commands: Any = DataAccessCommands
@@ -86,6 +87,8 @@ class Commands(_Commands):  # type: ignore[misc]
 
 def _readers(client: Client) -> Any:  # noqa: ANN401 - redis-py's
     """Name of a command -> what makes redis-py's type of its reply."""
+    if (loop := exchanger(client)) is not None:
+        return loop.response_callbacks
     if isinstance(client, Redis):
         return client.response_callbacks
     nodes: list[Any] = client.get_nodes()  # type: ignore[no-untyped-call]

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from reactions.core.constants import SHARDS
-from reactions.redis import keys
+from reactions.core.settings import Settings
 from reactions.redis.command_batch import CommandBatch
 from reactions.redis.connection import Client, translated
+from reactions.redis.keys import keys_of
 from reactions.redis.pipeline import Command, run_all, run_many
 
 
@@ -22,16 +23,17 @@ class Committed:
     Every method raises ReactionsUnavailable when Redis cannot serve.
     """
 
-    def __init__(self, client: Client, *, cluster: bool) -> None:
+    def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
-        self._cluster = cluster
+        self._keys = keys_of(settings.space)
+        self._cluster = settings.redis_cluster
 
     def of_all_shards(self) -> list[int]:
         """Return the transactions of all shards; empty if one is missing.
 
         One round trip for each node.
         """
-        names = [keys.outbox_committed(shard) for shard in range(SHARDS)]
+        names = [self._keys.outbox_committed(shard) for shard in range(SHARDS)]
         if not self._cluster:
             return parse_committed(run_all(self._client, [Command(("MGET", *names))])[0])
         with translated():
@@ -43,7 +45,7 @@ class Committed:
         """Drop the notes of shards: one of the stores lost data. One round trip for each node."""
         with translated(), CommandBatch(self._client) as pipe:
             for shard in shards:
-                pipe.unlink(keys.outbox_committed(shard))
+                pipe.unlink(self._keys.outbox_committed(shard))
             pipe.execute()
 
     def note_missing(self, transaction: int) -> None:
@@ -53,7 +55,7 @@ class Committed:
         """
         with translated(), CommandBatch(self._client) as pipe:
             for shard in range(SHARDS):
-                pipe.set(keys.outbox_committed(shard), transaction, nx=True)
+                pipe.set(self._keys.outbox_committed(shard), transaction, nx=True)
             pipe.execute(raise_on_error=False)  # another run reaches the other nodes
 
 

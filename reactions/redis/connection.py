@@ -14,6 +14,7 @@ from redis.exceptions import (
     AuthenticationError,
     ClusterCrossSlotError,
     ClusterError,
+    DataError,
     MaxConnectionsError,
     MovedError,
     RedisClusterException,
@@ -32,13 +33,16 @@ from reactions.core.errors import InvalidSettings, ReactionsError, ReactionsUnav
 from reactions.core.settings import Settings
 from reactions.redis.advice import MEMORY_FULL_ADVICE, advice
 from reactions.redis.cluster_client import connect_cluster
-from reactions.redis.cluster_pipeline import execute_on_nodes, key_of
+from reactions.redis.cluster_pipeline import execute_on_nodes, key_of, send_packed
+from reactions.redis.cluster_slots import slot_of
+from reactions.redis.exchanger import exchanger
 from reactions.redis.kept_connections import held
 from reactions.redis.sentinel import make_pool
 from reactions.redis.url_options import check_options
 from reactions.redis.wire import Words, pack, read_replies, send
 
 Client: TypeAlias = "Redis | RedisCluster"
+"""Where only commands are sent, it may be an ``Exchanger`` in the place of one of these."""
 # Error replies of a server that cannot serve now. Any other error reply is a defect.
 _REFUSALS = (
     "OOM",
@@ -98,13 +102,19 @@ def connect(settings: Settings) -> Client:
     return Redis.from_pool(pool)
 
 
+def is_cluster(client: Client) -> bool:
+    """Return whether a client is one of a Redis Cluster."""
+    loop = exchanger(client)
+    return not isinstance(client, Redis) if loop is None else loop.cluster
+
+
 def execute(client: Client, command: Words) -> Any:  # noqa: ANN401 - a reply of the server
     """Send one command and return its reply.
 
     Raises:
         RedisError: the command or the connection failed.
     """
-    if not isinstance(client, Redis) and key_of(command) is None:
+    if isinstance(client, RedisCluster) and key_of(command) is None:
         return client.execute_command(*command)  # type: ignore[no-untyped-call]
     reply = execute_many(client, (command,))[0]
     if isinstance(reply, RedisError):
@@ -123,21 +133,42 @@ def execute_many(client: Client, commands: Sequence[Words]) -> list[Any]:
     Raises:
         RedisError: the connection to a single server failed.
     """
-    if not isinstance(client, Redis):
+    if isinstance(client, RedisCluster):
         return execute_on_nodes(client, commands)
+    if (loop := exchanger(client)) is not None and loop.cluster:
+        return loop.exchange_on_nodes([_slot(words) for words in commands], [*map(pack, commands)])
     packed = b"".join(map(pack, commands))
     return exchange(client, packed, len(commands))
+
+
+def execute_packed(client: Client, slots: Sequence[int], packed: Sequence[bytes]) -> list[Any]:
+    """Do as ``execute_many`` does on a cluster, with packed commands, each with its slot."""
+    if (loop := exchanger(client)) is not None:
+        return loop.exchange_on_nodes(slots, packed)
+    assert isinstance(client, RedisCluster)  # noqa: S101 - a single server has no slots
+    return send_packed(client, slots, packed)
+
+
+def _slot(words: Words) -> int:
+    key = key_of(words)
+    if key is None:
+        raise DataError(f"{words[0]!r} has no key that is known here")
+    return slot_of(key)
 
 
 class _Silent(RedisTimeoutError):
     """No answer over a connection that was open before the call: it may be dead."""
 
 
-def exchange(client: Redis, packed: bytes, replies: int) -> list[Any]:
-    """Send packed commands and read their replies; once more if the connection is broken or silent.
+def exchange(client: Client, packed: bytes, replies: int) -> list[Any]:
+    """Send packed commands to a single server and read their replies.
 
-    A new connection proves that the server answers, before the commands are sent over it.
+    They are sent once more if the connection is broken or silent. A new connection proves that the
+    server answers, before the commands are sent over it.
     """
+    if (loop := exchanger(client)) is not None:
+        return loop.exchange(packed, replies)
+    assert isinstance(client, Redis)  # noqa: S101 - a cluster is not a single server
     try:
         return _exchange_once(client, packed, replies)
     except (AuthenticationError, MaxConnectionsError):

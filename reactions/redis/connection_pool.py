@@ -39,7 +39,7 @@ def tells_of_role(error: BaseException | None) -> bool:
     return isinstance(error, known) or str(error).removeprefix("-").startswith(_CODES)
 
 
-class _Address:
+class Address:
     """What this process thinks of an address.
 
     Attributes:
@@ -58,12 +58,12 @@ class _Address:
             CONDEMNED.labels("redis").inc()
 
 
-_addresses: dict[tuple[object, object], _Address] = {}
+_addresses: dict[tuple[object, object], Address] = {}
 
 
-def _address(arguments: Any) -> _Address:  # noqa: ANN401 - those of a connection of redis-py
+def address_of(arguments: Any) -> Address:  # noqa: ANN401 - those of a connection of redis-py
     key = (arguments.get("host"), arguments.get("port") or arguments.get("path"))
-    return _addresses.setdefault(key, _Address())
+    return _addresses.setdefault(key, Address())
 
 
 def condemn(pool: ConnectionPool) -> None:
@@ -72,7 +72,7 @@ def condemn(pool: ConnectionPool) -> None:
     A connection that is idle is closed before it sends again; the next call goes to the server that
     the address leads to by then. A call that is under way is left alone.
     """
-    address = _address(pool.connection_kwargs)
+    address = address_of(pool.connection_kwargs)
     address.condemn(address.generation)
 
 
@@ -109,7 +109,7 @@ class _Careful(_Connection):  # type: ignore[misc]
 
     def __init__(self, **arguments: Any) -> None:  # noqa: ANN401 - redis-py's
         super().__init__(**arguments)
-        self._address = _address(arguments)
+        self._address = address_of(arguments)
 
     def connect_check_health(self, *args: Any, **rest: Any) -> None:  # noqa: ANN401 - redis-py's
         """Connect. What is not sent yet when the connection ends is never sent.

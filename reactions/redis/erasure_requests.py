@@ -9,10 +9,11 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from reactions.core.constants import SHARDS, shard_of
+from reactions.core.settings import Settings
 from reactions.core.validate import is_id
-from reactions.redis import keys
 from reactions.redis.command_batch import CommandBatch, Commands
 from reactions.redis.connection import Client, is_outage, translated
+from reactions.redis.keys import keys_of
 from reactions.redis.scripts import markers
 
 _TIMES = rb"([0-9]{1,16}(\+[0-9]{1,2}:[0-9]{1,16})*)?"
@@ -26,8 +27,9 @@ class ErasureRequests:
     Every method raises ReactionsUnavailable when Redis cannot serve.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
+        self._keys = keys_of(settings.space)
 
     def mark_deleted(self, posts: Mapping[int, bool]) -> None:
         """Refuse reactions on these posts. One round trip for each node.
@@ -39,15 +41,15 @@ class ErasureRequests:
         with translated(), CommandBatch(self._client) as pipe:
             for post_id, erased in posts.items():
                 shard = shard_of(post_id)
-                pipe.sadd(keys.outbox_deleted(shard), str(post_id))
+                pipe.sadd(self._keys.outbox_deleted(shard), str(post_id))
                 if not erased:
-                    pipe.sadd(keys.outbox_deletions(shard), str(post_id))
+                    pipe.sadd(self._keys.outbox_deletions(shard), str(post_id))
             pipe.execute()
 
     def deleted(self, shard: int) -> list[int]:
         """Return the posts of a shard that refuse reactions. One round trip."""
         with translated():
-            found: Any = Commands(self._client).smembers(keys.outbox_deleted(shard))
+            found: Any = Commands(self._client).smembers(self._keys.outbox_deleted(shard))
         return [int(post) for post in found if is_id(post)]
 
     def unfinished(self) -> tuple[list[int], dict[int, str]]:
@@ -61,8 +63,8 @@ class ErasureRequests:
         """
         with translated(), CommandBatch(self._client) as pipe:
             for shard in range(SHARDS):
-                pipe.smembers(keys.outbox_deletions(shard))
-                pipe.hgetall(keys.outbox_forgetting(shard))
+                pipe.smembers(self._keys.outbox_deletions(shard))
+                pipe.hgetall(self._keys.outbox_forgetting(shard))
             replies = pipe.execute(raise_on_error=False)
             failed = [reply for reply in replies if isinstance(reply, RedisError)]
             if failed and (len(failed) == len(replies) or not all(map(is_outage, failed))):
@@ -84,7 +86,9 @@ class ErasureRequests:
         The post continues to refuse reactions.
         """
         with translated():
-            Commands(self._client).srem(keys.outbox_deletions(shard_of(post_id)), str(post_id))
+            Commands(self._client).srem(
+                self._keys.outbox_deletions(shard_of(post_id)), str(post_id)
+            )
 
     def advance_erasure(self, user_id: int, step: str, following: str) -> bool:
         """Move a user's erasure from ``step`` to ``following``. One round trip.
@@ -95,7 +99,7 @@ class ErasureRequests:
         Returns:
             False if the user was forgotten again in the meantime: the erasure starts over.
         """
-        return bool(markers.advance_erasure(user_id, step, following).run(self._client))
+        return bool(markers.advance_erasure(self._keys, user_id, step, following).run(self._client))
 
     def start_over(self) -> None:
         """Let every erasure of a user that is under way begin again. No worker may run meanwhile.
@@ -106,5 +110,5 @@ class ErasureRequests:
         with translated(), CommandBatch(self._client) as pipe:
             for user_id, step in users.items():
                 if step:
-                    pipe.hset(keys.outbox_forgetting(shard_of(user_id)), str(user_id), "")
+                    pipe.hset(self._keys.outbox_forgetting(shard_of(user_id)), str(user_id), "")
             pipe.execute()

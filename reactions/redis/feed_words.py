@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reactions.redis import keys
 from reactions.redis.buckets import MARK
+from reactions.redis.keys import Keys
 
 MAX_POSTS = 10_000
 """Posts whose words a process remembers, in about 3 MB."""
@@ -26,7 +26,8 @@ _MARK = _bulk(str(MARK))
 class FeedWords:
     """Packs ``MGET`` of summaries and ``HMGET`` of a user's reactions. Threads may share it."""
 
-    def __init__(self) -> None:
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
         self._words: dict[int, tuple[bytes, bytes]] = {}
 
     def pack(self, post_ids: Sequence[int], user_key: str | None) -> list[bytes]:
@@ -48,7 +49,7 @@ class FeedWords:
         return parts
 
     def _make(self, post_id: int) -> tuple[bytes, bytes]:
-        made = _bulk(keys.post_summary(post_id)), _bulk(str(post_id))
+        made = _bulk(self._keys.post_summary(post_id)), _bulk(str(post_id))
         if len(self._words) >= MAX_POSTS:
             self._words.clear()
         self._words[post_id] = made

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from redis import Redis
-
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.layout import CURRENT, Layout, check, parse
-from reactions.redis import keys
-from reactions.redis.connection import Client, execute, translated
+from reactions.redis.connection import Client, execute, is_cluster, translated
+from reactions.redis.keys import default_keys
 from reactions.redis.pipeline import Command, run_all
 
 Answer = TypeVar("Answer")
@@ -22,7 +20,7 @@ node is down finds another one."""
 
 def copies(client: Client) -> Sequence[int]:
     """Return the shards that have the layout and the types."""
-    return COPIES[:1] if isinstance(client, Redis) else COPIES
+    return COPIES if is_cluster(client) else COPIES[:1]
 
 
 def read_copy(client: Client, read: Callable[[int], Answer]) -> Answer:
@@ -49,7 +47,7 @@ def read_layout(client: Client) -> Layout | None:
     """
 
     def read(shard: int) -> Layout | None:  # MGET has nothing for a key of another type
-        return parse(execute(client, ("MGET", keys.outbox_layout(shard)))[0])
+        return parse(execute(client, ("MGET", default_keys.outbox_layout(shard)))[0])
 
     return read_copy(client, read)
 
@@ -66,7 +64,9 @@ def check_layout(client: Client) -> None:
 
 def layout_commands(client: Client) -> list[Command]:
     """Write the layout of this version where there is none: an older worker lowers nothing."""
-    return [Command(("SET", keys.outbox_layout(s), str(CURRENT), "NX")) for s in copies(client)]
+    return [
+        Command(("SET", default_keys.outbox_layout(s), str(CURRENT), "NX")) for s in copies(client)
+    ]
 
 
 def raise_layout(client: Client) -> None:
@@ -79,4 +79,6 @@ def raise_layout(client: Client) -> None:
     found = read_layout(client) or CURRENT
     check(found)
     raised = str(Layout(max(found.number, CURRENT.number), max(found.oldest, CURRENT.oldest)))
-    run_all(client, [Command(("SET", keys.outbox_layout(s), raised)) for s in copies(client)])
+    run_all(
+        client, [Command(("SET", default_keys.outbox_layout(s), raised)) for s in copies(client)]
+    )

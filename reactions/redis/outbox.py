@@ -11,10 +11,10 @@ from redis.exceptions import RedisError
 
 from reactions.core.constants import LOAD_LIFE_MS
 from reactions.core.settings import Settings
-from reactions.redis import keys
 from reactions.redis.claims import Claim, Entry, Settled, claimed_posts, entry_of, settled
 from reactions.redis.command_batch import Commands
 from reactions.redis.connection import Client, translate, translated
+from reactions.redis.keys import keys_of
 from reactions.redis.pipeline import run_all, run_many
 from reactions.redis.scripts import drain
 from reactions.redis.scripts.drain import SettledPost, TierRules
@@ -29,6 +29,7 @@ class Outbox:
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
+        self._keys = keys_of(settings.space)
         self._settings = settings
         self._lease_us = int(settings.lease_s * 1e6)
         self._longest_us = int(max(settings.lease_s, settings.retry_cap_s) * 1e6)
@@ -63,6 +64,7 @@ class Outbox:
         tokens = {shard: secrets.token_hex(8) for shard in shards}
         calls = [
             drain.claim(
+                self._keys,
                 shard,
                 tokens[shard],
                 previous,
@@ -106,7 +108,7 @@ class Outbox:
             Pieces of about batch_rows entries: the fields to trim, and the entries in them. An
             empty piece ends each round; by then the caller must have trimmed all earlier ones.
         """
-        key, cursor, piece = keys.post_claimed(post_id), 0, dict[bytes, bytes]()
+        key, cursor, piece = self._keys.post_claimed(post_id), 0, dict[bytes, bytes]()
         commands = Commands(self._client)
         while True:
             with translated():
@@ -133,7 +135,7 @@ class Outbox:
         Returns:
             False if the lease is lost: nothing was dropped.
         """
-        call = drain.trim(post_id, claim.token, self._lease_us, fields, transaction)
+        call = drain.trim(self._keys, post_id, claim.token, self._lease_us, fields, transaction)
         return bool(call.run(self._client))
 
     def settle(
@@ -153,6 +155,7 @@ class Outbox:
         """
         calls = [
             drain.settle(
+                self._keys,
                 claim.shard,
                 claim.token,
                 claim.claimed_at,
@@ -192,5 +195,5 @@ class Outbox:
         with translated():
             return run_many(
                 self._client,
-                [drain.extend_lease(s, token, delay_us) for s, token in tokens.items()],
+                [drain.extend_lease(self._keys, s, token, delay_us) for s, token in tokens.items()],
             )

@@ -15,7 +15,6 @@ from redis.exceptions import RedisError
 from reactions.core.constants import SHARDS, shard_of
 from reactions.core.settings import Settings
 from reactions.core.validate import is_id
-from reactions.redis import keys
 from reactions.redis.claims import version_of
 from reactions.redis.clock import Clock
 from reactions.redis.command_batch import CommandBatch, Commands
@@ -28,6 +27,7 @@ from reactions.redis.connection import (
     translate,
     translated,
 )
+from reactions.redis.keys import keys_of
 from reactions.redis.wire import Words
 
 
@@ -50,6 +50,7 @@ class OutboxState:
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
+        self._keys = keys_of(settings.space)
         self._clock = Clock(client, settings)
         self._longest_us = int(max(settings.lease_s, settings.retry_cap_s) * 1e6)
 
@@ -74,9 +75,9 @@ class OutboxState:
         """The states of the shards whose node answers, and why another node does not."""
         with translated(), CommandBatch(self._client) as pipe:
             for shard in range(SHARDS):
-                pipe.zcard(keys.outbox_dirty(shard))
-                pipe.zrange(keys.outbox_dirty(shard), 0, 0, withscores=True)
-                pipe.get(keys.outbox_lease(shard))
+                pipe.zcard(self._keys.outbox_dirty(shard))
+                pipe.zrange(self._keys.outbox_dirty(shard), 0, 0, withscores=True)
+                pipe.get(self._keys.outbox_lease(shard))
             replies: list[Any] = pipe.execute(raise_on_error=False)
         now = self._clock.now_us()
         found: list[ShardState] = []
@@ -98,7 +99,10 @@ class OutboxState:
         Args:
             limit: the most shards. They start at a random one, so workers take different ones.
         """
-        names = [(keys.outbox_wake(shard), keys.outbox_lease(shard)) for shard in range(SHARDS)]
+        names = [
+            (self._keys.outbox_wake(shard), self._keys.outbox_lease(shard))
+            for shard in range(SHARDS)
+        ]
         commands: list[Words] = [("MGET", *pair) for pair in names]
         if isinstance(self._client, Redis):
             commands = [("MGET", *chain.from_iterable(names))]
@@ -140,13 +144,13 @@ class OutboxState:
         """Return the posts with pending or claimed changes. One round trip for each node."""
         with translated(), CommandBatch(self._client) as pipe:
             for shard in range(SHARDS):
-                pipe.zrange(keys.outbox_dirty(shard), 0, -1)
+                pipe.zrange(self._keys.outbox_dirty(shard), 0, -1)
             replies = pipe.execute()
         return [int(post) for posts in replies for post in posts if is_id(post)]
 
     def list_post(self, post_id: int) -> None:
         """List a post as dirty, so that a drain claims it. A claim delists a clean post."""
-        key = keys.outbox_dirty(shard_of(post_id))
+        key = self._keys.outbox_dirty(shard_of(post_id))
         with translated():
             words = ("ZADD", key, "NX", str(self._clock.now_us()), str(post_id))
             execute(self._client, words)
@@ -159,7 +163,7 @@ class OutboxState:
         """
         with translated():
             found: float | None = Commands(self._client).zscore(
-                keys.outbox_dirty(shard_of(post_id)), str(post_id)
+                self._keys.outbox_dirty(shard_of(post_id)), str(post_id)
             )
         return found
 
@@ -168,8 +172,8 @@ class OutboxState:
         posts = self.dirty_posts()
         with translated(), CommandBatch(self._client) as pipe:
             for post_id in posts:
-                pipe.hlen(keys.post_pending(post_id))
-                pipe.hlen(keys.post_claimed(post_id))
+                pipe.hlen(self._keys.post_pending(post_id))
+                pipe.hlen(self._keys.post_claimed(post_id))
             return sum(pipe.execute())
 
     def moving(self, pairs: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
@@ -180,8 +184,8 @@ class OutboxState:
         wanted = list(pairs)
         with translated(), CommandBatch(self._client) as pipe:
             for user_id, post_id in wanted:
-                pipe.hexists(keys.post_pending(post_id), str(user_id))
-                pipe.hexists(keys.post_claimed(post_id), str(user_id))
+                pipe.hexists(self._keys.post_pending(post_id), str(user_id))
+                pipe.hexists(self._keys.post_claimed(post_id), str(user_id))
             replies = pipe.execute()
         there = zip(replies[::2], replies[1::2], strict=True)
         return {pair for pair, found in zip(wanted, there, strict=True) if any(found)}
@@ -190,7 +194,7 @@ class OutboxState:
         """Return whether every change before this time is durable. One round trip for each node."""
         with translated(), CommandBatch(self._client) as pipe:
             for shard in range(SHARDS):
-                pipe.zrange(keys.outbox_dirty(shard), 0, 0, withscores=True)
+                pipe.zrange(self._keys.outbox_dirty(shard), 0, 0, withscores=True)
             return all(not oldest or oldest[0][1] > time_us for oldest in pipe.execute())
 
     def lags(self) -> dict[int, int]:
@@ -203,7 +207,7 @@ class OutboxState:
         """
         with translated(), CommandBatch(self._client) as pipe:
             for shard in range(SHARDS):
-                pipe.hgetall(keys.outbox_lags(shard))
+                pipe.hgetall(self._keys.outbox_lags(shard))
             replies = pipe.execute()
         total: dict[int, int] = {}
         for fields in replies:

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from reactions.core.constants import shard_of
 from reactions.core.settings import Settings
-from reactions.redis import keys
 from reactions.redis.command_batch import CommandBatch
 from reactions.redis.committed import parse_committed
 from reactions.redis.connection import Client, readable, translated
+from reactions.redis.keys import keys_of
 from reactions.redis.pipeline import Call, Command, run_all
 from reactions.redis.replies import PostLookup, pairs, parse_lookups
 from reactions.redis.scripts import lookups
@@ -36,6 +36,7 @@ class PostCache:
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
+        self._keys = keys_of(settings.space)
         self._ttl = Ttl(settings)
         self._cluster = settings.redis_cluster
 
@@ -59,6 +60,7 @@ class PostCache:
         ttl = self._ttl
         calls = [
             lookups.lookup_posts(
+                self._keys,
                 group,
                 user_id,
                 [ttl.share() for _ in group],
@@ -82,7 +84,7 @@ class PostCache:
         Returns:
             At most ``most`` pairs; None if the post has no cached sample.
         """
-        flat = lookups.recent(post_id, most).run(self._client)
+        flat = lookups.recent(self._keys, post_id, most).run(self._client)
         return None if len(flat) == 1 else list(pairs(flat).items())
 
     def pending(self, post_id: int, most: int) -> dict[int, tuple[int, int]] | None:
@@ -102,7 +104,7 @@ class PostCache:
             What ``pending`` returns; and the transactions of PostgreSQL after which a standby has
             every other change, empty if that is not known.
         """
-        names = keys.post_pending(post_id), keys.post_claimed(post_id)
+        names = self._keys.post_pending(post_id), self._keys.post_claimed(post_id)
         with translated(), CommandBatch(self._client) as pipe:
             for name in names:
                 pipe.hlen(name)
@@ -110,7 +112,9 @@ class PostCache:
                 return None, []
             for name in names:
                 pipe.hgetall(name)
-            pipe.get(keys.outbox_committed(shard_of(post_id)))  # after what has not left the outbox
+            pipe.get(
+                self._keys.outbox_committed(shard_of(post_id))
+            )  # after what has not left the outbox
             pending, claimed, committed = pipe.execute()
         found = {}
         for user, entry in {**claimed, **pending}.items():
@@ -128,7 +132,7 @@ class PostCache:
         if not user_ids:
             return set()
         with translated(), CommandBatch(self._client) as pipe:
-            for name in (keys.post_pending(post_id), keys.post_claimed(post_id)):
+            for name in (self._keys.post_pending(post_id), self._keys.post_claimed(post_id)):
                 pipe.hmget(name, [str(user_id) for user_id in user_ids])
             pending, claimed = pipe.execute()
         return {
@@ -148,9 +152,9 @@ class PostCache:
     def uniques_and_committed(self, post_id: int) -> tuple[int | None, list[int]]:
         """Return what ``uniques`` does, and transactions as ``pending_and_committed`` does."""
         commands: list[Call | Command] = [
-            Command(("SISMEMBER", keys.outbox_deleted(shard_of(post_id)), post_id)),
-            Command(("PFCOUNT", keys.post_uniques(post_id))),
-            Command(("GET", keys.outbox_committed(shard_of(post_id)))),
+            Command(("SISMEMBER", self._keys.outbox_deleted(shard_of(post_id)), post_id)),
+            Command(("PFCOUNT", self._keys.post_uniques(post_id))),
+            Command(("GET", self._keys.outbox_committed(shard_of(post_id)))),
         ]
         deleted, found, committed = run_all(self._client, commands)
         # PFCOUNT answers 0 for a missing key; every existing HyperLogLog counts at least one user.
@@ -160,5 +164,5 @@ class PostCache:
         """Return those of these posts that are deleted. One round trip for each node."""
         with translated(), CommandBatch(self._client) as pipe:
             for post_id in post_ids:
-                pipe.sismember(keys.outbox_deleted(shard_of(post_id)), str(post_id))
+                pipe.sismember(self._keys.outbox_deleted(shard_of(post_id)), str(post_id))
             return {post for post, gone in zip(post_ids, pipe.execute(), strict=True) if gone}

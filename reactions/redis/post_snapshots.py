@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reactions.redis import buckets, keys
+from reactions.core.settings import Settings
+from reactions.redis import buckets
 from reactions.redis.connection import Client
+from reactions.redis.keys import keys_of
 from reactions.redis.pipeline import Command, run_all
 from reactions.redis.replies import Growth, Snapshot, growth, snapshot
 from reactions.redis.scripts import loading
@@ -18,8 +20,9 @@ class PostSnapshots:
     cannot serve.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
+        self._keys = keys_of(settings.space)
 
     def snapshots(self, post_ids: Sequence[int], token: str = "") -> list[Snapshot]:
         """Return a consistent snapshot of each post, in order. O(what the post has in Redis).
@@ -28,12 +31,12 @@ class PostSnapshots:
             token: of the fence that tells the caller whether a claim came in between. The
                 snapshot removes this fence.
         """
-        calls = [loading.snapshot(post_id, token) for post_id in post_ids]
+        calls = [loading.snapshot(self._keys, post_id, token) for post_id in post_ids]
         return [snapshot(reply) for reply in run_all(self._client, calls)]
 
     def growths(self, post_ids: Sequence[int]) -> dict[int, Growth]:
         """Return the growth of each post whose growth is watched."""
-        calls = [Command(("GET", keys.post_rate(post_id))) for post_id in post_ids]
+        calls = [Command(("GET", self._keys.post_rate(post_id))) for post_id in post_ids]
         replies = run_all(self._client, calls)
         return {
             post_id: growth(reply)
@@ -47,8 +50,8 @@ class PostSnapshots:
             command
             for post_id in post_ids
             for command in (
-                Command(("HEXISTS", keys.post_reactions(post_id), buckets.MARK)),
-                Command(("EXISTS", keys.post_reaction_counts(post_id))),
+                Command(("HEXISTS", self._keys.post_reactions(post_id), buckets.MARK)),
+                Command(("EXISTS", self._keys.post_reaction_counts(post_id))),
             )
         ]
         replies = run_all(self._client, calls)

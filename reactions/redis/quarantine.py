@@ -16,44 +16,45 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from reactions.core.constants import SHARDS
+from reactions.core.settings import Settings
 from reactions.core.validate import is_id
-from reactions.redis import keys
 from reactions.redis.command_batch import CommandBatch, Commands
 from reactions.redis.connection import Client, is_outage, translated
+from reactions.redis.keys import Keys, keys_of
 
 log = logging.getLogger(__name__)
 
-CACHED: Mapping[Callable[[int], str], str] = {
-    keys.post_reactions: "hash",
-    keys.post_reaction_counts: "hash",
-    keys.post_viral: "string",
-    keys.post_total_reactions: "string",
-    keys.post_recent: "list",
-    keys.post_uniques: "string",
-    keys.post_rate: "string",
-    keys.post_summary: "string",
-    keys.post_loading: "string",
+CACHED: Mapping[Callable[[Keys, int], str], str] = {
+    Keys.post_reactions: "hash",
+    Keys.post_reaction_counts: "hash",
+    Keys.post_viral: "string",
+    Keys.post_total_reactions: "string",
+    Keys.post_recent: "list",
+    Keys.post_uniques: "string",
+    Keys.post_rate: "string",
+    Keys.post_summary: "string",
+    Keys.post_loading: "string",
 }
 """The cache keys of a post, with their types."""
 
-KEPT: Mapping[Callable[[int], str], str] = {
-    keys.post_pending: "hash",
-    keys.post_claimed: "hash",
-    keys.post_delta: "hash",
+KEPT: Mapping[Callable[[Keys, int], str], str] = {
+    Keys.post_pending: "hash",
+    Keys.post_claimed: "hash",
+    Keys.post_delta: "hash",
 }
 """The outbox keys of a post, with their types."""
 
-OF_SHARD: Mapping[Callable[[int], str], str] = {
-    keys.outbox_dirty: "zset",
-    keys.outbox_clock: "string",
-    keys.outbox_lease: "string",
-    keys.outbox_wake: "string",
-    keys.outbox_lags: "hash",
-    keys.outbox_epoch: "string",
-    keys.outbox_committed: "string",
-    keys.outbox_deleted: "set",
-    keys.outbox_deletions: "set",
-    keys.outbox_forgetting: "hash",
+OF_SHARD: Mapping[Callable[[Keys, int], str], str] = {
+    Keys.outbox_dirty: "zset",
+    Keys.outbox_clock: "string",
+    Keys.outbox_lease: "string",
+    Keys.outbox_wake: "string",
+    Keys.outbox_lags: "hash",
+    Keys.outbox_epoch: "string",
+    Keys.outbox_committed: "string",
+    Keys.outbox_deleted: "set",
+    Keys.outbox_deletions: "set",
+    Keys.outbox_forgetting: "hash",
 }
 """The keys of a shard, with their types. All belong to the outbox."""
 
@@ -68,8 +69,9 @@ _NUMBER = re.compile(rb"-?[0-9]{1,18}")
 class Quarantine:
     """Isolates foreign data. Safe to run at any time: it leaves valid keys alone."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
+        self._keys = keys_of(settings.space)
 
     def isolate(self, shards: Iterable[int], post_ids: Iterable[int] = ()) -> list[str]:
         """Isolate the foreign data of these shards, their dirty posts, and these posts.
@@ -106,7 +108,7 @@ class Quarantine:
         with translated(), CommandBatch(self._client) as pipe:
             for shard in range(SHARDS):
                 for key in OF_SHARD:
-                    pipe.type(key(shard))
+                    pipe.type(key(self._keys, shard))
             replies = pipe.execute(raise_on_error=False)
             failed = [reply for reply in replies if isinstance(reply, RedisError)]
             if failed and (len(failed) == len(replies) or not all(map(is_outage, failed))):
@@ -124,9 +126,11 @@ class Quarantine:
         return self.isolate(wrong)
 
     def _shard(self, shard: int) -> Iterator[str]:
-        yield from self._types({key(shard): kind for key, kind in OF_SHARD.items()}, rename=True)
-        yield from self._numbers(keys.outbox_lags(shard))
-        dirty = keys.outbox_dirty(shard)
+        yield from self._types(
+            {key(self._keys, shard): kind for key, kind in OF_SHARD.items()}, rename=True
+        )
+        yield from self._numbers(self._keys.outbox_lags(shard))
+        dirty = self._keys.outbox_dirty(shard)
         rest: Iterator[Any] = iter(Commands(self._client).zrange(dirty, 0, -1))
         while some := list(islice(rest, POSTS_PER_ROUND_TRIP)):
             strange = [post for post in some if not is_id(post)]
@@ -136,9 +140,9 @@ class Quarantine:
             yield from self._posts([int(post) for post in some if post not in strange])
 
     def _posts(self, post_ids: Sequence[int]) -> Iterator[str]:
-        cached = {key(post): kind for post in post_ids for key, kind in CACHED.items()}
+        cached = {key(self._keys, post): kind for post in post_ids for key, kind in CACHED.items()}
         yield from self._types(cached, rename=False)
-        kept = {key(post): kind for post in post_ids for key, kind in KEPT.items()}
+        kept = {key(self._keys, post): kind for post in post_ids for key, kind in KEPT.items()}
         yield from self._types(kept, rename=True)
 
     def _types(self, expected: Mapping[str, str], *, rename: bool) -> Iterator[str]:

@@ -27,6 +27,7 @@ from redis.exceptions import (
 
 from reactions.redis.cluster_slots import Owner, learn_owners, note_moved, slot_of
 from reactions.redis.connection import Client
+from reactions.redis.exchanger import exchanger
 from reactions.redis.pipeline import Call
 
 Answer: TypeAlias = "tuple[Any, int]"
@@ -53,6 +54,8 @@ def run_confirmed(
     """
     if not calls:
         return []
+    if (loop := exchanger(client)) is not None:  # a wait holds up everybody on its connection
+        return loop.run_blocking(lambda own: run_confirmed(own, calls, wanted, wait_s))
     deadline = time.monotonic() + wait_s
     if not isinstance(client, RedisCluster):
         return _run(client, calls, wanted, deadline)
@@ -66,7 +69,7 @@ def run_confirmed(
             if any(isinstance(reply, _LOST) for reply, _ in answers):
                 failed.append(node)
         if failed:
-            slots = [slot_of(client, calls[place][1]) for place in todo]
+            slots = [slot_of(calls[place][1]) for place in todo]
             learn_owners(client, slots, failed, deadline)
         _note_moved(client, [found[place][0] for place in todo])
         todo = [place for place in todo if isinstance(found[place][0], _MOVED)]

@@ -18,27 +18,27 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-from redis import Redis, RedisCluster
 from redis.exceptions import RedisError
 
 from reactions.core.constants import shard_of
 from reactions.core.model import Summary, Tier, make_summary
 from reactions.core.settings import Settings
-from reactions.redis import keys
 from reactions.redis.buckets import MARK
-from reactions.redis.cluster_pipeline import send_packed
 from reactions.redis.cluster_slots import shard_slot
 from reactions.redis.connection import (
     FAILURES,
     Client,
     exchange,
     execute_many,
+    execute_packed,
+    is_cluster,
     is_outage,
     translate,
 )
 from reactions.redis.feed_words import FeedWords
+from reactions.redis.keys import keys_of
 from reactions.redis.summary_parser import ReadyCounts, SummaryParser, is_stamped
 from reactions.redis.ttl import Ttl
 from reactions.redis.wire import Words, pack
@@ -88,8 +88,9 @@ class SummaryCache:
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
-        self._server = client if isinstance(client, Redis) else None
-        self._words = FeedWords()
+        self._keys = keys_of(settings.space)
+        self._is_cluster = is_cluster(client)
+        self._words = FeedWords(self._keys)
         self._packed: dict[int, tuple[int, bytes]] = {}
         self._names = {code: name for name, code in settings.reaction_types.items()}
         self._parser = SummaryParser(settings)
@@ -111,24 +112,24 @@ class SummaryCache:
             ReactionsUnavailable: Redis; on a cluster, every node that has any of the posts.
         """
         try:
-            if self._server is None:
-                return self._read_cluster(cast("RedisCluster", self._client), post_ids, user_id)
-            return self._read_server(self._server, post_ids, user_id)
+            if self._is_cluster:
+                return self._read_cluster(post_ids, user_id)
+            return self._read_server(post_ids, user_id)
         except FAILURES as error:
             raise translate(error) from error
 
-    def _read_server(self, server: Redis, post_ids: Sequence[int], user_id: int) -> Found:
+    def _read_server(self, post_ids: Sequence[int], user_id: int) -> Found:
         """Read the summaries, and then the user's reactions, in one round trip."""
         if not user_id:
-            (values,) = exchange(server, b"".join(self._words.pack(post_ids, None)), 1)
+            (values,) = exchange(self._client, b"".join(self._words.pack(post_ids, None)), 1)
             return self._found(post_ids, values, 0, None)
-        name = keys.user_reactions(user_id)
+        name = self._keys.user_reactions(user_id)
         renewal = self._renewal(user_id, name)
         words = [*self._words.pack(post_ids, name), *map(pack, renewal)]
-        values, own, *_ = exchange(server, b"".join(words), 2 + len(renewal))
+        values, own, *_ = exchange(self._client, b"".join(words), 2 + len(renewal))
         return self._found(post_ids, values, user_id, own)
 
-    def _read_cluster(self, client: RedisCluster, post_ids: Sequence[int], user_id: int) -> Found:
+    def _read_cluster(self, post_ids: Sequence[int], user_id: int) -> Found:
         """Read the summaries of all nodes, and then the user's node, or all at once.
 
         If the user's node does not answer, nothing of the user is cached.
@@ -139,7 +140,7 @@ class SummaryCache:
         before = [texts.get(post_id, _NEW) for post_id in post_ids]  # before anything is sent
         early = self._of_user(user_id, post_ids) if user_id and _NEW not in before else []
         slots += [shard_slot(shard_of(user_id))] * len(early)
-        replies = send_packed(client, slots, commands + [pack(words) for words in early])
+        replies = execute_packed(self._client, slots, commands + [pack(words) for words in early])
         replies, of_user = replies[: len(post_ids)], replies[len(post_ids) :]
         same = replies == before or self._note(post_ids, before, replies)
         errors = [reply for reply in replies if isinstance(reply, RedisError)]
@@ -159,7 +160,7 @@ class SummaryCache:
         if user_id:
             own = of_user[0] if of_user and same else None
             if own is None:
-                own = execute_many(client, self._of_user(user_id, post_ids))[0]
+                own = execute_many(self._client, self._of_user(user_id, post_ids))[0]
             if is_outage(own):
                 own = [None] * (1 + len(post_ids))
         return self._found(post_ids, replies, user_id, own)._replace(failed=failed)
@@ -184,7 +185,7 @@ class SummaryCache:
 
     def _pack(self, post_id: int) -> tuple[int, bytes]:
         """Return the slot of a post, and the command that reads its summary; remember both."""
-        name = keys.post_summary(post_id)
+        name = self._keys.post_summary(post_id)
         made = shard_slot(shard_of(post_id)), pack(("GET", name))
         if len(self._packed) >= MAX_MADE:
             self._packed.clear()
@@ -193,7 +194,7 @@ class SummaryCache:
 
     def _of_user(self, user_id: int, post_ids: Sequence[int]) -> list[Words]:
         """Commands that read the cached reactions of a user and, now and then, renew their TTL."""
-        name = keys.user_reactions(user_id)
+        name = self._keys.user_reactions(user_id)
         return [("HMGET", name, MARK, *post_ids), *self._renewal(user_id, name)]
 
     def _renewal(self, user_id: int, name: str) -> list[Words]:

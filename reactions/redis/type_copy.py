@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 from reactions.core.layout import check, parse
 from reactions.core.type_registry import ReactionType, dump, load
-from reactions.redis import keys
 from reactions.redis.connection import Client, execute
+from reactions.redis.keys import Keys
 from reactions.redis.layout import copies, layout_commands, read_copy
 from reactions.redis.pipeline import Command, run_all
 
 
-def read_types(client: Client) -> tuple[ReactionType, ...] | None:
+def read_types(client: Client, keys: Keys) -> tuple[ReactionType, ...] | None:
     """Return the copy; None if there is none that this version can read. One round trip.
 
     Raises:
@@ -34,7 +34,7 @@ def read_types(client: Client) -> tuple[ReactionType, ...] | None:
     return load(found) if isinstance(found, bytes | str) else None
 
 
-def write_types(client: Client, registered: Sequence[ReactionType]) -> None:
+def write_types(client: Client, keys: Keys, registered: Sequence[ReactionType]) -> None:
     """Write the copy, on a cluster to several nodes, and the layout where there is none.
 
     Neither has a TTL.

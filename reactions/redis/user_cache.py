@@ -19,7 +19,6 @@ from reactions.core.constants import LOAD_LIFE_MS, shard_of
 from reactions.core.model import Row
 from reactions.core.settings import Settings
 from reactions.core.validate import is_id
-from reactions.redis import keys
 from reactions.redis.cached_ids import CachedIds
 from reactions.redis.command_batch import CommandBatch, Commands
 from reactions.redis.connection import (
@@ -30,6 +29,7 @@ from reactions.redis.connection import (
     translate,
     translated,
 )
+from reactions.redis.keys import keys_of
 from reactions.redis.pipeline import Call, Command, run_all, run_many
 from reactions.redis.scripts import user_cache as user_scripts
 from reactions.redis.ttl import Ttl
@@ -53,6 +53,8 @@ class UserCache:
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
+        self._keys = keys_of(settings.space)
+        self._settings = settings
         self._ttl = Ttl(settings)
         self._cluster = settings.redis_cluster
         self._paused_until = 0.0
@@ -107,7 +109,7 @@ class UserCache:
     ) -> list[Any]:
         calls = [
             user_scripts.write_through_users(
-                until_us, self._ttl.user, [self._ttl.share() for _ in users], users
+                self._keys, until_us, self._ttl.user, [self._ttl.share() for _ in users], users
             )
             for users in groups
         ]
@@ -116,7 +118,7 @@ class UserCache:
 
     def lookup_commands(self, user_id: int, post_ids: Sequence[int]) -> list[Command]:
         """Build the two commands of a lookup. ``parse_user_lookup`` reads the first reply."""
-        name = keys.user_reactions(user_id)
+        name = self._keys.user_reactions(user_id)
         return [
             Command(("HMGET", name, MARK, *post_ids)),
             Command(("PEXPIRE", name, self._ttl.jittered(self._ttl.user))),
@@ -124,7 +126,7 @@ class UserCache:
 
     def fence_command(self, user_id: int, token: str) -> Command:
         """Build the command that announces a read of the user's reactions from the database."""
-        return Command(("SET", keys.user_loading(user_id), token, "PX", LOAD_LIFE_MS))
+        return Command(("SET", self._keys.user_loading(user_id), token, "PX", LOAD_LIFE_MS))
 
     def install_call(
         self, user_id: int, token: str, found: Mapping[int, int], *, whole: bool
@@ -137,12 +139,13 @@ class UserCache:
                 MAX_WHOLE_USER reactions.
         """
         life = self._ttl.jittered(self._ttl.user)
-        return user_scripts.install_user(user_id, token, life, found, whole=whole)
+        return user_scripts.install_user(self._keys, user_id, token, life, found, whole=whole)
 
     def cached_reactions(self, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
         """Return (user, post) -> code of the cached ones. One round trip for each node."""
         calls = [
-            Command(("HGET", keys.user_reactions(user_id), post_id)) for user_id, post_id in wanted
+            Command(("HGET", self._keys.user_reactions(user_id), post_id))
+            for user_id, post_id in wanted
         ]
         with translated():
             replies = run_many(self._client, calls)
@@ -161,7 +164,7 @@ class UserCache:
             and the users of whom every reaction is cached.
         """
         users = list(user_ids)
-        calls = [Command(("HGETALL", keys.user_reactions(user_id))) for user_id in users]
+        calls = [Command(("HGETALL", self._keys.user_reactions(user_id))) for user_id in users]
         found: dict[tuple[int, int], int] = {}
         whole = []
         for user_id, reply in zip(users, run_all(self._client, calls), strict=True):
@@ -178,22 +181,24 @@ class UserCache:
     def drop(self, user_id: int) -> None:
         """Drop the cache of a user. One round trip."""
         with translated():
-            Commands(self._client).unlink(keys.user_reactions(user_id), keys.user_loading(user_id))
+            Commands(self._client).unlink(
+                self._keys.user_reactions(user_id), self._keys.user_loading(user_id)
+            )
 
     def drop_all(self) -> None:
         """Drop the caches of all users. Scans the whole keyspace with SCAN."""
-        for users in CachedIds(self._client).users():
+        for users in CachedIds(self._client, self._settings).users():
             with translated(), CommandBatch(self._client) as pipe:
                 for user_id in users:
-                    pipe.unlink(keys.user_reactions(user_id))
-                    pipe.unlink(keys.user_loading(user_id))
+                    pipe.unlink(self._keys.user_reactions(user_id))
+                    pipe.unlink(self._keys.user_loading(user_id))
                 pipe.execute()
 
     def drop_post(self, post_id: int, user_ids: Iterable[int]) -> None:
         """Drop the cached reactions of these users to one post. One round trip for each node."""
         with translated(), CommandBatch(self._client) as pipe:
             for user_id in user_ids:
-                pipe.hdel(keys.user_reactions(user_id), str(post_id))
+                pipe.hdel(self._keys.user_reactions(user_id), str(post_id))
             pipe.execute()
 
 

@@ -12,7 +12,7 @@ Argument: TypeAlias = "str | bytes | int"
 Words: TypeAlias = "Sequence[Argument]"
 """The words of one command, for example ``("MEMORY", "USAGE", key)``."""
 
-_PLAIN = {bytes, int, list, type(None), dict, set, float, bool, str}
+PLAIN = {bytes, int, list, type(None), dict, set, float, bool, str}
 """The types of replies that are neither errors nor news of the server."""
 
 SEND_BYTES = 65_536
@@ -57,7 +57,7 @@ def read_replies(connection: Any, number: int) -> list[Any]:  # noqa: ANN401 - r
     while len(found) < number:
         reply = gets()
         kind = type(reply)
-        if kind in _PLAIN:
+        if kind in PLAIN:
             found.append(reply)
         elif isinstance(reply, ResponseError):
             if (note := getattr(connection, "note", None)) is not None:  # one of our own pool

@@ -8,8 +8,8 @@ from redis.exceptions import RedisError
 
 from reactions.core.constants import shard_of
 from reactions.core.settings import Settings
-from reactions.redis import keys
 from reactions.redis.connection import Client, execute, translated
+from reactions.redis.keys import keys_of
 from reactions.redis.pipeline import run_many
 from reactions.redis.replicas import run_confirmed
 from reactions.redis.scripts import writes
@@ -24,13 +24,14 @@ class RedisWrites:
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
+        self._keys = keys_of(settings.space)
         self._patience_us = int(settings.wake_patience_s * 1e6)
         self._replica_wait_s = settings.replica_wait_s
 
     def record(self, user_id: int, post_id: int, code: int) -> ReactReply:
         """Record a reaction; code 0 removes the user's reaction. One script, one round trip."""
         return ReactReply(
-            *writes.record(user_id, post_id, code, self._patience_us).run(self._client)
+            *writes.record(self._keys, user_id, post_id, code, self._patience_us).run(self._client)
         )
 
     def record_many(self, items: Iterable[tuple[int, int, int]]) -> list[ReactReply | RedisError]:
@@ -39,7 +40,7 @@ class RedisWrites:
         Returns:
             The reply to each item, in order; the error of each item that failed.
         """
-        calls = [writes.record(*item, self._patience_us) for item in items]
+        calls = [writes.record(self._keys, *item, self._patience_us) for item in items]
         with translated():
             replies = run_many(self._client, calls)
         return [reply if isinstance(reply, RedisError) else ReactReply(*reply) for reply in replies]
@@ -59,8 +60,8 @@ class RedisWrites:
         """
         calls = [
             (
-                writes.record(*item, self._patience_us),
-                keys.outbox_confirmed(shard_of(item[1])),
+                writes.record(self._keys, *item, self._patience_us),
+                self._keys.outbox_confirmed(shard_of(item[1])),
             )
             for item in items
         ]
@@ -73,10 +74,10 @@ class RedisWrites:
 
     def delete_post(self, post_id: int) -> None:
         """Refuse reactions to a post, and request the erasure of its rows. One round trip."""
-        writes.delete(post_id).run(self._client)
+        writes.delete(self._keys, post_id).run(self._client)
 
     def forget_user(self, user_id: int) -> None:
         """Request the erasure of a user's rows. One round trip."""
-        key = keys.outbox_forgetting(shard_of(user_id))
+        key = self._keys.outbox_forgetting(shard_of(user_id))
         with translated():
             execute(self._client, ("HSET", key, str(user_id), ""))

@@ -17,12 +17,14 @@ from reactions.core.settings import Settings
 from reactions.core.type_registry import ReactionType, configured
 from reactions.postgres.address import parameters_of
 from reactions.postgres.layout import check_at_start
+from reactions.redis.connection import connect
 from reactions.web import auth, problems, routes
 from reactions.web.auth import Authenticator
 from reactions.web.body_limit import BodyLimit
+from reactions.web.direct_routes import DirectRoutes
 from reactions.web.foreign_pages import ForeignPages
 from reactions.web.openapi import DescribedApp
-from reactions.web.rate_limit import RateLimiter
+from reactions.web.running import running
 from reactions.web.stream import Hub
 
 log = logging.getLogger(__name__)
@@ -50,17 +52,21 @@ def create_app(client: Reactions, authenticate: Authenticator) -> FastAPI:
         TypesMismatch: the configured reaction types contradict the registry.
     """
     parameters_of(client.settings.database_url.get_secret_value())
-    limiter, hub = RateLimiter(client.settings), Hub(client)
+    ways, readiness = running(client), connect(client.settings)
+    hub = Hub(ways)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         current_default_thread_limiter().total_tokens = client.settings.web_threads
         yield
-        limiter.close()
+        await ways.close()
+        readiness.close()
 
     types = _types(client)
     app = _Service(title="reactions", version=version("reactions"), lifespan=lifespan, types=types)
-    app.state.client, app.state.limiter, app.state.hub = client, limiter, hub
+    app.state.client, app.state.running, app.state.hub = client, ways, hub
+    app.state.readiness = readiness
+    app.add_middleware(DirectRoutes, service=app, authenticate=authenticate)
     app.add_middleware(BodyLimit)
     signed_in = auth.signed_in(authenticate)
     app.include_router(routes.router, prefix="/v1", tags=["reactions"], dependencies=signed_in)

@@ -42,6 +42,22 @@ def load(settings: Settings) -> Authenticator:
     return found  # type: ignore[no-any-return] # its signature is unknown
 
 
+def check_user(found: object) -> int:
+    """Return the user id that an authenticator found.
+
+    Raises:
+        Refusal: it found nobody.
+        TypeError: it returned something else, which is a defect.
+    """
+    if found is None:
+        raise unauthenticated()
+    if type(found) is not int or not 1 <= found <= MAX_ID:
+        raise TypeError(
+            f"the authenticator must return a user id or None, not a {type(found).__name__}"
+        )
+    return found
+
+
 def signed_in(authenticate: Authenticator) -> list[Any]:
     """Return the dependencies of all routes. They store the user's id, or refuse the request.
 
@@ -60,13 +76,7 @@ def signed_in(authenticate: Authenticator) -> list[Any]:
         response: Response,
         found: object = Depends(authenticate),
     ) -> None:
-        if found is None:
-            raise unauthenticated()
-        if type(found) is not int or not 1 <= found <= MAX_ID:
-            raise TypeError(
-                f"the authenticator must return a user id or None, not a {type(found).__name__}"
-            )
-        request.state.user_id = found
+        request.state.user_id = check_user(found)
         response.headers["Cache-Control"] = "no-store"  # the answer is for this user alone
 
     return [Depends(check), Depends(_stored_user)]

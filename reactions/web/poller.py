@@ -11,14 +11,14 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence, Set
+from functools import partial
 from typing import NamedTuple
 
-from starlette.concurrency import run_in_threadpool
-
-from reactions.api.client import MAX_SUMMARIES, Reactions
+from reactions.api.client import MAX_SUMMARIES
 from reactions.core.errors import ReactionsError, ReadInterrupted
 from reactions.core.model import Summary
 from reactions.core.type_registry import ReactionType
+from reactions.web.running import Running
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +44,8 @@ class Poller:
             all posts if the reaction types did.
     """
 
-    def __init__(self, client: Reactions, on_change: Callable[[Set[int]], None]) -> None:
-        self._client = client
+    def __init__(self, running: Running, on_change: Callable[[Set[int]], None]) -> None:
+        self._run, self._client = running.run, running.client
         self._on_change = on_change
         self._followers: Counter[int] = Counter()  # post -> number of streams
         self._task: asyncio.Task[None] | None = None
@@ -65,9 +65,9 @@ class Poller:
         try:
             unknown = [post_id for post_id in post_ids if post_id not in self.values]
             if unknown:
-                self._store(await run_in_threadpool(self._client.summaries, unknown))
+                self._store(await self._run(partial(self._client.summaries, unknown)))
             if not self.types:
-                self._store_types(await run_in_threadpool(self._client.types))
+                self._store_types(await self._run(self._client.types))
         except BaseException:
             self.unfollow(post_ids)
             raise
@@ -101,7 +101,7 @@ class Poller:
     async def _read(self, post_ids: Sequence[int]) -> Sequence[Summary | None]:
         """Read what the stores answer now; the next poll repeats what fails."""
         try:
-            return await run_in_threadpool(self._client.summaries, post_ids)
+            return await self._run(partial(self._client.summaries, post_ids))
         except ReadInterrupted as error:
             return error.summaries
         except ReactionsError as error:
@@ -111,7 +111,7 @@ class Poller:
     async def _read_types(self) -> None:
         """Ask for the types; the client reads them again once a second at most."""
         try:
-            self._store_types(await run_in_threadpool(self._client.types))
+            self._store_types(await self._run(self._client.types))
         except ReactionsError as error:
             log.warning("the streams cannot read the reaction types, and try again: %s", error)
 

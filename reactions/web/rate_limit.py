@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 
 from reactions.core.settings import Settings
-from reactions.redis.connection import connect, readable
+from reactions.redis.connection import Client, readable
+from reactions.redis.keys import default_keys
 from reactions.redis.scripts import writes
-from reactions.redis.server_role import check_primary
 from reactions.web.problems import retry_later
 
 
 class RateLimiter:
     """Allows each user ``web_burst`` writes at once and ``web_writes_per_s`` in the long run."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._client = connect(settings)
+    def __init__(self, settings: Settings, client: Client) -> None:
+        self._client = client
         self._each_us = math.ceil(1e6 / settings.web_writes_per_s)
         self._ahead_us = self._each_us * settings.web_burst
 
@@ -26,21 +26,9 @@ class RateLimiter:
             Refusal: the user writes too often. It says how many seconds to wait.
             ReactionsUnavailable: Redis does not answer.
         """
-        reply = writes.limit(user_id, self._each_us, self._ahead_us).run(self._client)
+        reply = writes.limit(default_keys, user_id, self._each_us, self._ahead_us).run(self._client)
         with readable():
             wait_us = int(reply)
         if wait_us:
             seconds = math.ceil(wait_us / 1e6)
             raise retry_later(429, "too-many-writes", "you react too fast", seconds)
-
-    def check_ready(self) -> None:
-        """Check that Redis answers, and takes writes. Cost: one round trip.
-
-        Raises:
-            ReactionsUnavailable: it does not answer, or it is a replica.
-        """
-        check_primary(self._client)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()

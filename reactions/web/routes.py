@@ -1,26 +1,29 @@
 """The endpoints.
 
-Most are plain functions, which FastAPI runs in its thread pool: the library is synchronous.
+``direct_routes`` answers most requests of those that are called most often without FastAPI.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from reactions.api.client import MAX_PAGE, MAX_SUMMARIES, Reactions
+from reactions.api.client import MAX_PAGE, MAX_SUMMARIES
 from reactions.api.cursor import MAX_CURSOR
 from reactions.core.constants import SAMPLE_SIZE
 from reactions.core.errors import ReadInterrupted
+from reactions.core.model import Outcome, Summary
+from reactions.redis.connection import Client as RedisClient
+from reactions.redis.server_role import check_primary
 from reactions.web import schemas
 from reactions.web.auth import User
 from reactions.web.ids import IdIn
 from reactions.web.problems import responses
-from reactions.web.rate_limit import RateLimiter
+from reactions.web.running import Running
 from reactions.web.schemas import Change, Kind, ReactionTypes
 from reactions.web.stream import MAX_STREAM_POSTS, Hub, Listener
 
@@ -33,12 +36,12 @@ router = APIRouter()
 health = APIRouter(tags=["health"])
 
 
-async def _client(request: Request) -> Reactions:
-    return request.app.state.client  # type: ignore[no-any-return] # `state` holds any type
+async def _running(request: Request) -> Running:
+    return request.app.state.running  # type: ignore[no-any-return] # `state` holds any type
 
 
-async def _limiter(request: Request) -> RateLimiter:
-    return request.app.state.limiter  # type: ignore[no-any-return] # `state` holds any type
+async def _readiness(request: Request) -> RedisClient:
+    return request.app.state.readiness  # type: ignore[no-any-return] # `state` holds any type
 
 
 async def _hub(request: Request) -> Hub:
@@ -46,8 +49,7 @@ async def _hub(request: Request) -> Hub:
 
 
 Streams = Annotated[Hub, Depends(_hub)]
-Client = Annotated[Reactions, Depends(_client)]
-Limit = Annotated[RateLimiter, Depends(_limiter)]
+Ways = Annotated[Running, Depends(_running)]
 Cursor = Annotated[
     str | None,
     Query(
@@ -62,81 +64,108 @@ PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 @router.put(
     "/posts/{post_id}/reaction", operation_id="react", responses=WRITE | responses(400, 413)
 )
-def react(
-    post_id: IdIn, wanted: schemas.Wanted, user: User, client: Client, limit: Limit
-) -> schemas.Outcome:
+async def react(post_id: IdIn, wanted: schemas.Wanted, user: User, ways: Ways) -> schemas.Outcome:
     """Set the user's reaction to a post. It replaces an earlier one."""
-    limit.pass_or_refuse(user)
-    return schemas.Outcome.model_validate(client.react(user, post_id, wanted.reaction))
+    return schemas.Outcome.model_validate(await write(ways, user, post_id, wanted.reaction))
 
 
 @router.delete("/posts/{post_id}/reaction", operation_id="unreact", responses=WRITE)
-def unreact(post_id: IdIn, user: User, client: Client, limit: Limit) -> schemas.Outcome:
+async def unreact(post_id: IdIn, user: User, ways: Ways) -> schemas.Outcome:
     """Remove the user's reaction from a post. It is safe to repeat the call."""
-    limit.pass_or_refuse(user)
-    return schemas.Outcome.model_validate(client.unreact(user, post_id))
+    return schemas.Outcome.model_validate(await write(ways, user, post_id, None))
+
+
+async def write(ways: Running, user: int, post_id: int, reaction: str | None) -> Outcome:
+    """Count a write, and set a reaction; None removes it.
+
+    Raises:
+        Refusal: the user writes too often.
+        ReactionsError: what the library says.
+    """
+
+    def work() -> Outcome:
+        ways.limiter.pass_or_refuse(user)
+        if reaction is None:
+            return ways.client.unreact(user, post_id)
+        return ways.client.react(user, post_id, reaction)
+
+    return await ways.run(work)
 
 
 @router.get("/types", operation_id="listTypes", responses=responses(401, 500, 503))
-def types(client: Client) -> schemas.ReactionTypes:
+async def types(ways: Ways) -> schemas.ReactionTypes:
     """List the reaction types with the label and the emoji that people see."""
-    return schemas.ReactionTypes.model_validate({"items": client.types()})
+    return schemas.ReactionTypes.model_validate({"items": await ways.run(ways.client.types)})
 
 
 @router.get("/summaries", operation_id="getSummaries", responses=READ)
-def summaries(
+async def summaries(
     post_id: Annotated[list[IdIn], Query(min_length=1, max_length=MAX_SUMMARIES)],
     user: User,
-    client: Client,
+    ways: Ways,
 ) -> schemas.Feed:
     """Return what a feed shows of each post: counts, total, tier and the user's own reaction.
 
     If a store knows some of the posts and does not answer, their ids are in `missing`.
     """
+    items, missing = await feed(ways, user, post_id)
+    return schemas.Feed.model_validate({"items": items, "missing": missing})
+
+
+async def feed(
+    ways: Running, user: int, post_ids: Sequence[int]
+) -> tuple[Sequence[Summary], Sequence[int]]:
+    """Return the summaries of posts, and the posts that only a store knows that does not answer.
+
+    Raises:
+        ReactionsError: what the library says; also when no post is known.
+    """
     try:
-        items, missing = client.summaries(post_id, user), list[int]()
+        return await ways.run(lambda: ways.client.summaries(post_ids, user)), ()
     except ReadInterrupted as error:
         items = [summary for summary in error.summaries if summary is not None]
         if not items:
             raise
         log.warning("a feed is answered in part: %s", error)
-        pairs = zip(post_id, error.summaries, strict=True)
-        missing = list(dict.fromkeys(post for post, summary in pairs if summary is None))
-    return schemas.Feed.model_validate({"items": items, "missing": missing})
+        pairs = zip(post_ids, error.summaries, strict=True)
+        return items, list(dict.fromkeys(post for post, summary in pairs if summary is None))
 
 
 @router.get("/posts/{post_id}/reactors", operation_id="listReactors", responses=READ)
-def reactors(
+async def reactors(
     post_id: IdIn,
-    client: Client,
+    ways: Ways,
     reaction: Annotated[Kind | None, Query()] = None,
     limit: PageSize = 50,
     cursor: Cursor = None,
 ) -> schemas.Reactors:
     """List who reacted to a post, newest first. With `reaction`, list only this type."""
-    return schemas.Reactors.model_validate(client.reactors(post_id, reaction, limit, cursor))
+    page = await ways.run(lambda: ways.client.reactors(post_id, reaction, limit, cursor))
+    return schemas.Reactors.model_validate(page)
 
 
 @router.get("/posts/{post_id}/recent", operation_id="listRecent", responses=READ)
-def recent(
-    post_id: IdIn, client: Client, limit: Annotated[int, Query(ge=1, le=SAMPLE_SIZE)] = 20
+async def recent(
+    post_id: IdIn, ways: Ways, limit: Annotated[int, Query(ge=1, le=SAMPLE_SIZE)] = 20
 ) -> schemas.Recent:
     """List the newest who reacted to a post. On a viral post this costs one round trip."""
-    return schemas.Recent.model_validate({"items": client.recent(post_id, limit)})
+    found = await ways.run(lambda: ways.client.recent(post_id, limit))
+    return schemas.Recent.model_validate({"items": found})
 
 
 @router.get("/posts/{post_id}/uniques", operation_id="countUniques", responses=READ)
-def uniques(post_id: IdIn, client: Client) -> schemas.Uniques:
+async def uniques(post_id: IdIn, ways: Ways) -> schemas.Uniques:
     """Count the users who ever reacted to a post. On a viral post, estimate it to about 0.8 %."""
-    return schemas.Uniques(uniques=client.uniques(post_id))
+    return schemas.Uniques(uniques=await ways.run(lambda: ways.client.uniques(post_id)))
 
 
 @router.get("/users/me/history", operation_id="listHistory", responses=READ)
-def history(
-    user: User, client: Client, limit: PageSize = 50, cursor: Cursor = None
+async def history(
+    user: User, ways: Ways, limit: PageSize = 50, cursor: Cursor = None
 ) -> schemas.History:
     """List the user's reactions, newest first. The list may lack what is not in PostgreSQL yet."""
-    return schemas.History.model_validate(client.history(user, limit, cursor))
+    page = await ways.run(lambda: ways.client.history(user, limit, cursor))
+    return schemas.History.model_validate(page)
 
 
 async def _joined(
@@ -188,10 +217,10 @@ async def healthz() -> schemas.Health:
 
 
 @health.get("/readyz", operation_id="checkReady", responses=responses(500, 503))
-def readyz(limit: Limit) -> schemas.Health:
+def readyz(readiness: Annotated[RedisClient, Depends(_readiness)]) -> schemas.Health:
     """Check that Redis answers, and is no replica.
 
     Without PostgreSQL the service still accepts reactions.
     """
-    limit.check_ready()
+    check_primary(readiness)
     return schemas.Health()

@@ -14,11 +14,11 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
-from reactions.api.client import Reactions
 from reactions.core.model import Summary
 from reactions.core.type_registry import ReactionType
 from reactions.web.poller import Poller, Value, count_down
 from reactions.web.problems import retry_later
+from reactions.web.running import Running
 from reactions.web.shutdown import call_before_shutdown
 
 MAX_STREAM_POSTS = 100
@@ -84,9 +84,9 @@ class Listener:
 class Hub:
     """All streams of this process. Its methods must run in the event loop."""
 
-    def __init__(self, client: Reactions) -> None:
-        self._max_streams = client.settings.web_streams
-        self._poller = Poller(client, self._wake)
+    def __init__(self, running: Running) -> None:
+        self._max_streams = running.client.settings.web_streams
+        self._poller = Poller(running, self._wake)
         self._listeners: set[Listener] = set()
         self._streams: Counter[int] = Counter()  # user -> streams that are open or opening
         self._ended = False

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import event, text
 
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.support.engine import Engine
 from tests.support.reading import (
     FEED,

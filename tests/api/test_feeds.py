@@ -12,7 +12,7 @@ from reactions.api.client import MAX_SUMMARIES, Reactions
 from reactions.core.errors import InvalidArgument
 from reactions.core.model import Summary, Tier
 from reactions.core.settings import Settings
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.support.engine import Engine
 from tests.support.reading import (
     FEED,

@@ -6,7 +6,7 @@ import pytest
 
 from reactions.api.client import Reactions
 from reactions.core.errors import LayoutMismatch
-from reactions.redis.keys import outbox_layout
+from reactions.redis.keys import default_keys as keys
 from tests.support.engine import Engine
 from tests.support.waiting import wait_until
 
@@ -18,7 +18,7 @@ NEWER = "9|9"
 def test_a_layout_that_this_version_does_not_know_is_refused_before_anything_is_sent(
     engine: Engine,
 ) -> None:
-    engine.client.set(outbox_layout(), NEWER)
+    engine.client.set(keys.outbox_layout(), NEWER)
     with Reactions(engine.settings) as old:
         for call in (
             lambda: old.react(1, POST, "like"),
@@ -37,7 +37,7 @@ def test_a_running_process_stops_when_the_layout_leaves_it_behind(
     monkeypatch.setattr("reactions.api.known_types.LOOK_S", 0.1)
     running = engine.reactions
     running.react(1, POST, "like")
-    engine.client.set(outbox_layout(), NEWER)
+    engine.client.set(keys.outbox_layout(), NEWER)
 
     def refused() -> bool:
         try:
@@ -50,5 +50,5 @@ def test_a_running_process_stops_when_the_layout_leaves_it_behind(
     wait_until(refused, what="the relay to read the layout")
     with pytest.raises(LayoutMismatch):
         running.counts(POST)
-    engine.client.delete(outbox_layout())
+    engine.client.delete(keys.outbox_layout())
     running.react(2, POST, "like")

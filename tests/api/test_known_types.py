@@ -16,7 +16,7 @@ from reactions.core.type_registry import ReactionType
 from reactions.maintenance.loss_detection import LossDetection
 from reactions.postgres.type_registry import TypeRegistry
 from reactions.redis.connection import Client
-from reactions.redis.keys import outbox_types
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.layout import read_layout
 from reactions.redis.type_copy import read_types, write_types
 from tests.support.engine import Engine
@@ -76,7 +76,7 @@ def test_a_part_of_the_types_in_any_order_is_no_contradiction(engine: Engine) ->
 
 
 def test_without_the_copy_a_write_does_without_postgresql(engine: Engine) -> None:
-    engine.client.delete(outbox_types())
+    engine.client.delete(keys.outbox_types())
     nowhere = Settings(database_url="postgresql://127.0.0.1:1/none").database_url
     settings = engine.settings.model_copy(update={"database_url": nowhere})
     with Reactions(settings) as client:
@@ -87,7 +87,7 @@ def test_without_the_copy_a_write_does_without_postgresql(engine: Engine) -> Non
 def test_without_the_copy_a_contradiction_is_refused_once_the_copy_is_there(
     engine: Engine, registry: TypeRegistry, reads: bool
 ) -> None:
-    engine.client.delete(outbox_types())
+    engine.client.delete(keys.outbox_types())
     with configured(engine.settings, "like,laugh") as wrong:
         wrong.react(1, POST, "like")
         wrong.counts(POST)
@@ -133,7 +133,7 @@ def test_a_type_that_nobody_can_name_makes_the_previous_reaction_unknown(
     registry.add("party")
     publish(engine, registry)
     other.react(1, POST, "party")
-    write_types(engine.client, before)  # an older copy
+    write_types(engine.client, keys, before)  # an older copy
     outcome = engine.reactions.react(1, POST, "wow")
     assert (outcome.status, outcome.reaction, outcome.previous) == (Status.ACCEPTED, "wow", None)
     other.react(3, POST, "party")
@@ -229,7 +229,7 @@ def test_a_reader_that_looks_again_does_not_wait(
 
     def counted(client: Client) -> tuple[ReactionType, ...] | None:
         by.append(client)
-        return read_types(client)
+        return read_types(client, keys)
 
     with Reactions(engine.settings) as client:
         client.counts(POST)
@@ -251,7 +251,7 @@ def test_only_the_first_call_reads_the_registry(
 
     def counted(client: Client) -> tuple[ReactionType, ...] | None:
         reads.append(client)
-        return read_types(client)
+        return read_types(client, keys)
 
     monkeypatch.setattr("reactions.api.known_types.read_types", counted)
     monkeypatch.setattr("reactions.api.known_types.LOOK_S", 1e6)
@@ -269,15 +269,15 @@ def test_only_the_first_call_reads_the_registry(
 )
 def test_a_spoilt_copy_is_as_good_as_none(engine: Engine, text: str | None) -> None:
     client: Any = engine.client
-    client.delete(outbox_types())
+    client.delete(keys.outbox_types())
     if text is None:
-        client.rpush(outbox_types(), "a key of another type")
+        client.rpush(keys.outbox_types(), "a key of another type")
     else:
-        client.set(outbox_types(), text)
+        client.set(keys.outbox_types(), text)
     with Reactions(engine.settings) as fresh:
         assert fresh.react(1, POST, "like").reaction == "like"
     engine.drain()  # the first drain of a process writes the copy
-    assert read_types(engine.client) == TypeRegistry(engine.database).all()
+    assert read_types(engine.client, keys) == TypeRegistry(engine.database).all()
 
 
 def test_a_loss_of_redis_brings_the_copy_back(engine: Engine) -> None:
@@ -285,5 +285,5 @@ def test_a_loss_of_redis_brings_the_copy_back(engine: Engine) -> None:
     detection.run()
     engine.client.flushall()
     detection.run()
-    assert read_types(engine.client) == TypeRegistry(engine.database).all()
+    assert read_types(engine.client, keys) == TypeRegistry(engine.database).all()
     assert read_layout(engine.client) == CURRENT

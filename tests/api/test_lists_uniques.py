@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from reactions.maintenance.cleanup import Cleanup
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.support.engine import Engine, make_engine
 from tests.support.reading import (
     POST,

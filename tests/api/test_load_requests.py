@@ -10,7 +10,7 @@ import pytest
 from reactions.api import load_requests
 from reactions.api.client import Reactions
 from reactions.api.relay import Relay
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.support.engine import Engine, make_engine
 from tests.support.reading import (
     POST,

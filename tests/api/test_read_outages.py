@@ -15,7 +15,7 @@ from sqlalchemy import make_url
 from reactions.api.client import Reactions
 from reactions.core.errors import ReactionsUnavailable, ReadInterrupted
 from reactions.core.settings import Settings
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.support.engine import Engine
 from tests.support.reading import (
     POST,

@@ -16,7 +16,7 @@ from reactions.core.settings import Settings
 from reactions.maintenance.loss_detection import LossDetection
 from reactions.ops.doctor.findings import State
 from reactions.ops.doctor.replica import check_replica
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.postgres.standby import asked, paused_replay, wait_for_replay
 from tests.support.engine import Engine, make_engine
 from tests.support.reading import POST, SHARD, USER, lists_of, react

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from reactions.core.errors import ReactionsUnavailable
 from reactions.postgres.database import StandbyRefused
 from reactions.postgres.type_registry import TypeRegistry
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.postgres.standby import paused_replay
 from tests.support.engine import Engine, make_engine
 from tests.support.reading import POST, USER, evict, react

@@ -8,7 +8,7 @@ from reactions.api.client import Reactions
 from reactions.core.errors import ReactionsUnavailable
 from reactions.postgres.type_registry import TypeRegistry
 from reactions.redis.connection import execute
-from reactions.redis.keys import outbox_types
+from reactions.redis.keys import default_keys as keys
 from tests.support.engine import Engine
 from tests.support.types import configured, publish
 from tests.support.waiting import wait_until
@@ -52,6 +52,6 @@ def test_while_redis_fails_the_known_types_stay(engine: Engine, nowhere: Reactio
 
 
 def test_without_the_copy_people_see_the_configured_types(engine: Engine) -> None:
-    engine.client.delete(outbox_types())
+    engine.client.delete(keys.outbox_types())
     with configured(engine.settings, "like,hug") as client:
         assert [(t.shown_label, t.emoji) for t in client.types()] == [("Like", "👍"), ("Hug", "")]

@@ -13,6 +13,7 @@ import psutil
 from click.testing import CliRunner
 
 from reactions.cli.main import main
+from tests.support import http
 from tests.support.waiting import patience
 
 
@@ -53,6 +54,6 @@ def processes_of(folder: str) -> list[psutil.Process]:
 def answers(address: str) -> bool:
     """Whether an HTTP server answers with success."""
     try:
-        return httpx.get(address).is_success
+        return http.get(address).is_success
     except httpx.TransportError:
         return False

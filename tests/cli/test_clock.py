@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.cli.conftest import POST, Run, figures
 from tests.support.engine import Engine
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reactions.core.constants import MAX_ID
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.cli.conftest import NOBODYS, VIRAL, Run, figures
 from tests.support.engine import Engine
 

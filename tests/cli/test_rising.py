@@ -7,7 +7,7 @@ import re
 import pytest
 from sqlalchemy import text
 
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.cli.conftest import POST, VIRAL, Run, figures
 from tests.support.engine import Engine
 

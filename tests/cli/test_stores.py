@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from sqlalchemy import text
 
 from reactions.cli.main import main
-from reactions.redis.keys import outbox_layout
+from reactions.redis.keys import default_keys as keys
 from tests.support.engine import Engine
 
 
@@ -22,7 +22,7 @@ def test_an_unreachable_store_is_named(filled: Engine) -> None:
 @pytest.mark.parametrize("store", ["redis", "postgresql"])
 def test_a_command_refuses_a_layout_that_it_does_not_know(engine: Engine, store: str) -> None:
     if store == "redis":
-        engine.client.set(outbox_layout(), "9|9")
+        engine.client.set(keys.outbox_layout(), "9|9")
     else:
         with engine.database.engine.begin() as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = '9998'"))

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from reactions.cli.main import COMMANDS, main
 from reactions.core.settings import Settings
-from reactions.redis.keys import outbox_layout
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.type_copy import read_types
 from tests.cli.running import in_process, last_line
 from tests.support.engine import Engine
@@ -31,18 +31,18 @@ def test_types_are_added_renamed_and_retired(engine: Engine) -> None:
     assert found[7]["name"] == "\U0001f389 [b]"
     assert (found[2]["name"], found[2]["former"]) == ("care", ["love"])
     assert [code for code, known in found.items() if known["retired"]] == [5]
-    copied = read_types(engine.client) or ()
+    copied = read_types(engine.client, keys) or ()
     assert [known.name for known in copied] == [known["name"] for known in found.values()]
     words = ("describe", "care", "--label", "Take care", "--emoji", "🧡")
     assert "care is shown as 🧡 Take care" in in_process("types", *words, **env).stderr
     assert "say what to change: --label" in in_process("types", "describe", "care", **env).stderr
     party = ("add", "party", "--label", "Let's party", "--emoji", "🎈")
     assert in_process("types", *party, **env).returncode == 0
-    copied = read_types(engine.client) or ()
+    copied = read_types(engine.client, keys) or ()
     shown = {known.name: (known.shown_label, known.emoji) for known in copied}
     assert (shown["care"], shown["party"]) == (("Take care", "🧡"), ("Let's party", "🎈"))
     assert in_process("types", "retire", "sad", "--undo", **env).returncode == 0
-    assert not any(known.retired for known in read_types(engine.client) or ())
+    assert not any(known.retired for known in read_types(engine.client, keys) or ())
     result = in_process("types", "rename", "like", "care", **env)
     assert result.returncode == 2
     assert "belongs to code 2" in result.stderr
@@ -107,7 +107,7 @@ def test_worker_and_beat_do_not_start(
 
 
 def test_a_worker_does_not_start_beside_a_newer_layout(engine: Engine) -> None:
-    engine.client.set(outbox_layout(), "9|9")
+    engine.client.set(keys.outbox_layout(), "9|9")
     result = started("worker", engine.settings)
     assert result.returncode == 1
     assert "install the version of reactions that ran `reactions migrate` last" in result.stderr

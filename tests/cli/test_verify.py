@@ -8,7 +8,7 @@ from sqlalchemy import text
 from reactions.core.constants import shard_of
 from reactions.maintenance import verify
 from reactions.maintenance.verify import Verifier
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.cli.conftest import POST, VIRAL, Run, figures
 from tests.cli.running import last_line, reactions
 from tests.support.engine import Engine

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from reactions.core.constants import MAX_ID
 from reactions.postgres.type_registry import TypeRegistry
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.cli.conftest import Run
 from tests.support.engine import Engine
 from tests.support.reading import react

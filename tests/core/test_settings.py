@@ -35,6 +35,7 @@ READ: Mapping[str, tuple[str, object]] = {
     "replica_url": ("postgres://u:pw@standby/x", SecretStr(f"{DATABASE_DRIVER}u:pw@standby/x")),
     "broker_url": ("amqp://u:pw@mq//", SecretStr("amqp://u:pw@mq//")),
     "reaction_types": ("up,down=9", {"up": 1, "down": 9}),
+    "spaces": ("post, comment", {"comment": {}}),
     "redis_timeout_s": ("0.25", 0.25),
     "replica_timeout_s": ("0.1", 0.1),
     "database_timeout_s": ("7", 7.0),

@@ -7,7 +7,6 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from redis import Redis
 
@@ -15,6 +14,7 @@ from reactions.demo.addresses import TRIES, Addresses, is_free, start_on_free_po
 from reactions.demo.embedded import Valkey
 from reactions.demo.process import PortTaken, free_port
 from reactions.demo.services import Flower, PageServer, WebService
+from tests.support import http
 from tests.support.engine import Engine
 
 
@@ -71,7 +71,7 @@ def test_web_services_move_away_from_a_taken_port(
         assert service.port != taken
         assert service.answers()
         if kind == "page":  # links to Flower, and does not know its password
-            room = httpx.get(f"http://127.0.0.1:{service.port}/room").json()
+            room = http.get(f"http://127.0.0.1:{service.port}/room").json()
             assert room["flower"] == f"http://127.0.0.1:{taken}/"
     finally:
         service.kill()

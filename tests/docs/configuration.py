@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from reactions.core.settings import Settings
+from reactions.core.space_settings import OF_A_SPACE
 
 INTRODUCTION = """\
 # Configuration
@@ -27,6 +28,15 @@ Settings whose names end in `_s` are in seconds. Celery's own configuration is
 A program generates this page from [reactions/core/settings.py](../reactions/core/settings.py), and
 a test fails when it is out of date. To renew it:
 `python -m tests.docs.configuration > docs/configuration.md`."""
+
+SPACES = """
+A *space* is one kind of thing with its own items, reaction types, caches and PostgreSQL schema
+([spaces.md](spaces.md)). A space has the settings of this page, but for what it sets for itself, in
+variables that begin with `REACTIONS_SPACE_` and its name:
+`REACTIONS_SPACE_COMMENT_VIRAL_THRESHOLD=500`. The schema of a space is
+`REACTIONS_DATABASE_SCHEMA`, `_` and its name, unless it sets another one. The space `post` has the
+settings of this page. A space may set these:
+"""
 
 URLS = """
 ## What a URL may say
@@ -67,6 +77,7 @@ TABLE = "| variable | default | takes | what it is |\n|---|---|---|---|"
 GROUPS = {
     "Stores": r"(redis|replica|database|broker|read)_",
     "Reaction types": r"reaction_types",
+    "Spaces": r"spaces",
     "Caches": r"(cache|local)_",
     "Tiers": r"(viral|hot)_",
     "From Redis to PostgreSQL": r"(batch_(rows|posts)|lease|wake|retry|drain|sweep)",
@@ -95,6 +106,9 @@ def lines() -> Iterator[str]:
         if names:
             yield f"\n## {heading}\n\n{TABLE}"
             yield from (_row(name, Settings.model_fields[name]) for name in names)
+        if heading == "Spaces":
+            yield SPACES
+            yield from (f"- `REACTIONS_SPACE_<NAME>_{name.upper()}`" for name in OF_A_SPACE)
     yield URLS
 
 
@@ -105,7 +119,7 @@ def _row(name: str, field: FieldInfo) -> str:
 
 def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True, validated_data={})
-    if value is None or value == ():
+    if value is None or value in ((), {}):
         return "-"
     if isinstance(value, SecretStr):  # a default is not secret
         value = value.get_secret_value()

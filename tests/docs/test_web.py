@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from reactions.core.settings import Settings
 from reactions.demo.process import Process, free_port
 from tests.docs.fenced import blocks
+from tests.support import http
 from tests.support.servers import running_redis
 from tests.support.waiting import patience, wait_until
 
@@ -65,7 +66,7 @@ class Served(Process):
     def is_ready(self) -> bool:
         self.check()
         try:
-            return httpx.get(f"{self.address}/readyz", timeout=patience(5)).is_success
+            return http.get(f"{self.address}/readyz", timeout=patience(5)).is_success
         except httpx.TransportError:
             return False
 
@@ -92,7 +93,7 @@ def served(request: pytest.FixtureRequest, project: Path, tmp_path: Path) -> Ite
 
 def opened(stack: ExitStack, served: Served, user: int) -> httpx.Response:
     """Open a stream that stays open, and return its answer with the headers only."""
-    client = stack.enter_context(httpx.Client(cookies={"session": str(user)}))
+    client = stack.enter_context(http.Client(cookies={"session": str(user)}))
     url = f"{served.address}/v1/stream?post_id={POST}"
     return stack.enter_context(client.stream("GET", url, timeout=patience(30)))
 
@@ -105,18 +106,18 @@ def test_it_reacts_and_is_ready_as_redis_is(
             settings.model_copy(update={"redis_url": SecretStr(redis.url)}), **served.exported
         )
         served.wait_until_ready()
-        with httpx.Client(base_url=served.address, cookies={"session": "7"}) as alice:
+        with http.Client(base_url=served.address, cookies={"session": "7"}) as alice:
             answer = alice.put(f"/v1/posts/{POST}/reaction", json={"reaction": "love"})
             assert (answer.status_code, answer.json()["reaction"]) == (200, "love")
             assert alice.get("/openapi.json").json()["paths"].keys() >= {"/v1/types", "/readyz"}
-        nobody = httpx.get(f"{served.address}/v1/types")
+        nobody = http.get(f"{served.address}/v1/types")
         assert (nobody.status_code, nobody.json()["status"]) == (401, 401)
         redis.stop()
         wait_until(lambda: not served.is_ready(), what="it is not ready without Redis")
-        answer = httpx.get(f"{served.address}/readyz", timeout=patience(5))
+        answer = http.get(f"{served.address}/readyz", timeout=patience(5))
         assert answer.headers["Content-Type"] == "application/problem+json"
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
-        assert httpx.get(f"{served.address}/healthz").is_success
+        assert http.get(f"{served.address}/healthz").is_success
         redis.start()
         served.wait_until_ready()
 
@@ -168,7 +169,7 @@ def test_it_does_not_start_without_an_authenticator(served: Served, settings: Se
 def test_the_page_names_every_operation(project: Path, served: Served, settings: Settings) -> None:
     served.start(settings, **served.exported)
     served.wait_until_ready()
-    paths = httpx.get(f"{served.address}/openapi.json").json()["paths"]
+    paths = http.get(f"{served.address}/openapi.json").json()["paths"]
     page = (project / "docs/web.md").read_text()
     for item in paths.values():
         for operation in item.values():

@@ -13,7 +13,7 @@ from redis import Redis
 
 from reactions import BatchInterrupted, ReactionsUnavailable, Status
 from reactions.core.settings import Settings
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.support.engine import Engine, make_engine
 from tests.support.servers import running_redis
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from reactions.core.constants import shard_of
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.support.engine import Engine
 
 POSTS, USERS = range(1, 41), range(1, 51)

@@ -10,7 +10,7 @@ from reactions.core.settings import Settings
 from reactions.drain.batch import DrainFailed
 from reactions.drain.persister import Persister
 from reactions.postgres.database import Database
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.drain.support import POST, SHARD, react, step
 from tests.support.engine import Engine
 

@@ -9,7 +9,7 @@ import pytest
 from reactions.core.model import Row
 from reactions.drain.batch import Drained
 from reactions.postgres.ledger import Recorded
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.drain.support import POST, SHARD, react, step
 from tests.support.engine import Engine
 

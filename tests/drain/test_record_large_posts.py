@@ -16,7 +16,7 @@ from reactions.core.model import Row
 from reactions.core.settings import Settings
 from reactions.drain.batch import Batch, Drained
 from reactions.postgres.ledger import Recorded
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.drain.support import POST, SHARD, react, step
 from tests.support.engine import Engine, make_engine
 from tests.support.servers import running_redis

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reactions.drain.batch import Drained
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.drain.support import POST, SHARD, react, step
 from tests.support.engine import Engine
 

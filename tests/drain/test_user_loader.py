@@ -15,8 +15,8 @@ from reactions.drain import user_loader
 from reactions.drain.user_loader import UserLoader
 from reactions.postgres.database import Database
 from reactions.postgres.queries import Queries
-from reactions.redis import keys
 from reactions.redis.connection import connect
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.user_cache import UserCache
 from tests.support.engine import Engine
 from tests.support.reading import evict, traffic

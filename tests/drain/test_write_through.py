@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.user_cache import MAX_REACTIONS_PER_WRITE
 from tests.support.engine import Engine
 from tests.support.reading import (

@@ -12,6 +12,7 @@ import pytest
 
 from reactions.core.constants import MAX_ID
 from reactions.demo.process import Process, free_port
+from tests.support import http
 from tests.support.engine import Engine
 from tests.support.waiting import wait_until
 
@@ -36,7 +37,7 @@ def example(
         [sys.executable, *SERVERS[request.param].format(port=port).split()],
         env={**os.environ, **engine.settings.environment(), "PYTHONPATH": str(project)},
     )
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"X-User": "7"}) as client:
+    with http.Client(base_url=f"http://127.0.0.1:{port}", headers={"X-User": "7"}) as client:
 
         def answers() -> bool:
             process.check()

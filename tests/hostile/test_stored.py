@@ -18,9 +18,10 @@ from reactions.demo.embedded import Postgres, Valkey
 from reactions.drain.batch import DrainFailed
 from reactions.maintenance.checker import PostChecker
 from reactions.maintenance.loss_detection import LossDetection
-from reactions.redis import keys
 from reactions.redis.cache_install import CacheInstall
 from reactions.redis.claims import BadEntry
+from reactions.redis.keys import Keys
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.outbox import Outbox
 from reactions.redis.quarantine import CACHED, KEPT, OF_SHARD, SUFFIX, Quarantine
 from reactions.redis.scripts import writes
@@ -34,14 +35,14 @@ TRIES = 4
 VIRAL = 10
 
 # Every key of the keyspace -> its type, including keys that Quarantine does not check.
-TYPES: Mapping[Callable[[int], str], str] = {
+TYPES: Mapping[Callable[[Keys, int], str], str] = {
     **CACHED,
     **KEPT,
     **OF_SHARD,
-    keys.outbox_confirmed: "string",
-    keys.user_reactions: "hash",
-    keys.user_loading: "string",
-    keys.user_allowance: "string",
+    Keys.outbox_confirmed: "string",
+    Keys.user_reactions: "hash",
+    Keys.user_loading: "string",
+    Keys.user_allowance: "string",
 }
 
 TEXTS = [b"", b"-1", b"1e300", b"nan", b"\xff\0|1|" + b"9" * 30]
@@ -110,9 +111,9 @@ class Scene:
         for post_id in (self.post, self.other, self.far):
             reactions.react(USER, post_id, "wow")
 
-    def key(self, name: Callable[[int], str]) -> str:
-        (parameter,) = inspect.signature(name).parameters
-        return name({"post_id": self.post, "user_id": USER, "shard": SHARD}[parameter])
+    def key(self, name: Callable[[Keys, int], str]) -> str:
+        _, parameter = inspect.signature(name).parameters
+        return name(keys, {"post_id": self.post, "user_id": USER, "shard": SHARD}[parameter])
 
     def calls(self) -> list[Callable[[], object]]:
         client, post = self.engine.reactions, self.post
@@ -127,7 +128,7 @@ class Scene:
             lambda: client.recent(post),
             lambda: client.history(USER),
             lambda: client.uniques(post),
-            lambda: writes.limit(USER, 1, 1_000).run(self.engine.client),
+            lambda: writes.limit(keys, USER, 1, 1_000).run(self.engine.client),
         ]
 
     def drain(self) -> None:
@@ -146,10 +147,9 @@ class Scene:
 def test_every_key_is_spoilt() -> None:
     known = {
         function
-        for name, function in inspect.getmembers(keys, inspect.isfunction)
-        if function.__module__ == keys.__name__
-        and not name.startswith("_")
-        and name not in ("post_prefix", "bucket", "post_loaded", "of_reaction")
+        for name, function in inspect.getmembers(Keys, inspect.isfunction)
+        if not name.startswith("_")
+        and name not in ("post_prefix", "bucket", "post_loaded", "of_post", "of_reaction")
         # tests/api/test_known_types.py and tests/redis/test_layout.py spoil these
         and name not in ("outbox_types", "outbox_layout")
     }
@@ -162,7 +162,7 @@ def test_every_key_is_spoilt() -> None:
     ids=lambda value: getattr(value, "__name__", "viral" if value else "regular"),
 )
 def test_a_spoilt_key_stops_nothing_else(
-    spoilt: Engine, name: Callable[[int], str], viral: bool
+    spoilt: Engine, name: Callable[[Keys, int], str], viral: bool
 ) -> None:
     for plant in plants(TYPES[name]):
         scene = Scene(spoilt, viral=viral)
@@ -173,7 +173,7 @@ def test_a_spoilt_key_stops_nothing_else(
                 call()
         if name in OF_SHARD:  # every few seconds
             LossDetection(spoilt.client, spoilt.database, spoilt.settings).run()
-        if name is keys.outbox_dirty:  # the list of dirty posts is lost, so list the post again
+        if name is Keys.outbox_dirty:  # the list of dirty posts is lost, so list the post again
             spoilt.outbox_state.list_post(scene.other)
         scene.drain()
         rows = spoilt.queries.reactions([scene.other, scene.far])
@@ -185,16 +185,16 @@ def test_a_spoilt_key_stops_nothing_else(
 
 @pytest.mark.parametrize("name", OF_SHARD, ids=lambda name: name.__name__)
 def test_loss_detection_repairs_a_shard_that_nobody_drains(
-    spoilt: Engine, name: Callable[[int], str]
+    spoilt: Engine, name: Callable[[Keys, int], str]
 ) -> None:
     scene = Scene(spoilt, viral=False)
-    spoilt.client.delete(name(SHARD))
-    spoilt.client.xadd(name(SHARD), {"a": "b"})
+    spoilt.client.delete(name(keys, SHARD))
+    spoilt.client.xadd(name(keys, SHARD), {"a": "b"})
     assert spoilt.outbox_state.states()  # the sweep still works
     LossDetection(spoilt.client, spoilt.database, spoilt.settings).run()
-    assert not isinstance(spoilt.client.type(name(SHARD)), Exception)
-    assert spoilt.client.type(name(SHARD)) != b"stream"
-    assert spoilt.client.type(name(SHARD) + SUFFIX) == b"stream"  # an operator may restore it
+    assert not isinstance(spoilt.client.type(name(keys, SHARD)), Exception)
+    assert spoilt.client.type(name(keys, SHARD)) != b"stream"
+    assert spoilt.client.type(name(keys, SHARD) + SUFFIX) == b"stream"  # an operator may restore it
     scene.engine.reactions.react(2, scene.post, "sad")
     scene.engine.reactions.counts(scene.post)
 
@@ -218,7 +218,7 @@ def test_a_duty_isolates_a_key_that_it_cannot_read(spoilt: Engine, plant: Plant)
 def test_valid_keys_stay_unchanged(spoilt: Engine) -> None:
     scene = Scene(spoilt, viral=True)
     before = dump(spoilt)
-    quarantine = Quarantine(spoilt.client)
+    quarantine = Quarantine(spoilt.client, spoilt.settings)
     assert quarantine.isolate_wrong_types() == []
     assert quarantine.isolate(range(100), [scene.post, scene.far]) == []
     assert dump(spoilt) == before

@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).parents[2] / "reactions"
 
 ENVIRONMENT = {
     "cli/demo.py": "sets a variable of prometheus_client",
+    "core/space_settings.py": "is the part of the settings that reads variables of spaces",
     "core/instruments.py": "reads a variable of prometheus_client",
     "demo/replay.py": "gives settings to a process of its own",
     "demo/services.py": "passes the environment on",

@@ -12,9 +12,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 ELSEWHERE = {
+    "reactions/aio/call.py": "tests/aio/test_lane.py",
+    "reactions/aio/line.py": "tests/aio/test_lane.py",
     "reactions/cli/foreground.py": "tests/cli/test_main.py",
     "reactions/cli/migrate.py": "tests/cli/test_main.py",
     "reactions/cli/web.py": "tests/web/test_serve.py",
+    "reactions/core/blocking.py": "tests/aio/test_threads.py",
     "reactions/core/celery_app.py": "tests/tasks/test_celery_config.py",
     "reactions/core/model.py": "tests/api/test_client.py",
     "reactions/core/settings_text.py": "tests/core/test_settings.py",
@@ -32,6 +35,7 @@ ELSEWHERE = {
     "reactions/postgres/locks.py": "tests/postgres/test_ledger.py",
     "reactions/postgres/replica.py": "tests/api/test_replica_reads.py",
     "reactions/postgres/stored.py": "tests/maintenance/test_compare.py",
+    "reactions/redis/exchanger.py": "tests/aio/test_client.py",
     "reactions/redis/pipeline.py": "tests/redis/test_connection.py",
     "reactions/redis/replies.py": "tests/system/test_model.py",
     "reactions/redis/scripts/drain.py": "tests/lua",

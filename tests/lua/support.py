@@ -8,8 +8,9 @@ from typing import Any
 
 from redis import Redis
 
-from reactions.redis import buckets, keys
+from reactions.redis import buckets
 from reactions.redis.buckets import bucket_of
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.scripts import drain, lookups, writes
 from reactions.redis.scripts import user_cache as user_scripts
 from reactions.redis.scripts.drain import (
@@ -39,7 +40,7 @@ _tokens = itertools.count()
 
 
 def react(redis: Redis, user: int, code: int, post: int = POST) -> ReactReply:
-    return ReactReply(*writes.record(user, post, code, 10_000_000).run(redis))
+    return ReactReply(*writes.record(keys, user, post, code, 10_000_000).run(redis))
 
 
 def settle(redis: Redis, counts: Mapping[int, int], **more: Any) -> int:
@@ -68,13 +69,15 @@ def settled(
     redis.zadd(keys.outbox_dirty(SHARD), {str(post): 1}, nx=True)
     redis.hset(keys.post_pending(post), "999999", "1:1")  # so that there is something to claim
     claimed = drain.claim(
-        SHARD, token, "", lease_us=LEASE, longest_us=LEASE, posts=9, rows=999, inline=999
+        keys, SHARD, token, "", lease_us=LEASE, longest_us=LEASE, posts=9, rows=999, inline=999
     ).run(redis)
     assert claimed[0] == 1
     for user, code in behind:
         react(redis, user, code, post)
     posts = [SettledPost(post, share, hot, drop, counts)]
-    reply = drain.settle(SHARD, token, claimed[1], tiers=TIERS, lags={}, posts=posts).run(redis)
+    reply = drain.settle(keys, SHARD, token, claimed[1], tiers=TIERS, lags={}, posts=posts).run(
+        redis
+    )
     assert reply[0] == 1
     assert set(reply[3::2]) <= {str(post).encode()}
     reported = set(reply[4::2])
@@ -177,14 +180,16 @@ def claim(
     redis: Redis, token: str, previous: str = "", posts: int = 100, rows: int = 1000, **more: int
 ) -> Any:
     limits: dict[str, Any] = {"lease_us": LEASE, "longest_us": LEASE, "inline": 1000, **more}
-    return drain.claim(SHARD, token, previous, posts=posts, rows=rows, **limits).run(redis)
+    return drain.claim(keys, SHARD, token, previous, posts=posts, rows=rows, **limits).run(redis)
 
 
 def acknowledge(redis: Redis, token: str, claimed: Any, counts: dict[int, dict[int, int]]) -> Any:
     """Settle what ``claimed`` took. ``counts``: post -> its counts in the database."""
     over = {int(post) for post, _, _, taken_over, _ in claimed[3:] if taken_over}
     posts = [SettledPost(p, 1000, False, 0, found, p in over) for p, found in counts.items()]
-    call = drain.settle(SHARD, token, claimed[1], tiers=TIERS_AT_100, lags={100: 3}, posts=posts)
+    call = drain.settle(
+        keys, SHARD, token, claimed[1], tiers=TIERS_AT_100, lags={100: 3}, posts=posts
+    )
     return call.run(redis)
 
 
@@ -207,7 +212,7 @@ def write_through_users(
     redis: Redis, users: Mapping[int, list[tuple[int, int]]], until: int = FOREVER
 ) -> int:
     return int(
-        user_scripts.write_through_users(until, 100_000, [500] * len(users), users).run(redis)
+        user_scripts.write_through_users(keys, until, 100_000, [500] * len(users), users).run(redis)
     )
 
 
@@ -227,7 +232,7 @@ def install_user(
     user: int = USER,
     whole: bool = False,
 ) -> int:
-    return int(user_scripts.install_user(user, token, 50_000, found, whole=whole).run(redis))
+    return int(user_scripts.install_user(keys, user, token, 50_000, found, whole=whole).run(redis))
 
 
 def cache_user(redis: Redis, found: Mapping[int, int], *, user: int = USER) -> None:
@@ -242,7 +247,7 @@ def cache_user(redis: Redis, found: Mapping[int, int], *, user: int = USER) -> N
 
 def lookup(redis: Redis, user: int = 0, post: int = POST) -> tuple[int, int, int, dict[int, int]]:
     ((tier, size, code, *flat),) = lookups.lookup_posts(
-        [post], user, [1_000], cold_ms=COLD_MS, regular_ms=REGULAR_MS, viral_ms=VIRAL_MS
+        keys, [post], user, [1_000], cold_ms=COLD_MS, regular_ms=REGULAR_MS, viral_ms=VIRAL_MS
     ).run(redis)
     return tier, size, code, {int(k): int(v) for k, v in zip(flat[::2], flat[1::2], strict=True)}
 

@@ -10,8 +10,8 @@ from redis import Redis
 
 from reactions.core import resources
 from reactions.core.constants import MAX_ID
-from reactions.redis import keys
 from reactions.redis.buckets import PRIME, bucket_of
+from reactions.redis.keys import default_keys as keys
 from tests.support.profiles import examples
 
 MAX_TESTED_BUCKETS = 600  # more than a hash of 100,000 users has

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from redis import Redis
 
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.scripts import loading
 from tests.lua.support import (
     OTHER,
@@ -99,8 +99,8 @@ def test_a_dirty_post_without_changes_is_removed(redis: Redis) -> None:
 
 
 def test_a_claim_refuses_the_load_under_way(redis: Redis) -> None:
-    assert loading.fence(POST, "load", 1000).run(redis) == 1
+    assert loading.fence(keys, POST, "load", 1000).run(redis) == 1
     react(redis, 1, 1)
     claim(redis, "a")
     assert not redis.exists(keys.post_loading(POST))
-    assert loading.fence(POST, "load", 1000).run(redis) == 0
+    assert loading.fence(keys, POST, "load", 1000).run(redis) == 0

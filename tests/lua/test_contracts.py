@@ -10,6 +10,7 @@ import pytest
 from reactions.core import resources
 from reactions.core.constants import shard_of
 from reactions.redis import scripts
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.pipeline import Call, Script
 from reactions.redis.scripts import drain, loading, lookups, markers, user_cache, writes
 
@@ -18,30 +19,32 @@ SHARD = shard_of(POST)
 TIERS = drain.TierRules(1, 1, 1, 1, 1, 1, 1)
 
 CALLS = [
-    writes.record(USER, POST, 1, 10),
-    writes.delete(POST),
-    writes.limit(USER, 1, 1),
-    drain.claim(SHARD, TOKEN, "", lease_us=1, longest_us=1, posts=1, rows=1, inline=1),
-    drain.settle(SHARD, TOKEN, 1, tiers=TIERS, lags={}, posts=[]),
-    drain.trim(POST, TOKEN, 1, [USER]),
-    drain.extend_lease(SHARD, TOKEN, 1),
-    loading.grow(POST, 1),
-    loading.fence(POST, TOKEN, 1),
-    loading.install_counts(POST, TOKEN, ttl_ms=1, viral_ttl_ms=1, viral=1, counts={}),
-    loading.install_reactions(POST, TOKEN, ttl_ms=1, overlay=1, size=1),
-    loading.install_sample(POST, TOKEN, ttl_ms=1, overlay=1, total=1, newest=[]),
-    loading.collect(POST, TOKEN, True, 1, [USER]),
-    loading.snapshot(POST, TOKEN),
-    lookups.lookup_posts([POST, POST + 100], USER, [1, 1], cold_ms=1, regular_ms=1, viral_ms=1),
-    lookups.recent(POST, 1),
-    markers.advance_erasure(USER, "", "1|"),
-    markers.raise_clock(SHARD, 1),
-    markers.read_clock(SHARD),
-    markers.set_clock_back(SHARD, 1, 1),
-    markers.write_epoch(SHARD, "", "new"),
-    user_cache.write_through_users(1, 1, [1, 1], {USER: [(POST, 1)], USER + 1: [(POST, 1)]}),
-    user_cache.write_through_users(0, 1, [1, 1], {USER: [(POST, 1)], USER + 1: [(POST, 1)]}),
-    user_cache.install_user(USER, TOKEN, 1, {}, whole=True),
+    writes.record(keys, USER, POST, 1, 10),
+    writes.delete(keys, POST),
+    writes.limit(keys, USER, 1, 1),
+    drain.claim(keys, SHARD, TOKEN, "", lease_us=1, longest_us=1, posts=1, rows=1, inline=1),
+    drain.settle(keys, SHARD, TOKEN, 1, tiers=TIERS, lags={}, posts=[]),
+    drain.trim(keys, POST, TOKEN, 1, [USER]),
+    drain.extend_lease(keys, SHARD, TOKEN, 1),
+    loading.grow(keys, POST, 1),
+    loading.fence(keys, POST, TOKEN, 1),
+    loading.install_counts(keys, POST, TOKEN, ttl_ms=1, viral_ttl_ms=1, viral=1, counts={}),
+    loading.install_reactions(keys, POST, TOKEN, ttl_ms=1, overlay=1, size=1),
+    loading.install_sample(keys, POST, TOKEN, ttl_ms=1, overlay=1, total=1, newest=[]),
+    loading.collect(keys, POST, TOKEN, True, 1, [USER]),
+    loading.snapshot(keys, POST, TOKEN),
+    lookups.lookup_posts(
+        keys, [POST, POST + 100], USER, [1, 1], cold_ms=1, regular_ms=1, viral_ms=1
+    ),
+    lookups.recent(keys, POST, 1),
+    markers.advance_erasure(keys, USER, "", "1|"),
+    markers.raise_clock(keys, SHARD, 1),
+    markers.read_clock(keys, SHARD),
+    markers.set_clock_back(keys, SHARD, 1, 1),
+    markers.write_epoch(keys, SHARD, "", "new"),
+    user_cache.write_through_users(keys, 1, 1, [1, 1], {USER: [(POST, 1)], USER + 1: [(POST, 1)]}),
+    user_cache.write_through_users(keys, 0, 1, [1, 1], {USER: [(POST, 1)], USER + 1: [(POST, 1)]}),
+    user_cache.install_user(keys, USER, TOKEN, 1, {}, whole=True),
 ]
 
 KEY = re.compile(r" (\d+) ((?:post|user|outbox):[\w:<>]+)")

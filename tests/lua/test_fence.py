@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from redis import Redis
 
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.scripts import writes
 from reactions.redis.scripts.loading import FenceReply
 from tests.lua.support import (
@@ -16,7 +17,7 @@ from tests.support.loads import SingleLoads
 
 def test_a_deleted_post_refuses_every_load(redis: Redis, store: SingleLoads) -> None:
     assert store.fence(POST, "t")
-    writes.delete(POST).run(redis)
+    writes.delete(keys, POST).run(redis)
     assert not store.install_counts(POST, "t", {1: 5})[0]
     assert not store.install_reactions(POST, "t", {1: 1})
     assert not store.install_sample(POST, "t", total=1, newest=[(1, 1)], ever=[1])

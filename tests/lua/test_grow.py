@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from redis import Redis
 
-from reactions.redis import buckets, keys
+from reactions.core.settings import Settings
+from reactions.redis import buckets
 from reactions.redis.buckets import bucket_of
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.pipeline import run_many
 from reactions.redis.post_snapshots import PostSnapshots
 from reactions.redis.scripts import drain, loading, writes
@@ -77,7 +79,7 @@ def test_growing_divides_at_most_the_given_number_of_buckets(
 def test_the_library_grows_a_hash_in_steps(redis: Redis, store: SingleLoads) -> None:
     rows = dict.fromkeys(range(1, 5_001), 1)
     complete(store, dict.fromkeys(range(1, 301), 1))
-    run_many(redis, [writes.record(user, POST, 1, 1) for user in range(301, 5_001)])
+    run_many(redis, [writes.record(keys, user, POST, 1, 1) for user in range(301, 5_001)])
     assert entries(redis) == rows
     assert fields(redis, keys.post_reactions(POST))[0] == 1
     store.grow([POST, OTHER])
@@ -92,7 +94,7 @@ def test_a_hash_that_grows_little_by_little_stays_in_listpacks(
 ) -> None:
     complete(store, {1: 1})
     for first in range(2, 2_502, 100):
-        calls = [writes.record(user, POST, 1, 1) for user in range(first, first + 100)]
+        calls = [writes.record(keys, user, POST, 1, 1) for user in range(first, first + 100)]
         run_many(redis, calls)
         store.grow([POST])
     assert entries(redis) == dict.fromkeys(range(1, 2_502), 1)
@@ -104,7 +106,7 @@ def test_a_hash_that_grows_little_by_little_stays_in_listpacks(
 def test_a_burst_between_two_drains_leaves_only_listpacks(redis: Redis, store: SingleLoads) -> None:
     """A bucket that became a hash table stays one, with three times the memory."""
     complete(store, {1: 1})
-    run_many(redis, [writes.record(user, POST, 1, 1) for user in range(2, 2_001)])
+    run_many(redis, [writes.record(keys, user, POST, 1, 1) for user in range(2, 2_001)])
     assert redis.object("encoding", keys.post_reactions(POST)) == b"hashtable"
     store.grow([POST])
     assert entries(redis) == dict.fromkeys(range(1, 2_001), 1)
@@ -132,7 +134,7 @@ def test_a_hash_with_a_lost_bucket_stays_incomplete(
     assert fields(redis, keys.post_reactions(POST))[0] == 4
     redis.delete(keys.bucket(keys.post_reactions(POST), lost))
     grow(redis, 1)
-    (found,) = PostSnapshots(redis).snapshots([POST])
+    (found,) = PostSnapshots(redis, Settings()).snapshots([POST])
     assert not found.complete
     gone = [user for user in rows if bucket_of(user, 4) == lost]
     assert gone
@@ -172,4 +174,4 @@ def test_a_bucket_with_very_many_entries_is_divided_completely(redis: Redis) -> 
     assert grow(redis, 15_000) == 0
     assert entries(redis) == rows
     assert [redis.hlen(keys.bucket(first, at)) for at in range(2)] == [10_001, 10_001]
-    assert PostSnapshots(redis).snapshots([POST])[0].complete
+    assert PostSnapshots(redis, Settings()).snapshots([POST])[0].complete

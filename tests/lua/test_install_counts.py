@@ -5,7 +5,7 @@ from __future__ import annotations
 from redis import Redis
 
 from reactions.core.settings import Settings
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.post_cache import PostCache
 from reactions.redis.scripts.loading import FenceReply
 from tests.lua.support import (

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from reactions.redis import keys
+from reactions.core.settings import Settings
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.pipeline import Call, run_many
 from reactions.redis.post_snapshots import PostSnapshots
 from reactions.redis.scripts import loading
@@ -41,7 +42,7 @@ def test_a_hash_of_any_size_is_installed_completely(
     redis.hset(keys.post_reactions(POST), mapping={"77777": 1})  # the install drops this
     assert store.fence(POST, "t")
     assert store.install_reactions(POST, "t", dict.fromkeys(range(1, size + 1), 1))
-    (found,) = PostSnapshots(redis).snapshots([POST])
+    (found,) = PostSnapshots(redis, Settings()).snapshots([POST])
     assert found.complete
     assert found.reactions == dict.fromkeys(range(1, size + 1), 1)
     assert all(len(entries or {}) < 512 for entries in found.entries)
@@ -56,7 +57,7 @@ def test_a_loaded_hash_that_was_lost_is_not_installed_as_an_empty_one(
     loaded = f"{keys.post_loading(POST)}:t"
     if rest:
         redis.hset(loaded, mapping=rest)  # type: ignore[arg-type]
-    call = loading.install_reactions(POST, "t", ttl_ms=1000, overlay=10, size=1)
+    call = loading.install_reactions(keys, POST, "t", ttl_ms=1000, overlay=10, size=1)
     assert call.run(redis) == 0
     assert not redis.exists(keys.post_reactions(POST), loaded)
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from reactions.redis import buckets, keys
+from reactions.redis import buckets
 from reactions.redis import cache_install as cache
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.pipeline import Call
 from reactions.redis.post_cache import PostCache
 from reactions.redis.scripts import loading

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from redis import Redis
 
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.scripts import writes
 from tests.support.waiting import wait_until
 
@@ -14,7 +14,7 @@ EACH, AHEAD = 60_000_000, 180_000_000  # one write a minute, a burst of three: l
 
 
 def limit(redis: Redis, user: int = USER, each: int = EACH, ahead: int = AHEAD) -> int:
-    return int(writes.limit(user, each, ahead).run(redis))
+    return int(writes.limit(keys, user, each, ahead).run(redis))
 
 
 def test_a_burst_passes_and_the_next_one_waits_for_its_turn(redis: Redis) -> None:

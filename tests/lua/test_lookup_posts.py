@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from redis import Redis
 
-from reactions.redis import buckets, keys
+from reactions.redis import buckets
 from reactions.redis.buckets import bucket_of
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.scripts import lookups, writes
 from tests.lua.support import (
     COLD_MS,
@@ -80,7 +81,7 @@ def test_a_lookup_does_not_trust_a_lost_bucket(
 
 def test_a_lookup_of_a_deleted_post(redis: Redis, small: SingleLoads) -> None:
     complete(small, {1: 1})
-    writes.delete(POST).run(redis)
+    writes.delete(keys, POST).run(redis)
     assert lookup(redis, 1) == (2, 0, 0, {})
 
 
@@ -125,12 +126,12 @@ def test_a_lookup_of_many_posts_replies_for_each(redis: Redis, small: SingleLoad
     settle(redis, {1: 1, 2: 1})
     settle(redis, {1: VIRAL}, post=OTHER)
     react(redis, 1, 5, post=pending)
-    writes.delete(deleted).run(redis)
+    writes.delete(keys, deleted).run(redis)
     for post in (POST, OTHER):
         shorten(redis, post)
     posts, shares = [OTHER, deleted, unknown, POST, pending], [900, 800, 700, 600, 500]
     assert lookups.lookup_posts(
-        posts, 1, shares, cold_ms=COLD_MS, regular_ms=REGULAR_MS, viral_ms=VIRAL_MS
+        keys, posts, 1, shares, cold_ms=COLD_MS, regular_ms=REGULAR_MS, viral_ms=VIRAL_MS
     ).run(redis) == [
         [1, 0, -1, b"1", str(VIRAL).encode()],
         [2, 0, 0],

@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 
 from reactions.core.constants import shard_of
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.scripts import writes
 from reactions.redis.scripts.writes import ReactReply
 
@@ -17,7 +17,7 @@ UNCHANGED, CREATED, REPLACED, REMOVED, ACCEPTED = range(5)
 
 
 def react(redis: Redis, user: int, code: int, post: int = POST) -> ReactReply:
-    return ReactReply(*writes.record(user, post, code, PATIENCE).run(redis))
+    return ReactReply(*writes.record(keys, user, post, code, PATIENCE).run(redis))
 
 
 def complete(redis: Redis, rows: dict[int, int], post: int = POST) -> None:

@@ -7,7 +7,7 @@ import random
 import pytest
 from redis import Redis
 
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.scripts import lookups, writes
 from tests.lua.support import (
     ACCEPTED,
@@ -93,7 +93,7 @@ def test_a_sample_that_lost_the_bucket_of_the_user_is_dropped(
     assert (
         react(redis, user, code).status == ACCEPTED
     )  # a missing entry does not mean that there is no reaction
-    assert lookups.recent(POST, 4).run(redis) == [0]
+    assert lookups.recent(keys, POST, 4).run(redis) == [0]
     if lost:  # without the first bucket, the script does not know of the others
         assert names(redis) & {"reactions", "reactions:1"} == set()
 
@@ -120,7 +120,7 @@ def test_the_sample_follows_any_order_of_reactions(redis: Redis, small: SingleLo
         newest = list(reversed(everyone.items()))[:size]
         assert entries(redis) == dict(newest)
         assert recent(redis) == [user for user, _ in newest]
-        flat = lookups.recent(POST, size).run(redis)
+        flat = lookups.recent(keys, POST, size).run(redis)
         assert list(zip(map(int, flat[::2]), map(int, flat[1::2]), strict=True)) == newest
 
 
@@ -164,7 +164,7 @@ def test_reactions_do_not_change_the_ttl_of_a_cache(redis: Redis, small: SingleL
 
 
 def test_a_deleted_post_refuses(redis: Redis) -> None:
-    assert writes.delete(POST).run(redis) == 1
+    assert writes.delete(keys, POST).run(redis) == 1
     before = {key: redis.dump(key) for key in redis.keys()}
     for code in (0, 1):
         assert react(redis, 1, code) == (REFUSED, 0, 0, 0)

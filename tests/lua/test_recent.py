@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from redis import Redis
 
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.post_cache import PostCache
 from reactions.redis.scripts import lookups
 from tests.lua.support import (
@@ -22,8 +22,17 @@ def test_recent_replies_the_newest_users_with_their_reactions(
     redis: Redis, small: SingleLoads, posts: PostCache
 ) -> None:
     sample(small, [(4, 1), (3, 2), (2, 3), (1, 4)])
-    assert lookups.recent(POST, 10).run(redis) == [b"4", b"1", b"3", b"2", b"2", b"3", b"1", b"4"]
-    assert lookups.recent(POST, 1).run(redis) == [b"4", b"1"]
+    assert lookups.recent(keys, POST, 10).run(redis) == [
+        b"4",
+        b"1",
+        b"3",
+        b"2",
+        b"2",
+        b"3",
+        b"1",
+        b"4",
+    ]
+    assert lookups.recent(keys, POST, 1).run(redis) == [b"4", b"1"]
     assert posts.recent(POST, 2) == [(4, 1), (3, 2)]
     react(redis, 1, 6)
     assert posts.recent(POST, 2) == [(1, 6), (4, 1)]
@@ -35,7 +44,7 @@ def test_recent_refuses_when_a_part_is_lost(
 ) -> None:
     sample(small, [(4, 1), (3, 2), (2, 3), (1, 4)])
     redis.delete(key_of(lost))
-    assert lookups.recent(POST, 10).run(redis) == [0]
+    assert lookups.recent(keys, POST, 10).run(redis) == [0]
     assert posts.recent(POST, 10) is None
 
 

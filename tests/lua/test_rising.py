@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from reactions.core.settings import Settings
-from reactions.redis import keys
 from reactions.redis.cache_install import CacheInstall
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.scripts import drain
 from reactions.redis.scripts.drain import (
     BECAME_REGULAR,
@@ -50,12 +50,12 @@ def settle(redis: Redis, total: int, at_s: float, tiers: TierRules = TIERS) -> s
     redis.zadd(keys.outbox_dirty(SHARD), {str(POST): 1}, nx=True)
     redis.hset(keys.post_pending(POST), "999999", "1:1")
     claimed = drain.claim(
-        SHARD, token, "", lease_us=10**7, longest_us=10**7, posts=9, rows=999, inline=999
+        keys, SHARD, token, "", lease_us=10**7, longest_us=10**7, posts=9, rows=999, inline=999
     ).run(redis)
     assert claimed[0] == 1
     posts = [SettledPost(POST, 1000, False, 0, {1: total})]
     at = int((NOW + at_s) * 1e6)
-    reply = drain.settle(SHARD, token, at, tiers=tiers, lags={}, posts=posts).run(redis)
+    reply = drain.settle(keys, SHARD, token, at, tiers=tiers, lags={}, posts=posts).run(redis)
     assert reply[0] == 1
     return set(reply[4::2]) - {LOAD_HASH}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from redis import Redis
 
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.pipeline import run_many
 from reactions.redis.scripts import drain, writes
 from reactions.redis.scripts.drain import (
@@ -51,7 +51,7 @@ def test_settling_drops_the_hash_of_a_post_with_refused_rows(redis: Redis) -> No
     react(redis, 1, 1)
     claimed = claim(redis, "a")
     post = SettledPost(POST, 1000, False, 1, {1: 0})
-    drain.settle(SHARD, "a", claimed[1], tiers=TIERS_AT_100, lags={}, posts=[post]).run(redis)
+    drain.settle(keys, SHARD, "a", claimed[1], tiers=TIERS_AT_100, lags={}, posts=[post]).run(redis)
     assert not redis.exists(keys.post_reactions(POST))
 
 
@@ -77,7 +77,7 @@ def test_settling_works_for_the_largest_batch(redis: Redis) -> None:
     posts = [SHARD + 100 * number for number in range(1, 5_001)]
     counts = {post: {1: 1} for post in posts}
     for what in (0, LOAD_HASH):  # at the second time, all have counts but no hash
-        calls = [writes.record(7, post, 1 + what, 10_000_000) for post in posts]
+        calls = [writes.record(keys, 7, post, 1 + what, 10_000_000) for post in posts]
         run_many(redis, calls)
         token = f"t{what}"
         claimed = claim(redis, token, posts=5_000, rows=5_000)
@@ -93,8 +93,8 @@ def test_settling_without_the_lease_changes_nothing(redis: Redis) -> None:
     redis.delete(keys.outbox_lease(SHARD))
     before = {key: redis.dump(key) for key in redis.keys()}
     assert acknowledge(redis, "a", claimed, {POST: {1: 1}}) == [0]
-    assert drain.trim(POST, "a", LEASE, [1]).run(redis) == 0
-    assert drain.extend_lease(SHARD, "a", LEASE).run(redis) == 0
+    assert drain.trim(keys, POST, "a", LEASE, [1]).run(redis) == 0
+    assert drain.extend_lease(keys, SHARD, "a", LEASE).run(redis) == 0
     assert {key: redis.dump(key) for key in redis.keys()} == before
 
 

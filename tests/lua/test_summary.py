@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.scripts import lookups, writes
 from reactions.redis.scripts.writes import MAX_SUMMARY_BYTES
 from reactions.redis.summary_parser import is_stamped
@@ -108,7 +108,7 @@ def test_a_lookup_of_a_deleted_post_writes_its_tier_alone(redis: Redis, claimed:
     react(redis, 1, 1)
     if claimed:
         claim(redis, "token")
-    writes.delete(POST).run(redis)
+    writes.delete(keys, POST).run(redis)
     lookup(redis, 1)
     assert read_summary(redis) == (2, {}, {})
     assert 0 < redis.pttl(SUMMARY) <= COLD_MS // 4
@@ -119,7 +119,13 @@ def test_a_lookup_of_many_posts_writes_one_for_each(redis: Redis) -> None:
     settle(redis, {2: VIRAL}, post=OTHER)
     react(redis, 1, 2)
     lookups.lookup_posts(
-        [OTHER, POST], 1, [1_000] * 2, cold_ms=COLD_MS, regular_ms=REGULAR_MS, viral_ms=VIRAL_MS
+        keys,
+        [OTHER, POST],
+        1,
+        [1_000] * 2,
+        cold_ms=COLD_MS,
+        regular_ms=REGULAR_MS,
+        viral_ms=VIRAL_MS,
     ).run(redis)
     assert read_summary(redis) == (0, {1: 3, 2: 1}, {1: 2})
     assert read_summary(redis, OTHER) == (1, {2: VIRAL}, {})
@@ -132,7 +138,7 @@ def test_no_two_stamps_are_the_same(redis: Redis) -> None:
     for _ in range(10):
         redis.delete(SUMMARY)
         lookups.lookup_posts(
-            [POST], 0, [1_000], cold_ms=COLD_MS, regular_ms=1, viral_ms=1, stamped=True
+            keys, [POST], 0, [1_000], cold_ms=COLD_MS, regular_ms=1, viral_ms=1, stamped=True
         ).run(redis)
         text = redis.get(SUMMARY)
         assert isinstance(text, bytes)
@@ -200,7 +206,7 @@ def test_react_writes_none_where_there_is_none(redis: Redis) -> None:
 
 
 def test_a_refused_reaction_leaves_it(redis: Redis) -> None:
-    writes.delete(POST).run(redis)
+    writes.delete(keys, POST).run(redis)
     lookup(redis)
     react(redis, 1, 1)
     assert read_summary(redis) == (2, {}, {})
@@ -235,7 +241,7 @@ CHANGES: dict[str, Callable[[Redis, SingleLoads], object]] = {
     "install_counts": lambda _, store: store.install_counts(POST, "t", {1: 4}),
     "install_reactions": lambda _, store: store.install_reactions(POST, "t", {1: 1}),
     "install_sample": lambda _, store: store.install_sample(POST, "t", total=1, newest=[(1, 1)]),
-    "delete": lambda redis, _: writes.delete(POST).run(redis),
+    "delete": lambda redis, _: writes.delete(keys, POST).run(redis),
     "drop": lambda _, store: store.drop(POST),
     "demote": lambda _, store: store.demote(POST),
 }

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.lua.support import (
     POST,
     acknowledge,

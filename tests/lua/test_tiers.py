@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from redis import Redis
 
-from reactions.redis import keys
 from reactions.redis.buckets import FULL
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.scripts import drain
 from reactions.redis.scripts.drain import (
     BECAME_REGULAR,
@@ -214,9 +214,11 @@ def test_a_hash_grows_when_it_is_too_full(redis: Redis, size: int) -> None:
     for total, what in ((size * FULL, []), (size * FULL + 1, [b"1042", drain.GROW_HASH])):
         react(redis, total, 1)
         claimed = drain.claim(
-            SHARD, "c", "", lease_us=LEASE, longest_us=LEASE, posts=9, rows=9, inline=9
+            keys, SHARD, "c", "", lease_us=LEASE, longest_us=LEASE, posts=9, rows=9, inline=9
         ).run(redis)
         posts = [SettledPost(POST, 1000, False, 0, {1: total})]
-        reply = drain.settle(SHARD, "c", claimed[1], tiers=tiers, lags={}, posts=posts).run(redis)
+        reply = drain.settle(keys, SHARD, "c", claimed[1], tiers=tiers, lags={}, posts=posts).run(
+            redis
+        )
         assert reply[3:] == what
     assert not redis.exists(keys.post_loading(POST))

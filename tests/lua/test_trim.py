@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from redis import Redis
 
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.scripts import drain
 from tests.lua.support import (
     LEASE,
@@ -20,7 +20,7 @@ def test_trim_drops_rows_and_extends_the_lease(redis: Redis) -> None:
         react(redis, user, 1)
     claim(redis, "a", lease_us=1_000, inline=5)
     before = lease_expiry(redis)
-    assert drain.trim(POST, "a", LEASE, list(range(1, 2501))).run(redis) == 1
+    assert drain.trim(keys, POST, "a", LEASE, list(range(1, 2501))).run(redis) == 1
     assert redis.hlen(keys.post_claimed(POST)) == 500
     assert lease_expiry(redis) > before
 
@@ -30,6 +30,6 @@ def test_trim_keeps_one_row_for_settle(redis: Redis) -> None:
     for user in (1, 2, 3):
         react(redis, user, 1)
     claim(redis, "a", inline=1)
-    assert drain.trim(POST, "a", LEASE, [1, 2, 3]).run(redis) == 1
-    assert drain.trim(POST, "a", LEASE, [1, 2, 3]).run(redis) == 1
+    assert drain.trim(keys, POST, "a", LEASE, [1, 2, 3]).run(redis) == 1
+    assert drain.trim(keys, POST, "a", LEASE, [1, 2, 3]).run(redis) == 1
     assert redis.hkeys(keys.post_claimed(POST)) == [b"3"]

@@ -12,7 +12,7 @@ from reactions.core.constants import shard_of
 from reactions.core.model import Status
 from reactions.maintenance.clock_repair import ClockRepair
 from reactions.postgres.version_moves import VersionMoves
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.maintenance.erasing import DiedError
 from tests.support.engine import Engine
 

@@ -8,8 +8,8 @@ from sqlalchemy import text
 
 from reactions.core.constants import shard_of
 from reactions.maintenance.compare import Kind
-from reactions.redis import keys
 from reactions.redis.buckets import bucket_of
+from reactions.redis.keys import default_keys as keys
 from tests.support.engine import Engine
 
 REGULAR, VIRAL, COLD, DELETED = 1042, 1142, 1043, 1044

@@ -13,8 +13,8 @@ from sqlalchemy import text
 from reactions.core.constants import shard_of
 from reactions.drain.batch import Batch, Drained
 from reactions.maintenance.erase import Eraser
-from reactions.redis import keys
 from reactions.redis.claims import Claim
+from reactions.redis.keys import default_keys as keys
 from tests.support.engine import Engine
 
 POST, OTHER = 1042, 1142

@@ -13,7 +13,7 @@ from reactions.drain.batch import Drained
 from reactions.maintenance import backfill
 from reactions.maintenance.backfill import HEADER, Backfill, Backfilled, BackfillError
 from reactions.postgres.database import Database
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.support.engine import Engine
 from tests.support.reading import POST, SHARD, USER, react
 from tests.support.waiting import wait_until

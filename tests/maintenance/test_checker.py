@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import event
 
+from benchmarks.support.statements import statements
 from reactions.maintenance.checker import PostChecker
 from reactions.maintenance.compare import Difference, Kind
 from reactions.maintenance.verify import Verifier
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.maintenance.damage import COLD, DAMAGE, DELETED, REGULAR, VIRAL, execute
 from tests.support.engine import Engine
 
@@ -61,18 +61,12 @@ def test_a_look_at_a_large_post_reads_no_more_than_its_newest(sound: Engine) -> 
     execute(sound, "INSERT INTO reaction_counts VALUES (2042, 1, 100000), (2042, 2, 100000)")
     execute(sound, "ANALYZE reactions")
     sound.loader.load([2042])
-    statements: list[tuple[str, object]] = []
-
-    def note(_c: object, _cu: object, statement: str, parameters: object, *_: object) -> None:
-        statements.append((statement, parameters))
-
-    event.listen(sound.database.engine, "before_cursor_execute", note)
-    assert checker(sound).check([2042]).differences == []
-    event.remove(sound.database.engine, "before_cursor_execute", note)
-    assert len(statements) <= 5
+    with statements(sound.database.engine) as sent:
+        assert checker(sound).check([2042]).differences == []
+    assert len(sent) <= 5
     with sound.database.engine.connect() as connection:
-        for statement, parameters in statements:
-            plan = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)  # type: ignore[arg-type]
+        for statement, parameters in sent:
+            plan = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
             lines = [line for (line,) in plan]
             assert not [line for line in lines if "Seq Scan on reactions" in line], lines
 

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from reactions.maintenance.cleanup import Cleanup
 from reactions.postgres.duty_runs import DutyRuns
 from reactions.postgres.row_counts import RowCounts
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.support.engine import Engine, make_engine
 
 POST, OTHER = 1042, 1143

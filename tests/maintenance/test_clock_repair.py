@@ -17,7 +17,7 @@ from reactions.maintenance import clock_repair
 from reactions.maintenance.clock_repair import ClockRepairError
 from reactions.maintenance.dead_letters import DeadLetterReplay
 from reactions.postgres.version_moves import VersionMoves
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.maintenance.clock_story import HOUR_US, MOVES, POSTS, USERS, Story, mortal, repair
 from tests.maintenance.erasing import DiedError, finish
 from tests.support.engine import Engine, make_engine

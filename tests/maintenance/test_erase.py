@@ -10,7 +10,7 @@ import pytest
 from reactions.core.errors import PostDeleted
 from reactions.drain.persister import Persister
 from reactions.maintenance.erase import Eraser
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.maintenance.erasing import (
     BATCH,
     FELLOW,

@@ -8,7 +8,7 @@ from reactions.core.constants import shard_of
 from reactions.core.shard_times import ShardTimes
 from reactions.drain.batch import Drained
 from reactions.maintenance.erase import Step
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.maintenance.erasing import (
     FELLOW,
     POST,

@@ -12,7 +12,7 @@ from reactions.core.errors import PostDeleted
 from reactions.core.model import Tier
 from reactions.drain.batch import Drained
 from reactions.drain.persister import Persister
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.maintenance.erasing import (
     OTHER,
     POST,

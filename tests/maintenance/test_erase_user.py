@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.maintenance.erasing import (
     FELLOW,
     OTHER,

@@ -13,7 +13,7 @@ import pytest
 from reactions.api.client import Reactions
 from reactions.drain.batch import Drained
 from reactions.drain.persister import Persister
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.pipeline import run_many
 from tests.maintenance.erasing import (
     FELLOW,

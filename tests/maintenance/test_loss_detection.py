@@ -11,8 +11,8 @@ from reactions.maintenance.epochs import Epochs, Loss, RedisEpoch
 from reactions.maintenance.loss_detection import LossDetection
 from reactions.maintenance.rebuild import Rebuild
 from reactions.postgres.duty_runs import DutyRuns
-from reactions.redis import keys
 from reactions.redis.erasure_requests import ErasureRequests
+from reactions.redis.keys import default_keys as keys
 from tests.maintenance.losing import (
     DELETED,
     REGULAR,
@@ -163,7 +163,7 @@ def test_two_runs_do_not_take_each_other_for_a_loss(
 
 
 def epochs_of(engine: Engine) -> list[RedisEpoch]:
-    found = Epochs(engine.client, engine.database).in_redis().values()
+    found = Epochs(engine.client, engine.database, engine.settings).in_redis().values()
     return [epoch for written in found if (epoch := RedisEpoch.read(written))]
 
 

@@ -12,7 +12,7 @@ from reactions.maintenance.epochs import Epochs, Loss
 from reactions.maintenance.loss_detection import LossDetection
 from reactions.maintenance.rebuild import Rebuild
 from reactions.postgres.type_registry import TypeRegistry
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.type_copy import write_types
 from tests.maintenance.damage import execute
 from tests.maintenance.losing import (
@@ -130,7 +130,7 @@ def test_a_type_that_the_dump_does_not_know_is_registered_again(
     registry.add("moon", 99)
     registry.rename("moon", "rocket")
     registry.rename("like", "thumb")
-    write_types(viral_at_ten.client, registry.all())
+    write_types(viral_at_ten.client, keys, registry.all())
     go_on_without_changes(loss_detection)
     restore_database(viral_at_ten, dump)
     assert detect(loss_detection) == {Loss.DATABASE: 100}

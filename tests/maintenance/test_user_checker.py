@@ -6,7 +6,7 @@ import pytest
 
 from reactions.maintenance.compare import Kind
 from reactions.maintenance.verify import Verifier
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.maintenance.damage import REGULAR
 from tests.support.engine import Engine
 

@@ -12,7 +12,7 @@ from reactions.core.model import PostTier, Tier
 from reactions.maintenance.refresh import RefreshSamples
 from reactions.maintenance.virality import ReleaseCalmPosts, RisingPosts
 from reactions.postgres.duty_runs import DutyRuns
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.support.engine import Engine, make_engine
 from tests.support.reading import react, shrink
 

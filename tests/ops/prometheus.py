@@ -19,6 +19,7 @@ import yaml
 
 from reactions.demo.process import Process, free_port
 from reactions.demo.stack import Stack
+from tests.support import http
 from tests.support.servers import missing
 from tests.support.waiting import patience, wait_until
 
@@ -137,7 +138,7 @@ def running_prometheus(stack: Stack, folder: Path) -> Iterator[Prometheus]:
             f"--storage.tsdb.path={folder / 'data'}",
             f"--web.listen-address={address}",
         )
-        client = httpx.Client(base_url=f"http://{address}", timeout=patience(10))
+        client = http.Client(base_url=f"http://{address}", timeout=patience(10))
         prometheus = Prometheus(ending.enter_context(client))
         wait_until(prometheus.ready, 30, f"Prometheus answers; see {folder}")
         wait_until(lambda: prometheus.scraped(0), 30, f"every target answers; see {folder}")

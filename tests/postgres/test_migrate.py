@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,13 @@ from alembic.config import CommandLine
 from sqlalchemy import inspect, text
 
 from alembic import command
-from reactions.core.errors import ReactionsUnavailable
+from reactions.core.errors import InvalidArgument, ReactionsUnavailable
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Postgres
 from reactions.postgres.database import Database
 from reactions.postgres.migrate import at_head, config_for, migrate
-from reactions.postgres.tables import PARTITIONS
+from reactions.postgres.partitions import DEFAULT_PARTITIONS, names_of
+from reactions.postgres.repartition import Repartition
 from tests.support.databases import bare_database
 from tests.support.servers import postgres_binaries
 
@@ -40,7 +42,31 @@ def test_down_and_up_again(database_url: str, database: Database) -> None:
     migrate(settings)
     assert at_head(settings)
     partitions = [t for t in inspect(database.engine).get_table_names() if t[:10] == "reactions_"]
-    assert len(partitions) == PARTITIONS
+    assert len(partitions) == DEFAULT_PARTITIONS
+
+
+def test_the_first_migration_chooses_the_number_of_partitions(postgres: Postgres) -> None:
+    """Later ones find the partitions, whatever their number."""
+    with bare_database(postgres.url) as url:
+        settings = Settings(database_url=url)
+        migrate(settings, "0008", partitions=19)
+        migrate(settings)
+        database = Database(settings)
+        with database.engine.begin() as connection:
+            names = names_of(connection)
+            assert [len(names), min(names), max(names)] == [19, "reactions_00", "reactions_18"]
+            assert (
+                connection.scalar(text("SELECT count(*) FROM pg_index WHERE NOT indisvalid")) == 0
+            )
+        with pytest.raises(InvalidArgument, match="must be 19, which the tables have"):
+            migrate(settings, partitions=16)
+        with pytest.raises(InvalidArgument, match="partitions must be 1 to 256"):
+            migrate(settings, partitions=257)
+        migrate(settings, "base")
+        migrate(settings, partitions=1)
+        with database.engine.begin() as connection:
+            assert names_of(connection) == ["reactions_00"]
+        database.close()
 
 
 def test_an_index_whose_build_was_interrupted_is_built(
@@ -65,7 +91,7 @@ def test_an_index_whose_build_was_interrupted_is_built(
     with database.engine.begin() as connection:
         assert connection.scalar(text("SELECT count(*) FROM pg_index WHERE NOT indisvalid")) == 0
         parts = text("SELECT count(*) FROM pg_inherits WHERE inhparent = to_regclass(:name)")
-        assert connection.scalar(parts, {"name": name}) == PARTITIONS
+        assert connection.scalar(parts, {"name": name}) == DEFAULT_PARTITIONS
 
 
 def test_it_gives_up_rather_than_block_and_can_be_run_again(
@@ -83,20 +109,23 @@ def test_it_gives_up_rather_than_block_and_can_be_run_again(
     assert at_head(settings)
 
 
-@pytest.mark.parametrize("installed", ["", "0008"])
+@pytest.mark.parametrize(("installed", "partitions"), [("", 3), ("0008", 16)])
 def test_a_migration_can_be_written_as_sql(
-    postgres: Postgres, installed: str, capsys: pytest.CaptureFixture[str]
+    postgres: Postgres, installed: str, partitions: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Some teams let a database administrator run the SQL."""
     with bare_database(postgres.url) as url:
         if installed:
             migrate(Settings(database_url=url, database_schema="public"), installed)
             capsys.readouterr()
-        command.upgrade(config_for(), f"{installed}:head" if installed else "head", sql=True)
+        config = config_for()
+        config.cmd_opts = Namespace(x=[f"partitions={partitions}"])
+        command.upgrade(config, f"{installed}:head" if installed else "head", sql=True)
         psql = [str(postgres_binaries(18) / "psql"), "-q", "-v", "ON_ERROR_STOP=1", "-d", url]
         written = capsys.readouterr().out
         subprocess.run(psql, input=written, text=True, check=True, stdout=subprocess.DEVNULL)
         assert at_head(Settings(database_url=url))
+        assert Repartition(Settings(database_url=url)).numbers() == (partitions, None)
 
 
 def test_the_alembic_command_of_a_checkout(

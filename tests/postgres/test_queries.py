@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, text
 
+from benchmarks.support.statements import statements
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Postgres
 from reactions.postgres.database import Database
@@ -54,16 +55,8 @@ Plan = dict[str, Any]
 
 def explain(database: Database, query: Callable[[Queries], object]) -> list[Plan]:
     """Return the nodes of the executed plans of all statements that a query sends."""
-    sent: list[tuple[str, Any]] = []
-
-    def executing(_: Any, __: Any, statement: str, values: Any, *___: Any) -> None:
-        sent.append((statement, values))
-
-    event.listen(database.engine, "before_cursor_execute", executing)
-    try:
+    with statements(database.engine) as sent:
         query(Queries(database))
-    finally:
-        event.remove(database.engine, "before_cursor_execute", executing)
     nodes: list[Plan] = []
     with database.engine.connect() as connection:
         for statement, values in sent:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from reactions.core.settings import Settings
 
@@ -27,7 +27,7 @@ def listening(*answers: Answer) -> Iterator[int]:
     left = list(answers)
 
     def serve(peer: socket.socket, answer: Answer) -> None:
-        with peer:
+        with peer, suppress(ConnectionError):  # a client may end it in the middle
             while (request := peer.recv(65536)) and (reply := answer(request)) != HANG_UP:
                 peer.sendall(reply)
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from reactions.core.settings import Settings
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.support.engine import Engine
 
 POST = 1042

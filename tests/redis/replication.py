@@ -16,7 +16,7 @@ from reactions import (
     Settings,
 )
 from reactions.demo.embedded import Valkey
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.server_options import VALKEY_OPTIONS
 from tests.support.engine import DEAD_BROKER
 from tests.support.servers import redis_binary

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from reactions.core.settings import Settings
-from reactions.redis import keys
 from reactions.redis.connection import Client
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.post_cache import PostCache
 from reactions.redis.post_snapshots import PostSnapshots
 from reactions.redis.scripts.loading import FenceReply
@@ -75,7 +75,7 @@ def test_a_hash_grows_until_no_bucket_is_too_full(install: SingleLoads, client: 
     client.hset(keys.post_reactions(POST), mapping={"0": 1, **{str(u): 1 for u in rows}})
     client.expire(keys.post_reactions(POST), 60)
     install.grow([POST, POST + 1])
-    (found,) = PostSnapshots(client).snapshots([POST])
+    (found,) = PostSnapshots(client, Settings()).snapshots([POST])
     assert found.complete
     assert found.reactions == rows
     assert all(len(bucket or {}) < 512 for bucket in found.entries)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from reactions.core.constants import SHARDS
 from reactions.core.settings import Settings
-from reactions.redis import keys
 from reactions.redis.clock import Clock
 from reactions.redis.connection import Client
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.writes import RedisWrites
 
 POST = 1042

@@ -7,10 +7,10 @@ import math
 from reactions.core.constants import SHARDS
 from reactions.core.settings import Settings
 from reactions.core.shard_times import ROUNDED_US, ShardTimes
-from reactions.redis import keys
 from reactions.redis.clock import Clock
 from reactions.redis.clock_readings import ClockReading, ClockReadings
 from reactions.redis.connection import Client
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.writes import RedisWrites
 
 NOW, HOUR = 1_700_000_000_000_000, 3_600_000_000

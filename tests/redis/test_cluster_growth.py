@@ -121,7 +121,8 @@ def test_the_commands_of_the_page_move_slots_under_writes(
         wait_until(lambda: "success" in run(progress), what="the slots to move")
         writes.some_more()
     assert writes.errors == []
-    assert {slots_of([new])[slot] for slot in range(*MOVED)} == {new.port}
+    ports = slots_of([new])
+    assert {ports[slot] for slot in range(*MOVED)} == {new.port}
     run(replica)
     wait_until(lambda: command(second, "ROLE")[0] == b"slave", what="the replica to follow")
 

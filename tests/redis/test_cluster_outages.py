@@ -25,8 +25,8 @@ from reactions.drain.persister import Persister
 from reactions.maintenance.epochs import Epochs
 from reactions.maintenance.loss_detection import LossDetection
 from reactions.ops.metrics import StoresCollector
-from reactions.redis import keys
 from reactions.redis.connection import connect
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.server_role import check_primary
 from tests.support.engine import DEAD_BROKER, Engine, make_engine
 from tests.support.types import write_default_types
@@ -125,7 +125,7 @@ def test_duties_go_on_for_the_other_nodes(spread: Engine, cluster: list[Valkey])
     assert spread.eraser.erase().posts == 1
     with pytest.raises(PostDeleted):
         spread.reactions.react(user, there[0], "like")
-    read = Epochs(spread.client, spread.database).in_redis()
+    read = Epochs(spread.client, spread.database, spread.settings).in_redis()
     assert 0 < len(read) < SHARDS
     assert detection.run() is None
     assert {*spread.outbox_state.woken(100)} <= {*read}

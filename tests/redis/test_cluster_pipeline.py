@@ -18,10 +18,11 @@ from benchmarks.support.cluster import command, is_complete
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Valkey
-from reactions.redis import cluster_pipeline, keys, node_pipeline
+from reactions.redis import cluster_pipeline, node_pipeline
 from reactions.redis.cluster_pipeline import execute_on_nodes, key_of
 from reactions.redis.cluster_slots import slot_of
 from reactions.redis.connection import connect, execute, execute_many, is_outage
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.pipeline import run_many
 from reactions.redis.scripts.writes import record
 from reactions.redis.wire import Words
@@ -97,7 +98,7 @@ def test_replies_are_in_order_and_each_node_is_written_to_once(
 def test_scripts_need_no_other_command(
     client: RedisCluster, by_redis_py: list[Words], written: list[int]
 ) -> None:
-    calls = [record(7, post, 1, 1_000) for post in POSTS]
+    calls = [record(keys, 7, post, 1, 1_000) for post in POSTS]
     assert all(isinstance(reply, list) for reply in run_many(client, calls))
     written.clear()
     assert [reply[0] for reply in run_many(client, calls)] == [0] * len(POSTS)  # unchanged
@@ -225,7 +226,7 @@ def test_a_replica_that_took_over_gets_the_commands(replicated: list[Valkey]) ->
 def open_slot(client: RedisCluster, cluster: list[Valkey]) -> int:
     """Let the slot of a post be on its way from the first node to the second one."""
     post = next(p for p in POSTS if _port_of(client, p) == cluster[0].port)
-    slot = slot_of(client, keys.post_summary(post))
+    slot = slot_of(keys.post_summary(post))
     names = [command(node, "CLUSTER MYID").decode() for node in cluster]
     command(cluster[1], "CLUSTER", "SETSLOT", slot, "IMPORTING", names[0])
     command(cluster[0], "CLUSTER", "SETSLOT", slot, "MIGRATING", names[1])
@@ -240,7 +241,7 @@ def test_a_plain_command_follows_a_slot_that_is_on_its_way(
         f"0,1,{post}".encode(),
         b"OK",
     ]
-    slot = slot_of(client, keys.post_summary(post))
+    slot = slot_of(keys.post_summary(post))
     assert command(cluster[1], "CLUSTER", "COUNTKEYSINSLOT", slot) == 1
     assert _port_of(client, post) == cluster[0].port  # until the move is done
     assert by_redis_py == []
@@ -251,16 +252,16 @@ def test_a_script_on_a_slot_that_is_on_its_way_is_unavailable(
 ) -> None:
     """Its keys may be on two nodes: TRYAGAIN, and after redis_timeout_s the caller is told."""
     post = open_slot(client, cluster)
-    calls = [record(7, each, 1, 1_000) for each in POSTS]
+    calls = [record(keys, 7, each, 1, 1_000) for each in POSTS]
     with bounded(3 * TIMEOUT_S):
         replies = run_many(client, calls)
     failed = [each for each, reply in zip(POSTS, replies, strict=True) if is_outage(reply)]
     assert failed == [each for each in POSTS if each % 100 == post % 100]
     with pytest.raises(ReactionsUnavailable, match="on its way"):
-        record(7, post, 1, 1_000).run(client)
+        record(keys, 7, post, 1, 1_000).run(client)
     for node in cluster[:2]:
-        command(node, "CLUSTER", "SETSLOT", slot_of(client, keys.post_summary(post)), "STABLE")
-    assert record(7, post, 1, 1_000).run(client)[0] == 4  # accepted
+        command(node, "CLUSTER", "SETSLOT", slot_of(keys.post_summary(post)), "STABLE")
+    assert record(keys, 7, post, 1, 1_000).run(client)[0] == 4  # accepted
 
 
 def _port_of(client: RedisCluster, post: int) -> int:

@@ -37,7 +37,7 @@ def test_owners_are_learnt_from_a_node_that_did_not_fail(
     slot = next(
         slot
         for shard in range(100)
-        if port_of(client, slot := slot_of(client, f"{{{shard}}}")) == cluster[0].port
+        if port_of(client, slot := slot_of(f"{{{shard}}}")) == cluster[0].port
     )
     name = command(cluster[1], "CLUSTER MYID").decode()
     for node in cluster:

@@ -9,9 +9,9 @@ from redis.exceptions import RedisError, ResponseError
 
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Valkey
-from reactions.redis import keys
 from reactions.redis.command_batch import CommandBatch, Commands
 from reactions.redis.connection import Client, connect, is_outage
+from reactions.redis.keys import default_keys as keys
 
 SHARDS = range(100)
 

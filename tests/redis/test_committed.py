@@ -6,14 +6,15 @@ import pytest
 from redis import Redis
 
 from reactions.core.constants import SHARDS
-from reactions.redis import keys
+from reactions.core.settings import Settings
 from reactions.redis.committed import Committed, parse_committed
+from reactions.redis.keys import default_keys as keys
 
 
 @pytest.mark.parametrize("cluster", [False, True])
 def test_one_missing_note_makes_all_unknown(redis_url: str, cluster: bool) -> None:
     with Redis.from_url(redis_url) as client:
-        notes = Committed(client, cluster=cluster)
+        notes = Committed(client, Settings(redis_cluster=cluster))
         assert notes.of_all_shards() == []
         client.set(keys.outbox_committed(7), 30)
         notes.note_missing(20)

@@ -17,6 +17,7 @@ from reactions.redis.connection import (
     translate,
     translated,
 )
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.scripts import loading
 from tests.redis.fake_server import (
     HELLO,
@@ -60,7 +61,7 @@ DEFECTS = [
 def failure(port: int) -> ReactionsError:
     """Return what a script call to this port raises."""
     with closing(connect(settings_for(port))) as client, pytest.raises(ReactionsError) as caught:
-        loading.fence(1042, "token", 1000).run(client)
+        loading.fence(keys, 1042, "token", 1000).run(client)
     assert isinstance(caught.value.__cause__, RedisError)
     return caught.value
 

@@ -17,8 +17,9 @@ from redis.exceptions import RedisError
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Valkey
-from reactions.redis import connection_pool, keys
+from reactions.redis import connection_pool
 from reactions.redis.connection import Client, connect, execute, execute_many
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.replicas import run_confirmed
 from reactions.redis.scripts import writes
 from tests.redis.kept import connections, open_client
@@ -34,7 +35,7 @@ def identity(client: Client) -> int:
 
 def test_a_primary_that_became_a_replica_is_left(engine: Engine) -> None:
     client = connect(engine.settings)
-    call = writes.record(7, 1042, 1, 10)
+    call = writes.record(keys, 7, 1042, 1, 10)
     call.run(client)
     before = identity(client)
     others: list[int] = []
@@ -50,7 +51,7 @@ def test_a_primary_that_became_a_replica_is_left(engine: Engine) -> None:
     thread.start()
     assert met.wait(patience(20))
     with demoted(engine.settings), pytest.raises(ReactionsUnavailable, match="refuses to serve"):
-        writes.record(7, 1042, 2, 10).run(client)  # a change, which a replica refuses
+        writes.record(keys, 7, 1042, 2, 10).run(client)  # a change, which a replica refuses
     assert identity(client) != before
     go_on.set()
     thread.join(patience(20))
@@ -89,7 +90,7 @@ PATHS: dict[str, Callable[[Redis], object]] = {
     "a pipeline of redis-py": pipelined,
     "a pipeline with an error": refused(pipelined_strictly),
     "waiting for replicas": lambda client: run_confirmed(
-        client, [(writes.record(7, 1042, 1, 10), "outbox:{42}:barrier")], 1, 0.1
+        client, [(writes.record(keys, 7, 1042, 1, 10), "outbox:{42}:barrier")], 1, 0.1
     ),
 }
 
@@ -157,17 +158,17 @@ def test_a_switch_over_costs_one_call(pair: Pair) -> None:
         meeting = threading.Barrier(8)
 
         def calls(user_id: int) -> int:
-            writes.record(user_id, 1042, 1, 10).run(client)
+            writes.record(keys, user_id, 1042, 1, 10).run(client)
             meeting.wait(patience(20))
             if user_id == 1:
                 switch_over(pair, name)
                 with pytest.raises(ReactionsUnavailable):
-                    writes.record(user_id, 1042, 2, 10).run(client)
+                    writes.record(keys, user_id, 1042, 2, 10).run(client)
             meeting.wait(patience(20))
             failed = 0
             for code in (3, 4, 5):
                 try:
-                    writes.record(user_id, 1042, code, 10).run(client)
+                    writes.record(keys, user_id, 1042, code, 10).run(client)
                 except ReactionsUnavailable:
                     failed += 1
             return failed
@@ -253,11 +254,11 @@ def test_connections_dropped_a_moment_ago_fail_no_call(valkey: Valkey) -> None:
         meeting = threading.Barrier(20)
 
         def calls(number: int) -> None:
-            writes.record(number, 1042, 1, 10).run(client)
+            writes.record(keys, number, 1042, 1, 10).run(client)
             if meeting.wait(patience(20)) == 0:
                 name.drop_silently()
             meeting.wait(patience(20))
-            writes.record(number, 1042, 2, 10).run(client)
+            writes.record(keys, number, 1042, 2, 10).run(client)
 
         with ThreadPoolExecutor(20) as threads:
             list(threads.map(calls, range(1, 21)))

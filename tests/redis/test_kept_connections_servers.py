@@ -15,9 +15,9 @@ from redis.exceptions import ResponseError
 
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Valkey
-from reactions.redis import keys
 from reactions.redis.connection import connect, execute, execute_many
 from reactions.redis.connection_pool import condemn
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.scripts import writes
 from reactions.redis.server_options import VALKEY_OPTIONS
 from reactions.redis.summary_cache import SummaryCache
@@ -71,7 +71,7 @@ def test_both_protocols(valkey: Valkey, admin: Redis, protocol: int) -> None:
         assert replies[0] in (b"OK", True)
         assert isinstance(replies[1], ResponseError)
         assert replies[2] == b"y"
-        assert writes.record(7, 1042, 1, 10_000_000).run(client)[0] == 4
+        assert writes.record(keys, 7, 1042, 1, 10_000_000).run(client)[0] == 4
         admin.set(keys.post_summary(1042), "0,1,5;7:0:1")
         found = SummaryCache(client, settings).read([1042, 1043], 7)
         assert found.summaries[1042].reaction == "like"

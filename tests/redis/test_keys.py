@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from redis.crc import key_slot
 
 from reactions.core.constants import MAX_ID, SHARDS, shard_of
-from reactions.redis import keys, scripts
+from reactions.redis import scripts
+from reactions.redis.keys import default_keys as keys
+from reactions.redis.keys import keys_of
 from reactions.redis.scripts import drain, loading, lookups, markers, writes
 from reactions.redis.scripts import user_cache as user_scripts
 
@@ -48,6 +50,7 @@ OF_USER: dict[Callable[[int], str], str] = {
     keys.user_loading: "user:{17}:1017:loading",
     keys.user_allowance: "user:{17}:1017:allowance",
 }
+COMMENTS = keys_of("comment")
 POST = st.integers(1, MAX_ID)
 SHARD = st.integers(0, SHARDS - 1)
 
@@ -72,11 +75,16 @@ def test_keys_of_a_shard(function: Callable[[int], str], key: str) -> None:
 def test_this_file_covers_every_key() -> None:
     public = {
         function
-        for name, function in inspect.getmembers(keys, inspect.isfunction)
+        for name, function in inspect.getmembers(keys, callable)
         if not name.startswith("_")
     }
     rest: set[object] = {keys.post_prefix, keys.post_loaded, keys.bucket}
-    rest |= {keys.of_reaction, keys.outbox_types, keys.outbox_layout}
+    rest |= {
+        keys.of_reaction,
+        keys.of_post,
+        keys.outbox_types,
+        keys.outbox_layout,
+    }
     assert public == {*OF_POST, *OF_SHARD, *OF_USER, *rest}
     assert keys.outbox_types() == "outbox:{0}:types"
     assert keys.outbox_layout() == "outbox:{0}:layout"
@@ -86,8 +94,24 @@ def test_this_file_covers_every_key() -> None:
 
 
 def test_every_cache_key_of_a_post_is_listed_once() -> None:
-    assert set(keys.OF_POST) == set(OF_POST)
-    assert len(keys.OF_POST) == len(OF_POST)
+    assert sorted(keys.of_post(1042)) == sorted(OF_POST.values())
+
+
+def test_the_keys_of_another_space() -> None:
+    assert COMMENTS.post_pending(1042) == "comment:{42}:1042:pending"
+    assert COMMENTS.post_prefix(42) == "comment:{42}:"
+    assert COMMENTS.outbox_dirty(42) == "outbox:comment:{42}:dirty"
+    assert COMMENTS.outbox_types() == "outbox:comment:{0}:types"
+    assert COMMENTS.user_reactions(1017) == "user:{17}:1017:reactions:comment"
+    assert COMMENTS.user_loading(1017) == "user:{17}:1017:loading:comment"
+    # What all spaces share:
+    assert COMMENTS.user_allowance(1017) == keys.user_allowance(1017)
+    assert COMMENTS.outbox_layout() == keys.outbox_layout()
+
+
+def test_each_space_has_one_object() -> None:
+    assert keys_of("comment") is COMMENTS
+    assert keys_of("post") is keys
 
 
 @relaxed
@@ -100,7 +124,7 @@ def test_the_keys_of_a_reaction_are_in_the_order_of_the_script(post_id: int) -> 
     made += [getattr(keys, f"outbox_{name}")(shard) for name in ("dirty", "clock", "wake")]
     made += [keys.outbox_deleted(shard), keys.post_summary(post_id)]
     assert keys.of_reaction(post_id) == tuple(made)
-    assert writes.record(1, post_id, 1, 10).keys == tuple(made)
+    assert writes.record(keys, 1, post_id, 1, 10).keys == tuple(made)
 
 
 @relaxed
@@ -125,9 +149,14 @@ def test_a_post_key_is_the_prefix_that_scripts_append_to(post_id: int) -> None:
 @relaxed
 @given(st.lists(POST, unique=True, min_size=2), st.lists(SHARD, unique=True, min_size=2))
 def test_no_two_keys_are_equal(posts: Sequence[int], shards: Sequence[int]) -> None:
-    made = [function(post) for function in OF_POST for post in posts]
-    made += [function(shard) for function in OF_SHARD for shard in shards]
-    made += [function(user) for function in OF_USER for user in posts]
+    """Whatever the space: names of spaces that resemble those of keys or of other spaces, too."""
+    made = []
+    names = [function.__name__ for function in (*OF_POST, *OF_SHARD, *OF_USER)]
+    for space in (keys, COMMENTS, *map(keys_of, ("comments", "dirty", "reactions", "posts"))):
+        for name in names:
+            if space is keys or name != "user_allowance":  # all spaces share it
+                numbers = shards if name.startswith("outbox") else posts
+                made += [getattr(space, name)(number) for number in numbers]
     assert len(set(made)) == len(made)
 
 
@@ -143,9 +172,10 @@ def test_every_call_names_all_its_keys_within_one_slot(user_id: int, post_id: in
     settled = [drain.SettledPost(post_id, 1, False, 0, {1: 2})]
     tiers = drain.TierRules(1, 1, 1, 1, 1, 1, 1)
     calls = [
-        writes.record(user_id, post_id, 1, 10),
-        drain.claim(shard, "t", "", lease_us=1, longest_us=1, posts=1, rows=1, inline=1),
+        writes.record(keys, user_id, post_id, 1, 10),
+        drain.claim(keys, shard, "t", "", lease_us=1, longest_us=1, posts=1, rows=1, inline=1),
         drain.settle(
+            keys,
             shard,
             "t",
             1,
@@ -153,29 +183,31 @@ def test_every_call_names_all_its_keys_within_one_slot(user_id: int, post_id: in
             lags={10: 1},
             posts=settled,
         ),
-        drain.trim(post_id, "t", 1, [user_id]),
-        drain.extend_lease(shard, "t", 1),
-        loading.grow(post_id, 1),
-        loading.fence(post_id, "t", 1),
-        loading.install_counts(post_id, "t", ttl_ms=1, viral_ttl_ms=1, viral=1, counts={1: 2}),
-        loading.install_reactions(post_id, "t", ttl_ms=1, overlay=1, size=1),
-        loading.install_sample(post_id, "t", ttl_ms=1, overlay=1, total=1, newest=[(1, 1)]),
-        lookups.lookup_posts([post_id], user_id, [1], cold_ms=1, regular_ms=1, viral_ms=1),
-        lookups.recent(post_id, 1),
-        loading.collect(post_id, "t", True, 1, [user_id]),
-        writes.delete(post_id),
-        loading.snapshot(post_id, "t"),
-        markers.write_epoch(shard, "", "new"),
+        drain.trim(keys, post_id, "t", 1, [user_id]),
+        drain.extend_lease(keys, shard, "t", 1),
+        loading.grow(keys, post_id, 1),
+        loading.fence(keys, post_id, "t", 1),
+        loading.install_counts(
+            keys, post_id, "t", ttl_ms=1, viral_ttl_ms=1, viral=1, counts={1: 2}
+        ),
+        loading.install_reactions(keys, post_id, "t", ttl_ms=1, overlay=1, size=1),
+        loading.install_sample(keys, post_id, "t", ttl_ms=1, overlay=1, total=1, newest=[(1, 1)]),
+        lookups.lookup_posts(keys, [post_id], user_id, [1], cold_ms=1, regular_ms=1, viral_ms=1),
+        lookups.recent(keys, post_id, 1),
+        loading.collect(keys, post_id, "t", True, 1, [user_id]),
+        writes.delete(keys, post_id),
+        loading.snapshot(keys, post_id, "t"),
+        markers.write_epoch(keys, shard, "", "new"),
     ]
     of_users = [
-        user_scripts.write_through_users(1, 1, [1], {user_id: [(post_id, 1)]}),
-        user_scripts.write_through_users(0, 1, [1], {user_id: [(post_id, 1)]}),
-        user_scripts.install_user(user_id, "t", 1, {post_id: 1}, whole=True),
-        markers.advance_erasure(user_id, "", "1|"),
-        markers.raise_clock(shard_of(user_id), 1),
-        markers.read_clock(shard_of(user_id)),
-        markers.set_clock_back(shard_of(user_id), 1, 1),
-        writes.limit(user_id, 1, 1),
+        user_scripts.write_through_users(keys, 1, 1, [1], {user_id: [(post_id, 1)]}),
+        user_scripts.write_through_users(keys, 0, 1, [1], {user_id: [(post_id, 1)]}),
+        user_scripts.install_user(keys, user_id, "t", 1, {post_id: 1}, whole=True),
+        markers.advance_erasure(keys, user_id, "", "1|"),
+        markers.raise_clock(keys, shard_of(user_id), 1),
+        markers.read_clock(keys, shard_of(user_id)),
+        markers.set_clock_back(keys, shard_of(user_id), 1, 1),
+        writes.limit(keys, user_id, 1, 1),
     ]
     assert {call.script for call in [*calls, *of_users]} == set(scripts.ALL)
     for call in of_users:

@@ -9,7 +9,7 @@ import pytest
 from reactions.core.errors import LayoutMismatch
 from reactions.core.layout import CURRENT, Layout
 from reactions.redis.connection import Client
-from reactions.redis.keys import outbox_layout
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.layout import check_layout, layout_commands, raise_layout, read_layout
 from reactions.redis.pipeline import run_all
 
@@ -27,12 +27,12 @@ def test_an_empty_redis_gets_the_layout_for_ever(client: Client, write: Any) -> 
     assert read_layout(client) is None
     write(client)
     assert read_layout(client) == CURRENT
-    assert client.ttl(outbox_layout()) == -1
+    assert client.ttl(keys.outbox_layout()) == -1
 
 
 @pytest.mark.parametrize("write", [write_layout, raise_layout])
 def test_an_older_version_lowers_nothing(client: Client, write: Any) -> None:
-    client.set(outbox_layout(), str(NEWER))
+    client.set(keys.outbox_layout(), str(NEWER))
     write(client)
     assert read_layout(client) == NEWER
 
@@ -48,13 +48,13 @@ def test_migrate_raises_an_older_layout(client: Client, monkeypatch: pytest.Monk
 
 def test_migrate_does_not_touch_what_it_does_not_understand(client: Client) -> None:
     text = str(Layout(CURRENT.number + 1, CURRENT.number + 1))
-    client.set(outbox_layout(), text)
+    client.set(keys.outbox_layout(), text)
     with pytest.raises(LayoutMismatch):
         raise_layout(client)
     assert str(read_layout(client)) == text
 
 
 def test_a_key_of_another_type_is_as_good_as_none(client: Any) -> None:
-    client.rpush(outbox_layout(), "a list")
+    client.rpush(keys.outbox_layout(), "a list")
     check_layout(client)
     assert read_layout(client) is None

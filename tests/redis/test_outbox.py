@@ -6,8 +6,8 @@ import pytest
 
 from reactions.core.model import Row
 from reactions.core.settings import Settings
-from reactions.redis import keys
 from reactions.redis.connection import Client
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.outbox import Outbox
 from reactions.redis.scripts.drain import SettledPost
 from reactions.redis.writes import RedisWrites

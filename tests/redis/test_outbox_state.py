@@ -7,9 +7,9 @@ import math
 import pytest
 
 from reactions.core.settings import Settings
-from reactions.redis import keys
 from reactions.redis.clock import Clock
 from reactions.redis.connection import Client
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.outbox import Outbox
 from reactions.redis.outbox_state import OutboxState, ShardState
 from reactions.redis.writes import RedisWrites

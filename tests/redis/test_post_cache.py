@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from reactions.core.settings import Settings
-from reactions.redis import keys
 from reactions.redis.connection import Client
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.outbox import Outbox
 from reactions.redis.post_cache import MAX_POSTS_PER_LOOKUP, PostCache
 from reactions.redis.writes import RedisWrites

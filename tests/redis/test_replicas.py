@@ -19,7 +19,7 @@ from reactions import (
     Status,
 )
 from reactions.core.constants import MAX_REPLICAS
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.redis.replication import POST, Pair, running_pair, settings_for
 from tests.support.reading import traffic
 from tests.support.servers import running_redis

@@ -18,8 +18,8 @@ from reactions.demo.process import free_port
 from reactions.ops.doctor import State
 from reactions.ops.metrics import StoresCollector
 from reactions.postgres.database import Database
-from reactions.redis import keys
 from reactions.redis.connection import connect
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.server_role import check_primary
 from tests.ops.doctor.examining import findings
 from tests.support.engine import DEAD_BROKER

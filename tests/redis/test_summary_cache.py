@@ -10,8 +10,9 @@ import pytest
 from reactions.core.errors import ReactionsUnavailable, ScriptError
 from reactions.core.model import Summary, Tier
 from reactions.core.settings import Settings
-from reactions.redis import keys, summary_cache
+from reactions.redis import summary_cache
 from reactions.redis.connection import Client, connect
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.summary_cache import Found, SummaryCache
 from tests.support.servers import running_redis
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 
 from reactions.core.settings import Settings
-from reactions.redis import keys
 from reactions.redis.connection import Client, connect
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.summary_cache import SummaryCache
 
 POST, USER = 1042, 7

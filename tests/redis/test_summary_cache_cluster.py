@@ -12,9 +12,10 @@ from reactions.core.errors import ReactionsUnavailable
 from reactions.core.model import Summary
 from reactions.core.settings import Settings
 from reactions.demo.embedded import Valkey
-from reactions.redis import keys, summary_cache
+from reactions.redis import summary_cache
 from reactions.redis.cluster_pipeline import send_packed
 from reactions.redis.connection import Client, connect, execute_many
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.summary_cache import SummaryCache
 from reactions.redis.wire import Words
 
@@ -153,7 +154,7 @@ def test_a_drain_between_the_answers_of_the_nodes(
         write(client, after)
         return [*send_packed(client, slots[:1], packed[:1]), *replies]
 
-    monkeypatch.setattr(summary_cache, "send_packed", drain)
+    monkeypatch.setattr(summary_cache, "execute_packed", drain)
     found = read(cache)
     assert found is not None
     assert found.reaction == "love"
@@ -175,7 +176,7 @@ def test_what_another_thread_reads_in_between_does_not_count(
         read(cache, 0)
         return [*send_packed(client, slots[:1], packed[:1]), *replies]
 
-    monkeypatch.setattr(summary_cache, "send_packed", drain)
+    monkeypatch.setattr(summary_cache, "execute_packed", drain)
     found = read(cache)
     assert found is not None
     assert found.reaction == "love"

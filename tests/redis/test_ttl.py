@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from reactions.drain.persister import Persister
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.outbox import Outbox
 from tests.redis.lives import (
     COLD,

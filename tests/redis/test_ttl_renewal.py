@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.redis.lives import (
     COLD,
     JITTER,

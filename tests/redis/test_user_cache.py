@@ -6,9 +6,9 @@ import pytest
 
 from reactions.core.model import Row
 from reactions.core.settings import Settings
-from reactions.redis import keys
 from reactions.redis.clock import Clock
 from reactions.redis.connection import Client
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.pipeline import run_all
 from reactions.redis.user_cache import UserCache, UserLookup, parse_user_lookup
 

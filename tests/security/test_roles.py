@@ -16,7 +16,7 @@ from reactions.core.settings import Settings
 from reactions.drain.batch import DrainFailed
 from reactions.postgres.database import Database
 from reactions.postgres.migrate import at_head, migrate
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.security import workload
 from tests.support.engine import DEAD_BROKER, Engine, make_engine
 from tests.support.guarded import PASSWORD, Roles, running_roles

@@ -22,8 +22,10 @@ from reactions.maintenance.rebuild import Rebuild
 from reactions.maintenance.reconcile import Reconcile
 from reactions.maintenance.refresh import RefreshSamples
 from reactions.maintenance.virality import ReleaseCalmPosts
-from reactions.redis import keys
+from reactions.redis.connection import connect
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.server_options import eviction_policies
+from reactions.redis.server_role import check_primary
 from reactions.web.rate_limit import RateLimiter
 from tests.support.engine import Engine
 
@@ -113,10 +115,11 @@ def read(web: Called) -> None:
 
 def limit(settings: Settings) -> None:
     """Do what the web tier does by itself: limit writes, and check whether Redis answers."""
-    limiter = RateLimiter(settings)
+    client = connect(settings)
+    limiter = RateLimiter(settings, client)
     limiter.pass_or_refuse(1)
-    limiter.check_ready()
-    limiter.close()
+    check_primary(client)
+    client.close()
 
 
 def erase(web: Called) -> None:

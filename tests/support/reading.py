@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from redis.connection import AbstractConnection
 from sqlalchemy import Engine as SqlEngine
-from sqlalchemy import event
 
+from benchmarks.support.statements import Statement, statements
+from reactions.aio.line import Line
 from reactions.api.client import Reactions
 from reactions.api.feeds import Feeds
 from reactions.api.lists import Lists
@@ -93,7 +94,7 @@ class Traffic:
     """What the watched thread sent. A pipeline is one round trip."""
 
     trips: int = 0
-    queries: list[str] = field(default_factory=list)
+    queries: list[Statement] = field(default_factory=list)
 
 
 @contextmanager
@@ -103,23 +104,21 @@ def traffic(client: Reactions) -> Iterator[Traffic]:
         client._client.script_load(script.source)
     seen = Traffic()
     send: Callable[..., Any] = AbstractConnection.send_packed_command
+    send_line = Line.send
     watched = threading.get_ident()  # not the relay, which has a thread of its own
 
     def sending(connection: Any, *args: Any, **options: Any) -> Any:
         seen.trips += threading.get_ident() == watched
         return send(connection, *args, **options)
 
-    def executing(_: Any, __: Any, statement: str, *___: Any) -> None:
-        seen.queries.append(statement)
+    async def sending_line(line: Line, calls: Any) -> None:
+        seen.trips += 1  # the loop of an asynchronous client, which this thread waits for
+        await send_line(line, calls)
 
-    engine = database_of(client)
-    event.listen(engine, "before_cursor_execute", executing)
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(AbstractConnection, "send_packed_command", sending)
-            yield seen
-    finally:
-        event.remove(engine, "before_cursor_execute", executing)
+    with statements(database_of(client)) as seen.queries, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AbstractConnection, "send_packed_command", sending)
+        patch.setattr(Line, "send", sending_line)
+        yield seen
 
 
 @contextmanager

@@ -16,6 +16,10 @@ VARIABLE = "TEST_PATIENCE"
 MAX_FACTOR = 10.0
 """A hung test still ends, also where the machine is slower than this."""
 
+MIN_PAUSE_S = 0.01
+MAX_PAUSE_S = 0.5
+"""Pauses between two looks at a condition."""
+
 QUIET_S = 0.1
 """What `_work` takes on a quiet core at about 2.5 GHz."""
 
@@ -73,12 +77,17 @@ def bounded(seconds: float) -> Iterator[None]:
 def wait_until(condition: Callable[[], object], seconds: float = 20.0, what: str = "") -> None:
     """Wait until the condition is true; fail after ``patience(seconds)``.
 
-    If the machine has become busier since the session started, wait longer accordingly.
+    If the machine has become busier since the session started, wait longer accordingly. The pauses
+    are as long as the condition takes, so that a costly one leaves the processor to what it waits
+    for.
     """
     started, allowed = time.monotonic(), patience(seconds)
+    asked = started
     while not condition():
-        waited = time.monotonic() - started
+        now = time.monotonic()
+        waited = now - started
         if waited > allowed:
             allowed = max(allowed, seconds * measure())
             assert waited < allowed, f"not within {waited:.1f} s: {what or condition}"
-        time.sleep(0.01)
+        time.sleep(min(max(now - asked, MIN_PAUSE_S), MAX_PAUSE_S))
+        asked = time.monotonic()

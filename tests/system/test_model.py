@@ -34,8 +34,9 @@ from reactions.maintenance.checker import PostChecker
 from reactions.maintenance.compare import GAPS
 from reactions.maintenance.verify import Verifier
 from reactions.postgres.stored import read_stored
-from reactions.redis import buckets, keys
+from reactions.redis import buckets
 from reactions.redis.claims import Claim
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.pipeline import run_many
 from reactions.redis.replies import Snapshot
 from reactions.redis.summary_parser import DELETED, fold_changes, parse_base

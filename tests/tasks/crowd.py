@@ -15,7 +15,7 @@ from reactions.core.model import PostTier
 from reactions.maintenance.compare import Kind
 from reactions.maintenance.epochs import Loss
 from reactions.postgres.duty_runs import DutyRuns
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.support.engine import Engine
 from tests.support.waiting import wait_until
 from tests.tasks.flow import Flow

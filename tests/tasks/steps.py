@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from reactions.core.constants import shard_of
 from reactions.drain.batch import Drained
-from reactions.redis import keys
 from reactions.redis.claims import Claim
+from reactions.redis.keys import default_keys as keys
 from tests.tasks.lane import Lane
 
 POST, SHARD = 1042, 42

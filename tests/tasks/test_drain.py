@@ -11,7 +11,7 @@ from celery.exceptions import Retry
 
 from reactions.core.errors import InvalidArgument
 from reactions.demo.embedded import Postgres
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.support.databases import execute_admin
 from tests.support.waiting import wait_until
 from tests.tasks.lane import Lane, Tasks

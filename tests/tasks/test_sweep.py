@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from reactions.core.constants import shard_of
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.support.waiting import wait_until
 from tests.tasks.lane import Lane, Tasks
 from tests.tasks.steps import POST, age, assert_drained, claim, react, rows

@@ -11,7 +11,7 @@ from pytest_celery import CeleryTestSetup, CeleryTestWorker
 from reactions.api.client import Reactions
 from reactions.core.model import Status
 from reactions.core.settings import Settings
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from tests.support.engine import DEAD_BROKER, Engine
 from tests.support.nodes import Beat
 from tests.support.waiting import patience, wait_until

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from reactions.demo.process import free_port
 from reactions.web.demo_auth import HEADER
+from tests.support import http
 from tests.support.waiting import patience, wait_until
 
 PROBLEM = "application/problem+json"
@@ -40,7 +41,7 @@ def running(app: FastAPI) -> Iterator[str]:
 
 def user(address: str, user_id: int) -> httpx.Client:
     """Return a client that is signed in as this user."""
-    return httpx.Client(base_url=address, headers={HEADER: str(user_id)}, timeout=patience(20))
+    return http.Client(base_url=address, headers={HEADER: str(user_id)}, timeout=patience(20))
 
 
 def check_problem(answer: httpx.Response, status: int, kind: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from reactions.web.demo_auth import HEADER
+from tests.support import http
 from tests.support.waiting import patience
 
 
@@ -51,7 +52,7 @@ def listening(
     headers = {HEADER: str(user_id)} | ({"Last-Event-ID": last_id} if last_id else {})
     query: dict[str, Any] = {"post_id": posts, "beats": beats, "types": types}
     url = f"{address}/v1/stream"
-    with httpx.stream("GET", url, params=query, headers=headers, timeout=patience(30)) as answer:
+    with http.stream("GET", url, params=query, headers=headers, timeout=patience(30)) as answer:
         assert answer.status_code == 200, answer.read()
         assert answer.headers["Content-Type"].startswith("text/event-stream")
         assert answer.headers["X-Accel-Buffering"] == "no"

@@ -19,6 +19,7 @@ from reactions.core.errors import InvalidSettings
 from reactions.core.settings import Settings
 from reactions.web import create_app
 from reactions.web.demo_auth import COOKIE, HEADER, chosen_user
+from tests.support import http
 from tests.support.engine import Engine
 from tests.support.waiting import patience
 from tests.web.serving import NO_DATABASE, NOWHERE, check_problem, running
@@ -56,7 +57,7 @@ def malformed(unconnected: Reactions) -> Iterator[str]:
 
 
 def test_every_route_is_tried_without_a_user(refusing: str) -> None:
-    paths = httpx.get(f"{refusing}/openapi.json").json()["paths"]
+    paths = http.get(f"{refusing}/openapi.json").json()["paths"]
     described = {(method.upper(), path) for path, item in paths.items() for method in item}
     asked = {(m, p.partition("?")[0].replace("/1/", "/{post_id}/")) for m, p in REQUESTS}
     assert described == asked | {("GET", "/healthz"), ("GET", "/readyz")}
@@ -95,9 +96,9 @@ def test_any_dependency_is_an_authenticator(
 ) -> None:
     app = create_app(engine.reactions, authenticate)
     with running(app) as address:
-        check_problem(httpx.get(f"{address}/v1/summaries?post_id=1"), 401, "unauthenticated")
+        check_problem(http.get(f"{address}/v1/summaries?post_id=1"), 401, "unauthenticated")
         body = {"reaction": "wow"}
-        httpx.put(f"{address}/v1/posts/1/reaction", json=body, headers=headers).raise_for_status()
+        http.put(f"{address}/v1/posts/1/reaction", json=body, headers=headers).raise_for_status()
     assert engine.reactions.reaction_of(7, 1) == "wow"
     document = app.openapi()
     named = "HTTPBearer" if authenticate is of_token else "signedIn"

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import sys
 
-import httpx
 import pytest
 
 from reactions.core.settings import Settings
 from reactions.web.auth import load
 from reactions.web.demo_auth import COOKIE
+from tests.support import http
 from tests.web.serving import get, put, user
 
 POST = 1042
 
 
 def test_the_cookie_and_the_header(address: str) -> None:
-    with httpx.Client(base_url=address, cookies={COOKIE: "9"}) as carol:
+    with http.Client(base_url=address, cookies={COOKIE: "9"}) as carol:
         put(carol, "sad")
     with user(address, 9) as same:
         assert get(same, "/v1/summaries", post_id=POST)["items"][0]["reaction"] == "sad"

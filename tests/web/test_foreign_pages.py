@@ -14,6 +14,7 @@ from reactions.api.client import Reactions
 from reactions.core.settings import Settings
 from reactions.web import create_app
 from reactions.web.demo_auth import COOKIE, chosen_user
+from tests.support import http
 from tests.support.engine import Engine
 from tests.web.browsing import chromium
 from tests.web.serving import check_problem, put, running, user
@@ -136,7 +137,7 @@ def broken(_: Request) -> int:
 def test_a_listed_page_can_read_that_the_service_has_a_defect(dead: Reactions) -> None:
     settings = dead.settings.model_copy(update={"web_origins": (SHOP,)})
     with Reactions(settings) as client, running(create_app(client, broken)) as address:
-        answer = httpx.get(f"{address}/v1/types", headers={"Origin": SHOP})
+        answer = http.get(f"{address}/v1/types", headers={"Origin": SHOP})
         check_problem(answer, 500, "defect")
         assert answer.headers["Access-Control-Allow-Origin"] == SHOP
 

@@ -10,6 +10,7 @@ from reactions.api.client import Reactions
 from reactions.core.settings import Settings
 from reactions.web import create_app
 from reactions.web.demo_auth import HEADER, chosen_user
+from tests.support import http
 from tests.support.engine import Engine
 from tests.web.serving import NO_DATABASE, check_problem, running, user
 
@@ -142,8 +143,8 @@ def of_header(request: Request) -> object:
 @pytest.mark.parametrize("said", ["text", "zero", "true", "raise"])
 def test_a_defect_is_a_problem_too(dead: Reactions, said: str) -> None:
     with running(create_app(dead, of_header)) as address:
-        answer = httpx.get(f"{address}/v1/summaries?post_id=1", headers={HEADER: said})
+        answer = http.get(f"{address}/v1/summaries?post_id=1", headers={HEADER: said})
         check_problem(answer, 500, "defect")
         assert (
-            httpx.get(f"{address}/v1/summaries?post_id=1", headers={HEADER: "7"}).status_code == 503
+            http.get(f"{address}/v1/summaries?post_id=1", headers={HEADER: "7"}).status_code == 503
         )

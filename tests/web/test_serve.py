@@ -14,6 +14,7 @@ import pytest
 
 from reactions.core.settings import Settings
 from reactions.demo.process import Process, free_port
+from tests.support import http
 from tests.support.waiting import wait_until
 from tests.web.serving import user
 from tests.web.streaming import listening
@@ -53,7 +54,7 @@ class Service(Process):
     def answers(self) -> bool:
         self.check()
         try:
-            return httpx.get(f"{self.address}/readyz").is_success
+            return http.get(f"{self.address}/readyz").is_success
         except httpx.TransportError:
             return False
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-import httpx
 import pytest
 
 from reactions.api.client import Reactions
@@ -13,6 +12,7 @@ from reactions.core.settings import Settings
 from reactions.postgres.type_registry import TypeRegistry
 from reactions.web import create_app, poller, stream
 from reactions.web.demo_auth import HEADER, chosen_user
+from tests.support import http
 from tests.support.engine import Engine
 from tests.support.types import publish
 from tests.support.waiting import patience, wait_until
@@ -113,7 +113,7 @@ def retry(address: str, user_id: int) -> None:
 
     def there_is_room() -> bool:
         url = f"{address}/v1/stream?post_id={POST}"
-        with httpx.stream("GET", url, headers={HEADER: str(user_id)}) as answer:
+        with http.stream("GET", url, headers={HEADER: str(user_id)}) as answer:
             return answer.status_code == 200
 
     wait_until(there_is_room)
@@ -134,7 +134,7 @@ def test_a_comment_keeps_a_silent_stream_open(
 ) -> None:
     monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.05)
     url = f"{address}/v1/stream?post_id={POST}"
-    with httpx.stream("GET", url, headers={HEADER: "7"}, timeout=patience(20)) as answer:
+    with http.stream("GET", url, headers={HEADER: "7"}, timeout=patience(20)) as answer:
         assert any(line.startswith(":") for line in answer.iter_lines())
 
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from benchmarks.compare.contenders.base import Client, Contender
 from reactions.core.settings import Settings
-from reactions.redis import keys
 from reactions.redis.connection import connect
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.scripts import writes
 from reactions.redis.wire import Argument
 
@@ -27,7 +27,7 @@ class _Bare:
     def react(self, user: int, post: int, code: int) -> object:
         known = self._known.get(post)
         if known is None:
-            call = writes.record(user, post, code, PATIENCE_US)
+            call = writes.record(keys, user, post, code, PATIENCE_US)
             known = self._known[post] = call.keys, call.args[3:]
         names, rest = known
         return self._redis.evalsha(writes.REACT.sha, len(names), *names, user, post, code, *rest)

@@ -16,7 +16,7 @@ from benchmarks.support.waiting import wait_until
 from reactions.api.client import Reactions
 from reactions.core.errors import ReactionsUnavailable
 from reactions.demo.embedded import Valkey
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 
 POSTS = 100
 

@@ -7,13 +7,12 @@ one round trip. No worker runs, so everything is warm and stays so, and what is 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import click
-from sqlalchemy import event
 
 from benchmarks.compare.contenders import tables
 from benchmarks.scenarios.feeds import measure, report, sides, world
@@ -22,6 +21,7 @@ from benchmarks.scenarios.feeds.sides import Side
 from benchmarks.scenarios.feeds.world import Plan
 from benchmarks.support import cluster, machine, output, servers
 from benchmarks.support.output import Show
+from benchmarks.support.statements import statements
 from reactions.api.client import Reactions
 from reactions.cli.console import bars
 from reactions.core.settings import Settings
@@ -100,7 +100,7 @@ class World:
         calls = list(zip(cycle(users), feeds, strict=False))
         for client, side in zip(self.clients, self.sides, strict=False):
             for _ in range(MAX_WARM_PASSES):
-                with queries(client) as sent:
+                with statements(client._reads.reads().database.engine) as sent:
                     for posts in feeds:
                         client.summaries(posts, None)
                     for user, posts in calls:
@@ -113,22 +113,6 @@ class World:
             answers = [side.reads[case.read](user, posts) for side in self.sides]
             if any(answer != answers[0] for answer in answers):
                 raise NotWarmError(f"{case.name}: the answers differ: {answers}")
-
-
-@contextmanager
-def queries(client: Reactions) -> Iterator[list[str]]:
-    """The SQL that this client sends within the block."""
-    sent: list[str] = []
-
-    def note(*found: Any) -> None:  # noqa: ANN401 - SQLAlchemy's event
-        sent.append(str(found[2]))
-
-    engine = client._reads.reads().database.engine
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield sent
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
 
 
 def run(plan: Plan, show: Show) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from benchmarks.support.output import Show
 from benchmarks.support.statistics import quantiles
 from reactions.api.client import Reactions
 from reactions.demo.stack import Stack
-from reactions.redis import buckets, keys
+from reactions.redis import buckets
 from reactions.redis.connection import connect
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.post_snapshots import PostSnapshots
 
 READS = 20
@@ -55,7 +56,7 @@ class FirstReads:
         settings = stack.settings
         self._stack = stack
         self._client = Redis.from_url(settings.redis_url.get_secret_value())
-        self._snapshots = PostSnapshots(connect(settings))
+        self._snapshots = PostSnapshots(connect(settings), settings)
         self._web = Reactions(settings)
         self._web._reads.reads()
         self._now = _Round()

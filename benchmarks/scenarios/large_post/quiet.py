@@ -19,9 +19,9 @@ from reactions.maintenance.checker import SLICE, PostChecker
 from reactions.postgres.database import Database
 from reactions.postgres.queries import Queries
 from reactions.postgres.row_counts import RowCounts
-from reactions.redis import keys
 from reactions.redis.cache_install import CacheInstall
 from reactions.redis.connection import Client, connect
+from reactions.redis.keys import default_keys as keys
 
 POST = 4_242
 

@@ -12,7 +12,8 @@ from benchmarks.support.output import Show
 from benchmarks.support.post_keys import memory_usage
 from reactions.core.constants import SHARDS
 from reactions.core.model import Row
-from reactions.redis import buckets, keys
+from reactions.redis import buckets
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.pipeline import run_many
 from reactions.redis.scripts import writes
 
@@ -160,7 +161,7 @@ class Bench:
         before = store.clean()
         post_ids = ids_of_posts(bits, number)
         for at in range(0, number, 1_000):
-            run_many(store.client, [writes.delete(p) for p in post_ids[at : at + 1_000]])
+            run_many(store.client, [writes.delete(keys, p) for p in post_ids[at : at + 1_000]])
         for shard in range(SHARDS):
             store.client.delete(keys.outbox_deletions(shard))  # the eraser empties this list
         return Each(self.name, bits, number, round((store.used() - before) / number, 1))

@@ -20,9 +20,10 @@ from reactions.drain.cache_loader import CacheLoader
 from reactions.drain.persister import Persister
 from reactions.postgres.database import Database
 from reactions.postgres.queries import Queries
-from reactions.redis import buckets, keys
+from reactions.redis import buckets
 from reactions.redis.cache_install import CacheInstall
 from reactions.redis.clock import Clock
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.outbox_state import OutboxState
 from reactions.redis.user_cache import UserCache
 from reactions.redis.writes import RedisWrites

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from reactions.core.settings import Settings
 from reactions.redis.connection import Client
 from reactions.redis.post_snapshots import PostSnapshots
 
@@ -24,9 +25,9 @@ class Cached:
     lacking: set[int]
 
 
-def cached(client: Client, posts: Iterable[int]) -> Cached:
+def cached(client: Client, settings: Settings, posts: Iterable[int]) -> Cached:
     """Look up all of these posts."""
-    cache, wanted = PostSnapshots(client), list(posts)
+    cache, wanted = PostSnapshots(client, settings), list(posts)
     lacking: set[int] = set()
     counted = 0
     for start in range(0, len(wanted), 200):

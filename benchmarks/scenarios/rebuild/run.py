@@ -77,13 +77,13 @@ def _run(plan: Plan, stack: Stack, show: Show) -> dict[str, Any]:
     shape = filling.Shape(USERS, settings.viral_threshold, 20 * 3_600, 1_000)
     filling.fill(database, posts, shape, show)
     duty.load(list(posts))
-    cached_before = cached(client, posts)
-    epochs = Epochs(client, database)
+    cached_before = cached(client, settings, posts)
+    epochs = Epochs(client, database, settings)
     _until(stack, lambda: _watched(epochs, duty), "the epochs are written")
     start_us = _now_us(client)
     with Writer(settings, posts, plan.rate) as writer:
         loss = _lose(client, database, duty, stack, show)
-        cached_then = cached(client, posts)
+        cached_then = cached(client, settings, posts)
         since = {each.pair[0] for each in writer.written if (each.version or 0) >= loss.at_us}
         _sleep(LEAD_OUT_S, stack, "after the rebuild", show)
     outbox = OutboxState(client, settings)
@@ -97,7 +97,7 @@ def _run(plan: Plan, stack: Stack, show: Show) -> dict[str, Any]:
         "rows": sum(posts.values()),
         "system_load": round(os.getloadavg()[0], 1),
         **_rebuilt(loss, cached_before, cached_then, since),
-        "cached_at_the_end_percent": cached(client, posts).percent,
+        "cached_at_the_end_percent": cached(client, settings, posts).percent,
         "rebuilds": _rebuilds(database),
         **_written(writer),
         **judge(database, writer.written, loss.at_us, start_us),

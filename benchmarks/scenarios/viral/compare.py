@@ -16,7 +16,8 @@ from reactions.core.constants import SAMPLE_SIZE
 from reactions.core.settings import Settings
 from reactions.maintenance.verify import Verifier
 from reactions.postgres.database import Database
-from reactions.redis import buckets, keys
+from reactions.redis import buckets
+from reactions.redis.keys import default_keys as keys
 
 
 def compare(

@@ -9,7 +9,8 @@ from redis import Redis
 
 from benchmarks.scenarios.viral.writers import POST
 from benchmarks.support.post_keys import cache_memory
-from reactions.redis import buckets, keys
+from reactions.redis import buckets
+from reactions.redis.keys import default_keys as keys
 
 AFTERWARDS_S = 1.0
 """The promotion counts as finished so long after the sample is cached."""

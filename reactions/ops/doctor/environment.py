@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 from reactions.core.errors import short
 from reactions.core.settings import Settings
+from reactions.core.space_settings import VARIABLE
 from reactions.ops.doctor.findings import Finding, Findings, State
 
 PREFIX = "REACTIONS_"
@@ -37,5 +38,6 @@ def _unknown_variables(settings: Iterable[str]) -> list[str]:
     ours = {name.upper() for name in os.environ if name.upper().startswith(PREFIX)}
     # For a service named reactions-redis, Kubernetes sets REACTIONS_REDIS_SERVICE_HOST, _PORT, ...
     services = [n.removesuffix("SERVICE_HOST") for n in ours if n.endswith("_SERVICE_HOST")]
-    kubernetes = tuple(f"{service}{end}" for service in services for end in ("SERVICE_", "PORT"))
-    return sorted(name for name in ours.difference(settings) if not name.startswith(kubernetes))
+    kubernetes = [f"{service}{end}" for service in services for end in ("SERVICE_", "PORT")]
+    known = (VARIABLE, *kubernetes)  # the settings refuse a misspelt variable of a space
+    return sorted(name for name in ours.difference(settings) if not name.startswith(known))

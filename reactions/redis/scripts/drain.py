@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from reactions.core.constants import SAMPLE_SIZE, shard_of
-from reactions.redis import buckets, keys
+from reactions.redis import buckets
+from reactions.redis.keys import Keys
 from reactions.redis.pipeline import Call, Script
 from reactions.redis.wire import Argument
 
@@ -22,6 +23,7 @@ EXTEND_LEASE = Script("extend_lease", keys=1, include=("lease",), allow_oom=True
 
 
 def claim(
+    keys: Keys,
     shard: int,
     token: str,
     previous: str,
@@ -93,6 +95,7 @@ LOAD_HASH, LOAD_SAMPLE, GROW_HASH, BECAME_VIRAL, BECAME_REGULAR, RISING = range(
 
 
 def settle(
+    keys: Keys,
     shard: int,
     token: str,
     claimed_at: int,
@@ -134,6 +137,7 @@ def settle(
 
 
 def trim(
+    keys: Keys,
     post_id: int,
     token: str,
     lease_us: int,
@@ -154,6 +158,6 @@ def trim(
     )
 
 
-def extend_lease(shard: int, token: str, delay_us: int) -> Call:
+def extend_lease(keys: Keys, shard: int, token: str, delay_us: int) -> Call:
     """Let the lease end ``delay_us`` from now. Reply: 1, or 0 when the lease is lost."""
     return EXTEND_LEASE.call((keys.outbox_lease(shard),), (token, delay_us))

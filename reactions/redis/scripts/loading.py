@@ -6,7 +6,8 @@ import enum
 from collections.abc import Iterable, Mapping, Sequence
 
 from reactions.core.constants import SAMPLE_SIZE, shard_of
-from reactions.redis import buckets, keys
+from reactions.redis import buckets
+from reactions.redis.keys import Keys
 from reactions.redis.pipeline import Call, Script
 from reactions.redis.wire import Argument
 
@@ -30,7 +31,7 @@ class FenceReply(enum.IntEnum):
     """It will soon be viral, and is cached like a viral post."""
 
 
-def grow(post_id: int, most: int) -> Call:
+def grow(keys: Keys, post_id: int, most: int) -> Call:
     """Divide at most ``most`` buckets of a complete hash that has outgrown them.
 
     Reply: 1 when the caller should call again, else 0.
@@ -38,7 +39,7 @@ def grow(post_id: int, most: int) -> Call:
     return GROW.call((keys.post_reactions(post_id),), (buckets.FULL, most))
 
 
-def fence(post_id: int, token: str, life_ms: int, *, give_way: bool = False) -> Call:
+def fence(keys: Keys, post_id: int, token: str, life_ms: int, *, give_way: bool = False) -> Call:
     """Announce a load for at most ``life_ms``, before reading the post's rows.
 
     Args:
@@ -58,6 +59,7 @@ def fence(post_id: int, token: str, life_ms: int, *, give_way: bool = False) -> 
 
 
 def install_counts(
+    keys: Keys,
     post_id: int,
     token: str,
     *,
@@ -90,7 +92,9 @@ def install_counts(
     )
 
 
-def install_reactions(post_id: int, token: str, *, ttl_ms: int, overlay: int, size: int) -> Call:
+def install_reactions(
+    keys: Keys, post_id: int, token: str, *, ttl_ms: int, overlay: int, size: int
+) -> Call:
     """Make a loaded hash of ``size`` buckets the complete hash of the post.
 
     Args:
@@ -114,7 +118,9 @@ def install_reactions(post_id: int, token: str, *, ttl_ms: int, overlay: int, si
     )
 
 
-def collect(post_id: int, token: str, first: bool, life_ms: int, users: Sequence[int]) -> Call:
+def collect(
+    keys: Keys, post_id: int, token: str, first: bool, life_ms: int, users: Sequence[int]
+) -> Call:
     """Add users to the HyperLogLog of a load; ``first`` creates it, to live for ``life_ms``.
 
     Reply: 1, or 0 when the key was lost: the load cannot use it.
@@ -123,6 +129,7 @@ def collect(post_id: int, token: str, first: bool, life_ms: int, users: Sequence
 
 
 def install_sample(
+    keys: Keys,
     post_id: int,
     token: str,
     *,
@@ -167,7 +174,7 @@ def install_sample(
     )
 
 
-def snapshot(post_id: int, token: str) -> Call:
+def snapshot(keys: Keys, post_id: int, token: str) -> Call:
     """Read everything that Redis has of a post, and give up the load of this token.
 
     Reply: see the header of ``snapshot.lua``.

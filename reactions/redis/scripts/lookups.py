@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from reactions.redis import keys
+from reactions.redis.keys import Keys
 from reactions.redis.pipeline import Call, Script
 
 LOOKUP_POSTS = Script("lookup_posts", keys=1, include=("buckets", "renewal", "summary"))
@@ -12,6 +12,7 @@ RECENT = Script("recent", keys=3, include=("buckets",))
 
 
 def lookup_posts(
+    keys: Keys,
     post_ids: Sequence[int],
     user_id: int,
     shares: Iterable[int],
@@ -32,11 +33,11 @@ def lookup_posts(
     """
     return LOOKUP_POSTS.call(
         [keys.post_reactions(post_id) for post_id in post_ids],
-        (user_id, cold_ms, regular_ms, viral_ms, *shares, int(stamped)),
+        (user_id, cold_ms, regular_ms, viral_ms, keys.outbox_word, *shares, int(stamped)),
     )
 
 
-def recent(post_id: int, most: int) -> Call:
+def recent(keys: Keys, post_id: int, most: int) -> Call:
     """Read the newest ``most`` users of a viral post's sample.
 
     Reply: ``[user, code, ...]``, or ``[0]`` when the sample cannot answer.

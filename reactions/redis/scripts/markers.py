@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reactions.core.constants import shard_of
-from reactions.redis import keys
+from reactions.redis.keys import Keys
 from reactions.redis.pipeline import Call, Script
 
 ADVANCE_ERASURE = Script("advance_erasure", keys=1, allow_oom=True)
@@ -13,7 +13,7 @@ SET_CLOCK_BACK = Script("set_clock_back", keys=3, include=("lease",), allow_oom=
 WRITE_EPOCH = Script("write_epoch", keys=1)
 
 
-def advance_erasure(user_id: int, step: str, following: str) -> Call:
+def advance_erasure(keys: Keys, user_id: int, step: str, following: str) -> Call:
     """Move the erasure of a user from ``step`` to the ``following`` one, "" when it is finished.
 
     Reply: 1, or 0 when the erasure is at another step: it was requested again.
@@ -23,17 +23,17 @@ def advance_erasure(user_id: int, step: str, following: str) -> Call:
     )
 
 
-def raise_clock(shard: int, version: int) -> Call:
+def raise_clock(keys: Keys, shard: int, version: int) -> Call:
     """Make every later version of a shard higher than ``version``. Reply: 1."""
     return RAISE_CLOCK.call((keys.outbox_clock(shard),), (version,))
 
 
-def read_clock(shard: int) -> Call:
+def read_clock(keys: Keys, shard: int) -> Call:
     """Read the version, the clock and the ages of a shard. Reply: see ``ClockReading``."""
     return READ_CLOCK.call((keys.outbox_clock(shard), keys.outbox_dirty(shard)), ())
 
 
-def set_clock_back(shard: int, newest: int, longest_us: int) -> Call:
+def set_clock_back(keys: Keys, shard: int, newest: int, longest_us: int) -> Call:
     """Move what is pending in a shard from the future to now, and its clock, too.
 
     Args:
@@ -48,6 +48,6 @@ def set_clock_back(shard: int, newest: int, longest_us: int) -> Call:
     )
 
 
-def write_epoch(shard: int, read: str, written: str) -> Call:
+def write_epoch(keys: Keys, shard: int, read: str, written: str) -> Call:
     """Replace the epoch that the caller has read. Reply: 1, or 0 when the epoch is another one."""
     return WRITE_EPOCH.call((keys.outbox_epoch(shard),), (read, written))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from reactions.core.constants import MAX_USER_POSTS, shard_of
-from reactions.redis import keys
+from reactions.redis.keys import Keys
 from reactions.redis.pipeline import Call, Script
 from reactions.redis.wire import Argument
 
@@ -16,6 +16,7 @@ INSTALL_USER = Script("install_user", keys=2, include=("users",))
 
 
 def write_through_users(
+    keys: Keys,
     until_us: int,
     ttl_ms: int,
     shares: Iterable[int],
@@ -43,7 +44,7 @@ def write_through_users(
 
 
 def install_user(
-    user_id: int, token: str, ttl_ms: int, found: Mapping[int, int], *, whole: bool
+    keys: Keys, user_id: int, token: str, ttl_ms: int, found: Mapping[int, int], *, whole: bool
 ) -> Call:
     """Cache reactions of a user that a read found in the database.
 

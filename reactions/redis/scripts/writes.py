@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from reactions.core.constants import SAMPLE_SIZE, shard_of
-from reactions.redis import keys
+from reactions.redis.keys import Keys
 from reactions.redis.pipeline import Call, Script
 
 REACT = Script("react", keys=13, include=("buckets",))
@@ -26,7 +26,7 @@ class ReactReply(NamedTuple):
     wake: int
 
 
-def record(user_id: int, post_id: int, code: int, patience_us: int) -> Call:
+def record(keys: Keys, user_id: int, post_id: int, code: int, patience_us: int) -> Call:
     """Record a user's reaction on a post; a code of 0 removes it.
 
     Args:
@@ -40,7 +40,7 @@ def record(user_id: int, post_id: int, code: int, patience_us: int) -> Call:
     )
 
 
-def delete(post_id: int) -> Call:
+def delete(keys: Keys, post_id: int) -> Call:
     """Refuse reactions on a post from now on, and drop what Redis has of it.
 
     Reply: 1, or 0 when the post was deleted before.
@@ -68,7 +68,7 @@ def delete(post_id: int) -> Call:
     )
 
 
-def limit(user_id: int, each_us: int, ahead_us: int) -> Call:
+def limit(keys: Keys, user_id: int, each_us: int, ahead_us: int) -> Call:
     """Let a write of a user pass, or say how long it must wait.
 
     Args:

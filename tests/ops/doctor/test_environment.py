@@ -13,6 +13,7 @@ def test_a_variable_that_is_no_setting(settings: Settings, monkeypatch: pytest.M
     """Its value may be a URL with a password."""
     monkeypatch.setenv("reactions_batch_rows", "7")  # the case of a setting's name does not matter
     monkeypatch.setenv("REACTIONS_WEB_AUTHENTICATOR", "shop.auth:user_of")
+    monkeypatch.setenv("REACTIONS_SPACE_COMMENT_HOT_RATE", "7")  # the settings check it
     monkeypatch.setenv("REACTIONS_REDIS_SERVICE_HOST", "10.0.0.7")
     monkeypatch.setenv("REACTIONS_REDIS_PORT_6379_TCP_ADDR", "10.0.0.7")
     assert findings(settings)["environment"].state is State.OK

@@ -15,7 +15,7 @@ from reactions.core.settings import Settings
 from reactions.demo.embedded import Valkey
 from reactions.ops.doctor import Finding, State
 from reactions.ops.doctor.redis import check_redis
-from reactions.redis import keys
+from reactions.redis.keys import default_keys as keys
 from reactions.redis.server_options import VALKEY_OPTIONS
 from tests.ops.doctor.examining import findings, with_urls
 from tests.support.engine import Engine

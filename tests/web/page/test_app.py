@@ -5,23 +5,24 @@ from __future__ import annotations
 import httpx
 
 from reactions.demo.stack import Stack
+from tests.support import http
 from tests.support.waiting import wait_until
 
 
 def test_the_page_runs_nothing_but_its_own_files(stack: Stack) -> None:
-    page = httpx.get(stack.page_url)
+    page = http.get(stack.page_url)
     policy = page.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert "http" not in policy
     assert " style=" not in page.text
     assert "http" not in page.text
-    assert httpx.get(f"{stack.page_url}page.js").headers["X-Content-Type-Options"] == "nosniff"
+    assert http.get(f"{stack.page_url}page.js").headers["X-Content-Type-Options"] == "nosniff"
 
 
 def test_a_foreign_host_name_is_refused(stack: Stack) -> None:
     for path in ("", "room", "v1/summaries?post_id=1"):
-        answer = httpx.get(stack.page_url + path, headers={"Host": "elsewhere.example"})
+        answer = http.get(stack.page_url + path, headers={"Host": "elsewhere.example"})
         assert answer.status_code == 400
 
 
@@ -34,7 +35,7 @@ def test_a_dead_page_is_started_again(stack: Stack) -> None:
 
     def serves() -> bool:
         try:
-            return httpx.get(stack.page_url).status_code == 200
+            return http.get(stack.page_url).status_code == 200
         except httpx.TransportError:
             return False
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
 import pytest
 from playwright.sync_api import expect
 
 from reactions.demo.stack import Stack
 from reactions.web.page.ids import GUESTS, POSTS
+from tests.support import http
 from tests.web.browsing import FAINT
 from tests.web.page.conftest import Visiting
 from tests.web.serving import user
@@ -123,7 +123,7 @@ def test_a_killed_worker_loses_nothing(visit: Visiting, stack: Stack) -> None:
     for number in ("#acknowledged", "#durable"):
         expect(there.page.locator(number)).to_have_text("5,000")
     expect(there.post(1).locator(".viral")).to_be_visible()
-    room = httpx.get(f"{stack.page_url}room").json()
+    room = http.get(f"{stack.page_url}room").json()
     assert room["burst"]["state"] == "verified"
     figures = room["figures"]
     assert len(figures["shards"]) == 100

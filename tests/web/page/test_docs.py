@@ -5,29 +5,29 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import httpx
 import pytest
 
 from reactions.demo.stack import Stack
 from reactions.web.page import docs
+from tests.support import http
 
 
 def test_links_lead_to_pages_that_are_served(stack: Stack) -> None:
-    page = httpx.get(f"{stack.page_url}read/docs/web.md")
+    page = http.get(f"{stack.page_url}read/docs/web.md")
     assert page.headers["Content-Type"].startswith("text/html")
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
     assert '<h2 id="the-live-page">' in page.text
     places = [link for link in re.findall(r'(?:href|src)="([^"#]+)', page.text) if ":" not in link]
     assert any(place.endswith(".png") for place in places)
     for place in set(places):
-        assert httpx.get(page.url.join(place)).status_code == 200, place
+        assert http.get(page.url.join(place)).status_code == 200, place
 
 
 @pytest.mark.parametrize(
     "path", ["pyproject.toml", "docs/../reactions/web/app.py", "%2e%2e/%2e%2e/etc/passwd", "docs"]
 )
 def test_nothing_else_is_served(stack: Stack, path: str) -> None:
-    assert httpx.get(f"{stack.page_url}read/{path}").status_code == 404
+    assert http.get(f"{stack.page_url}read/{path}").status_code == 404
 
 
 def test_a_wheel_has_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
