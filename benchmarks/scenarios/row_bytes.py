@@ -66,6 +66,8 @@ class Table:
         migrate(self.settings)
         self.database = Database(self.settings)
         self.rows = 0
+        for statement in ("ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()"):
+            self.alone(statement)
 
     def execute(self, statement: Executable, **values: int) -> Any:  # noqa: ANN401 - any rows
         with self.database.transaction() as connection:
