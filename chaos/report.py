@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import sys
 from collections import Counter, defaultdict
@@ -22,9 +21,6 @@ from reactions.demo.replay import quantile
 
 LOSSES = (Wrong.LOST, Wrong.UNDEAD, Wrong.PENDING)
 DRIFTS = (Wrong.DRIFT, Wrong.DUPLICATED)
-
-SILENCE_S = 0.5
-"""So long without any answer counts as time away, in s."""
 
 
 @dataclass(slots=True)
@@ -74,7 +70,6 @@ class Report:
             "quiet_s": round(self.quiet_s, 2),
             "peace": self._speed(*self.peace),
             "under_faults": self._speed(self.peace[1], float("inf")),
-            "away_s": {str(kind): self._away(kind) for kind in (Kind.READ, Kind.WRITE)},
             "found_by_duties": self.found_by_duties,
             "repaired": self.repaired,
             "kinds": self._kinds(),
@@ -102,16 +97,6 @@ class Report:
             "reactions_per_s": round(len(made) / lasted, 1),
             "p50_ms": _quantile(took, 0.5),
             "p99_ms": _quantile(took, 0.99),
-        }
-
-    def _away(self, kind: Kind) -> dict[str, float]:
-        """The times in which nobody got an answer: the longest, and the sum of those from
-        ``SILENCE_S`` on."""
-        ends = sorted(op.ended for op in self.history if op.kind is kind and op.fate is Fate.DONE)
-        gaps = [later - earlier for earlier, later in itertools.pairwise(ends)]
-        return {
-            "longest": round(max(gaps, default=0.0), 2),
-            "sum": round(sum(gap for gap in gaps if gap >= SILENCE_S), 2),
         }
 
     def _kinds(self) -> dict[str, dict[str, Any]]:

@@ -142,12 +142,11 @@ class System:
                 env["REACTIONS_DATABASE_URL"] = (
                     f"postgresql://postgres@127.0.0.1:{ports['postgres']}/postgres"
                 )
-            env |= {
-                "REACTIONS_BROKER_URL": self.broker.url.replace(
+            if "broker" in ports:
+                env["REACTIONS_BROKER_URL"] = self.broker.url.replace(
                     f":{self.broker.port}/", f":{ports['broker']}/"
-                ),
-                traps.FOLDER: str(self.traps),
-            }
+                )
+            env[traps.FOLDER] = str(self.traps)
             options += [
                 "--concurrency=2",
                 "--queues=persistence,maintenance",

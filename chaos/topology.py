@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks.support.cluster import Cluster
-from benchmarks.support.rabbitmq import RabbitMq
+from benchmarks.support.rabbitmq import RabbitMq, RabbitMqCluster
 from benchmarks.support.sentinel import Watched
 from chaos.databases import Databases, OnePostgres, PostgresPair
 from chaos.nodes import Store
@@ -94,6 +94,11 @@ def rabbitmq_broker(folder: Path) -> Broker:
     return RabbitMq(folder / "broker")
 
 
+def rabbitmq_cluster(folder: Path) -> Broker:
+    """Three nodes of RabbitMQ as broker."""
+    return RabbitMqCluster(folder / "broker")
+
+
 @dataclass(frozen=True, slots=True)
 class Topology:
     """One topology.
@@ -120,6 +125,7 @@ TOPOLOGIES = {
     "cluster": Topology(ClusterStore, ("store",), settings={"redis_cluster": True}),
     "sentinel": Topology(SentinelStore, ("store",)),
     "rabbitmq": Topology(Store, broker=rabbitmq_broker),
+    "rabbitmq-cluster": Topology(Store, ("broker",), rabbitmq_cluster),
     "postgres": Topology(Store, ("postgres",), databases=PostgresPair),
 }
 """Name -> topology, as ``--topology`` has it."""

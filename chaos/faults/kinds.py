@@ -26,7 +26,12 @@ from chaos.faults.processes import (
     worker_frozen,
 )
 from chaos.faults.promotion import primary_lost, standby_killed, switched_over
-from chaos.faults.rabbitmq import rabbitmq_frozen, rabbitmq_killed, sent_twice
+from chaos.faults.rabbitmq import (
+    rabbitmq_frozen,
+    rabbitmq_killed,
+    rabbitmq_node_killed,
+    sent_twice,
+)
 from chaos.faults.redis import (
     caches_deleted,
     clock_stepped,
@@ -125,11 +130,17 @@ POSTGRES: list[Kind] = [
     Kind("standby of PostgreSQL killed", "postgres", standby_killed),
 ]
 
+RABBITMQ_CLUSTER: list[Kind] = [
+    *(kind for kind in RABBITMQ if kind.name != "workers cut off from the broker"),
+    Kind("node of RabbitMQ killed", "broker", rabbitmq_node_killed),
+]
+
 KINDS_OF = {
     "single": KINDS,
     "cluster": CLUSTER,
     "sentinel": SENTINEL,
     "rabbitmq": RABBITMQ,
+    "rabbitmq-cluster": RABBITMQ_CLUSTER,
     "postgres": POSTGRES,
 }
 """Name of a topology -> its kinds of faults."""

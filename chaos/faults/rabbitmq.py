@@ -7,13 +7,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from benchmarks.support.rabbitmq import RabbitMqCluster
 from chaos.faults.broker import send_drains
 from chaos.nemesis import Nemesis
 
 
 @contextmanager
 def rabbitmq_killed(nemesis: Nemesis) -> Iterator[None]:
-    """Kill the node with SIGKILL, and start it again with its queues."""
+    """Kill every node with SIGKILL, and start it again with its queues."""
     nemesis.system.broker.kill()
     nemesis.hold(0.5, 3)
     yield
@@ -21,8 +22,20 @@ def rabbitmq_killed(nemesis: Nemesis) -> Iterator[None]:
 
 
 @contextmanager
+def rabbitmq_node_killed(nemesis: Nemesis) -> Iterator[None]:
+    """Kill one of three nodes with SIGKILL; two keep the queues."""
+    broker = nemesis.system.broker
+    if not isinstance(broker, RabbitMqCluster):
+        raise TypeError("this fault needs the topology rabbitmq-cluster")
+    nemesis.chance.choice(broker.nodes).kill()
+    nemesis.hold(1, 6)
+    yield
+    broker.start()
+
+
+@contextmanager
 def rabbitmq_frozen(nemesis: Nemesis) -> Iterator[None]:
-    """Stop the node for up to 6 seconds: longer than anybody waits for its answer."""
+    """Stop every node for up to 6 seconds: longer than anybody waits for its answer."""
     nemesis.system.broker.signal(signal.SIGSTOP)
     nemesis.hold(1, 6)
     yield
