@@ -22,9 +22,7 @@ def own_spaces(
         spaces: what each further space sets for itself.
     """
     named = Settings(database_url=database_url, spaces=spaces)
-    plain = settings.model_copy(
-        update={"database_url": named.database_url, "spaces": named.spaces}
-    )
+    plain = settings.model_copy(update={"database_url": named.database_url, "spaces": named.spaces})
     plain._own = named._own  # a copy is not validated: these settings may be out of bounds
     migrate_spaces(plain)
     made = {own.space: make_engine(own) for own in plain.each_space()}
