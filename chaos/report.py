@@ -82,9 +82,8 @@ class Report:
 
     def _longest_without(self, kind: Kind) -> float:
         """The longest time (s) under faults in which no call of this kind was answered."""
-        begins = self.peace[1]
         done = (op.ended for op in self.history if op.kind is kind and op.fate is Fate.DONE)
-        ends = [begins, *sorted(end for end in done if end > begins)]
+        ends = sorted(max(end, self.peace[1]) for end in done)
         return round(max((b - a for a, b in pairwise(ends)), default=0.0), 2)
 
     def _speed(self, begins: float, ends: float) -> dict[str, Any]:

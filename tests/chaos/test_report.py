@@ -13,7 +13,8 @@ def call(kind: Kind, ended: float, fate: Fate = Fate.DONE) -> Operation:
 def test_the_longest_time_without_an_answer_counts_under_faults_only() -> None:
     report = Report(1, peace=(0.0, 10.0))
     writes = [call(Kind.WRITE, at) for at in (1, 9, 11, 12, 15, 16)]
-    report.history = [*writes, call(Kind.WRITE, 13, Fate.OPEN), call(Kind.READ, 12.5)]
+    reads = [call(Kind.READ, at) for at in (8, 12.5)]
+    report.history = [*writes, call(Kind.WRITE, 13, Fate.OPEN), *reads]
     figures = report.figures()
     assert (figures["no_write_s"], figures["no_read_s"]) == (3.0, 2.5)
 

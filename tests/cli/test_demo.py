@@ -1,4 +1,4 @@
-"""``reactions demo``: it verifies, stays on a terminal, and leaves nothing running."""
+"""``reactions demo`` on a terminal: it stays or ends, and leaves nothing running."""
 
 from __future__ import annotations
 
@@ -16,48 +16,10 @@ from pathlib import Path
 import pytest
 
 from reactions.demo.synthetic_trace import synthesize
-from tests.cli.running import answers, last_line, processes_of, reactions
+from tests.cli.running import answers, processes_of
 from tests.support.waiting import patience, wait_until
 
 pytestmark = pytest.mark.slow
-
-DEMO_KEYS = {
-    "events",
-    "accepted_per_s",
-    "durable_per_s",
-    "react_p50_us",
-    "react_p99_us",
-    "react_max_us",
-    "lag_p99_ms",
-    "catch_up_s",
-    "tasks_enqueued",
-    "posts",
-    "mismatched_reactions",
-    "drifted_counts_database",
-    "drifted_counts_redis",
-    "pending",
-}
-
-
-def test_the_demo_verifies_and_leaves_nothing_running(tmp_path: Path) -> None:
-    trace = tmp_path / "trace.csv"
-    synthesize(trace, 6_000, ["like", "love", "RT"], seed=7)
-    with trace.open("a") as file:
-        file.write("1,not a user,1,like\n1,2\n")
-    result = reactions("demo", "--trace", str(trace), "--writers", "2", "--warm", "--json")
-    assert result.returncode == 0, result.stderr
-    figures = last_line(result)
-    assert figures.keys() >= DEMO_KEYS
-    assert figures["events"] == 6_000
-    assert figures["loads"] > 0  # nobody reads, so the posts were warmed
-    assert figures["broken_lines"] == 2
-    assert "line 6002" in result.stderr
-    for drift in ("mismatched_reactions", "drifted_counts_database", "drifted_counts_redis"):
-        assert figures[drift] == 0
-    assert figures["outage_s"] == 0
-    (folder,) = re.findall(r"data and logs in (\S+)", result.stderr)
-    assert not Path(folder).exists()
-    assert not processes_of(folder)
 
 
 class OnTerminal:

@@ -23,7 +23,7 @@ import pytest
 from reactions.demo.plain_path import LINKS
 from reactions.demo.state_folder import remove
 from reactions.demo.synthetic_trace import synthesize
-from tests.cli.running import answers, last_line, processes_of, reactions
+from tests.cli.running import answers, in_process, last_line, processes_of, reactions
 from tests.support.waiting import patience, wait_until
 
 pytestmark = pytest.mark.slow
@@ -95,8 +95,8 @@ def test_a_client_of_the_stack_replays_and_verifies(up: Up, tmp_path: Path) -> N
     replayed = reactions("replay", str(trace), "--writers", "2", "--json", **up.env)
     assert replayed.returncode == 0, replayed.stderr
     assert last_line(replayed)["events"] == 2_000
-    wait_until(lambda: last_line(reactions("verify", "--json", **up.env))["pending"] == 0)
-    verified = reactions("verify", "--json", **up.env)
+    wait_until(lambda: last_line(in_process("verify", "--json", **up.env))["pending"] == 0)
+    verified = in_process("verify", "--json", **up.env)
     assert verified.returncode == 0
     assert last_line(verified)["posts"] > 0
 
@@ -118,7 +118,7 @@ def test_a_second_stack_keeps_off_the_folder_of_the_first(up: Up, folder: Path) 
     assert second.returncode == 2
     assert f"another stack uses {folder} (pid {up.process.pid})" in " ".join(second.stderr.split())
     assert {process.pid for process in processes_of(str(folder))} == before
-    assert reactions("verify", **up.env).returncode == 0
+    assert in_process("verify", **up.env).returncode == 0
 
 
 def _one_line(up: Up) -> Path:
@@ -129,14 +129,14 @@ def _one_line(up: Up) -> Path:
 
 def test_a_stopped_stack_picks_up_its_data_again(up: Up, folder: Path) -> None:
     reactions("replay", str(_one_line(up)), **up.env)
-    wait_until(lambda: last_line(reactions("verify", "--json", **up.env))["pending"] == 0)
-    before = last_line(reactions("verify", "--json", **up.env))
+    wait_until(lambda: last_line(in_process("verify", "--json", **up.env))["pending"] == 0)
+    before = last_line(in_process("verify", "--json", **up.env))
     assert up.stop(signal.SIGTERM) in (0, 143)
     assert not processes_of(str(folder))
     again = Up(folder)
     try:
         assert again.urls == up.urls  # ports and password, too
-        after = last_line(reactions("verify", "--json", **again.env))
+        after = last_line(in_process("verify", "--json", **again.env))
         assert (after["posts"], after["reactions"]) == (before["posts"], before["reactions"])
         assert after["cached"] > 0
         _a_second_interrupt_does_not_stop_the_stopping(again, folder)

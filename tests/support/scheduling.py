@@ -18,6 +18,7 @@ TOGETHER = {
     "tests/ops/test_flower.py": STACK,
     "tests/ops/test_metrics.py": STACK,
     "tests/ops/test_stack_logs.py": STACK,
+    "tests/postgres": "every version of PostgreSQL",
     "tests/tasks/test_rabbitmq.py": RABBITMQ,
     "tests/web/page": "a stack with a page",
 }
