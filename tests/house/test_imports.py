@@ -26,7 +26,9 @@ before = [name.partition(".")[0] for name in sys.modules]
 import reactions
 imported = others()
 reactions.react(1, 1042, "like")
-print(json.dumps([imported, others()]))
+wrote = others()
+import reactions.cli.main
+print(json.dumps([imported, wrote, others()]))
 """
 
 WRITES = {
@@ -36,8 +38,9 @@ WRITES = {
 }  # fmt: skip
 """The packages that a process loads before its first reaction. Each costs every process."""
 
-LATER = {"sqlalchemy", "psycopg2", "alembic", "click", "rich", "fastapi", "starlette"}
-"""Packages that a reaction does not load either. The relay loads Celery, in a thread of its own."""
+STORES = {"sqlalchemy", "psycopg2", "alembic", "fastapi", "starlette"}
+"""Packages that neither a reaction loads, nor the command line before it knows the command. The
+relay loads Celery, in a thread of its own."""
 
 
 def test_a_process_that_writes_loads_only_what_it_needs(redis_url: str) -> None:
@@ -52,6 +55,7 @@ def test_a_process_that_writes_loads_only_what_it_needs(redis_url: str) -> None:
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    imported, wrote = map(set, json.loads(ran.stdout))
+    imported, wrote, commands = map(set, json.loads(ran.stdout))
     assert imported <= WRITES
-    assert wrote & LATER == set()
+    assert wrote & {*STORES, "click", "rich"} == set()
+    assert commands & STORES == set()
