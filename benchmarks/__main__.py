@@ -39,6 +39,10 @@ COMMANDS = {
         "benchmarks.scenarios.failovers",
         "What failovers of a Redis Cluster lose, and how long they take.",
     ),
+    "partitions": (
+        "benchmarks.scenarios.partitions",
+        "What a primary of a Redis Cluster loses that is cut off from the other nodes.",
+    ),
     "promotions": (
         "benchmarks.scenarios.promotions",
         "What the promotion of a standby of PostgreSQL loses.",

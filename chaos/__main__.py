@@ -30,7 +30,7 @@ from reactions.demo.state_folder import remove
     type=click.Choice(list(TOPOLOGIES)),
     default="single",
     show_default=True,
-    help="The servers that store the reactions; docs/topologies.md describes each topology.",
+    help="The servers and the broker; docs/topologies.md describes each topology.",
 )
 @click.option("--keep", is_flag=True, help="Keep the folder with logs and histories.")
 @as_json

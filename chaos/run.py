@@ -20,6 +20,7 @@ from chaos.topology import TOPOLOGIES
 from chaos.verdict import Final
 from chaos.waiting import wait_for
 from reactions.api.client import Reactions
+from reactions.core.settings import Settings
 from reactions.maintenance.compare import GAPS
 from reactions.maintenance.compare import Kind as Difference
 from reactions.maintenance.rebuild import Rebuild
@@ -86,7 +87,7 @@ def run(
         report.found_by_duties = _found(duties)
         report.repaired = _repaired(database)
         show("checking")
-        _check(report, system, database)
+        _check(report, system)
     return report
 
 
@@ -101,11 +102,14 @@ def _make_faults(nemesis: Nemesis, duties: DutyRuns, until: float, show: Show) -
             show(f"{len(nemesis.faults)}: {fault.kind}, recovered in {fault.recovery_s:.1f} s")
 
 
-def _check(report: Report, system: System, database: Database) -> None:
-    """Check the history of all writers against the final state of the stores."""
+def _check(report: Report, system: System) -> None:
+    """Check the history of all writers against the final state of the stores, without haste."""
+    patient = {"database_timeout_s": MAX_QUIET_S, "redis_timeout_s": 10.0, "read_timeout_s": 60.0}
+    settings = system.settings.model_copy(update=patient)
     report.history = read(path for node in system.writers for path in node.histories)
     report.redis_kills = len(system.losses)
-    final = _final(system, database, report.history)
+    with closing(Database(settings)) as database:
+        final = _final(settings, database, report.history)
     report.verdict = check(report.history, final, system.losses)
 
 
@@ -151,9 +155,9 @@ def _settle(system: System, database: Database) -> None:
         wait_for(lambda: not rebuild.unfinished(), MAX_QUIET_S, "what Redis lost is loaded again")
 
 
-def _final(system: System, database: Database, history: list[Operation]) -> Final:
+def _final(settings: Settings, database: Database, history: list[Operation]) -> Final:
     """The final state of both stores."""
-    settings, final = system.settings, Final()
+    final = Final()
     names = {code: name for name, code in settings.reaction_types.items()}
     with connect(settings) as client, Reactions(settings) as library:
         found = Verifier(client, database, settings).verify()

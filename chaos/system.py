@@ -23,14 +23,12 @@ from chaos.topology import Topology
 from chaos.waiting import wait_for
 from reactions.core.constants import SHARDS, shard_of
 from reactions.core.settings import Settings
-from reactions.demo.embedded import Valkey
 from reactions.demo.process import Process
 from reactions.postgres.migrate import migrate
 from reactions.redis.command_batch import CommandBatch
 from reactions.redis.connection import Client, connect, translated
 from reactions.redis.keys import default_keys as keys
 from reactions.redis.outbox_state import OutboxState
-from reactions.redis.server_options import BROKER_OPTIONS
 
 WORKERS, BEATS, WRITERS = 2, 2, 3
 
@@ -49,7 +47,7 @@ class System:
         self.folder, self._seed = folder, seed
         self._topology = topology
         self.store = topology.stores(folder)
-        self.broker = Valkey(folder, "broker", options=BROKER_OPTIONS)
+        self.broker = topology.broker(folder)
         self.postgres = topology.databases(folder)
         self.network = Network()
         self.links: dict[str, list[Link]] = {}
@@ -144,10 +142,11 @@ class System:
                 env["REACTIONS_DATABASE_URL"] = (
                     f"postgresql://postgres@127.0.0.1:{ports['postgres']}/postgres"
                 )
-            env |= {
-                "REACTIONS_BROKER_URL": f"redis://127.0.0.1:{ports['broker']}/0",
-                traps.FOLDER: str(self.traps),
-            }
+            if "broker" in ports:
+                env["REACTIONS_BROKER_URL"] = self.broker.url.replace(
+                    f":{self.broker.port}/", f":{ports['broker']}/"
+                )
+            env[traps.FOLDER] = str(self.traps)
             options += [
                 "--concurrency=2",
                 "--queues=persistence,maintenance",

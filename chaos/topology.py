@@ -1,4 +1,4 @@
-"""The topologies that a run may have: which servers store the reactions, and how they are reached.
+"""The topologies that a run may have: the servers of the reactions, how to reach them, the broker.
 
 To add one: a class with the methods of ``Stores``, an entry in ``TOPOLOGIES``, and its faults in
 ``chaos/faults/kinds.py``.
@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks.support.cluster import Cluster
+from benchmarks.support.rabbitmq import RabbitMq, RabbitMqCluster
 from benchmarks.support.sentinel import Watched
 from chaos.databases import Databases, OnePostgres, PostgresPair
 from chaos.nodes import Store
+from reactions.demo.embedded import Valkey
+from reactions.redis.server_options import BROKER_OPTIONS
 
 
 class Stores(Protocol):
@@ -59,12 +62,50 @@ class SentinelStore(Watched):
         super().__init__(folder, 3, min_replicas_to_write="1", min_replicas_max_lag="2")
 
 
+class Broker(Protocol):
+    """The server of the messages. All its data is in the folder ``broker``."""
+
+    port: int
+
+    @property
+    def url(self) -> str:
+        """What ``broker_url`` says."""
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+
+    def stop(self) -> None:
+        """Stop it in order."""
+
+    def kill(self) -> None:
+        """Kill it with SIGKILL."""
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+
+
+def redis_broker(folder: Path) -> Broker:
+    """A Valkey as broker."""
+    return Valkey(folder, "broker", options=BROKER_OPTIONS)
+
+
+def rabbitmq_broker(folder: Path) -> Broker:
+    """One node of RabbitMQ as broker."""
+    return RabbitMq(folder / "broker")
+
+
+def rabbitmq_cluster(folder: Path) -> Broker:
+    """Three nodes of RabbitMQ as broker."""
+    return RabbitMqCluster(folder / "broker")
+
+
 @dataclass(frozen=True, slots=True)
 class Topology:
     """One topology.
 
     Attributes:
         stores: makes the servers that store the reactions, with data in a folder.
+        broker: makes the broker, with data in a folder.
         direct: what workers do not reach through a link of their own, which can be cut. Clients
             of a cluster, and of Sentinels, connect to the addresses that these announce. libpq
             tries no further host when one accepts a connection and closes it, as a link does.
@@ -74,6 +115,7 @@ class Topology:
 
     stores: Callable[[Path], Any]
     direct: tuple[str, ...] = ()
+    broker: Callable[[Path], Broker] = redis_broker
     databases: Callable[[Path], Databases] = OnePostgres
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -82,6 +124,8 @@ TOPOLOGIES = {
     "single": Topology(Store),
     "cluster": Topology(ClusterStore, ("store",), settings={"redis_cluster": True}),
     "sentinel": Topology(SentinelStore, ("store",)),
-    "postgres": Topology(Store, ("postgres",), PostgresPair),
+    "rabbitmq": Topology(Store, broker=rabbitmq_broker),
+    "rabbitmq-cluster": Topology(Store, ("broker",), rabbitmq_cluster),
+    "postgres": Topology(Store, ("postgres",), databases=PostgresPair),
 }
 """Name -> topology, as ``--topology`` has it."""

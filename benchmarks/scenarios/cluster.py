@@ -1,5 +1,7 @@
 """``python -m benchmarks cluster``: calls on a cluster of three nodes beside one server.
 
+With ``--sentinel``, the other side is a primary with a replica, which three Sentinels watch.
+
 Nothing drains. Both sides take turns in one process, so that the load of the machine meets both.
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -16,6 +19,7 @@ import click
 from benchmarks.support import machine, output, servers
 from benchmarks.support.cluster import running_cluster
 from benchmarks.support.output import Show
+from benchmarks.support.sentinel import Watched
 from benchmarks.support.statistics import spread
 from reactions.api.client import Reactions
 from reactions.cli.console import bars
@@ -29,7 +33,8 @@ POSTS = 100
 """Posts of a batch and of a feed: one in each shard."""
 
 USERS = 50
-ONE, THREE = "one server", "three nodes"
+ONE = "one server"
+THREE, WATCHED = "three nodes", "a primary with Sentinels"
 
 Call = Callable[[], object]
 
@@ -69,17 +74,15 @@ class Side:
         self._reactions.react_many((user, post, name) for post in self._posts)
 
 
-def run(calls: int, rounds: int, show: Show) -> dict[str, Any]:
+def run(calls: int, rounds: int, show: Show, sentinel: bool = False) -> dict[str, Any]:
     """Measure each call in turns of both sides."""
     with servers.temporary_folder("cluster") as where, ExitStack() as stack:
         server = stack.enter_context(servers.running_redis(where, "valkey"))
-        nodes = stack.enter_context(running_cluster(where))
         postgres = [stack.enter_context(servers.running_postgres(where / n)) for n in ("a", "b")]
+        other = _watched(stack, where) if sentinel else _nodes(stack, where)
         sides = {
             ONE: Side(stack, redis_url=server.url, database_url=postgres[0].url),
-            THREE: Side(
-                stack, redis_url=nodes[0].url, redis_cluster=True, database_url=postgres[1].url
-            ),
+            WATCHED if sentinel else THREE: Side(stack, **other, database_url=postgres[1].url),
         }
         figures: dict[str, Any] = {}
         for name in sides[ONE].calls():
@@ -89,11 +92,24 @@ def run(calls: int, rounds: int, show: Show) -> dict[str, Any]:
         return figures
 
 
+def _nodes(stack: ExitStack, where: Path) -> dict[str, Any]:
+    nodes = stack.enter_context(running_cluster(where))
+    return {"redis_url": nodes[0].url, "redis_cluster": True}
+
+
+def _watched(stack: ExitStack, where: Path) -> dict[str, Any]:
+    watched = Watched(where)
+    stack.callback(watched.kill)
+    watched.start()
+    return {"redis_url": watched.url}
+
+
 def compare(ways: dict[str, Call], calls: int, rounds: int) -> dict[str, Any]:
     """Times of one call in µs on each side, and the ratios of the sides, round by round.
 
     ``ratio`` is that of the medians, ``client_ratio`` that of this process's processor time.
     """
+    one, other = ways
     times: dict[str, list[float]] = {side: [] for side in ways}
     ratios, clients = [], []
     for number in range(rounds + 1):
@@ -105,8 +121,8 @@ def compare(ways: dict[str, Call], calls: int, rounds: int) -> dict[str, Any]:
             if number:  # the first round connects
                 times[side] += turn
         if number:
-            ratios.append(medians[THREE] / medians[ONE])
-            clients.append(used[THREE] / used[ONE])
+            ratios.append(medians[other] / medians[one])
+            clients.append(used[other] / used[one])
     sides = {
         side: {
             "p50_us": round(quantile(sorted(found), 0.5), 1),
@@ -124,14 +140,15 @@ def _timed(call: Call) -> float:
 
 
 def print_tables(figures: dict[str, Any], markdown: bool) -> None:
+    (other,) = {side for found in figures.values() for side in found["sides"]} - {ONE}
     output.print_table(
-        "p50 of a call in µs, and three nodes to one server, round by round",
-        ["call", ONE, THREE, "ratio", "least-most", "client's processor"],
+        f"p50 of a call in µs, and {other} to one server, round by round",
+        ["call", ONE, other, "ratio", "least-most", "client's processor"],
         [
             [
                 name,
                 found["sides"][ONE]["p50_us"],
-                found["sides"][THREE]["p50_us"],
+                found["sides"][other]["p50_us"],
                 found["ratio"]["median"],
                 f"{found['ratio']['min']}-{found['ratio']['max']}",
                 found["client_ratio"]["median"],
@@ -145,12 +162,13 @@ def print_tables(figures: dict[str, Any], markdown: bool) -> None:
 @click.command(context_settings=output.HELP)
 @click.option("--calls", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @click.option("--rounds", type=click.IntRange(1, 1_000), default=20, show_default=True)
+@click.option("--sentinel", is_flag=True, help="A primary with Sentinels, not a cluster.")
 @output.as_markdown
 @output.as_json
-def main(calls: int, rounds: int, as_markdown: bool, as_json: bool) -> None:
-    """Measure calls on a Redis Cluster of three nodes beside one server."""
+def main(calls: int, rounds: int, sentinel: bool, as_markdown: bool, as_json: bool) -> None:
+    """Measure calls on a Redis Cluster of three nodes, or with Sentinels, beside one server."""
     output.quiet_logs()
     with bars(36) as show:
-        figures = run(calls, rounds, show)
+        figures = run(calls, rounds, show, sentinel)
     print_tables(figures, as_markdown)
     output.finish({"machine": machine.summary(), "calls": figures}, as_json)

@@ -58,7 +58,7 @@ class Cluster:
     @property
     def url(self) -> str:
         """A URL that names every node."""
-        return f"redis://{','.join(f'127.0.0.1:{node.port}' for node in self.nodes)}/0"
+        return f"redis://{','.join(f'{host_of(node)}:{node.port}' for node in self.nodes)}/0"
 
     def start(self) -> None:
         """Start all nodes, and wait until they form a cluster."""
@@ -82,8 +82,12 @@ class Cluster:
         for _ in range(number):
             name = f"node{len(self._options)}"
             self._options[name] = {**OPTIONS}
-            made.append(Valkey(folder, name, options=self._options[name]))
+            made.append(self.make(folder, name, self._options[name]))
         return made
+
+    def make(self, folder: Path, name: str, options: dict[str, str]) -> Valkey:
+        """Make one node; what is added to ``options`` holds when it starts."""
+        return Valkey(folder, name, options=options)
 
     def start_node(self, node: Valkey) -> None:
         """Start a node; if another process takes the port of its bus meanwhile, with another one.
@@ -103,7 +107,8 @@ class Cluster:
     def meet(self, node: Valkey, other: Valkey) -> None:
         """Let a node join the cluster of another one."""
         bus = self._options[other.name]["cluster-port"]
-        command(node, "CLUSTER", "MEET", "127.0.0.1", other.port, bus)
+        address = getattr(other, "peer_host", "127.0.0.1")
+        command(node, "CLUSTER", "MEET", address, other.port, bus)
 
     def stop(self) -> None:
         for node in self.nodes:
@@ -120,9 +125,14 @@ def running_cluster(folder: Path, nodes: int = 3, replicas: int = 0) -> Iterator
         yield cluster.nodes
 
 
+def host_of(node: Valkey) -> str:
+    """Where clients reach a node."""
+    return str(getattr(node, "host", "127.0.0.1"))
+
+
 def command(node: Valkey, *words: str | int) -> Any:  # noqa: ANN401 - a reply of the server
     """Send a command to one node."""
-    with Redis(port=node.port, socket_timeout=5) as client:
+    with Redis(host=host_of(node), port=node.port, socket_timeout=5) as client:
         return client.execute_command(*words)
 
 
@@ -147,7 +157,7 @@ def follow(node: Valkey, primary: Valkey) -> None:
 
 
 def _follows(node: Valkey) -> bool:
-    with Redis(port=node.port) as client:
+    with Redis(host=host_of(node), port=node.port) as client:
         return bool(client.info("replication").get("master_link_status") == "up")
 
 

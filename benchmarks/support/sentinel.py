@@ -11,6 +11,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from benchmarks.support.waiting import wait_until
+from reactions.demo.addresses import start_on_free_port
 from reactions.demo.embedded import Valkey, valkey_binary
 from reactions.demo.process import Process, free_port
 from reactions.redis.server_options import VALKEY_OPTIONS
@@ -52,10 +53,30 @@ class Sentinel(Process):
         self._file = folder / f"{name}.conf"
 
     def start(self, primary: int) -> None:
-        """Start it. At its first start, tell it of the primary; later it remembers."""
-        if not self._file.exists():
+        """Start it. At its first start, tell it of the primary; later it remembers.
+
+        If another process has taken the port, the first start chooses another one.
+        """
+        if self._file.exists():
+            self._start()
+            return
+
+        def first() -> None:
             self._write(primary)
+            self._start()
+
+        start_on_free_port(first, self._move)
+
+    def _start(self) -> None:
         self.launch([str(valkey_binary()), str(self._file), "--sentinel"])
+        wait_until(self._listens, FAILOVER_S, f"{self.name} listens: {self.log}")
+
+    def _listens(self) -> bool:
+        self.check()
+        return self.listens(self.port)
+
+    def _move(self) -> None:
+        self.port = free_port()
 
     def _write(self, primary: int) -> None:
         self._file.write_text(

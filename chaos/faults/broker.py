@@ -57,9 +57,14 @@ def delivered_again(nemesis: Nemesis) -> Iterator[None]:
         for queue, message in [*found.values(), *nemesis.stash[-20:]]:
             broker.lpush(queue, message)
         nemesis.stash += found.values()
+    send_drains(nemesis)
+    yield
+
+
+def send_drains(nemesis: Nemesis) -> None:
+    """Send three drains with tokens that no claim has."""
     with make_app(nemesis.system.settings) as app:
         for _ in range(3):
             shards = nemesis.chance.sample(range(SHARDS), 30)
             tokens = {str(shard): f"{nemesis.chance.getrandbits(64):x}" for shard in shards}
             app.send_task(DRAIN, kwargs={"shards": shards, "tokens": tokens})
-    yield

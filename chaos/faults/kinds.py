@@ -26,6 +26,12 @@ from chaos.faults.processes import (
     worker_frozen,
 )
 from chaos.faults.promotion import primary_lost, standby_killed, switched_over
+from chaos.faults.rabbitmq import (
+    rabbitmq_frozen,
+    rabbitmq_killed,
+    rabbitmq_node_killed,
+    sent_twice,
+)
 from chaos.faults.redis import (
     caches_deleted,
     clock_stepped,
@@ -108,6 +114,15 @@ SENTINEL: list[Kind] = [
     Kind("Sentinel killed", "redis", sentinel_killed),
 ]
 
+_OF_REDIS_BROKER = {broker_demoted, delivered_again}
+
+RABBITMQ: list[Kind] = [
+    *(kind for kind in KINDS if kind.deed not in _OF_REDIS_BROKER),
+    Kind("RabbitMQ killed", "broker", rabbitmq_killed),
+    Kind("RabbitMQ stopped for seconds", "broker", rabbitmq_frozen),
+    Kind("drains sent twice", "broker", sent_twice),
+]
+
 POSTGRES: list[Kind] = [
     *(kind for kind in KINDS if kind.name != "workers cut off from PostgreSQL"),
     Kind("PostgreSQL killed, its standby promoted", "postgres", primary_lost),
@@ -115,5 +130,17 @@ POSTGRES: list[Kind] = [
     Kind("standby of PostgreSQL killed", "postgres", standby_killed),
 ]
 
-KINDS_OF = {"single": KINDS, "cluster": CLUSTER, "sentinel": SENTINEL, "postgres": POSTGRES}
+RABBITMQ_CLUSTER: list[Kind] = [
+    *(kind for kind in RABBITMQ if kind.name != "workers cut off from the broker"),
+    Kind("node of RabbitMQ killed", "broker", rabbitmq_node_killed),
+]
+
+KINDS_OF = {
+    "single": KINDS,
+    "cluster": CLUSTER,
+    "sentinel": SENTINEL,
+    "rabbitmq": RABBITMQ,
+    "rabbitmq-cluster": RABBITMQ_CLUSTER,
+    "postgres": POSTGRES,
+}
 """Name of a topology -> its kinds of faults."""

@@ -14,6 +14,7 @@ from fastapi import Request
 from fastapi.params import Depends, Security
 from fastapi.security.base import SecurityBase
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
 
 Solver = Callable[[Request], Awaitable[Any]]
 
@@ -51,13 +52,15 @@ _UNKNOWN: Any = object()
 
 def _solver(hint: Any, parameter: inspect.Parameter) -> Solver | None:  # noqa: ANN401 - a type
     """Return what solves a parameter; None stands for the request itself."""
-    if hint is Request and parameter.default is parameter.empty:
+    if hint in (Request, HTTPConnection) and parameter.default is parameter.empty:
         return None
     marks = [parameter.default] if isinstance(parameter.default, Depends) else []
     if get_origin(hint) is Annotated:
         marks += [mark for mark in get_args(hint)[1:] if isinstance(mark, Depends)]
     if len(marks) != 1 or marks[0].dependency is None:
         return _UNKNOWN  # type: ignore[no-any-return] # stands for none
+    if getattr(marks[0], "max_concurrency", None) is not None:
+        return _UNKNOWN  # type: ignore[no-any-return]
     if isinstance(marks[0], Security) and marks[0].scopes:
         return _UNKNOWN  # type: ignore[no-any-return]
     return direct(marks[0].dependency) or _UNKNOWN

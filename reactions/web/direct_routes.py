@@ -53,11 +53,11 @@ class DirectRoutes:
             if posts := _posts(scope["query_string"]):
                 await self._answer(scope, receive, send, self._feed, posts)
                 return
-        elif method in ("PUT", "DELETE") and (found := _REACTION.fullmatch(path)):
-            post_id, reaction = int(found[1]), None
+        elif method in ("PUT", "DELETE") and (post_id := _post(path)):
+            reaction = None
             if method == "PUT":
                 receive, reaction = await self._wanted(scope, receive)
-            if post_id <= MAX_ID and (reaction is not None or method == "DELETE"):
+            if reaction is not None or method == "DELETE":
                 await self._answer(scope, receive, send, self._write, (post_id, reaction))
                 return
         await self._app(scope, receive, send)
@@ -150,6 +150,13 @@ def _path(scope: Scope) -> str:
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
     return path[len(root) :] if root and path.startswith(root + "/") else path
+
+
+def _post(path: str) -> int | None:
+    """Return the post whose reaction a path names; None if it names none."""
+    found = _REACTION.fullmatch(path)
+    post_id = int(found[1]) if found else 0
+    return post_id if 1 <= post_id <= MAX_ID else None
 
 
 def _posts(query: bytes) -> list[int] | None:

@@ -154,7 +154,7 @@ def test_a_drain_between_the_answers_of_the_nodes(
         write(client, after)
         return [*send_packed(client, slots[:1], packed[:1]), *replies]
 
-    monkeypatch.setattr(summary_cache, "send_packed", drain)
+    monkeypatch.setattr(summary_cache, "execute_packed", drain)
     found = read(cache)
     assert found is not None
     assert found.reaction == "love"
@@ -176,7 +176,7 @@ def test_what_another_thread_reads_in_between_does_not_count(
         read(cache, 0)
         return [*send_packed(client, slots[:1], packed[:1]), *replies]
 
-    monkeypatch.setattr(summary_cache, "send_packed", drain)
+    monkeypatch.setattr(summary_cache, "execute_packed", drain)
     found = read(cache)
     assert found is not None
     assert found.reaction == "love"

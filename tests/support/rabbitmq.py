@@ -1,93 +1,15 @@
-"""Runs RabbitMQ as its package installs it: one node, without plugins unless they are named."""
+"""Runs a RabbitMQ for tests."""
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 
-import amqp
-
+from benchmarks.support.rabbitmq import FOLDER, RabbitMq
 from benchmarks.support.servers import temporary_folder
-from reactions.demo.process import Process, free_port
 from tests.support.servers import missing
-from tests.support.waiting import wait_until
 
-FOLDER = Path("/usr/lib/rabbitmq/bin")
-# It schedules on one core and does not spin there while it has nothing to do.
-ERLANG = "+S 1:1 +A 8 +sbwt none +sbwtdcpu none +sbwtdio none"
-
-
-class RabbitMq(Process):
-    """A node and its port mapper, both children of the tests."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__("rabbitmq", folder / "rabbitmq.log")
-        self._folder = folder
-        self._mapper = Process("epmd", folder / "epmd.log")
-        self._mapper_port = free_port()
-        self._name = f"test{secrets.token_hex(4)}@localhost"
-        self.port = free_port()
-
-    @property
-    def url(self) -> str:
-        """The URL of the virtual host ``/``."""
-        return f"amqp://guest:guest@127.0.0.1:{self.port}//"
-
-    def start(self) -> None:
-        """Start the node and wait until it answers."""
-        env = self._environment()
-        mapper = shutil.which("epmd")
-        assert mapper is not None, "Erlang's port mapper is missing"
-        self._mapper.launch([mapper, "-port", str(self._mapper_port)], env)
-        self.launch([str(FOLDER / "rabbitmq-server")], env)
-        wait_until(self._answers, 60, f"RabbitMQ answers: {self.log}")
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Stop the node, which keeps its connections, and let it go on at the end."""
-        os.killpg(self.pid, signal.SIGSTOP)  # its parent is a shell
-        try:
-            yield
-        finally:
-            os.killpg(self.pid, signal.SIGCONT)
-
-    def kill(self) -> None:
-        """Kill the node and the port mapper."""
-        super().kill()
-        self._mapper.kill()
-
-    def _environment(self) -> dict[str, str]:
-        folder = self._folder
-        nothing = folder / "none"
-        return {
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder),  # the cookie goes there
-            "ERL_EPMD_PORT": str(self._mapper_port),
-            "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODENAME": self._name,
-            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODE_PORT": str(self.port),
-            "RABBITMQ_DIST_PORT": str(free_port()),
-            "RABBITMQ_MNESIA_BASE": str(folder / "data"),
-            "RABBITMQ_LOG_BASE": str(folder / "log"),
-            "RABBITMQ_LOGS": "-",
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(nothing),
-            "RABBITMQ_CONF_ENV_FILE": str(nothing),
-            "RABBITMQ_CONFIG_FILE": str(nothing),
-            "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "none.config"),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": ERLANG,
-        }
-
-    def _answers(self) -> bool:
-        self.check()
-        with suppress(OSError, amqp.AMQPError), amqp.Connection(f"127.0.0.1:{self.port}"):
-            return True
-        return False
+__all__ = ["RabbitMq", "running_rabbitmq"]
 
 
 @contextmanager

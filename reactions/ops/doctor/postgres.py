@@ -17,6 +17,7 @@ from reactions.postgres.duty_runs import DutyRuns
 from reactions.postgres.layout import check_layout
 from reactions.postgres.limits import in_force
 from reactions.postgres.migrate import at_head
+from reactions.postgres.partitions import names_of
 from reactions.postgres.server_role import ServerRole, server_role
 from reactions.postgres.type_registry import TypeRegistry
 
@@ -48,7 +49,13 @@ def check_postgres(database: Database, settings: Settings) -> Findings:
     """Check the role of the server, what it applies to a transaction, and what it holds."""
     yield from guarded("postgresql role", lambda: _role(database))
     yield from guarded("limits", lambda: _limits(database))
+    yield from check_tables(database, settings)
+
+
+def check_tables(database: Database, settings: Settings) -> Findings:
+    """Check the tables of one space."""
     yield from guarded("migrations", lambda: _migrations(database, settings))
+    yield from guarded("partitions", lambda: _partitions(database))
     yield from guarded("reaction types", lambda: _reaction_types(database, settings))
     yield from guarded("dead letters", lambda: _dead_letters(database))
     yield from guarded("duties", lambda: _duties(database))
@@ -102,6 +109,23 @@ def _migrations(database: Database, settings: Settings) -> Findings:
     else:
         found = f"revision {revision} of a newer version, which this one may run beside"
         yield Finding("migrations", State.WARNING, found, UPGRADE)
+
+
+def _partitions(database: Database) -> Findings:
+    """Say so if a change of their number has not ended: each changed row is written twice."""
+    with database.transaction() as connection:
+        present, following = names_of(connection), names_of(connection, "reactions_next")
+        old = names_of(connection, "reactions_old")
+    if following:
+        found = f"a change of their number, to {len(following)}, has not ended"
+        remedy = (
+            f"run: reactions partitions {len(following)}, or reactions partitions {len(present)} to"
+            " give it up"
+        )
+        yield Finding("partitions", State.WARNING, found, remedy)
+    elif old:
+        remedy = f"run: reactions partitions {len(present)}"
+        yield Finding("partitions", State.WARNING, "the old table is still there", remedy)
 
 
 def _reaction_types(database: Database, settings: Settings) -> Findings:

@@ -9,6 +9,7 @@ from reactions.demo.embedded import Postgres
 from reactions.ops.doctor import State
 from reactions.ops.doctor.postgres import check_postgres
 from reactions.postgres.duty_runs import DutyRuns
+from reactions.postgres.repartition import Repartition
 from tests.ops.doctor.examining import findings
 from tests.support.databases import execute_admin
 from tests.support.engine import Engine
@@ -45,6 +46,19 @@ def test_reaction_types_that_the_database_does_not_know(settings: Settings) -> N
     found = findings(settings.model_copy(update={"reaction_types": other}))["reaction types"]
     assert found.state is State.FAILURE
     assert "like=2, but code 2 is love" in found.found
+
+
+def test_a_change_of_partitions_that_has_not_ended(engine: Engine) -> None:
+    assert "partitions" not in findings(engine.settings)
+    steps = Repartition(engine.settings).steps(2)
+    next(steps)
+    found = findings(engine.settings)["partitions"]
+    assert found.found == "a change of their number, to 2, has not ended"
+    assert found.remedy.startswith("run: reactions partitions 2, or reactions partitions 16 to")
+    while next(steps).name != "swapped":
+        pass
+    found = findings(engine.settings)["partitions"]
+    assert (found.state, found.remedy) == (State.WARNING, "run: reactions partitions 2")
 
 
 def test_dead_letters(engine: Engine) -> None:
