@@ -50,7 +50,12 @@ WITHOUT_TYPE = """
 CREATE INDEX without_type ON {partition} (post_id, version DESC) WHERE reaction <> 0
 """
 
-VACUUMS = {"after each 20 %": 20, "after each 5 %": 5, "after each 2 %": 2}
+VACUUMS = (20, 5, 2)
+"""After how many percent of the rows."""
+
+CHANGED_ROWS = 200_000
+"""Rows for the comparison of vacuums."""
+
 PAGE = 100_000
 """Rows of a statement."""
 
@@ -101,29 +106,46 @@ class Table:
 
 def run(rows: int, show: Show) -> dict[str, Any]:
     """Fill, change and rebuild; returns the figures of the JSON."""
-    states: dict[str, dict[str, float]] = {}
-    vacuumed: dict[str, float] = {}
     with (
         servers.temporary_folder("bytes") as where,
         servers.running_postgres(where) as server,
     ):
         table = Table(server.url)
-        for number, (name, every) in enumerate(VACUUMS.items()):
-            show("fill and change", number, len(VACUUMS))
-            table.fill(rows)
-            states["as written"] = table.bytes()
-            vacuumed[name] = round(table.change(every) / 1e3, 1)
-            states[f"{CHANGED} % changed, vacuum {name}"] = table.bytes()
-        show("rebuild", 0, 3)
+        vacuums = _vacuums(table, min(rows, CHANGED_ROWS), show)
+        states: dict[str, dict[str, float]] = {}
+        show("fill", 0, 4)
+        table.fill(rows)
+        states["as written"] = table.bytes()
+        show("change", 1, 4)
+        table.change(20)
+        states[f"{CHANGED} % changed, vacuum after each 20 %"] = table.bytes()
+        show("rebuild indexes", 2, 4)
         table.alone("REINDEX TABLE CONCURRENTLY reactions.reactions")
-        states["REINDEX"] = table.bytes()
-        show("rebuild", 1, 3)
-        for _ in Repartition(table.settings).steps(8):
-            pass
-        states["reactions partitions 8"] = table.bytes()
-        show("rebuild", 2, 3)
-        found = {"rows": table.rows, "states": states, "vacuum_s": vacuumed, **_others(table)}
+        states["then REINDEX"] = table.bytes()
+        show("rebuild everything", 3, 4)
+        copied, _ = timed(lambda: list(Repartition(table.settings).steps(8)))
+        states["then `reactions partitions 8`"] = table.bytes()
+        found = {
+            "rows": table.rows,
+            "states": states,
+            "vacuums": vacuums,
+            "partitions_s": round(copied / 1e3, 1),
+            **_others(table),
+        }
         table.database.close()
+    return found
+
+
+def _vacuums(table: Table, rows: int, show: Show) -> dict[str, dict[str, float]]:
+    """How often a vacuum -> bytes a row at the end, and s of all vacuums."""
+    found = {}
+    for number, every in enumerate(VACUUMS):
+        show("vacuums", number, len(VACUUMS))
+        table.fill(rows)
+        before = table.bytes()["sum"]
+        took = table.change(every)
+        sizes = {"before": before, "after": table.bytes()["sum"]}
+        found[f"after each {every} %"] = {**sizes, "s": round(took / 1e3, 1)}
     return found
 
 
@@ -168,6 +190,9 @@ def main(rows: int, as_markdown: bool, as_json: bool) -> None:
         as_markdown,
     )
     output.print_table(
-        "Vacuums", ["vacuum", "s in all"], list(found["vacuum_s"].items()), as_markdown
+        f"Bytes a row after {CHANGED} % of {min(rows, CHANGED_ROWS):,} rows changed",
+        ["vacuum", "before", "after", "vacuums in s"],
+        [[name, *each.values()] for name, each in found["vacuums"].items()],
+        as_markdown,
     )
     output.finish({"machine": machine.summary(), **found}, as_json)

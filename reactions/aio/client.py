@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from copy import copy
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -33,8 +34,8 @@ def _documented(function: F) -> F:
 class Engine(synchronous.Reactions):
     """The synchronous client, over an event loop. It works in ``Greenlets.run`` only."""
 
-    def __init__(self, settings: Settings | None) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: Settings | None, space: str | None) -> None:
+        super().__init__(settings, space=space)
         most = min(MAX_THREADS, self.settings.database_connections)
         self.threads = Threads("postgresql", most, self.settings.read_timeout_s)
         self._reads.blocking = self.threads
@@ -60,14 +61,15 @@ class Reactions:
 
     Args:
         settings: the configuration; None reads it from the environment.
+        space: which things the client is about, such as ``comment``; None: those of the settings.
 
     Raises:
-        InvalidArgument: ``settings`` is neither ``Settings`` nor None.
+        InvalidArgument: ``settings`` is neither ``Settings`` nor None, or there is no such space.
         InvalidSettings: the configuration is not valid.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
-        self.engine = Engine(settings)
+    def __init__(self, settings: Settings | None = None, *, space: str | None = None) -> None:
+        self.engine = Engine(settings, space)
         """The synchronous client whose methods ``run`` may call."""
         self.settings = self.engine.settings
         self._greenlets: dict[asyncio.AbstractEventLoop, Greenlets] = {}
@@ -84,6 +86,17 @@ class Reactions:
                 self._greenlets.pop(gone, None)
             found = self._greenlets[loop] = Greenlets()
         return found.run(call)
+
+    def space(self, name: str) -> Reactions:
+        """Return the client of a space. It shares all connections, and sends nothing by itself.
+
+        Raises:
+            InvalidArgument: there is no such space.
+        """
+        made = copy(self)
+        made.engine = self.engine.space(name)
+        made.settings = made.engine.settings
+        return made
 
     @_documented
     async def react(

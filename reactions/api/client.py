@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import copy
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from reactions.api.known_types import KnownTypes
 from reactions.api.read_path import ReadPath
@@ -34,27 +35,53 @@ class Reactions:
 
     Args:
         settings: the configuration; None reads it from the environment.
+        space: which things the client is about, such as ``comment``: what its methods call posts.
+            None: those of the settings, by default ``post``.
 
     Raises:
-        InvalidArgument: ``settings`` is neither ``Settings`` nor None.
+        InvalidArgument: ``settings`` is neither ``Settings`` nor None, or there is no such space.
         InvalidSettings: the configuration is not valid. The first read looks at the options of
             database_url.
         ReactionsUnavailable: no node of the cluster answers.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, *, space: str | None = None) -> None:
         if settings is not None and not issubclass(type(settings), Settings):
             raise InvalidArgument("settings", "Settings, or None to read the environment", settings)
-        self.settings = Settings.from_env() if settings is None else settings
+        found = Settings.from_env() if settings is None else settings
+        self.settings = found if space is None else found.of_space(space)
         self._client = self._connect()
-        self._known = KnownTypes(self._client, self.settings)
-        self._relay = Relay(self.settings, self._known.look)
-        writes = RedisWrites(self._client, self.settings)
-        self._writer = Writer(writes, self._relay, self.settings, self._known)
-        self._reads = ReadPath(self._client, self._relay, self.settings, self._known)
+        self._relay = Relay(self.settings)
+        self._spaces: dict[str, Any] = {self.settings.space: self}  # Self
+        self._assemble(None)
 
     def _connect(self) -> Client:
         return connect(self.settings)
+
+    def _assemble(self, shared: ReadPath | None) -> None:
+        """Make what works on the space of the settings."""
+        client, relay, settings = self._client, self._relay, self.settings
+        self._known = KnownTypes(client, settings)
+        relay.follow(self._known.look)
+        self._writer = Writer(RedisWrites(client, settings), relay, settings, self._known)
+        self._reads = ReadPath(client, relay, settings, self._known, shared)
+
+    def space(self, name: str) -> Self:
+        """Return the client of a space. It shares all connections, and sends nothing by itself.
+
+        Every call with the same name returns the same client. To close one closes all.
+
+        Raises:
+            InvalidArgument: there is no such space.
+        """
+        settings = self.settings.of_space(name)
+        if name not in self._spaces:
+            made = copy(self)
+            made.settings = settings
+            made._assemble(self._reads)
+            self._spaces.setdefault(name, made)
+        found: Self = self._spaces[name]
+        return found
 
     def react(self, user_id: int, post_id: int, reaction: str, *, replicas: int = 0) -> Outcome:
         """Set a user's reaction on a post. It replaces an earlier reaction of the user.
@@ -255,7 +282,7 @@ class Reactions:
             InvalidArgument: an argument is not valid; nothing was sent.
         """
         for post_id in check_posts(post_ids, MAX_SUMMARIES):
-            self._relay.request_load(post_id, hurry=False)
+            self._relay.request_load(post_id, self.settings.space, hurry=False)
 
     def delete_post(self, post_id: int) -> None:
         """Delete a post's reactions, and refuse new ones from now on. Takes one round trip.

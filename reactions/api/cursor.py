@@ -6,6 +6,7 @@ import hashlib
 
 from itsdangerous import BadData, URLSafeSerializer
 
+from reactions.core.constants import DEFAULT_SPACE
 from reactions.core.errors import InvalidArgument
 from reactions.core.settings import Settings
 
@@ -14,11 +15,14 @@ MAX_CURSOR = 200
 
 
 class Cursors:
-    """Writes and reads cursors. A cursor is valid only for the list that it was written for."""
+    """Writes and reads cursors. A cursor is valid only for the list of the space that it is of."""
 
     def __init__(self, settings: Settings) -> None:
         secret = settings.cursor_secret or settings.database_url
-        key = hashlib.sha256(b"reactions cursor\0" + secret.get_secret_value().encode()).digest()
+        own = "" if settings.space == DEFAULT_SPACE else f"{settings.space}\0"
+        key = hashlib.sha256(
+            b"reactions cursor\0" + f"{own}{secret.get_secret_value()}".encode()
+        ).digest()
         self._serializer = URLSafeSerializer(key, signer_kwargs={"digest_method": hashlib.sha256})
 
     def write(self, about: str, *position: int) -> str:

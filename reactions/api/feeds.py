@@ -54,7 +54,7 @@ class Feeds:
         self._cache = PostCache(client, settings)
         self._ready = SummaryCache(client, settings)
         self._cold = ColdReads(client, database, stored, settings)
-        self._requests = LoadRequests(relay)
+        self._requests = LoadRequests(relay, settings.space)
         self._users = UserCache(client, settings)
         self._settings = settings
         self._codes = settings.reaction_types

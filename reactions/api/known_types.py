@@ -45,8 +45,11 @@ class KnownTypes:
         """Call this with each new vocabulary, and with None when it must be asked for again."""
         self._followers.append(follower)
 
-    def vocabulary(self) -> Vocabulary:
+    def vocabulary(self, client: Client | None = None) -> Vocabulary:
         """Return what is known. The first call reads the copy of the registry: one round trip.
+
+        Args:
+            client: the client to use; None for that of the constructor.
 
         Raises:
             LayoutMismatch: this version does not work with the keys in Redis.
@@ -55,7 +58,7 @@ class KnownTypes:
         """
         known = self._vocabulary
         if known is None:
-            known = self._read(self._client)
+            known = self._read(client or self._client)
             self._read_at = time.monotonic()
             self._tell(known)
         return known
@@ -115,6 +118,8 @@ class KnownTypes:
         Raises:
             ReactionsUnavailable: the first read failed.
         """
+        if not self._read_at:  # nobody has used this client, or this space
+            return
         with suppress(LayoutMismatch, TypesMismatch):  # the next call says it to its caller
             self.renew(client, LOOK_S if self._confirmed else AGAIN_S)
 
@@ -130,7 +135,7 @@ class KnownTypes:
             TypesMismatch: the first copy that this process meets contradicts the configuration.
             ReactionsUnavailable: the first read failed.
         """
-        before = self.vocabulary()
+        before = self.vocabulary(client)
         if time.monotonic() - self._read_at < every_s:
             return before
         self._read_at = time.monotonic()

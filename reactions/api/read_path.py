@@ -32,12 +32,25 @@ class Reads(NamedTuple):
 class ReadPath:
     """Makes the read path. A forked child makes its own."""
 
-    def __init__(self, client: Client, relay: Relay, settings: Settings, known: KnownTypes) -> None:
+    def __init__(
+        self,
+        client: Client,
+        relay: Relay,
+        settings: Settings,
+        known: KnownTypes,
+        shared: ReadPath | None = None,
+    ) -> None:
+        """Make nothing yet.
+
+        Args:
+            shared: the read path of another space, whose connections this one uses.
+        """
         self._client = client
         self._relay = relay
         self._settings = settings
         self._known = known
-        self.blocking: Blocking = DIRECT
+        self._shared = shared
+        self.blocking: Blocking = DIRECT if shared is None else shared.blocking
         """How queries wait; to be set before the first read."""
         self._reads: Reads | None = None
         known.follow(self._learn)
@@ -53,7 +66,7 @@ class ReadPath:
         return self.reads().lists
 
     def close(self) -> None:
-        """Close the connections to the database, if this process made them."""
+        """Close the connections to the database, if this process made them. Spaces share them."""
         if (made := self._own()) is not None:
             made.database.close()
             if made.replica is not None:
@@ -72,11 +85,21 @@ class ReadPath:
         self._known.confirm()
         if self._known.is_old():
             self._relay.look()
+        return self._made()
+
+    def _made(self) -> Reads:
         made = self._own()
         if made is None:
-            made = self.blocking.run(self._open)  # it takes long: it imports SQLAlchemy
+            if self._shared is not None:
+                made = self._share(self._shared._made())
+            else:
+                made = self.blocking.run(self._open)  # it takes long: it imports SQLAlchemy
             self._reads = made
         return made
+
+    def _share(self, other: Reads) -> Reads:
+        replica = other.replica.of_space(self._settings) if other.replica else None
+        return self._make(other.database.of_space(self._settings), replica)
 
     def _open(self) -> Reads:
         # Imported here: a process that only writes never loads SQLAlchemy.

@@ -1,10 +1,10 @@
 """Publishes wake-ups to the broker in a thread of its own, so that no caller waits for the broker.
 
 ``react()`` requests drains of shards; reads request loads of posts and users. Each process has one
-daemon thread. It gathers shards for ``wake_interval_s`` or longer, and publishes one message for
-all of them: a burst of thousands of reactions costs a few messages. When the broker fails, a
-circuit breaker stops the thread from retrying at once, and the shards wait here; there are at most
-100. If the process dies with shards that wait, the sweep of Beat finds them.
+daemon thread for all spaces. It gathers shards for ``wake_interval_s`` or longer, and publishes one
+message for all of a space: a burst of thousands of reactions costs a few messages. When the broker
+fails, a circuit breaker stops the thread from retrying at once, and the shards wait here; there are
+at most 100 of each space. If the process dies with shards that wait, the sweep of Beat finds them.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from reactions.api.publisher import Publisher
+from reactions.core.constants import DEFAULT_SPACE
 from reactions.core.errors import ReactionsError
 from reactions.core.instruments import WAKEUP_MESSAGES, WAKEUPS
 from reactions.core.logs import event
@@ -52,13 +55,22 @@ durable within a second."""
 _relays: weakref.WeakSet[Relay] = weakref.WeakSet()
 
 
+@dataclass
+class Wanted:
+    """What waits to be requested for one space."""
+
+    shards: set[int] = field(default_factory=set)
+    posts: set[int] = field(default_factory=set)
+    users: set[int] = field(default_factory=set)
+
+
 class Relay:
     """Deduplicates and publishes wake-ups. It is thread-safe, and empty in a forked child."""
 
     def __init__(self, settings: Settings, after: Callable[[Client], None] | None = None) -> None:
         """Make the relay; ``after`` is called in its thread now and then, with its client."""
         self._settings = settings
-        self._after = after
+        self._followers = [] if after is None else [after]
         self._fresh()
         _relays.add(self)
 
@@ -68,9 +80,7 @@ class Relay:
         self._wanted = threading.Event()
         self._closing = threading.Event()
         self._hurry = threading.Event()
-        self._shards: set[int] = set()
-        self._posts: set[int] = set()
-        self._users: set[int] = set()
+        self._wanted_of: defaultdict[str, Wanted] = defaultdict(Wanted)
         self._thread: threading.Thread | None = None
         self._publisher: Publisher | None = None
         # A client of its own: a lock of the shared pool, held by this thread while the process
@@ -79,40 +89,46 @@ class Relay:
         self._requested = self._published = self._shards_published = 0
         self._failed = self._dropped = 0
 
-    def request(self, shard: int) -> None:
-        """Request a drain of a shard. Returns at once, whatever the broker does."""
+    def follow(self, after: Callable[[Client], None]) -> None:
+        """Call this in the thread, too, now and then."""
+        self._followers.append(after)
+
+    def request(self, shard: int, space: str = DEFAULT_SPACE) -> None:
+        """Request a drain of a shard of a space. Returns at once, whatever the broker does."""
         with self._lock:
             self._requested += 1
             if self._closing.is_set():
                 self._dropped += 1
                 return
-            self._shards.add(shard)
+            self._wanted_of[space].shards.add(shard)
             if self._thread is None:
                 self._start()
         self._wanted.set()
 
-    def request_load(self, post_id: int, *, hurry: bool = True) -> None:
+    def request_load(self, post_id: int, space: str = DEFAULT_SPACE, *, hurry: bool = True) -> None:
         """Request a load of a post. Best effort: the request is lost when the broker fails.
 
         Args:
             hurry: publish it without gathering others. A reader may come back within the window.
         """
         with self._lock:
-            if self._closing.is_set() or len(self._posts) >= MAX_WAITING_LOADS:
+            posts = self._wanted_of[space].posts
+            if self._closing.is_set() or len(posts) >= MAX_WAITING_LOADS:
                 return
-            self._posts.add(post_id)
+            posts.add(post_id)
             if self._thread is None:
                 self._start()
         if hurry:
             self._hurry.set()
         self._wanted.set()
 
-    def request_user_load(self, user_id: int) -> None:
+    def request_user_load(self, user_id: int, space: str = DEFAULT_SPACE) -> None:
         """Request a load of all reactions of a user. Best effort, as ``request_load``."""
         with self._lock:
-            if self._closing.is_set() or len(self._users) >= MAX_WAITING_LOADS:
+            users = self._wanted_of[space].users
+            if self._closing.is_set() or len(users) >= MAX_WAITING_LOADS:
                 return
-            self._users.add(user_id)
+            users.add(user_id)
             if self._thread is None:
                 self._start()
         self._wanted.set()
@@ -155,8 +171,9 @@ class Relay:
         if thread is not None:
             thread.join(timeout_s)
         with self._lock:
-            self._dropped += len(self._shards)
-            self._shards.clear()
+            for wanted in self._wanted_of.values():
+                self._dropped += len(wanted.shards)
+                wanted.shards.clear()
 
     def _run(self) -> None:
         pause, window = 0.0, self._settings.wake_interval_s
@@ -167,13 +184,11 @@ class Relay:
             self._hurry.clear()
             self._wanted.clear()
             with self._lock:
-                shards, self._shards = self._shards, set()
-                posts, self._posts = self._posts, set()
-                users, self._users = self._users, set()
-            window = self._next_window(window, len(shards))
-            waiting = self._waiting(sorted(shards))
-            if waiting or posts or users:
-                pause = self._publish(waiting, sorted(posts), sorted(users), pause)
+                wanted, self._wanted_of = self._wanted_of, defaultdict(Wanted)
+            window = self._next_window(window, sum(len(it.shards) for it in wanted.values()))
+            self._forget_answered(wanted)
+            if any(it.shards or it.posts or it.users for it in wanted.values()):
+                pause = self._publish(wanted, pause)
             if self._closing.is_set():
                 if self._client is not None:
                     self._client.close()
@@ -189,38 +204,33 @@ class Relay:
             return shortest
         return min(window * 1.5, shortest * MAX_WINDOW)
 
-    def _waiting(self, shards: list[int]) -> list[int]:
-        """Return the shards whose wake-up no drain has answered; all of them if Redis fails."""
-        if not shards and (self._after is None or self._closing.is_set()):
-            return shards
+    def _forget_answered(self, wanted: Mapping[str, Wanted]) -> None:
+        """Drop the shards whose wake-up a drain has answered; none if Redis fails."""
+        shards = [
+            (it, keys_of(space), shard) for space, it in wanted.items() for shard in it.shards
+        ]
+        if not shards and (not self._followers or self._closing.is_set()):
+            return
         try:
             if self._client is None:
                 self._client = connect(self._settings)
-            wakes = [Command(("GET", keys_of(self._settings.space).outbox_wake(s))) for s in shards]
+            wakes = [Command(("GET", keys.outbox_wake(shard))) for _, keys, shard in shards]
             found = run_all(self._client, wakes) if wakes else []
-            if self._after is not None:
-                self._after(self._client)
+            for follower in self._followers:
+                follower(self._client)
         except ReactionsError:
-            return shards
-        return [shard for shard, wake in zip(shards, found, strict=True) if wake is not None]
+            return
+        for (of_space, _, shard), wake in zip(shards, found, strict=True):
+            if wake is None:
+                of_space.shards.discard(shard)
 
-    def _publish(
-        self, shards: list[int], posts: list[int], users: list[int], pause: float
-    ) -> float:
-        """Publish one message of each kind. Returns how long to wait after a failure, or 0."""
-        from reactions.core.celery_app import DRAIN, LOAD
-
+    def _publish(self, wanted: Mapping[str, Wanted], pause: float) -> float:
+        """Publish one message of each kind and space. Returns how long to wait after a failure."""
         try:
             if self._publisher is None:
                 self._publisher = Publisher(self._settings)
-            if shards:
-                with span("reactions.wake") as wake:
-                    wake.note(shards=shards)
-                    sent = self._publisher.send(DRAIN, kwargs={"shards": shards}, headers=headers())
-                event(log, logging.DEBUG, "wake-up sent", wake=sent.id, shards=shards)
-            if posts or users:
-                wanted = {"posts": posts, "users": users}
-                self._publisher.send(LOAD, kwargs=wanted, expires=LOAD_EXPIRES_S)
+            for space, of_space in wanted.items():
+                self._send(self._publisher, space, of_space)
         except Exception as error:  # noqa: BLE001 - a transport may raise anything
             if not pause:  # log once for each outage
                 log.warning(
@@ -229,18 +239,34 @@ class Relay:
             WAKEUP_MESSAGES.labels("failed").inc()
             with self._lock:
                 self._failed += 1
-                self._shards.update(shards)
-                if not self._shards:
+                for space, of_space in wanted.items():
+                    self._wanted_of[space].shards |= of_space.shards
+                if not any(it.shards for it in self._wanted_of.values()):
                     return min(max(BREAKER_FIRST_S, pause * 2), MAX_BREAKER_S)
             self._wanted.set()
             return min(max(BREAKER_FIRST_S, pause * 2), MAX_BREAKER_S)
-        if shards:
+        return 0.0
+
+    def _send(self, publisher: Publisher, space: str, wanted: Wanted) -> None:
+        """Publish what is wanted of one space, and take it from ``wanted``."""
+        from reactions.core.celery_app import DRAIN, LOAD
+
+        which = {} if space == DEFAULT_SPACE else {"space": space}
+        if wanted.shards:
+            shards = sorted(wanted.shards)
+            with span("reactions.wake") as wake:
+                wake.note(shards=shards)
+                sent = publisher.send(DRAIN, kwargs={"shards": shards, **which}, headers=headers())
+            event(log, logging.DEBUG, "wake-up sent", wake=sent.id, shards=shards, **which)
+            wanted.shards.clear()
             WAKEUPS.inc(len(shards))
             WAKEUP_MESSAGES.labels("published").inc()
-        with self._lock:
-            self._published += bool(shards)
-            self._shards_published += len(shards)
-        return 0.0
+            with self._lock:
+                self._published += 1
+                self._shards_published += len(shards)
+        if wanted.posts or wanted.users:
+            loads = {"posts": sorted(wanted.posts), "users": sorted(wanted.users)}
+            publisher.send(LOAD, kwargs={**loads, **which}, expires=LOAD_EXPIRES_S)
 
 
 def _after_fork() -> None:

@@ -55,6 +55,7 @@ class Writer:
         self._writes = writes
         self._relay = relay
         self._known = known
+        self._space = settings.space
         self._batch_limit = settings.batch_limit
         self._configured = settings.reaction_types
         self._types: dict[str, int] | None = None
@@ -196,7 +197,7 @@ class Writer:
     def _outcome(self, post_id: int, code: int, reply: ReactReply) -> Outcome:
         status, previous, version, wake = reply
         if wake:
-            self._relay.request(shard_of(post_id))
+            self._relay.request(shard_of(post_id), self._space)
         names = self._names
         if previous and previous not in names:
             return self._renewed_outcome(code, reply)

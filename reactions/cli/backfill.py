@@ -9,6 +9,7 @@ from typing import TextIO
 import click
 
 from reactions.cli.console import as_json, bars, err, finish, print_report
+from reactions.cli.options import of_space
 from reactions.cli.stores import open_stores
 
 
@@ -23,6 +24,7 @@ from reactions.cli.stores import open_stores
     " A later at_us counts as this time.",
 )
 @as_json
+@of_space
 def backfill(source: TextIO, before: datetime, as_json: bool) -> None:
     """Import the reactions of an older table from CSV.
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import click
 
 from reactions.cli.console import as_json, bars, finish, out, print_report, table_of
+from reactions.cli.options import of_space
 from reactions.cli.stores import open_stores
 
 
@@ -14,6 +15,7 @@ from reactions.cli.stores import open_stores
 @click.option("--repair", is_flag=True, help="Set them back. Stop workers and beat before.")
 @click.option("--force", is_flag=True, help="Repair also while connections of workers are open.")
 @as_json
+@of_space
 def clock(repair: bool, force: bool, as_json: bool) -> None:
     """Show shards whose versions are in the future, or repair them.
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import click
 
 from reactions.cli.console import as_json, err, finish, out, table_of
+from reactions.cli.options import of_space
 from reactions.cli.stores import open_stores
 from reactions.core.constants import MAX_ID
 
@@ -28,6 +29,7 @@ from reactions.core.constants import MAX_ID
     help="List at most this many.",
 )
 @as_json
+@of_space
 def deadletters(replay: bool, ids: tuple[int, ...], limit: int, as_json: bool) -> None:
     """List the changes that PostgreSQL refused, or retry them.
 

@@ -9,11 +9,13 @@ import click
 
 from reactions.cli.console import as_json, finish, out, table_of
 from reactions.cli.figures import count, duration
+from reactions.cli.options import of_space
 from reactions.cli.stores import open_stores
 
 
 @click.command()
 @as_json
+@of_space
 def duties(as_json: bool) -> None:
     """Show when each duty of Beat last succeeded, and its results.
 

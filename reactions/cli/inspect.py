@@ -8,13 +8,14 @@ import click
 
 from reactions.cli.console import as_json, finish, out, print_report, table_of
 from reactions.cli.figures import duration, size
-from reactions.cli.options import post_id
+from reactions.cli.options import of_space, post_id
 from reactions.cli.stores import open_stores
 
 
 @click.command()
 @click.argument("post", type=post_id)
 @as_json
+@of_space
 def inspect(post: int, as_json: bool) -> None:
     """Show what Redis and PostgreSQL hold about POST.
 

@@ -22,9 +22,9 @@ def _bring_redis_up() -> None:
 
     try:
         with open_stores() as stores:
-            TypeRegistry(stores.database).publish(
-                partial(write_types, stores.client, keys_of(stores.settings.space))
-            )
+            for of_space in stores.settings.each_space():
+                copy = partial(write_types, stores.client, keys_of(of_space.space))
+                TypeRegistry(stores.database.of_space(of_space)).publish(copy)
             raise_layout(stores.client)
     except ReactionsUnavailable as error:
         if error.store != "redis":
@@ -43,15 +43,16 @@ def _bring_redis_up() -> None:
     help="Of the table reactions, when it is made; 16.",
 )
 def migrate(revision: str, partitions: int | None) -> None:
-    """Upgrade the database schema and register reaction types.
+    """Upgrade the database schemas and register reaction types.
 
-    Uses REACTIONS_DATABASE_URL and REACTIONS_REACTION_TYPES. Safe to run again.
+    Each space has a schema; that of a new space is made. Uses REACTIONS_DATABASE_URL,
+    REACTIONS_REACTION_TYPES and REACTIONS_SPACES. Safe to run again, and while spaces are in use.
     """
     from reactions.cli.interrupts import interruptible
-    from reactions.postgres.migrate import migrate as run_migrations
+    from reactions.postgres.migrate import migrate_spaces
 
     with interruptible():
-        run_migrations(Settings.from_env(), revision, partitions)
+        migrate_spaces(Settings.from_env(), revision, partitions)
     if revision == "head":
         _bring_redis_up()
     err.print(f"the database is at {revision}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reactions.cli.console import as_json, finish, out, say
+from reactions.cli.options import chosen_space, of_space
 from reactions.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ EVERY_S = 10.0
 @click.command()
 @click.argument("number", type=int, required=False)
 @as_json
+@of_space
 def partitions(number: int | None, as_json: bool) -> None:
     """Show or change the number of partitions of reactions.
 
@@ -32,7 +34,7 @@ def partitions(number: int | None, as_json: bool) -> None:
     from reactions.postgres.repartition import Repartition
 
     with interruptible():
-        work = Repartition(Settings.from_env())
+        work = Repartition(Settings.from_env().of_space(chosen_space()))
         if number is not None:
             _change(work, number)
         found = work.numbers()

@@ -7,13 +7,14 @@ import time
 import click
 
 from reactions.cli.console import as_json, bars, finish, print_report
-from reactions.cli.options import post_id
+from reactions.cli.options import of_space, post_id
 from reactions.cli.stores import open_stores
 
 
 @click.command()
 @click.option("--post", "posts", type=post_id, multiple=True, help="Only this post; repeatable.")
 @as_json
+@of_space
 def rebuild(posts: tuple[int, ...], as_json: bool) -> None:
     """Load recently active posts into the cache again.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from reactions.cli.console import as_json, bars, err, finish, print_report
-from reactions.cli.options import event_limit, process_count, trace_path
+from reactions.cli.options import chosen_space, event_limit, of_space, process_count, trace_path
 from reactions.core.settings import Settings
 
 
@@ -22,6 +22,7 @@ from reactions.core.settings import Settings
     help="Processes that call react().",
 )
 @as_json
+@of_space
 def replay(trace: Path, events: int | None, writers: int, as_json: bool) -> None:
     """Send the reactions of TRACE through react().
 
@@ -34,7 +35,7 @@ def replay(trace: Path, events: int | None, writers: int, as_json: bool) -> None
     from reactions.demo.replay import replay as play
     from reactions.demo.trace import Trace
 
-    settings, source = Settings.from_env(), Trace(trace, events)
+    settings, source = Settings.from_env().of_space(chosen_space()), Trace(trace, events)
     unknown = [name for name in source.types() if name not in settings.reaction_types]
     if unknown:
         raise click.ClickException(

@@ -10,11 +10,13 @@ import click
 
 from reactions.cli.console import as_json, finish, out, table_of
 from reactions.cli.figures import duration
+from reactions.cli.options import of_space
 from reactions.cli.stores import open_stores
 
 
 @click.command()
 @as_json
+@of_space
 def rising(as_json: bool) -> None:
     """List the rising posts, those that will soon be viral.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from reactions.cli.options import chosen_space
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
 
@@ -26,6 +27,8 @@ class Stores(NamedTuple):
 def open_stores(check_types: bool = True) -> Iterator[Stores]:
     """Open the stores of the environment's settings, and close them at the end.
 
+    They are those of the space that the command was given with ``--space``.
+
     The settings name every type of the registry, also those that the environment does not name.
 
     Args:
@@ -42,7 +45,7 @@ def open_stores(check_types: bool = True) -> Iterator[Stores]:
     from reactions.redis.connection import connect
     from reactions.redis.layout import check_layout
 
-    settings = Settings.from_env()
+    settings = Settings.from_env().of_space(chosen_space())
     database = Database(settings, name="reactions-cli")
     with interruptible():
         settings = _checked(settings, database, check_types)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reactions.cli.console import Commands, as_json, err, finish, out, table_of
+from reactions.cli.options import of_space
 from reactions.cli.stores import open_stores
 from reactions.core.constants import MAX_CODE
 
@@ -48,6 +49,7 @@ def types() -> None:
 
 @types.command("list")
 @as_json
+@of_space
 def list_(as_json: bool) -> None:
     """Show all types with their codes, and copy the registry to Redis."""
     with _registry() as registry:
@@ -68,6 +70,7 @@ def list_(as_json: bool) -> None:
 @click.option("--code", type=click.IntRange(1, MAX_CODE), help="Its code; the next free one.")
 @_label
 @_emoji
+@of_space
 def add(name: str, code: int | None, label: str | None, emoji: str | None) -> None:
     """Add a type, such as party or an emoji."""
     with _registry() as registry:
@@ -79,6 +82,7 @@ def add(name: str, code: int | None, label: str | None, emoji: str | None) -> No
 @types.command()
 @click.argument("old")
 @click.argument("new")
+@of_space
 def rename(old: str, new: str) -> None:
     """Give a type another name; its reactions stay.
 
@@ -93,6 +97,7 @@ def rename(old: str, new: str) -> None:
 @types.command()
 @click.argument("name")
 @click.option("--undo", is_flag=True, help="Let everybody give it again.")
+@of_space
 def retire(name: str, undo: bool) -> None:
     """Stop a type from being given.
 
@@ -108,6 +113,7 @@ def retire(name: str, undo: bool) -> None:
 @click.argument("name")
 @_label
 @_emoji
+@of_space
 def describe(name: str, label: str | None, emoji: str | None) -> None:
     """Set the label or the emoji that people see; '' takes it away.
 

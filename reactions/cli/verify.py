@@ -8,7 +8,7 @@ import click
 
 from reactions.cli.console import as_json, bars, err, finish, print_report, say
 from reactions.cli.figures import duration
-from reactions.cli.options import post_id
+from reactions.cli.options import of_space, post_id
 from reactions.cli.stores import Stores, open_stores
 
 
@@ -16,6 +16,7 @@ from reactions.cli.stores import Stores, open_stores
 @click.option("--repair", is_flag=True, help="Repair every difference.")
 @click.option("--post", "posts", type=post_id, multiple=True, help="Only this post; repeatable.")
 @as_json
+@of_space
 def verify(repair: bool, posts: tuple[int, ...], as_json: bool) -> None:
     """Compare rows, counts table, Redis and pending changes.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import time
 from array import array
@@ -100,7 +99,7 @@ def replay(
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(writers + 1), context.SimpleQueue()
     counters = [context.Value("Q", 0, lock=False) for _ in range(writers)]
-    shared = settings.environment(), path, events, writers, warm, barrier, results
+    shared = settings, path, events, writers, warm, barrier, results
     processes = [
         context.Process(target=_writer, args=(number, counter, *shared), daemon=True)
         for number, counter in enumerate(counters)
@@ -157,7 +156,7 @@ def _gather(
 def _writer(
     number: int,
     counter: Synchronized[int],
-    environment: dict[str, str],
+    settings: Settings,
     path: Path,
     events: int | None,
     writers: int,
@@ -169,8 +168,7 @@ def _writer(
     try:
         share = [event for event in Trace(path, events) if event.user_id % writers == number]
         barrier.wait(_READ_S)
-        os.environ.update(environment)  # Reactions() reads its settings from the environment
-        with Reactions() as client:
+        with Reactions(settings) as client:
             played = _play(client, share, counter, WARM_AHEAD if warm else None)
             stats = client.relay_stats()
         played.published, played.failed = stats.published, stats.failed

@@ -20,7 +20,7 @@ from reactions.demo.process import Process, stop_together
 from reactions.demo.services import Beat, Flower, PageServer, Worker
 from reactions.demo.signals import ignore_stop_signals
 from reactions.demo.state_folder import FolderLock, remove
-from reactions.postgres.migrate import migrate
+from reactions.postgres.migrate import migrate_spaces
 from reactions.redis.server_options import BROKER_OPTIONS
 
 STOP_S = 2.0
@@ -149,7 +149,7 @@ class Stack:
             }
         )
         self._say("migrating the database")
-        migrate(self.settings)
+        migrate_spaces(self.settings)
 
     def _start_celery(self) -> None:
         self._say(f"starting worker ({self._concurrency} processes), beat, Flower and page")

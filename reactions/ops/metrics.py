@@ -44,18 +44,27 @@ LAG_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 """Upper bounds of the lag histogram, in seconds."""
 
 
+class _Space:
+    """What the metrics of one space are read from."""
+
+    def __init__(self, client: Client, database: Database, settings: Settings) -> None:
+        own = database.of_space(settings)
+        self.name = settings.space
+        self.outbox_state = OutboxState(client, settings)
+        self.duties = DutyRuns(own)
+        self.dead_letters = DeadLetters(own)
+        self.posts = Posts(own)
+
+
 class StoresCollector(Collector):
-    """Collects the metrics of both stores and of the broker.
+    """Collects the metrics of both stores and of the broker, with those of every space.
 
     A scrape takes eight round trips for each node of Redis, seven queries to PostgreSQL, and one
-    connection to the broker.
+    connection to the broker; for each further space, three round trips and five queries more.
     """
 
     def __init__(self, client: Client, database: Database, settings: Settings) -> None:
-        self._outbox_state = OutboxState(client, settings)
-        self._duties = DutyRuns(database)
-        self._dead_letters = DeadLetters(database)
-        self._posts = Posts(database)
+        self._spaces = [_Space(client, database, own) for own in settings.each_space()]
         self._database = database
         self._memory = MemoryUsage(client)
         self._client = client
@@ -116,45 +125,54 @@ class StoresCollector(Collector):
         succeeded = _gauge(
             "reactions_duty_last_success_timestamp_seconds",
             "Time of the last successful run of a duty.",
-            "duty",
+            *("duty", "space"),
         )
-        ended = _counter("reactions_duty_runs", "Runs of a duty, by outcome.", "duty", "outcome")
-        seconds = _counter("reactions_duty_seconds", "Time that successful runs took.", "duty")
+        ended = _counter(
+            "reactions_duty_runs", "Runs of a duty, by outcome.", "duty", "outcome", "space"
+        )
+        seconds = _counter(
+            "reactions_duty_seconds", "Time that successful runs took.", "duty", "space"
+        )
         looked_at = _counter(
-            "reactions_duty_looked_at", "Posts, rows or shards that a duty examined.", "duty"
+            "reactions_duty_looked_at",
+            "Posts, rows or shards that a duty examined.",
+            *("duty", "space"),
         )
         found = _counter(
-            "reactions_duty_found", "Differences that a duty found, by kind.", "duty", "kind"
+            "reactions_duty_found",
+            "Differences that a duty found, by kind.",
+            *("duty", "kind", "space"),
         )
-        repaired = _counter("reactions_duty_repaired", "Differences that a duty repaired.", "duty")
-        totals = {duty: Total(duty, 0, 0, None, 0, 0, 0.0) for duty in COMPARING}
-        totals |= {total.duty: total for total in self._duties.totals()}
-        for duty, total in totals.items():
-            if total.succeeded_at is not None:
-                succeeded.add_metric([duty], total.succeeded_at.timestamp())
-            ended.add_metric([duty, "ok"], total.runs)
-            ended.add_metric([duty, "failed"], total.failures)
-            seconds.add_metric([duty], total.seconds)
-            looked_at.add_metric([duty], total.looked_at)
-            repaired.add_metric([duty], total.repaired)
-            kinds = dict.fromkeys(map(str, Kind), 0) if duty in COMPARING else {}
-            for kind, number in (kinds | total.kinds).items():
-                found.add_metric([duty, kind], number)
+        repaired = _counter(
+            "reactions_duty_repaired", "Differences that a duty repaired.", "duty", "space"
+        )
+        for space in self._spaces:
+            for duty, total in _totals(space.duties).items():
+                if total.succeeded_at is not None:
+                    succeeded.add_metric([duty, space.name], total.succeeded_at.timestamp())
+                ended.add_metric([duty, "ok", space.name], total.runs)
+                ended.add_metric([duty, "failed", space.name], total.failures)
+                seconds.add_metric([duty, space.name], total.seconds)
+                looked_at.add_metric([duty, space.name], total.looked_at)
+                repaired.add_metric([duty, space.name], total.repaired)
+                kinds = dict.fromkeys(map(str, Kind), 0) if duty in COMPARING else {}
+                for kind, number in (kinds | total.kinds).items():
+                    found.add_metric([duty, kind, space.name], number)
         yield from (succeeded, ended, seconds, looked_at, found, repaired)
 
     def _post_families(self) -> Iterator[Metric]:
-        posts = _gauge("reactions_posts", "Posts by tier.", "tier")
-        found = self._posts.count_by_tier()
-        for tier in PostTier:
-            posts.add_metric([tier.name.lower()], found.get(tier, 0))
+        posts = _gauge("reactions_posts", "Posts by tier.", "tier", "space")
+        for space in self._spaces:
+            found = space.posts.count_by_tier()
+            for tier in PostTier:
+                posts.add_metric([tier.name.lower(), space.name], found.get(tier, 0))
         yield posts
 
     def _dead_letter_families(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily(
-            "reactions_dead_letters",
-            "Changes that PostgreSQL refused.",
-            value=self._dead_letters.count(),
-        )
+        refused = _gauge("reactions_dead_letters", "Changes that PostgreSQL refused.", "space")
+        for space in self._spaces:
+            refused.add_metric([space.name], space.dead_letters.count())
+        yield refused
 
     def _memory_families(self) -> Iterator[Metric]:
         shards = _gauge(
@@ -205,31 +223,46 @@ class StoresCollector(Collector):
 
     def _outbox_families(self) -> Iterator[Metric]:
         dirty = _gauge(
-            "reactions_dirty_posts", "Posts with changes that are not durable yet.", "shard"
+            "reactions_dirty_posts",
+            "Posts with changes that are not durable yet.",
+            "shard",
+            "space",
         )
         oldest = _gauge(
             "reactions_oldest_change_seconds",
             "Age of the oldest change that is not durable.",
-            "shard",
+            *("shard", "space"),
         )
-        for state in self._outbox_state.reachable():
-            dirty.add_metric([str(state.shard)], state.dirty_posts)
-            oldest.add_metric([str(state.shard)], state.oldest_age_s)
+        for space in self._spaces:
+            for state in space.outbox_state.reachable():
+                dirty.add_metric([str(state.shard), space.name], state.dirty_posts)
+                oldest.add_metric([str(state.shard), space.name], state.oldest_age_s)
         yield from (dirty, oldest)
 
     def _lag_families(self) -> Iterator[Metric]:
-        lags = self._outbox_state.lags()
-        buckets = [
-            (str(float(bound)), sum(n for us, n in lags.items() if us <= bound * 1e6))
-            for bound in LAG_BOUNDS_S
-        ]
-        # The outbox keeps no sum; the exposition formats allow a histogram without one.
-        yield HistogramMetricFamily(
+        family = HistogramMetricFamily(
             "reactions_lag_seconds",
             "Time from react() to the commit in PostgreSQL.",
-            buckets=[*buckets, ("+Inf", sum(lags.values()))],
-            sum_value=None,
+            labels=["space"],
         )
+        for space in self._spaces:
+            lags = space.outbox_state.lags()
+            buckets = [
+                (str(float(bound)), sum(n for us, n in lags.items() if us <= bound * 1e6))
+                for bound in LAG_BOUNDS_S
+            ]
+            # The outbox keeps no sum; the exposition formats allow a histogram without one.
+            family.add_metric(
+                [space.name], buckets=[*buckets, ("+Inf", sum(lags.values()))], sum_value=None
+            )
+        yield family
+
+
+def _totals(duties: DutyRuns) -> dict[str, Total]:
+    """Return the totals of each duty; those that compare are there before their first run."""
+    return {duty: Total(duty, 0, 0, None, 0, 0, 0.0) for duty in COMPARING} | {
+        total.duty: total for total in duties.totals()
+    }
 
 
 def _gauge(name: str, about: str, *labels: str) -> GaugeMetricFamily:

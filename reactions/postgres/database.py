@@ -29,8 +29,10 @@ from reactions.postgres.direct import DirectReads
 from reactions.postgres.engine import make_engine
 from reactions.postgres.limits import (
     FOR_CACHES,
+    IN_SCHEMA,
     PRIMARY_ONLY,
     before_message,
+    in_schema,
     limits_of,
     search_path,
 )
@@ -110,6 +112,7 @@ class Database:
         watch(self.engine, standby=standby)
         self._sending = threading.local()
         event.listen(self.engine, "checkout", self._check)
+        self._enforced = enforced
         self._direct = DirectReads(self.engine, before_message(enforced), self._deadline_s)
         self._first = ""
 
@@ -138,8 +141,16 @@ class Database:
         made._first = PRIMARY_ONLY
         return made
 
+    def of_space(self, settings: Settings) -> Self:
+        """Return this database with the tables of a space; it uses the same connections."""
+        made, schema = copy(self), settings.database_schema
+        made.engine = self.engine.execution_options(**{IN_SCHEMA: schema})
+        before = before_message(in_schema(self._enforced, schema))
+        made._direct = DirectReads(made.engine, before, self._deadline_s)
+        return made
+
     def close(self) -> None:
-        """Close the connections of the pool."""
+        """Close the connections of the pool, which all spaces share."""
         self.engine.dispose()
 
     @contextmanager

@@ -19,6 +19,9 @@ IN_BLOCK = "idle_in_transaction_session_timeout"
 FOR_CACHES = "reactions_for_caches"
 """An execution option: the statements read what a cache gets, so only a primary may answer them."""
 
+IN_SCHEMA = "reactions_schema"
+"""An execution option: the schema whose tables the statements find, in place of the engine's."""
+
 PRIMARY_ONLY = "SET LOCAL transaction_read_only = off; "
 # A standby refuses it, whatever is between here and the server, and a primary accepts it.
 
@@ -58,13 +61,15 @@ def enforce(engine: Engine, settings: Mapping[str, str]) -> None:
     It takes no round trip of its own, and PostgreSQL about 2 µs for each setting. A statement
     outside a transaction block is a transaction of its own.
     """
-    block, message = _set_local(settings), before_message(settings)
+    texts = _Texts(settings)
 
     def prefix(cursor: Any, statement: str, context: Any) -> str:  # noqa: ANN401
         connection = cursor.connection
         if connection.get_transaction_status() != TRANSACTION_STATUS_IDLE:
             return ""
-        first = PRIMARY_ONLY if context.execution_options.get(FOR_CACHES) else ""
+        options = context.execution_options
+        block, message = texts.of(options.get(IN_SCHEMA))
+        first = PRIMARY_ONLY if options.get(FOR_CACHES) else ""
         if not connection.autocommit:
             return first + block
         return "" if _ALONE.match(statement) else first + message
@@ -93,6 +98,27 @@ def in_force(connection: Connection, names: Iterable[str]) -> dict[str, str]:
     return {
         str(name): str(value) for name, value in connection.execute(wanted, {"names": [*names]})
     }
+
+
+class _Texts:
+    """What goes before a transaction block, and before a message that is one, for each schema."""
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._made: dict[str | None, tuple[str, str]] = {}
+
+    def of(self, schema: str | None) -> tuple[str, str]:
+        """Return both texts; None is the schema of the settings."""
+        found = self._made.get(schema)
+        if found is None:
+            settings = self._settings if schema is None else in_schema(self._settings, schema)
+            found = self._made[schema] = _set_local(settings), before_message(settings)
+        return found
+
+
+def in_schema(settings: Mapping[str, str], schema: str) -> dict[str, str]:
+    """Return the same settings for the tables of another schema."""
+    return {**settings, "search_path": search_path(schema)}
 
 
 def before_message(settings: Mapping[str, str]) -> str:

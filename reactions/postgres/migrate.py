@@ -14,6 +14,7 @@ from sqlalchemy import Connection, pool, text
 
 from alembic import command, context, op
 from reactions.core import resources
+from reactions.core.constants import DEFAULT_SPACE
 from reactions.core.errors import InvalidArgument, InvalidSettings, ReactionsError, short
 from reactions.core.settings import Settings
 from reactions.postgres.address import parameters_of
@@ -45,8 +46,19 @@ REVISION = re.compile(r"[A-Za-z0-9_+-]{1,40}")
 _REVISIONS = "head, base, or one of alembic/versions"
 
 
+def migrate_spaces(
+    settings: Settings, revision: str = "head", partitions: int | None = None
+) -> None:
+    """Migrate every space, as ``migrate`` does; the schema of a new space is made.
+
+    Processes may use the other spaces meanwhile: each has tables of its own.
+    """
+    for of_space in settings.each_space():
+        migrate(of_space, revision, partitions)
+
+
 def migrate(settings: Settings, revision: str = "head", partitions: int | None = None) -> None:
-    """Upgrade to a revision, or downgrade to an older one; at "head", register reaction types.
+    """Bring one space up or down to a revision; at "head", register its reaction types.
 
     Waits at most 5 s for a lock and then raises, so that other statements do not queue behind it.
     Run it again in that case.
@@ -131,8 +143,10 @@ def open_connection(settings: Settings, *, down: bool = False) -> Connection:
         down: also see the schema ``public``, to which the way down from 0009 leads.
     """
     schema = settings.database_schema
-    with _connect(settings, {}) as connection:
-        old = old_schema(connection, schema)
+    old = None
+    if settings.space == DEFAULT_SPACE:  # older versions had no other
+        with _connect(settings, {}) as connection:
+            old = old_schema(connection, schema)
     also = [old] if old else ["public"] if down else []
     return _connect(settings, {"search_path": search_path(*dict.fromkeys([schema, *also]))})
 

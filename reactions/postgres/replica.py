@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from copy import copy
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection, Executable, text
 
@@ -54,7 +55,7 @@ class Replica:
             timeout_s: seconds to wait for a connection, and for a statement.
         """
         changed = {"database_url": settings.replica_url}
-        self.database: Final = Database(
+        self.database = Database(
             settings.model_copy(update=changed),
             name="reactions-replica",
             timeout_s=timeout_s,
@@ -81,6 +82,12 @@ class Replica:
             if not connection.scalar(_HAS_ALL, {"transactions": array(transactions)}):
                 raise Behind
             return query(ListQueries(_OneTransaction(connection)))
+
+    def of_space(self, settings: Settings) -> Self:
+        """Return this standby with the tables of a space; it uses the same connections."""
+        made = copy(self)
+        made.database = self.database.of_space(settings)
+        return made
 
     def check_identity(self) -> None:
         """Compare the identifiers of both systems, which a physical copy has in common.

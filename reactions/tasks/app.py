@@ -12,6 +12,7 @@ from celery import signals
 from kombu.transport import TRANSPORT_ALIASES
 
 from reactions.core.celery_app import make_app, schedule_url
+from reactions.core.constants import DEFAULT_SPACE
 from reactions.core.errors import (
     InvalidSettings,
     LayoutMismatch,
@@ -40,7 +41,7 @@ from reactions.postgres.type_registry import TypeRegistry
 from reactions.redis import layout as redis_layout
 from reactions.redis.beat_store import place_schedule
 from reactions.redis.cache_install import CacheInstall
-from reactions.redis.connection import connect
+from reactions.redis.connection import Client, connect
 from reactions.redis.outbox import Outbox
 from reactions.redis.outbox_state import OutboxState
 from reactions.redis.server_options import eviction_policies
@@ -59,19 +60,26 @@ TRANSPORT_ALIASES.update(
 
 
 class Worker:
-    """The objects that the tasks work with. None of them connects before its first use."""
+    """The objects that the tasks of one space work with. None connects before its first use."""
 
-    def __init__(self) -> None:
-        self.client = client = connect(settings)
-        self.database = database = Database(settings, name="reactions-worker")
-        stores = client, database, settings
-        self.outbox = Outbox(client, settings)
-        self.outbox_state = OutboxState(client, settings)
+    def __init__(self, space: str = DEFAULT_SPACE) -> None:
+        """Make the objects of a space. Those of other spaces use the same connections.
+
+        Raises:
+            InvalidArgument: there is no such space.
+        """
+        self.settings = own = settings.of_space(space)
+        client, database = self.client, self.database = _connections()
+        if space != DEFAULT_SPACE:
+            self.database = database = database.of_space(own)
+        stores = client, database, own
+        self.outbox = Outbox(client, own)
+        self.outbox_state = OutboxState(client, own)
         self.duties = DutyRuns(database)
         self.persister = Persister(*stores)
         for_caches = Queries(database.for_caches())
-        self.loader = CacheLoader(CacheInstall(client, settings), for_caches, settings)
-        self.user_loader = UserLoader(client, UserCache(client, settings), for_caches)
+        self.loader = CacheLoader(CacheInstall(client, own), for_caches, own)
+        self.user_loader = UserLoader(client, UserCache(client, own), for_caches)
         self.eraser = Eraser(*stores)
         self.loss_detection = LossDetection(*stores)
         self.rebuild = Rebuild(*stores)
@@ -83,9 +91,25 @@ class Worker:
 
 
 @cache
-def worker() -> Worker:
-    """The objects of this process, made at the first call."""
-    return Worker()
+def _connections() -> tuple[Client, Database]:
+    """The connections of this process, which all spaces share."""
+    return connect(settings), Database(settings, name="reactions-worker")
+
+
+def worker(space: str = DEFAULT_SPACE) -> Worker:
+    """The objects of this process for a space, made at the first call.
+
+    Raises:
+        InvalidArgument: there is no such space.
+    """
+    if type(space) is not str:  # a forged message may have anything
+        settings.of_space(space)
+    return _worker(space)
+
+
+@cache
+def _worker(space: str) -> Worker:
+    return Worker(space)
 
 
 @signals.worker_init.connect
@@ -113,16 +137,28 @@ def _check_redis() -> None:
 def _check_database() -> None:
     database = Database(settings, name="reactions-start")
     try:
-        postgres_layout.check_layout(database)
-        vocabulary(settings, TypeRegistry(database).all())
+        for of_space in settings.each_space():
+            _check_tables(database, of_space)
     finally:
         database.close()
+
+
+def _check_tables(database: Database, of_space: Settings) -> None:
+    own = database.of_space(of_space)
+    try:
+        postgres_layout.check_layout(own)
+        vocabulary(of_space, TypeRegistry(own).all())
+    except (LayoutMismatch, TypesMismatch) as error:
+        if of_space is settings:
+            raise
+        sys.exit(f"reactions: in the space {of_space.space}: {error}")
 
 
 @signals.worker_process_init.connect
 def _after_fork(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     """Forget the objects of the parent: two processes must not share a connection."""
-    worker.cache_clear()
+    _worker.cache_clear()
+    _connections.cache_clear()
     gc.freeze()  # modules live for ever: a full collection would walk over all of them
 
 

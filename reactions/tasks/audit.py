@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from reactions.tasks.app import app, worker
+from reactions.tasks.app import app
+from reactions.tasks.spaces import in_each_space
 
 INTERVAL = timedelta(minutes=2)
 
@@ -18,4 +19,4 @@ app.conf.beat_schedule["audit"] = {
 @app.task(shared=False, name="reactions.audit")
 def audit() -> None:
     """Continue the audit where the last run stopped."""
-    worker().audit.run()
+    in_each_space(lambda own: own.audit.run())

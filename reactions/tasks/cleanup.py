@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from celery.schedules import crontab
 
-from reactions.tasks.app import app, worker
+from reactions.tasks.app import app
+from reactions.tasks.spaces import in_each_space
 
 DAILY = crontab(hour="4", minute="10")
 
@@ -18,4 +19,4 @@ app.conf.beat_schedule["cleanup"] = {
 @app.task(shared=False, name="reactions.cleanup")
 def cleanup() -> None:
     """Delete what nobody needs any more."""
-    worker().cleanup.run()
+    in_each_space(lambda own: own.cleanup.run())

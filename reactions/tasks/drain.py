@@ -11,14 +11,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from reactions.core.celery_app import DRAIN
-from reactions.core.constants import SHARDS
+from reactions.core.constants import DEFAULT_SPACE, SHARDS
 from reactions.core.errors import InvalidArgument, short
 from reactions.core.instruments import RETRIES
 from reactions.core.logs import event
 from reactions.core.rabbitmq import possible_delay
 from reactions.core.tracing import span
 from reactions.drain.batch import Drained, DrainFailed
-from reactions.tasks.app import app, settings, worker
+from reactions.tasks.app import Worker, app, settings, worker
+from reactions.tasks.spaces import space_of
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +47,9 @@ def drain(
     shards: list[int],
     tokens: dict[str, str] | None = None,
     force: bool = False,
+    space: str = DEFAULT_SPACE,
 ) -> None:
-    """Drain every shard that waits for a drain, at most ``MAX_SHARDS`` in a round.
+    """Drain every shard of a space that waits for a drain, at most ``MAX_SHARDS`` in a round.
 
     The message names shards that were woken. By the time a worker has it, another worker may have
     drained them, and other shards may wait. So a worker looks which shards wait now, and messages
@@ -60,39 +62,41 @@ def drain(
         shards: integers from 0 to 99.
         tokens: shard -> token of the lease that the failed try holds; only a retry sends it.
         force: drain the named shards even if nothing woke them; the sweep sends it.
+        space: the space; messages of the default one leave it out.
 
     Raises:
-        InvalidArgument: a forged argument.
+        InvalidArgument: a forged argument, or there is no such space here.
         Retry: a store failed; Celery sends the message again.
     """
     shards = _check_shards(shards)
     held, forced = _check_tokens(tokens or {}), _check_force(force)
     wake, began = _wake(self.request), time.monotonic()
+    own = worker(space)
     try:
         with span("reactions.drain", _carrier(self.request)) as at:
             at.note(wake=wake, shards=shards)
             named = shards if forced or held else []
-            done = worker().persister.drain(named, held, _finder())
+            done = own.persister.drain(named, held, _finder(own))
             at.note(rows=done.rows, transactions=done.transactions)
     except DrainFailed as failure:
         if not failure.tokens:  # nothing is claimed: the sweep finds what waits, in two seconds
             event(log, logging.WARNING, "drain failed", wake=wake, reason=str(failure))
             return
         delay = possible_delay(app, retry_delay(self.request.retries))
-        _keep(failure.tokens, delay)
+        _keep(own, failure.tokens, delay)
         RETRIES.inc()
         event(log, logging.WARNING, "drain failed", wake=wake, shards=shards, reason=str(failure))
         raise self.retry(
-            kwargs={"shards": list(failure.tokens), "tokens": failure.tokens},
+            kwargs={"shards": list(failure.tokens), "tokens": failure.tokens, **space_of(own)},
             countdown=delay,
             exc=failure,
         ) from failure
     _log_drained(done, wake, shards, time.monotonic() - began)
     if done.leftover:
-        drain.delay(shards=done.leftover, force=True)
+        drain.delay(shards=done.leftover, force=True, **space_of(own))
 
 
-def _finder() -> Callable[[], list[int]]:
+def _finder(own: Worker) -> Callable[[], list[int]]:
     """Return a function that finds the shards for the next round, after a pause if that helps."""
     began, full = -math.inf, False
     end = time.monotonic() + PAUSES_S
@@ -105,7 +109,7 @@ def _finder() -> Callable[[], list[int]]:
                 return []
             time.sleep(rest)
         began = time.monotonic()
-        found = worker().outbox_state.woken(MAX_SHARDS)
+        found = own.outbox_state.woken(MAX_SHARDS)
         full = len(found) == MAX_SHARDS
         return found
 
@@ -145,12 +149,10 @@ def retry_delay(retries: int) -> float:
     return random.uniform(longest / 2, longest)  # noqa: S311 - not for secrecy
 
 
-def _keep(tokens: dict[int, str], delay: float) -> None:
+def _keep(own: Worker, tokens: dict[int, str], delay: float) -> None:
     """Extend the leases until the next try, so that no other drain meets the same failure."""
     with contextlib.suppress(Exception):  # when Redis is what failed, the leases just lapse
-        worker().outbox.extend_leases(
-            {shard: token for shard, token in tokens.items() if token}, delay
-        )
+        own.outbox.extend_leases({shard: token for shard, token in tokens.items() if token}, delay)
 
 
 def _check_shards(shards: object) -> list[int]:

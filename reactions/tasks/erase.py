@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from reactions.tasks.app import app, worker
+from reactions.tasks.app import Worker, app
 from reactions.tasks.drain import drain
+from reactions.tasks.spaces import in_each_space, space_of
 
 INTERVAL = timedelta(seconds=2)
 
@@ -22,10 +23,14 @@ app.conf.beat_schedule["erase"] = {
 @app.task(shared=False, name="reactions.erase", send_events=False)  # Flower would list nothing else
 def erase() -> None:
     """Continue the requested erasures. Safe to run twice: each request stays in the outbox."""
-    with worker().duties.run("erase", LEASE, quiet=True) as run:
+    in_each_space(_erase)
+
+
+def _erase(own: Worker) -> None:
+    with own.duties.run("erase", LEASE, quiet=True) as run:
         if run is None:
             return
-        done = worker().eraser.erase()
+        done = own.eraser.erase()
         run.looked_at = done.rows + done.removed
         run.repaired = done.posts + done.users
         finished = {
@@ -35,4 +40,4 @@ def erase() -> None:
         }
         run.found.update({kind: number for kind, number in finished.items() if number})
     if done.wake:
-        drain.delay(shards=sorted(done.wake))
+        drain.delay(shards=sorted(done.wake), **space_of(own))

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from reactions.api.relay import MAX_WAITING_LOADS
 from reactions.core.celery_app import LOAD
-from reactions.core.constants import MAX_ID
+from reactions.core.constants import DEFAULT_SPACE, MAX_ID
 from reactions.core.errors import InvalidArgument
 from reactions.tasks.app import app, worker
 
 
 @app.task(shared=False, name=LOAD)
-def load(posts: list[int], users: list[int] | None = None) -> None:
-    """Load these posts and users. Safe when repeated, late or forged: it caches what is true.
+def load(posts: list[int], users: list[int] | None = None, space: str = DEFAULT_SPACE) -> None:
+    """Load these posts and users of a space.
+
+    Safe when repeated, late or forged: it caches what is true.
 
     Raises:
-        InvalidArgument: ``posts`` or ``users`` is not a list of at most ``MAX_WAITING_LOADS`` ids.
+        InvalidArgument: ``posts`` or ``users`` is not a list of at most ``MAX_WAITING_LOADS`` ids,
+            or there is no such space.
     """
     wanted = _check_ids("posts", posts)
     readers = _check_ids("users", [] if users is None else users)
-    worker().loader.load(wanted)
-    worker().user_loader.load(readers)
+    own = worker(space)
+    own.loader.load(wanted)
+    own.user_loader.load(readers)
 
 
 def _check_ids(argument: str, ids: object) -> list[int]:

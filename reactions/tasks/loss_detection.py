@@ -8,7 +8,8 @@ from typing import Any
 
 from celery import signals
 
-from reactions.tasks.app import app, worker
+from reactions.tasks.app import Worker, app
+from reactions.tasks.spaces import in_each_space
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +25,18 @@ app.conf.beat_schedule["loss_detection"] = {
 @app.task(shared=False, name="reactions.loss_detection", send_events=False)  # as for the sweep
 def loss_detection() -> None:
     """Compare the epochs of both stores. Then load the working set for a few seconds, if needed."""
-    worker().loss_detection.run()
-    if worker().rebuild.run() is not None and worker().rebuild.unfinished():
-        loss_detection.delay()
+    unfinished: list[Worker] = []
+
+    def detect(own: Worker) -> None:
+        own.loss_detection.run()
+        if own.rebuild.run() is not None and own.rebuild.unfinished():
+            unfinished.append(own)
+
+    try:
+        in_each_space(detect)
+    finally:
+        if unfinished:
+            loss_detection.delay()
 
 
 @signals.worker_ready.connect

@@ -8,7 +8,8 @@ from celery.schedules import crontab
 
 from reactions.core.errors import InvalidArgument
 from reactions.core.model import PostTier
-from reactions.tasks.app import app, worker
+from reactions.tasks.app import app
+from reactions.tasks.spaces import in_each_space
 
 VIRAL_EVERY = timedelta(minutes=1)
 HOT_EVERY = timedelta(minutes=5)
@@ -47,4 +48,4 @@ def reconcile(tier: str) -> None:
     tiers = {found.name.lower(): found for found in PostTier}
     if type(tier) is not str or tier not in tiers:
         raise InvalidArgument("tier", f"one of {', '.join(tiers)}", tier)
-    worker().reconcile.run(tiers[tier])
+    in_each_space(lambda own: own.reconcile.run(tiers[tier]))

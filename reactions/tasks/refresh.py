@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from reactions.tasks.app import app, worker
+from reactions.tasks.app import app
+from reactions.tasks.spaces import in_each_space
 
 INTERVAL = timedelta(minutes=1)
 
@@ -18,4 +19,4 @@ app.conf.beat_schedule["refresh"] = {
 @app.task(shared=False, name="reactions.refresh")
 def refresh() -> None:
     """Check the samples of viral posts, and reload those that are incomplete or out of order."""
-    worker().refresh.run()
+    in_each_space(lambda own: own.refresh.run())

@@ -7,7 +7,7 @@ messages. The outbox has the truth, and the sweep reads it.
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -15,8 +15,10 @@ from cachetools import TTLCache
 
 from reactions.core.constants import SHARDS
 from reactions.core.errors import ReactionsUnavailable
-from reactions.tasks.app import app, settings, worker
+from reactions.core.space_settings import MAX_SPACES
+from reactions.tasks.app import Worker, app, settings
 from reactions.tasks.drain import drain
+from reactions.tasks.spaces import in_each_space, space_of
 
 GROUP = 25
 """Shards in one message: four messages at most, so that four worker processes may share them."""
@@ -30,9 +32,9 @@ queue `persistence`: more work waits there than the workers drain in this time."
 RECORD_EVERY_S = 60.0
 """How often a worker process records its sweeps. A sweep itself works without PostgreSQL."""
 
-_recorded: TTLCache[bool, bool] = TTLCache(1, RECORD_EVERY_S)
-_since: Counter[str] = Counter()
-"""Sweeps since the last record, and the overdue shards that they found."""
+_recorded: TTLCache[str, bool] = TTLCache(MAX_SPACES, RECORD_EVERY_S)
+_since: defaultdict[str, Counter[str]] = defaultdict(Counter)
+"""Space -> sweeps since the last record, and the overdue shards that they found."""
 
 app.conf.beat_schedule["sweep"] = {
     "task": "reactions.sweep",
@@ -46,30 +48,35 @@ app.conf.beat_schedule["sweep"] = {
 @app.task(shared=False, name="reactions.sweep", send_events=False)  # Flower would list nothing else
 def sweep() -> None:
     """Enqueue a drain for each shard with a change older than the interval, unless one runs."""
-    overdue = worker().outbox_state.overdue(INTERVAL.total_seconds())
-    late = worker().outbox_state.overdue(LATE.total_seconds()) if overdue else []
-    _send([shard for shard in overdue if shard not in late], "persistence")
-    _send(late, "maintenance")
-    _since.update(sweeps=1, overdue=len(overdue))
-    if not _recorded:
-        _recorded[True] = True
+    in_each_space(_sweep)
+
+
+def _sweep(own: Worker) -> None:
+    overdue = own.outbox_state.overdue(INTERVAL.total_seconds())
+    late = own.outbox_state.overdue(LATE.total_seconds()) if overdue else []
+    _send(own, [shard for shard in overdue if shard not in late], "persistence")
+    _send(own, late, "maintenance")
+    space = own.settings.space
+    _since[space].update(sweeps=1, overdue=len(overdue))
+    if space not in _recorded:
+        _recorded[space] = True
         with contextlib.suppress(ReactionsUnavailable):
-            _record()
+            _record(own, _since[space])
 
 
-def _send(shards: Sequence[int], queue: str) -> None:
+def _send(own: Worker, shards: Sequence[int], queue: str) -> None:
     for start in range(0, len(shards), GROUP):
         drain.apply_async(
-            kwargs={"shards": shards[start : start + GROUP], "force": True},
+            kwargs={"shards": shards[start : start + GROUP], "force": True, **space_of(own)},
             queue=queue,
             expires=LATE.total_seconds(),
         )
 
 
-def _record() -> None:
-    with worker().duties.run("sweep", quiet=True) as run:
+def _record(own: Worker, since: Counter[str]) -> None:
+    with own.duties.run("sweep", quiet=True) as run:
         if run is not None:
-            run.looked_at = SHARDS * _since["sweeps"]
-            run.repaired = _since["overdue"]
+            run.looked_at = SHARDS * since["sweeps"]
+            run.repaired = since["overdue"]
             run.found.update({"overdue": run.repaired} if run.repaired else {})
-            _since.clear()
+            since.clear()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from reactions.tasks.app import app, worker
+from reactions.tasks.app import app
+from reactions.tasks.spaces import in_each_space
 
 INTERVAL = timedelta(minutes=1)
 
@@ -18,4 +19,4 @@ app.conf.beat_schedule["virality"] = {
 @app.task(shared=False, name="reactions.virality")
 def virality() -> None:
     """Check the rising posts, and release those that will not become viral soon."""
-    worker().virality.run()
+    in_each_space(lambda own: own.virality.run())

@@ -25,7 +25,7 @@ from reactions.web.direct_routes import DirectRoutes
 from reactions.web.foreign_pages import ForeignPages
 from reactions.web.openapi import DescribedApp
 from reactions.web.running import running
-from reactions.web.stream import Hub
+from reactions.web.spaces import Spaces, router_of
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def create_app(client: Reactions, authenticate: Authenticator) -> FastAPI:
     """
     parameters_of(client.settings.database_url.get_secret_value())
     ways, readiness = running(client), connect(client.settings)
-    hub = Hub(ways)
+    spaces = Spaces(ways)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -64,30 +64,42 @@ def create_app(client: Reactions, authenticate: Authenticator) -> FastAPI:
 
     types = _types(client)
     app = _Service(title="reactions", version=version("reactions"), lifespan=lifespan, types=types)
-    app.state.client, app.state.running, app.state.hub = client, ways, hub
+    app.state.client, app.state.running, app.state.spaces = client, ways, spaces
     app.state.readiness = readiness
     app.add_middleware(DirectRoutes, service=app, authenticate=authenticate)
     app.add_middleware(BodyLimit)
     signed_in = auth.signed_in(authenticate)
     app.include_router(routes.router, prefix="/v1", tags=["reactions"], dependencies=signed_in)
+    if client.settings.spaces:
+        of_spaces = router_of(routes.router)
+        app.include_router(of_spaces, prefix="/v1", tags=["spaces"], dependencies=signed_in)
     app.include_router(routes.health)
     problems.install(app)
     return app
 
 
 def _types(client: Reactions) -> Callable[[], Sequence[ReactionType]]:
-    """Return a function that lists the reaction types; without the stores, the configured ones.
+    """Return a function that lists the reaction types of all spaces, once each.
+
+    Without the stores, they are the configured ones.
 
     Raises:
         TypesMismatch: the configured reaction types contradict the registry.
     """
 
-    def types() -> Sequence[ReactionType]:
+    def types_of(space: Reactions) -> Sequence[ReactionType]:
         try:
-            return client.types()
+            return space.types()
         except ReactionsUnavailable as error:
             log.warning("reaction types not checked: %s", error)
-            return configured(client.settings.reaction_types).types
+            return configured(space.settings.reaction_types).types
+
+    def types() -> Sequence[ReactionType]:
+        found: dict[str, ReactionType] = {}
+        for name in client.settings.space_names:
+            for known in types_of(client.space(name)):
+                found.setdefault(known.name, known)
+        return list(found.values())
 
     types()
     return types

@@ -138,6 +138,7 @@ DESCRIPTIONS: Mapping[int, str] = {
     400: "The body cannot be read.",
     401: "Nobody is signed in.",
     403: "A page of an origin that is not listed sent it.",
+    404: "There is no such space.",
     410: "The post was deleted.",
     413: "The body is too large.",
     422: "An argument is invalid; the request changed nothing.",

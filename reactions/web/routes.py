@@ -14,7 +14,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from reactions.api.client import MAX_PAGE, MAX_SUMMARIES
 from reactions.api.cursor import MAX_CURSOR
-from reactions.core.constants import SAMPLE_SIZE
+from reactions.core.constants import DEFAULT_SPACE, SAMPLE_SIZE
 from reactions.core.errors import ReadInterrupted
 from reactions.core.model import Outcome, Summary
 from reactions.redis.connection import Client as RedisClient
@@ -25,6 +25,7 @@ from reactions.web.ids import IdIn
 from reactions.web.problems import responses
 from reactions.web.running import Running
 from reactions.web.schemas import Change, Kind, ReactionTypes
+from reactions.web.spaces import Spaces
 from reactions.web.stream import MAX_STREAM_POSTS, Hub, Listener
 
 log = logging.getLogger(__name__)
@@ -36,16 +37,25 @@ router = APIRouter()
 health = APIRouter(tags=["health"])
 
 
-async def _running(request: Request) -> Running:
-    return request.app.state.running  # type: ignore[no-any-return] # `state` holds any type
+async def _spaces(request: Request) -> Spaces:
+    return request.app.state.spaces  # type: ignore[no-any-return] # `state` holds any type
+
+
+def _space(request: Request) -> str:
+    """The space that the path names, by default that of the plain paths."""
+    return str(request.path_params.get("space", DEFAULT_SPACE))
+
+
+async def _running(request: Request, spaces: Annotated[Spaces, Depends(_spaces)]) -> Running:
+    return spaces.running(_space(request))
 
 
 async def _readiness(request: Request) -> RedisClient:
     return request.app.state.readiness  # type: ignore[no-any-return] # `state` holds any type
 
 
-async def _hub(request: Request) -> Hub:
-    return request.app.state.hub  # type: ignore[no-any-return] # `state` holds any type
+async def _hub(request: Request, spaces: Annotated[Spaces, Depends(_spaces)]) -> Hub:
+    return spaces.hub(_space(request))
 
 
 Streams = Annotated[Hub, Depends(_hub)]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TypeVar
+from copy import copy
+from typing import Self, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 
@@ -30,6 +31,16 @@ class Running(ABC):
 
     client: Reactions
     limiter: RateLimiter
+
+    def of_space(self, name: str) -> Self:
+        """Return this way of running for a space; it shares the connections and the limiter.
+
+        Raises:
+            InvalidArgument: there is no such space.
+        """
+        made = copy(self)
+        made.client = self.client.space(name)
+        return made
 
     @abstractmethod
     async def run(self, work: Callable[[], Answer]) -> Answer:

@@ -84,11 +84,16 @@ class Listener:
 class Hub:
     """All streams of this process. Its methods must run in the event loop."""
 
-    def __init__(self, running: Running) -> None:
+    def __init__(self, running: Running, streams: Counter[int] | None = None) -> None:
+        """Make the streams of a client.
+
+        Args:
+            streams: user -> streams that are open or opening; hubs that share it share the limits.
+        """
         self._max_streams = running.client.settings.web_streams
         self._poller = Poller(running, self._wake)
         self._listeners: set[Listener] = set()
-        self._streams: Counter[int] = Counter()  # user -> streams that are open or opening
+        self._streams: Counter[int] = Counter() if streams is None else streams
         self._ended = False
         self._hears_signals = False
 

@@ -28,8 +28,14 @@ from tests.support.waiting import wait_until
 @pytest.fixture
 def patient(small: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """An engine whose relay gathers for 10 s, so that a test can see what waits in it."""
-    monkeypatch.setattr(Relay, "request_load", lambda relay, post: relay._posts.add(post))
-    monkeypatch.setattr(Relay, "request_user_load", lambda relay, user: relay._users.add(user))
+    monkeypatch.setattr(
+        Relay, "request_load", lambda relay, post, _space: relay._wanted_of["post"].posts.add(post)
+    )
+    monkeypatch.setattr(
+        Relay,
+        "request_user_load",
+        lambda relay, user, _space: relay._wanted_of["post"].users.add(user),
+    )
     made = make_engine(small.settings.model_copy(update={"wake_interval_s": 10.0}))
     yield made
     made.close()
@@ -58,7 +64,7 @@ def test_a_read_by_an_unknown_user_requests_nothing(patient: Engine) -> None:
         assert client.reaction_of(3, POST + 1) == "love"
         assert client.reaction_of(3, POST) == "like"
     assert (seen.trips, len(seen.queries)) == (4, 1)
-    assert (relay._posts, relay._users) == (set(), set())
+    assert (relay._wanted_of["post"].posts, relay._wanted_of["post"].users) == (set(), set())
 
 
 def test_a_user_with_too_many_reactions_requests_the_load_of_a_post(patient: Engine) -> None:
@@ -67,15 +73,17 @@ def test_a_user_with_too_many_reactions_requests_the_load_of_a_post(patient: Eng
     patient.drain()
     evict(patient)
     client.summaries([POST], 101)
-    assert waiting._posts == set()  # the post is cold, so its counts are cached first
+    assert (
+        waiting._wanted_of["post"].posts == set()
+    )  # the post is cold, so its counts are cached first
     client.summaries([POST], 101)
-    assert waiting._posts == set()  # Redis knew everything
+    assert waiting._wanted_of["post"].posts == set()  # Redis knew everything
     client.summaries([POST], with_many_reactions(patient, 102))
-    assert waiting._posts == {POST}
-    waiting._posts.clear()
+    assert waiting._wanted_of["post"].posts == {POST}
+    waiting._wanted_of["post"].posts.clear()
     client.summaries([POST], with_many_reactions(patient, 103))
     client.reaction_of(with_many_reactions(patient, 104), POST)
-    assert waiting._posts == set()  # this process requested it a moment ago
+    assert waiting._wanted_of["post"].posts == set()  # this process requested it a moment ago
 
 
 def test_the_first_read_of_an_uncached_viral_post_requests_its_load(patient: Engine) -> None:
@@ -85,9 +93,9 @@ def test_the_first_read_of_an_uncached_viral_post_requests_its_load(patient: Eng
     patient.drain()
     patient.client.flushall()
     client.counts(POST + 1)
-    assert waiting._posts == {POST + 1}
+    assert waiting._wanted_of["post"].posts == {POST + 1}
     client.summaries([POST, POST + 1, POST + 2], 7)
-    assert waiting._posts == {POST + 1, POST + 2}
+    assert waiting._wanted_of["post"].posts == {POST + 1, POST + 2}
 
 
 def test_a_lost_request_for_a_post_is_repeated(
@@ -101,10 +109,10 @@ def test_a_lost_request_for_a_post_is_repeated(
 
     def requested() -> bool:
         client.reaction_of(with_many_reactions(patient, next(readers)), POST)
-        return POST in client._relay._posts
+        return POST in client._relay._wanted_of["post"].posts
 
     assert requested()
-    client._relay._posts.clear()
+    client._relay._wanted_of["post"].posts.clear()
     wait_until(requested, what="the next request for the post")
 
 
@@ -114,10 +122,10 @@ def test_a_post_with_all_its_caches_is_not_requested(patient: Engine) -> None:
     client = patient.reactions
     for reader in (101, 102, 103):
         client.summaries([1, 2], reader)
-    assert client._relay._posts == set()
+    assert client._relay._wanted_of["post"].posts == set()
     patient.client.delete(keys.post_recent(2), keys.post_reactions(2))
     client.summaries([1, 2], with_many_reactions(patient, 104))
-    assert client._relay._posts == {2}
+    assert client._relay._wanted_of["post"].posts == {2}
 
 
 def test_a_loaded_post_answers_readers_without_a_query(patient: Engine) -> None:
@@ -128,7 +136,7 @@ def test_a_loaded_post_answers_readers_without_a_query(patient: Engine) -> None:
     evict(patient)
     for reader in (101, 102):
         client.summaries([POST], with_many_reactions(patient, reader))
-    assert patient.loader.load(sorted(client._relay._posts)) == 1
+    assert patient.loader.load(sorted(client._relay._wanted_of["post"].posts)) == 1
     reader = with_many_reactions(patient, 103)
     with traffic(client) as seen:
         assert client.summaries([POST], reader)[0].total == 3
@@ -142,7 +150,7 @@ def test_a_user_whose_hash_has_no_mark_is_requested_once(
     monkeypatch.setattr(load_requests, "LOAD_AGAIN_S", 0.2)
     make_regular(patient, POST)
     with Reactions(patient.settings) as client:
-        waiting = client._relay._users
+        waiting = client._relay._wanted_of["post"].users
 
         def requested() -> bool:
             client.summaries([POST], USER)

@@ -34,17 +34,17 @@ def test_metrics_are_what_the_stores_have(filled: Engine, run: Run) -> None:
     result = run("metrics", "--once")
     assert result.exit_code == 0
     found = parse_metrics(result.stdout)
-    assert found["reactions_duty_runs_total"]["duty=audit,outcome=ok"] == 1
-    assert found["reactions_duty_found_total"]["duty=audit,kind=ledger"] == 2
-    assert found["reactions_duty_repaired_total"]["duty=audit"] == 2
-    assert found["reactions_duty_looked_at_total"]["duty=audit"] == 50
-    assert found["reactions_duty_last_success_timestamp_seconds"]["duty=audit"] > 1.7e9
-    assert found["reactions_dead_letters"][""] == 1
-    assert found["reactions_dirty_posts"]["shard=42"] == 1
-    assert found["reactions_dirty_posts"]["shard=41"] == 0
-    assert 0 <= found["reactions_oldest_change_seconds"]["shard=42"] < 60
-    assert found["reactions_lag_seconds_bucket"]["le=+Inf"] == 21
-    assert found["reactions_lag_seconds_bucket"]["le=300.0"] == 21
+    assert found["reactions_duty_runs_total"]["duty=audit,outcome=ok,space=post"] == 1
+    assert found["reactions_duty_found_total"]["duty=audit,kind=ledger,space=post"] == 2
+    assert found["reactions_duty_repaired_total"]["duty=audit,space=post"] == 2
+    assert found["reactions_duty_looked_at_total"]["duty=audit,space=post"] == 50
+    assert found["reactions_duty_last_success_timestamp_seconds"]["duty=audit,space=post"] > 1.7e9
+    assert found["reactions_dead_letters"]["space=post"] == 1
+    assert found["reactions_dirty_posts"]["shard=42,space=post"] == 1
+    assert found["reactions_dirty_posts"]["shard=41,space=post"] == 0
+    assert 0 <= found["reactions_oldest_change_seconds"]["shard=42,space=post"] < 60
+    assert found["reactions_lag_seconds_bucket"]["le=+Inf,space=post"] == 21
+    assert found["reactions_lag_seconds_bucket"]["le=300.0,space=post"] == 21
 
 
 @contextmanager
@@ -86,14 +86,14 @@ def test_one_store_is_scraped_while_the_other_is_away(tmp_path: Path) -> None:
             postgres.stop()
             of_redis = scrape()
             assert of_redis["reactions_store_up"] == {"store=redis": 1, "store=postgresql": 0}
-            age = of_redis["reactions_oldest_change_seconds"]["shard=42"]
-            assert age > both["reactions_oldest_change_seconds"]["shard=42"] > 0
+            age = of_redis["reactions_oldest_change_seconds"]["shard=42,space=post"]
+            assert age > both["reactions_oldest_change_seconds"]["shard=42,space=post"] > 0
             postgres.start()
             valkey.stop()
             of_postgres = scrape()
             assert of_postgres["reactions_store_up"] == {"store=redis": 0, "store=postgresql": 1}
             assert both.keys() == of_redis.keys() | of_postgres.keys()
-            assert of_postgres["reactions_dead_letters"] == {"": 0}
+            assert of_postgres["reactions_dead_letters"] == {"space=post": 0}
             valkey.start()
             assert scrape().keys() == both.keys()
     said = [line for line in log.read_text().splitlines() if "serving" not in line]

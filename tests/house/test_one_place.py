@@ -11,7 +11,6 @@ ENVIRONMENT = {
     "cli/demo.py": "sets a variable of prometheus_client",
     "core/space_settings.py": "is the part of the settings that reads variables of spaces",
     "core/instruments.py": "reads a variable of prometheus_client",
-    "demo/replay.py": "gives settings to a process of its own",
     "demo/services.py": "passes the environment on",
     "ops/doctor/environment.py": "lists names, to find those that are no setting",
 }

@@ -103,8 +103,9 @@ def samples(stack: Stack, script: Path) -> dict[str, Samples]:
     for duty in ("audit", "refresh", "virality"):
         _celery_call(stack, f"reactions.{duty}")
     _celery_call(stack, "reactions.reconcile", "viral")
-    ran = {f"duty={duty},outcome=ok" for duty in ("audit", "refresh", "virality", "sweep")}
-    ran.add("duty=reconcile-viral,outcome=ok")
+    quick = "audit", "refresh", "virality", "sweep"
+    ran = {f"duty={duty},outcome=ok,space=post" for duty in quick}
+    ran.add("duty=reconcile-viral,outcome=ok,space=post")
     wait_until(
         lambda: ran <= {k for k, v in scrape(stack)["reactions_duty_runs_total"].items() if v},
         60,
@@ -139,15 +140,15 @@ def test_the_counts_of_all_processes_are_summed(samples: dict[str, Samples]) -> 
 def test_cache_reads_tiers_memory_fallbacks_and_duties(samples: dict[str, Samples]) -> None:
     reads = samples["reactions_cache_reads_total"]
     assert reads["result=hit,tier=viral"] >= 1
-    assert samples["reactions_posts"]["tier=viral"] == 1
-    assert samples["reactions_posts"]["tier=regular"] > 50
+    assert samples["reactions_posts"]["space=post,tier=viral"] == 1
+    assert samples["reactions_posts"]["space=post,tier=regular"] > 50
     shards = samples["reactions_shard_memory_bytes"]
     assert len(shards) == 100
     assert 0 < sum(shards.values()) <= sum(samples["reactions_redis_used_bytes"].values())
     assert shards["shard=42"] > 0
     assert sum(samples["reactions_fallback_queries_total"].values()) >= 3
     assert samples["reactions_fallback_seconds_count"][""] >= 3
-    assert samples["reactions_duty_seconds_total"]["duty=reconcile-viral"] > 0
+    assert samples["reactions_duty_seconds_total"]["duty=reconcile-viral,space=post"] > 0
 
 
 def test_a_series_is_there_before_its_first_event(samples: dict[str, Samples]) -> None:
@@ -221,5 +222,5 @@ def test_every_duty_of_beat_is_watched(samples: dict[str, Samples]) -> None:
     succeeded = samples["reactions_duty_last_success_timestamp_seconds"]
     expressions = " ".join(alert["expr"] for alert in alerts())
     watched = re.findall(r'success_timestamp_seconds\{duty=~"([^"]*)"', expressions)
-    listed = {f"duty={duty}" for duty in "|".join(watched).split("|")}
-    assert succeeded.keys() - {"duty=rebuild"} <= listed
+    listed = {f"duty={duty},space=post" for duty in "|".join(watched).split("|")}
+    assert succeeded.keys() - {"duty=rebuild,space=post"} <= listed

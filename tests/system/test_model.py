@@ -36,7 +36,7 @@ from reactions.maintenance.verify import Verifier
 from reactions.postgres.stored import read_stored
 from reactions.redis import buckets
 from reactions.redis.claims import Claim
-from reactions.redis.keys import default_keys as keys
+from reactions.redis.keys import keys_of
 from reactions.redis.pipeline import run_many
 from reactions.redis.replies import Snapshot
 from reactions.redis.summary_parser import DELETED, fold_changes, parse_base
@@ -44,6 +44,7 @@ from reactions.redis.user_cache import UserCache
 from tests.support.engine import Engine, make_engine
 from tests.support.profiles import examples
 from tests.support.reading import shrink
+from tests.support.spaces import own_spaces
 
 pytestmark = pytest.mark.slow
 
@@ -91,12 +92,16 @@ class System(RuleBasedStateMachine):
     """The rules. The test sets the engine; its stores serve all examples."""
 
     engine: ClassVar[Engine]
+    other: ClassVar[Engine | None] = None
+    """Another space of the same stores, in which the same users react to the same ids."""
 
     def __init__(self) -> None:
         super().__init__()
         base = next(_fresh) * 10_000
         self.posts = (base + 7, base + 107, base + 8)
         self.first = base  # first user id: no other example has these users
+        self.keys = keys_of(self.engine.settings.space)
+        self.others: dict[tuple[int, int], str] = {}  # of the other space
         self.users = UserCache(self.engine.client, self.engine.settings)
         self.model: dict[tuple[int, int], str] = {}
         self.versions: dict[tuple[int, int], int] = {}
@@ -196,17 +201,44 @@ class System(RuleBasedStateMachine):
 
     def _expire_leases(self) -> None:
         for post in self.posts:
-            self.engine.client.delete(keys.outbox_lease(shard_of(post)))
+            self.engine.client.delete(self.keys.outbox_lease(shard_of(post)))
 
     @rule()
     def drain(self) -> None:
         self.engine.persister.drain({shard_of(post) for post in self.posts})
 
+    # -- another space ---------------------------------------------------------------------------
+
+    @precondition(lambda self: self.other is not None)
+    @rule(user=FEW, which=WHICH, reaction=REACTIONS, drained=st.booleans())
+    def react_in_another_space(
+        self, user: int, which: int, reaction: str, *, drained: bool
+    ) -> None:
+        """Its ids, shards and leases are the same numbers. The deletions here are not its own."""
+        assert self.other is not None
+        user, post = self.first + user, self.posts[which]
+        self.other.reactions.react(user, post, reaction)
+        self.others[post, user] = reaction
+        if drained:
+            self.other.drain()
+        assert self.other.reactions.reaction_of(user, post) == reaction
+
+    def _check_other(self, other: Engine) -> None:
+        other.drain()
+        codes = other.settings.reaction_types
+        found = other.queries.reactions(self.posts)
+        for post in self.posts:
+            rows = {user: codes[name] for (p, user), name in self.others.items() if p == post}
+            assert found[post] == rows
+        assert (
+            Verifier(other.client, other.database, other.settings).verify(post_ids=self.posts).holds
+        )
+
     # -- evictions and loads ---------------------------------------------------------------------
 
     @rule(which=WHICH)
     def evict_summary(self, which: int) -> None:
-        self.engine.client.delete(keys.post_summary(self.posts[which]))
+        self.engine.client.delete(self.keys.post_summary(self.posts[which]))
 
     @rule(data=st.data())
     def evict(self, data: st.DataObject) -> None:
@@ -217,7 +249,7 @@ class System(RuleBasedStateMachine):
 
     def _keys(self) -> Iterator[bytes]:
         for post in self.posts:
-            yield from self.engine.client.scan_iter(f"post:*:{post}:*", count=100_000)
+            yield from self.engine.client.scan_iter(f"*:*:{post}:*", count=100_000)
         for user in range(1, 7):
             yield from self.engine.client.scan_iter(f"user:*:{self.first + user}:*", count=100_000)
 
@@ -459,6 +491,8 @@ class System(RuleBasedStateMachine):
         verifier = Verifier(engine.client, engine.database, engine.settings)
         found = verifier.verify(post_ids=self.posts)
         assert found.holds, found
+        if self.other is not None:
+            self._check_other(self.other)
 
 
 @pytest.fixture
@@ -488,8 +522,16 @@ def test_the_system_agrees_when_posts_are_rising(small: Engine) -> None:
     small.close()
 
 
-def _run(engine: Engine, count: int) -> None:
-    System.engine = engine
+def test_the_system_agrees_in_a_space_beside_another(small: Engine, own_database_url: str) -> None:
+    """Comments have other codes for the same names, and other tiers than posts."""
+    names = ",".join(f"{name}={code + 20}" for name, code in small.settings.reaction_types.items())
+    with own_spaces(small.settings, own_database_url, comment={"reaction_types": names}) as made:
+        _run(made["comment"], 40, made["post"])
+    small.close()
+
+
+def _run(engine: Engine, count: int, other: Engine | None = None) -> None:
+    System.engine, System.other = engine, other
     System.TestCase.settings = hypothesis(
         max_examples=examples(count),
         stateful_step_count=40,

@@ -21,7 +21,7 @@ from tests.support.engine import Engine
 from tests.support.waiting import wait_until
 
 QUEUES = ("persistence", "maintenance")
-ARGUMENTS = ("shards", "tokens", "force")  # of a drain
+ARGUMENTS = ("shards", "tokens", "force", "space")  # of a drain
 
 
 @dataclass(frozen=True)

@@ -61,8 +61,8 @@ def test_every_task_refuses_forged_arguments_and_changes_nothing(lane: Lane) -> 
             assert len(str(run.result)) < 400
         for args, kwargs in (
             ((), {"nonsense": 1}),
-            (("regular", 1, 2, 3), {}),
-            (([], {}, True, 1), {}),
+            (("regular", 1, 2, 3, 4), {}),
+            (([], {}, True, "post", 1), {}),
         ):
             run = lane.run(*args, task=task, kwargs=kwargs)
             assert (run.state, type(run.result)) == ("FAILURE", TypeError), task
@@ -74,7 +74,12 @@ def test_every_task_refuses_forged_arguments_and_changes_nothing(lane: Lane) -> 
 
 @pytest.mark.parametrize(
     ("task", "argument", "honest"),
-    [("reactions.drain", "force", [True]), ("reactions.load", "users", [None, [], [100]])],
+    [
+        ("reactions.drain", "force", [True]),
+        ("reactions.drain", "space", []),
+        ("reactions.load", "users", [None, [], [100]]),
+        ("reactions.load", "space", []),
+    ],
 )
 def test_a_further_argument_is_checked_too(
     lane: Lane, task: str, argument: str, honest: list[Any]

@@ -79,7 +79,7 @@ def test_many_listeners_share_one_slow_poller(watched: Watched, engine: Engine) 
 
 
 def is_busy(app: FastAPI) -> bool:
-    hub = app.state.hub
+    hub = app.state.spaces.hub("post")
     polling = hub._poller
     return bool(polling.values or polling._followers or hub._streams or not polling._task.done())
 
@@ -111,7 +111,7 @@ def test_an_outage_is_a_pause(tmp_path: Path, settings: Settings) -> None:
             listening(address, POST) as found,
         ):
             next(found)
-            current = app.state.hub._poller.current
+            current = app.state.spaces.hub("post")._poller.current
             wait_until(current, what="the first poll")
             server.stop()
             before = len(client.reads)

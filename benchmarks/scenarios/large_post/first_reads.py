@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from benchmarks.support.ids import spread_id
 from benchmarks.support.output import Show
 from benchmarks.support.statistics import quantiles
 from reactions.api.client import Reactions
+from reactions.api.relay import Wanted
 from reactions.demo.stack import Stack
 from reactions.redis import buckets
 from reactions.redis.connection import connect
@@ -91,13 +93,13 @@ class FirstReads:
         relay = self._web._relay
         request, publish = relay.request_load, relay._publish
 
-        def requested(post_id: int, *, hurry: bool = True) -> None:
+        def requested(post_id: int, space: str = "post", *, hurry: bool = True) -> None:
             self._now.requested = time.time()
-            request(post_id, hurry=hurry)
+            request(post_id, space, hurry=hurry)
 
-        def published(shards: list[int], posts: list[int], users: list[int], pause: float) -> float:
+        def published(wanted: Mapping[str, Wanted], pause: float) -> float:
             began = time.time()
-            left = publish(shards, posts, users, pause)
+            left = publish(wanted, pause)
             self._now.published = began, time.time()
             return left
 

@@ -18,6 +18,7 @@ from reactions.ops.doctor.postgres import check_postgres, check_postgres_version
 from reactions.ops.doctor.redis import check_redis, open_redis
 from reactions.ops.doctor.replica import check_replica
 from reactions.ops.doctor.sentinel import check_sentinels
+from reactions.ops.doctor.spaces import check_spaces
 from reactions.postgres.database import Database
 from reactions.redis.connection import Client
 
@@ -46,6 +47,7 @@ def examine(settings: Settings) -> list[Finding]:
         if healthy:
             findings += check_postgres(database, settings)
             findings += check_replica(database, settings)
+        findings += check_spaces(client, database if healthy else None, settings)
         findings += check_clocks(client, database if healthy else None, settings)
         findings += check_broker(settings)
     return findings

@@ -49,6 +49,11 @@ def check_postgres(database: Database, settings: Settings) -> Findings:
     """Check the role of the server, what it applies to a transaction, and what it holds."""
     yield from guarded("postgresql role", lambda: _role(database))
     yield from guarded("limits", lambda: _limits(database))
+    yield from check_tables(database, settings)
+
+
+def check_tables(database: Database, settings: Settings) -> Findings:
+    """Check the tables of one space."""
     yield from guarded("migrations", lambda: _migrations(database, settings))
     yield from guarded("partitions", lambda: _partitions(database))
     yield from guarded("reaction types", lambda: _reaction_types(database, settings))

@@ -51,6 +51,11 @@ def check_redis(client: Client, settings: Settings) -> Findings:
         yield from check_server(name, node)
         yield from guarded(f"{name} listpacks", partial(_listpacks, f"{name} listpacks", node))
     yield from guarded("redis layout", lambda: _layout(client))
+    yield from check_pending(client, settings)
+
+
+def check_pending(client: Client, settings: Settings) -> Findings:
+    """Check the outbox of one space."""
     yield from guarded("oldest pending", lambda: _pending(OutboxState(client, settings)))
 
 
