@@ -43,6 +43,10 @@ COMMANDS = {
         "benchmarks.scenarios.failovers",
         "What failovers of a Redis Cluster lose, and how long they take.",
     ),
+    "brokers": (
+        "benchmarks.scenarios.brokers",
+        "What a message costs with Redis and with RabbitMQ as broker.",
+    ),
     "partitions": (
         "benchmarks.scenarios.partitions",
         "What a primary of a Redis Cluster loses that is cut off from the other nodes.",
@@ -59,6 +63,10 @@ COMMANDS = {
     "costs": (
         "benchmarks.scenarios.costs.command",
         "What one reaction and one feed cost, for `reactions capacity`.",
+    ),
+    "predictions": (
+        "benchmarks.scenarios.costs.predictions",
+        "What the model of capacity predicts, beside what one and three nodes use.",
     ),
     "web": ("benchmarks.scenarios.web", "The HTTP service beside the library's own calls."),
     "overload": (
