@@ -34,7 +34,7 @@ from reactions.redis.scripts import writes
 
 POSTS, FEED, USERS = 1_000, 20, 100_000
 CALLERS = (1, 16, 256, 2_000)
-MAX_THREADS = 64
+MAX_THREADS = 40
 """Threads that share the calls of more callers: each has a connection."""
 
 MAX_CONNECTIONS = 256
@@ -161,7 +161,7 @@ async def on_loop(settings: Settings, callers: int, calls: int) -> list[dict[str
 def in_threads(settings: Settings, callers: int, calls: int) -> list[dict[str, Any]]:
     """The synchronous client."""
     with Reactions(settings) as client:
-        names = tuple(client.reaction_types)[:3]
+        names, threads = tuple(client.reaction_types)[:3], min(callers, MAX_THREADS)
 
         def react(number: int) -> object:
             random_ = random.Random(number)
@@ -173,11 +173,11 @@ def in_threads(settings: Settings, callers: int, calls: int) -> list[dict[str, A
             return client.summaries(posts, user)
 
         return [
-            {"call": "react", "way": THREADS, **with_threads(react, callers, calls)},
+            {"call": "react", "way": THREADS, **with_threads(react, threads, calls)},
             {
                 "call": "feed",
                 "way": THREADS,
-                **with_threads(feed, callers, max(callers, calls // 4)),
+                **with_threads(feed, threads, calls // 4),
             },
         ]
 
