@@ -31,6 +31,10 @@ COMMANDS = {
         "benchmarks.scenarios.calls.command",
         "What one react() costs, beside bare calls and older versions.",
     ),
+    "aio": (
+        "benchmarks.scenarios.aio",
+        "The asynchronous client by concurrent callers, beside threads and redis-py's own.",
+    ),
     "cluster": (
         "benchmarks.scenarios.cluster",
         "Calls on a Redis Cluster of three nodes, beside one server.",
