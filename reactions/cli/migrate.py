@@ -7,9 +7,9 @@ from functools import partial
 import click
 
 from reactions.cli.console import err, say
+from reactions.core.constants import MAX_PARTITIONS
 from reactions.core.errors import ReactionsUnavailable
 from reactions.core.settings import Settings
-from reactions.postgres.partitions import MAX_PARTITIONS
 
 
 def _bring_redis_up() -> None:

@@ -34,6 +34,10 @@ post. The rest of ``MAX_USER_POSTS`` is room for reactions that follow."""
 MAX_REPLICAS = 10
 """Most replicas that a call can wait for; a primary seldom has more than two or three."""
 
+MAX_PARTITIONS = 256
+"""Most hash partitions of ``reactions``. A read of a user's list looks into each of them, so it
+becomes slower with their number."""
+
 
 def shard_of(number: int) -> int:
     """Return the shard of a post or a user."""

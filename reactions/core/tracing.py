@@ -1,19 +1,17 @@
-"""Spans of OpenTelemetry, if it is installed and the program has set a tracer provider."""
+"""Spans of OpenTelemetry, if the program has set a tracer provider.
+
+A program that has set one has imported OpenTelemetry. So this module imports nothing of it before:
+its import reads the metadata of every installed package.
+"""
 
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-
-try:
-    from opentelemetry import propagate, trace
-except ImportError:  # OpenTelemetry is optional
-    INSTALLED = False
-else:
-    INSTALLED = True
 
 CHECK_INTERVAL_S = 1.0
 """Seconds between two checks for a tracer provider: a check takes 2 µs, too much for react()."""
@@ -46,8 +44,15 @@ class _Provider:
         now = time.monotonic()
         if now - self._checked_at > CHECK_INTERVAL_S:
             self._checked_at = now
-            self._found = not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+            self._found = _is_set()
         return self._found
+
+
+def _is_set() -> bool:
+    trace: Any = sys.modules.get("opentelemetry.trace")
+    if not hasattr(trace, "get_tracer_provider"):  # another thread may be importing it
+        return False
+    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
 
 
 _provider = _Provider()
@@ -55,7 +60,7 @@ _provider = _Provider()
 
 def active() -> bool:
     """Tell whether spans are recorded. A new provider takes effect within a second."""
-    return INSTALLED and _provider.found()
+    return _provider.found()
 
 
 @contextmanager
@@ -69,6 +74,8 @@ def span(name: str, carrier: Mapping[str, Any] | None = None) -> Iterator[Span]:
     if not active():
         yield Span()
         return
+    from opentelemetry import propagate, trace
+
     context = None  # the current context
     if carrier:
         given = {key: carrier.get(key) for key in PROPAGATED}
@@ -82,5 +89,7 @@ def headers() -> dict[str, str]:
     """Return headers for a message, so that its receiver continues the current trace."""
     carried: dict[str, str] = {}
     if active():
+        from opentelemetry import propagate
+
         propagate.inject(carried)
     return {name: value for name, value in carried.items() if name in PROPAGATED}

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
+from reactions.core.constants import MAX_PARTITIONS
 from reactions.core.errors import InvalidArgument
 
 DEFAULT_PARTITIONS = 16
 """Hash partitions of ``reactions``. All rows of a post, even 40 million, are in one partition."""
-
-MAX_PARTITIONS = 256
-"""A read of a user's list looks into every partition, so it becomes slower with their number."""
 
 _NAMES = text("""
 SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid

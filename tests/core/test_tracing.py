@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,10 +83,15 @@ def database_url(own_database_url: str) -> str:
     return own_database_url
 
 
+SDK = Path(sys.prefix) / "tracing"
+"""Where `make setup` installs the SDK; the lock file has it installed among all others."""
+
+
 def run(code: str, settings: Settings) -> str:
+    path = os.pathsep.join(filter(None, (str(SDK), os.environ.get("PYTHONPATH"))))
     result = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, **settings.environment()},
+        env={**os.environ, **settings.environment(), "PYTHONPATH": path},
         stdout=subprocess.PIPE,
         text=True,
         check=True,
