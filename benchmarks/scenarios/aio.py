@@ -26,6 +26,7 @@ from redis import Redis
 import reactions.aio
 from benchmarks.support import machine, output, servers
 from reactions.api.client import Reactions
+from reactions.api.publisher import Publisher
 from reactions.core.settings import Settings
 from reactions.core.type_names import DEFAULT_TYPES, parse_types
 from reactions.redis.keys import default_keys
@@ -144,7 +145,7 @@ async def on_loop(settings: Settings, callers: int, calls: int) -> list[dict[str
         rows.append({"call": "feed", "way": AIO, **await with_tasks(feed, callers, few)})
     url = settings.redis_url.get_secret_value()
     pool = redis.asyncio.BlockingConnectionPool.from_url(
-        url, max_connections=min(callers, MAX_CONNECTIONS), timeout=60
+        url, max_connections=min(callers, MAX_CONNECTIONS), timeout=60, socket_connect_timeout=60
     )
     own: Any = redis.asyncio.Redis.from_pool(pool)
 
@@ -196,6 +197,7 @@ def prepare(settings: Settings, admin: Redis) -> None:
             for each in range(user, min(user + 1_000, USERS + 1)):
                 pipe.hset(default_keys.user_reactions(each), "0", "1")
             pipe.execute()
+    Publisher(settings)  # it imports Celery, which is not to be measured
     with Reactions(settings) as client:
         client.react(1, 1, "like")
 

@@ -188,7 +188,7 @@ def test_a_token_in_the_query_opens_a_stream(engine: Engine) -> None:
         user(address, 7) as alice,
     ):
         check_problem(alice.get("/v1/stream", params={"post_id": POST}), 401, "unauthenticated")
-        query = {"post_id": POST, "token": "7"}
+        query: dict[str, str | int] = {"post_id": POST, "token": "7"}
         with alice.stream("GET", "/v1/stream", params=query) as answer:
             assert answer.status_code == 200
             assert next(iter(events(answer))).totals == {POST: 0}
