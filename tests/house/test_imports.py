@@ -35,6 +35,7 @@ WRITES = {
     "annotated_types", "dotenv", "hiredis", "prometheus_client", "pydantic", "pydantic_core",
     "pydantic_settings", "reactions", "redis", "typing_extensions", "typing_inspection",
     "cryptography", "opentelemetry",  # redis-py looks whether they are installed
+    "psutil",  # OpenTelemetry's SDK does, too
 }  # fmt: skip
 """The packages that a process loads before its first reaction. Each costs every process."""
 
