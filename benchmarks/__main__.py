@@ -31,6 +31,10 @@ COMMANDS = {
         "benchmarks.scenarios.calls.command",
         "What one react() costs, beside bare calls and older versions.",
     ),
+    "aio": (
+        "benchmarks.scenarios.aio",
+        "The asynchronous client by concurrent callers, beside threads and redis-py's own.",
+    ),
     "cluster": (
         "benchmarks.scenarios.cluster",
         "Calls on a Redis Cluster of three nodes, beside one server.",
@@ -38,6 +42,10 @@ COMMANDS = {
     "failovers": (
         "benchmarks.scenarios.failovers",
         "What failovers of a Redis Cluster lose, and how long they take.",
+    ),
+    "brokers": (
+        "benchmarks.scenarios.brokers",
+        "What a message costs with Redis and with RabbitMQ as broker.",
     ),
     "partitions": (
         "benchmarks.scenarios.partitions",
@@ -55,6 +63,10 @@ COMMANDS = {
     "costs": (
         "benchmarks.scenarios.costs.command",
         "What one reaction and one feed cost, for `reactions capacity`.",
+    ),
+    "predictions": (
+        "benchmarks.scenarios.costs.predictions",
+        "What the model of capacity predicts, beside what one and three nodes use.",
     ),
     "web": ("benchmarks.scenarios.web", "The HTTP service beside the library's own calls."),
     "overload": (

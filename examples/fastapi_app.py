@@ -1,9 +1,10 @@
 """Reactions in FastAPI: ``uvicorn examples.fastapi_app:app``.
 
-The views are plain ``def``: the library blocks, so FastAPI runs them in threads. Ids are strings in
-JSON, because JavaScript's numbers are exact only up to 2^53.
+The views await the asynchronous client. Ids are strings in JSON, because JavaScript's numbers are
+exact only up to 2^53.
 """
 
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Annotated
 
@@ -12,8 +13,18 @@ from fastapi.responses import JSONResponse
 from pydantic import WithJsonSchema
 
 import reactions
+from reactions.aio import Reactions
 
-app = FastAPI()
+client = Reactions()  # configured by the environment; it connects at the first call
+
+
+@asynccontextmanager
+async def lifespan(_app: FastAPI):
+    yield
+    await client.close()
+
+
+app = FastAPI(lifespan=lifespan)
 
 
 def user_id(x_user: Annotated[int, Header()]) -> int:
@@ -41,16 +52,16 @@ def unavailable(_request: Request, _error: reactions.ReactionsUnavailable):
 
 
 @app.put("/posts/{post_id}/reaction")
-def react(post_id: Id, reaction: str, user: User):
-    return reactions.react(user, post_id, reaction)
+async def react(post_id: Id, reaction: str, user: User):
+    return await client.react(user, post_id, reaction)
 
 
 @app.delete("/posts/{post_id}/reaction")
-def unreact(post_id: Id, user: User):
-    return reactions.unreact(user, post_id)
+async def unreact(post_id: Id, user: User):
+    return await client.unreact(user, post_id)
 
 
 @app.get("/feed")
-def feed(post: Annotated[list[Id], Query()], user: User):
-    found = reactions.summaries(post, user)
+async def feed(post: Annotated[list[Id], Query()], user: User):
+    found = await client.summaries(post, user)
     return [asdict(one) | {"post_id": str(one.post_id)} for one in found]

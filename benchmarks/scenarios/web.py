@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from http.client import HTTPConnection
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import httpx
@@ -34,9 +34,16 @@ from reactions.web.demo_auth import HEADER
 
 POSTS = 1_000
 FEED = 20
-USERS = 100_000
-WARM_S = 1.0
 KINDS = ("like", "love", "wow")
+
+
+class Run(NamedTuple):
+    """How long to warm up and to measure, in s; and how many users call."""
+
+    warm_s: float
+    seconds: float
+    users: int
+
 
 Call = Callable[[int, random.Random], object]
 """One call by this user, with random arguments from this generator."""
@@ -73,19 +80,19 @@ def over_http(port: int, what: str) -> Call:
     return react if what == "react" else feed
 
 
-def write(number: int, call: Call, seconds: float, barrier: Any, results: Any) -> None:  # noqa: ANN401
+def write(number: int, call: Call, run: Run, barrier: Any, results: Any) -> None:  # noqa: ANN401
     """One writer, in a process of its own: it makes one call after the other."""
-    seed = random.Random(number)
+    seed, seconds = random.Random(number), run.seconds
     try:
-        end = time.perf_counter() + WARM_S
+        end = time.perf_counter() + run.warm_s
         while time.perf_counter() < end:
-            call(seed.randint(1, USERS), seed)
+            call(seed.randint(1, run.users), seed)
         barrier.wait(300)
         began = time.perf_counter()
         times, cpu = [], time.process_time()
         now = began
         while now < began + seconds:
-            call(seed.randint(1, USERS), seed)
+            call(seed.randint(1, run.users), seed)
             times.append(-now + (now := time.perf_counter()))
         results.put((times, now - began, time.process_time() - cpu))
     except BaseException as error:
@@ -95,7 +102,7 @@ def write(number: int, call: Call, seconds: float, barrier: Any, results: Any) -
 
 
 def measure(
-    make: Callable[[], Call], writers: int, seconds: float, cpu_of: Callable[[], float] | None
+    make: Callable[[], Call], writers: int, run: Run, cpu_of: Callable[[], float] | None
 ) -> dict[str, float]:
     """Figures of all writers together.
 
@@ -105,7 +112,7 @@ def measure(
     context = multiprocessing.get_context("fork")
     barrier, results = context.Barrier(writers + 1), context.Queue()
     made = [
-        context.Process(target=lambda n=n: write(n, make(), seconds, barrier, results))
+        context.Process(target=lambda n=n: write(n, make(), run, barrier, results))
         for n in range(writers)
     ]
     for process in made:
@@ -156,9 +163,7 @@ def start_service(stack: Stack, workers: int) -> tuple[Process, int]:
             return service, port
 
 
-def rounds(
-    stack: Stack, workers: int, clients: Sequence[int], seconds: float
-) -> list[dict[str, Any]]:
+def rounds(stack: Stack, workers: int, clients: Sequence[int], run: Run) -> list[dict[str, Any]]:
     """One row for each call, way, and number of writers."""
     with Reactions(stack.settings) as client:
         client.react_many([(1, post, "like") for post in range(1, POSTS + 1)])
@@ -174,7 +179,7 @@ def rounds(
                 for way, make in ways.items():
                     output.err.print(f"{what}, {way}, {writers} writers")
                     cpu_of = partial(cpu_s, service) if way == "http" else None
-                    found = measure(make, writers, seconds, cpu_of)
+                    found = measure(make, writers, run, cpu_of)
                     rows.append({"call": what, "way": way, "writers": writers, **found})
     finally:
         service.stop()
@@ -185,12 +190,27 @@ def rounds(
 @click.option(
     "--seconds", type=float, default=10.0, show_default=True, help="Duration of each round."
 )
+@click.option("--warm", type=float, default=1.0, show_default=True, help="Seconds before it.")
+@click.option(
+    "--users",
+    type=int,
+    default=100_000,
+    show_default=True,
+    help="Users. With few, Redis knows the reactions of each; with many, PostgreSQL is asked.",
+)
 @click.option("--workers", type=int, default=2, show_default=True, help="Processes of the service.")
 @click.option("--writers", type=int, multiple=True, default=(1, 8), show_default=True)
 @output.as_markdown
 @output.as_json
 def main(
-    seconds: float, workers: int, writers: tuple[int, ...], as_markdown: bool, as_json: bool
+    *,
+    seconds: float,
+    warm: float,
+    users: int,
+    workers: int,
+    writers: tuple[int, ...],
+    as_markdown: bool,
+    as_json: bool,
 ) -> None:
     """Time the HTTP service beside the library's own calls."""
     output.quiet_logs()
@@ -198,7 +218,7 @@ def main(
         servers.temporary_folder("web") as where,
         Stack(where, flower=False, say=output.err.print) as stack,
     ):
-        rows = rounds(stack, workers, writers, seconds)
+        rows = rounds(stack, workers, writers, Run(warm, seconds, users))
     title = f"{workers} processes of the service; a feed has {FEED} posts"
     header = ("call", "way", "writers", "requests/s", "CPU ms", "p50 ms", "p99 ms")
     output.print_table(title, header, [list(row.values()) for row in rows], as_markdown)

@@ -207,7 +207,11 @@ class Settings(SpaceSettings):
         20, ge=1, le=10_000, description="Writes that one user may send at once after a pause."
     )
     web_threads: int = Field(
-        40, ge=1, le=1_000, description="Requests at a time in a process of the web service."
+        40,
+        ge=1,
+        le=1_000,
+        description="Threads in a process of the web service: for authenticators that are not"
+        " `async`, and on a Redis Cluster for every request.",
     )
     web_streams: int = Field(
         1_000, ge=1, le=100_000, description="Most open streams in one process of the web service."

@@ -176,9 +176,9 @@ def estimate(load: Load, costs: UnitCosts) -> Fleet:
     """Return what the fleet needs for this load."""
     nodes, limits = _redis_nodes(load, costs)
     parts = {
-        "web": _processes(load, _busy("web", load, costs, nodes)),
+        "web": _processes(load, busy_cores("web", load, costs, nodes)),
         "redis": Part(
-            cores=_busy("redis", load, costs, nodes),
+            cores=busy_cores("redis", load, costs, nodes),
             nodes=nodes,
             memory_gb=_redis_bytes(load, costs) / 1e9,
             network_mbit=_redis_network(load, costs) * 8 / 1e6,
@@ -225,9 +225,9 @@ def _redis_nodes(load: Load, costs: UnitCosts) -> tuple[int, list[str]]:
     for nodes in range(1, SHARDS + 1):
         share = busiest_share(nodes, load.even_slots)
         memory = share * _redis_bytes(load, costs) / 1e9
-        if share * _busy("redis", load, costs, nodes) <= load.busy and memory <= load.redis_gb:
+        if share * busy_cores("redis", load, costs, nodes) <= load.busy and memory <= load.redis_gb:
             return nodes, limits
-    cores = _busy("redis", load, costs, SHARDS)
+    cores = busy_cores("redis", load, costs, SHARDS)
     limit = (
         f"Redis would need {cores / load.busy:,.0f} cores, and {SHARDS} shards on {SHARDS} nodes do"
         " not give them"
@@ -238,8 +238,8 @@ def _redis_nodes(load: Load, costs: UnitCosts) -> tuple[int, list[str]]:
     return SHARDS, limits
 
 
-def _busy(part: str, load: Load, costs: UnitCosts, nodes: int) -> float:
-    """Cores that ``web`` or ``redis`` keeps busy in all, with so many Redis nodes."""
+def busy_cores(part: str, load: Load, costs: UnitCosts, nodes: int) -> float:
+    """Return the cores that ``web`` or ``redis`` keeps busy in all, with so many Redis nodes."""
 
     def cost(of: str) -> float:
         value: float = getattr(costs, f"{part}_us_per_{of}")

@@ -46,6 +46,10 @@ from reactions.redis.wire import Words, pack
 MAX_MADE = 10_000
 """Posts whose last summary a process remembers; on a cluster also how to read it."""
 
+PAUSE = 4
+"""After the user's node of a cluster was asked in vain, only each fourth feed asks it at once until
+that helps. So where most posts change all the time, few questions are in vain."""
+
 RENEWALS = 16
 """A process renews the TTL of a user's cached reactions so many times within that TTL."""
 
@@ -96,6 +100,7 @@ class SummaryCache:
         self._parser = SummaryParser(settings)
         self._made: dict[int, _Made] = {}
         self._texts: dict[int, bytes | None] = {}
+        self._pause = 0  # feeds until the user's node is asked at once again
         self._ttl = Ttl(settings)
         self._renewed: dict[int, float] = {}
         self._renew_s = max(0.05, settings.cache_ttl_user_s / RENEWALS)
@@ -138,7 +143,10 @@ class SummaryCache:
         reads = [packed.get(post_id) or self._pack(post_id) for post_id in post_ids]
         slots, commands = [read[0] for read in reads], [read[1] for read in reads]
         before = [texts.get(post_id, _NEW) for post_id in post_ids]  # before anything is sent
-        early = self._of_user(user_id, post_ids) if user_id and _NEW not in before else []
+        early: list[Words] = []
+        if user_id and _NEW not in before:
+            self._pause = max(0, self._pause - 1)
+            early = [] if self._pause else self._of_user(user_id, post_ids)
         slots += [shard_slot(shard_of(user_id))] * len(early)
         replies = execute_packed(self._client, slots, commands + [pack(words) for words in early])
         replies, of_user = replies[: len(post_ids)], replies[len(post_ids) :]
@@ -160,6 +168,7 @@ class SummaryCache:
         if user_id:
             own = of_user[0] if of_user and same else None
             if own is None:
+                self._pause = PAUSE if early else self._pause
                 own = execute_many(self._client, self._of_user(user_id, post_ids))[0]
             if is_outage(own):
                 own = [None] * (1 + len(post_ids))

@@ -105,3 +105,11 @@ def test_statements_are_counted_without_begin_and_commit() -> None:
     lines = ["a|LOG:  statement: BEGIN", "a|LOG:  statement: SELECT 1", "b|LOG:  other"]
     lines += ["a|LOG:  statement: UPDATE x", "a|LOG:  statement: COMMIT"]
     assert count_statements(lines) == {"transactions": 1, "of_them_pings": 1, "statements": 2}
+
+
+def test_the_asynchronous_client_is_measured_beside_threads_and_redis_py() -> None:
+    rows = run("aio", "--calls", "40")["rows"]
+    ways = {row["way"] for row in rows if row["call"] == "react" and row["callers"] == 16}
+    assert len(ways) == 4
+    assert {row["callers"] for row in rows} == {1, 16, 256, 2_000}
+    assert all(row["cpu_us"] > 0 for row in rows)

@@ -14,7 +14,7 @@ from reactions.core.settings import Settings
 from reactions.demo.embedded import Valkey
 from reactions.redis import summary_cache
 from reactions.redis.cluster_pipeline import send_packed
-from reactions.redis.connection import Client, connect, execute_many
+from reactions.redis.connection import Client, connect, execute_many, execute_packed
 from reactions.redis.keys import default_keys as keys
 from reactions.redis.summary_cache import SummaryCache
 from reactions.redis.wire import Words
@@ -158,6 +158,25 @@ def test_a_drain_between_the_answers_of_the_nodes(
     found = read(cache)
     assert found is not None
     assert found.reaction == "love"
+
+
+def test_after_a_question_in_vain_the_next_feeds_ask_the_user_last(
+    cache: SummaryCache, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own(client, {})
+    asked: list[int] = []
+
+    def executing(client: Client, slots: Sequence[int], packed: Sequence[bytes]) -> list[Any]:
+        asked.append(len(slots) - 1)
+        return execute_packed(client, slots, packed)
+
+    write(client, STAMPED.format(1))
+    read(cache)
+    monkeypatch.setattr(summary_cache, "execute_packed", executing)
+    for stamp in range(2, 9):
+        write(client, STAMPED.format(stamp))
+        read(cache)
+    assert [bool(more) for more in asked] == [True, False, False, False, True, False, False]
 
 
 def test_what_another_thread_reads_in_between_does_not_count(

@@ -21,9 +21,9 @@ def own_spaces(
         database_url: a database of the test's own, whose schemas are migrated here.
         spaces: what each further space sets for itself.
     """
-    values = settings.environment() | {"REACTIONS_SPACES": ""}
-    fields = {name.removeprefix("REACTIONS_").lower(): value for name, value in values.items()}
-    plain = Settings(**{**fields, "database_url": database_url, "spaces": spaces})
+    named = Settings(database_url=database_url, spaces=spaces)
+    plain = settings.model_copy(update={"database_url": named.database_url, "spaces": named.spaces})
+    plain._own = named._own  # a copy is not validated: these settings may be out of bounds
     migrate_spaces(plain)
     made = {own.space: make_engine(own) for own in plain.each_space()}
     yield made

@@ -26,7 +26,8 @@ FEED = "/v1/summaries"
 
 def wrong_bodies() -> Iterator[bytes]:
     yield from (b"", b"{", b"[]", b"null", b'"like"', b"\xff", b'{"reaction": "like"', b"NaN")
-    for value in (None, 1, True, [], {}, "", "nothing", "x" * 100):
+    values: tuple[Any, ...] = (None, 1, True, [], {}, "", "nothing", "x" * 100)
+    for value in values:
         yield json.dumps({"reaction": value}).encode()
     yield b'{"reaction": "like", "more": 1}'
     yield b'{"reaction": "love", "reaction": "like"}'
@@ -105,7 +106,7 @@ def test_every_answer_is_that_of_fastapi(app: FastAPI, counted: list[str]) -> No
             assert found[0] == found[1], (method, path, body, headers)
     # The first four, that of a deleted post, two that the library refuses.
     assert counted.count("_write") >= 6
-    assert counted.count("_feed") == 2
+    assert counted.count("_feed") == 1  # not the one with a percent sign
 
 
 def test_a_removal(app: FastAPI, engine: Engine, counted: list[str]) -> None:

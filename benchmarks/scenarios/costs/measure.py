@@ -15,6 +15,9 @@ POSTS = 2_000
 FIRST_POST = 1_000
 READERS = 50
 FEED = 20
+REACTIONS = 0.1
+"""Share of the operations of ``mix`` that are reactions; the others are feeds."""
+
 FILL = 30
 """Reactions on each post before anything is measured, and once more to measure their bytes."""
 
@@ -83,11 +86,7 @@ def reactions(client: Reactions, servers: Servers, seconds: float) -> dict[str, 
 def feeds(client: Reactions, servers: Servers, seconds: float) -> dict[str, float]:
     """Warm feeds by readers who come back."""
     play = random.Random(2)
-    found = [[*{post(play) for _ in range(4 * FEED)}][:FEED] for _ in range(200)]
-    for _ in range(2):
-        for number, feed in enumerate(found):
-            client.summaries(feed, 1 + number % READERS)
-        time.sleep(0.5)  # workers load what was cold
+    found = _warm_feeds(client, play)
     used = _used(
         servers, seconds, lambda: client.summaries(play.choice(found), play.randrange(1, READERS))
     )
@@ -97,6 +96,29 @@ def feeds(client: Reactions, servers: Servers, seconds: float) -> dict[str, floa
         "network_bytes_per_feed": used["bytes"],
         "feed_posts": FEED,
     }
+
+
+def _warm_feeds(client: Reactions, play: random.Random) -> list[list[int]]:
+    """Feeds that every reader has read."""
+    found = [[*{post(play) for _ in range(4 * FEED)}][:FEED] for _ in range(200)]
+    for _ in range(2):
+        for number, feed in enumerate(found):
+            client.summaries(feed, 1 + number % READERS)
+        time.sleep(0.5)  # workers load what was cold
+    return found
+
+
+def mix(client: Reactions, servers: Servers, seconds: float) -> dict[str, float]:
+    """Feeds and reactions in turn; returns processor µs of each part for one operation."""
+    play = random.Random(4)
+    found = _warm_feeds(client, play)
+
+    def call() -> object:
+        if play.random() < REACTIONS:
+            return client.react(play.randrange(10**6, 10**9), post(play), "love")
+        return client.summaries(play.choice(found), play.randrange(1, READERS))
+
+    return _used(servers, seconds, call)
 
 
 def first_feeds(client: Reactions, servers: Servers, seconds: float) -> dict[str, float]:
