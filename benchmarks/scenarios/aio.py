@@ -26,6 +26,7 @@ from redis import Redis
 import reactions.aio
 from benchmarks.support import machine, output, servers
 from reactions.api.client import Reactions
+from reactions.api.publisher import Publisher
 from reactions.core.settings import Settings
 from reactions.core.type_names import DEFAULT_TYPES, parse_types
 from reactions.redis.keys import default_keys
@@ -34,7 +35,7 @@ from reactions.redis.scripts import writes
 
 POSTS, FEED, USERS = 1_000, 20, 100_000
 CALLERS = (1, 16, 256, 2_000)
-MAX_THREADS = 64
+MAX_THREADS = 40
 """Threads that share the calls of more callers: each has a connection."""
 
 MAX_CONNECTIONS = 256
@@ -144,7 +145,7 @@ async def on_loop(settings: Settings, callers: int, calls: int) -> list[dict[str
         rows.append({"call": "feed", "way": AIO, **await with_tasks(feed, callers, few)})
     url = settings.redis_url.get_secret_value()
     pool = redis.asyncio.BlockingConnectionPool.from_url(
-        url, max_connections=min(callers, MAX_CONNECTIONS), timeout=60
+        url, max_connections=min(callers, MAX_CONNECTIONS), timeout=60, socket_connect_timeout=60
     )
     own: Any = redis.asyncio.Redis.from_pool(pool)
 
@@ -161,7 +162,7 @@ async def on_loop(settings: Settings, callers: int, calls: int) -> list[dict[str
 def in_threads(settings: Settings, callers: int, calls: int) -> list[dict[str, Any]]:
     """The synchronous client."""
     with Reactions(settings) as client:
-        names = tuple(client.reaction_types)[:3]
+        names, threads = tuple(client.reaction_types)[:3], min(callers, MAX_THREADS)
 
         def react(number: int) -> object:
             random_ = random.Random(number)
@@ -173,11 +174,11 @@ def in_threads(settings: Settings, callers: int, calls: int) -> list[dict[str, A
             return client.summaries(posts, user)
 
         return [
-            {"call": "react", "way": THREADS, **with_threads(react, callers, calls)},
+            {"call": "react", "way": THREADS, **with_threads(react, threads, calls)},
             {
                 "call": "feed",
                 "way": THREADS,
-                **with_threads(feed, callers, max(callers, calls // 4)),
+                **with_threads(feed, threads, calls // 4),
             },
         ]
 
@@ -196,6 +197,7 @@ def prepare(settings: Settings, admin: Redis) -> None:
             for each in range(user, min(user + 1_000, USERS + 1)):
                 pipe.hset(default_keys.user_reactions(each), "0", "1")
             pipe.execute()
+    Publisher(settings)  # it imports Celery, which is not to be measured
     with Reactions(settings) as client:
         client.react(1, 1, "like")
 

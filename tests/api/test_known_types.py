@@ -16,6 +16,7 @@ from reactions.core.type_registry import ReactionType
 from reactions.maintenance.loss_detection import LossDetection
 from reactions.postgres.type_registry import TypeRegistry
 from reactions.redis.connection import Client
+from reactions.redis.keys import Keys
 from reactions.redis.keys import default_keys as keys
 from reactions.redis.layout import read_layout
 from reactions.redis.type_copy import read_types, write_types
@@ -227,7 +228,7 @@ def test_a_reader_that_looks_again_does_not_wait(
     """The relay looks, with a client of its own."""
     by: list[Client] = []
 
-    def counted(client: Client) -> tuple[ReactionType, ...] | None:
+    def counted(client: Client, keys: Keys) -> tuple[ReactionType, ...] | None:
         by.append(client)
         return read_types(client, keys)
 
@@ -249,7 +250,7 @@ def test_only_the_first_call_reads_the_registry(
 ) -> None:
     reads: list[Client] = []
 
-    def counted(client: Client) -> tuple[ReactionType, ...] | None:
+    def counted(client: Client, keys: Keys) -> tuple[ReactionType, ...] | None:
         reads.append(client)
         return read_types(client, keys)
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from redis import Redis
@@ -45,11 +45,16 @@ def relay_to(url: str, interval: float = 0.05) -> Relay:
     return Relay(Settings(broker_url=url, wake_interval_s=interval))
 
 
+def sent(queue: Redis, name: str) -> list[dict[str, Any]]:
+    """The arguments of each message in a queue, oldest first."""
+    messages = cast("list[bytes]", queue.lrange(name, 0, -1))[::-1]
+    bodies = [json.loads(message)["body"] for message in messages]
+    return [json.loads(base64.b64decode(body))[1] for body in bodies]
+
+
 def shards(queue: Redis) -> list[list[int]]:
     """The shards of each message in the persistence queue, oldest first."""
-    messages = queue.lrange("persistence", 0, -1)[::-1]
-    bodies = [json.loads(message)["body"] for message in messages]
-    return [json.loads(base64.b64decode(body))[1]["shards"] for body in bodies]
+    return [message["shards"] for message in sent(queue, "persistence")]
 
 
 def test_a_burst_is_one_message_with_each_shard_once(broker: Valkey, queue: Redis) -> None:
@@ -75,6 +80,21 @@ def test_a_request_for_a_load_is_published_at_once(broker: Valkey, queue: Redis)
     assert not wait_briefly(lambda: queue.llen("persistence") > 1)
     relay.close(LONG_S)
     assert shards(queue) == [[7], [8]]
+
+
+def test_each_space_has_messages_of_its_own(broker: Valkey, queue: Redis) -> None:
+    """Those of the default space do not name it: workers of an older version know them."""
+    relay = relay_to(broker.url, 10.0)
+    for shard, space in ((5, "post"), (5, "comment"), (3, "comment")):
+        relay.request(shard, space)
+    relay.request_load(1042, "comment", hurry=False)
+    relay.close(LONG_S)
+    assert sent(queue, "persistence") == [
+        {"shards": [5]},
+        {"shards": [3, 5], "space": "comment"},
+    ]
+    assert sent(queue, "maintenance") == [{"posts": [1042], "users": [], "space": "comment"}]
+    assert relay.stats().shards_published == 3
 
 
 def test_warmed_posts_are_gathered(broker: Valkey, queue: Redis) -> None:

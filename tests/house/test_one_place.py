@@ -17,6 +17,7 @@ ENVIRONMENT = {
 """Uses of ``os.environ``. pydantic reads it for ``core/settings.py``."""
 
 UNAVAILABLE = {
+    "aio/threads.py": "a wait for a thread",
     "postgres/database.py": "errors of PostgreSQL",
     "redis/connection.py": "errors of Redis",
     "redis/server_role.py": "the server answered, and is not the one to ask",

@@ -20,6 +20,7 @@ from reactions.postgres import repartition
 from reactions.postgres.database import Database
 from reactions.postgres.erasure import Erasures
 from reactions.postgres.ledger import Ledger
+from reactions.postgres.locks import LOCK, LOCK_CLASS
 from reactions.postgres.migrate import PartitionsMoving, migrate
 from reactions.postgres.partitions import names_of
 from reactions.postgres.repartition import Numbers, Repartition
@@ -40,6 +41,11 @@ LEFT JOIN pg_inherits ON inhparent = indexrelid
 WHERE indrelid = 'reactions'::regclass GROUP BY 1, 2 ORDER BY 1
 """)
 OBJECTS = text("SELECT relname FROM pg_class WHERE relnamespace = 'reactions'::regnamespace")
+WAITING = text("""
+SELECT count(*) FROM pg_stat_activity
+WHERE application_name = 'reactions-migrate' AND wait_event_type = 'Lock'
+  AND datname = current_database()
+""")
 TERMINATE = text("""
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = 'reactions-migrate'
@@ -88,14 +94,15 @@ class Writer:
         self.batches += 1
 
     def _erase(self) -> None:
-        self._erasures.erase_tombstones(self._version + 1, 1_000_000)
-        self.rows = {key: row for key, row in self.rows.items() if row[1]}
+        """Delete all rows of a post."""
+        erased = self._random.choice(ERASED)
+        self._erasures.erase_post(erased, 1_000)
+        self.rows = {key: row for key, row in self.rows.items() if key[0] != erased}
 
     def _run(self) -> None:
         while not self._stopped.is_set():
             self.write()
-            if self.batches % 5 == 0:
-                self._erase()
+            self._erase()
 
     def start(self) -> None:
         for _ in range(20):
@@ -108,13 +115,19 @@ class Writer:
 
 
 @pytest.fixture
-def writer(database_url: str) -> Iterator[Writer]:
+def database(database_url: str) -> Iterator[Database]:
+    """With time for a machine that stalls: the locks are held for long here."""
     database = Database(Settings(database_url=database_url, database_timeout_s=60))
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def writer(database: Database) -> Iterator[Writer]:
     writing = Writer(database, 1)
     writing.start()
     yield writing
     writing.stop()
-    database.close()
 
 
 def stored(database: Database) -> dict[tuple[int, int], tuple[int, int]]:
@@ -196,6 +209,23 @@ def work_to_do(work: Repartition) -> bool:
     with suppress(ReactionsUnavailable):
         return work.numbers() != Numbers(5, None)
     return True
+
+
+def test_a_page_waits_for_those_who_write_its_shards(work: Repartition, database: Database) -> None:
+    """Else it would copy a row that it read before somebody deleted it."""
+    Ledger(database).record([Row(42, 1, 1, 1), Row(142, 1, 1, 1)])
+    steps = work.steps(2)
+    assert next(steps).name == "prepared"
+    copier = threading.Thread(target=next, args=(steps,))
+    with database.transaction() as connection:
+        connection.execute(LOCK, {"class": LOCK_CLASS, "shards": "{42}"})
+        connection.execute(text("UPDATE reactions SET version = 2 WHERE post_id = 42"))
+        connection.execute(text("DELETE FROM reactions WHERE post_id = 142"))
+        copier.start()
+        wait_until(lambda: database.execute_at_once(WAITING)[0][0], what="the copy waits")
+    copier.join()
+    assert [step.name for step in steps][-1] == "dropped"
+    assert stored(database) == {(42, 1): (2, 1)}
 
 
 def test_a_change_can_be_given_up(work: Repartition, writer: Writer, database: Database) -> None:

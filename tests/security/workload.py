@@ -68,7 +68,7 @@ class Called:
 
     def all(self) -> bool:
         public = {name for name in vars(Reactions) if not name.startswith("_")}
-        return public - {"close", "relay_stats"} <= self.methods
+        return public - {"close", "relay_stats", "space"} <= self.methods
 
 
 def write(web: Called) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 import pytest
+from fastapi import Request
 
 from reactions.api.client import Reactions
 from reactions.core.settings import Settings
@@ -17,7 +18,7 @@ from tests.support.engine import Engine
 from tests.support.types import publish
 from tests.support.waiting import patience, wait_until
 from tests.web.serving import check_problem, running, user
-from tests.web.streaming import listening
+from tests.web.streaming import events, listening
 
 POST, OTHER = 1042, 43
 
@@ -173,3 +174,21 @@ def test_a_stream_tells_each_change_of_the_types(address: str, engine: Engine) -
         assert next(found).totals == {POST: 1}
         assert next(other).id == first.id  # no types where nobody asked for them
         assert next(other).totals == {POST: 1}
+
+
+def by_token(request: Request) -> int | None:
+    """An authenticator for ``EventSource``, which sends no header."""
+    token = request.query_params.get("token", "")
+    return int(token) if token.isdigit() else None
+
+
+def test_a_token_in_the_query_opens_a_stream(engine: Engine) -> None:
+    with (
+        running(create_app(engine.reactions, by_token)) as address,
+        user(address, 7) as alice,
+    ):
+        check_problem(alice.get("/v1/stream", params={"post_id": POST}), 401, "unauthenticated")
+        query: dict[str, str | int] = {"post_id": POST, "token": "7"}
+        with alice.stream("GET", "/v1/stream", params=query) as answer:
+            assert answer.status_code == 200
+            assert next(iter(events(answer))).totals == {POST: 0}
