@@ -65,6 +65,7 @@ OTHERS = {
     "capacity": "asks no server",
     "demo": "brings its own servers",
     "doctor": "has a finding about it, see tests/ops/doctor/test_postgres.py",
+    "partitions": "reads no reaction types",
     "types": "changes the registry",
     "up": "brings its own servers",
     "web": "see below",

@@ -89,7 +89,10 @@ def test_an_invalid_shard_is_refused_and_harms_nothing(lane: Lane, shards: objec
     assert_drained(lane, 1, 2)
 
 
-@pytest.mark.parametrize("args", [(), ([SHARD], {}, True, "more")], ids=["none", "too many"])
+TOO_MANY = ([SHARD], {}, True, "post", "more")
+
+
+@pytest.mark.parametrize("args", [(), TOO_MANY], ids=["none", "too many"])
 def test_a_drain_with_other_arguments_fails(lane: Lane, args: tuple[Any, ...]) -> None:
     react(lane, 1)
     run = lane.run(*args)
