@@ -46,6 +46,7 @@ GOOD: Mapping[str, st.SearchStrategy[Any]] = {
     "limit": st.integers(1, 20),
     "cursor": st.none(),
     "replicas": st.just(0),
+    "name": st.just("post"),
 }
 ACCEPTED: Mapping[str, Callable[[Any], bool]] = {
     "user_id": lambda value: type(value) is int and 1 <= value <= MAX_ID,
@@ -54,6 +55,7 @@ ACCEPTED: Mapping[str, Callable[[Any], bool]] = {
     "limit": lambda value: type(value) is int and 1 <= value <= SAMPLE_SIZE,
     "cursor": lambda value: value is None,
     "replicas": lambda value: type(value) is int and 0 <= value <= MAX_REPLICAS,
+    "name": lambda value: type(value) is str and value == "post",
 }
 """Whether a function may accept a value. Iterables are not here: they hold other arguments."""
 
@@ -100,7 +102,7 @@ def client(valkey: Valkey, postgres: Postgres) -> Iterator[Reactions]:
             write_default_types(made._client)
             assert made.reaction_types  # the first call reads them, whatever its arguments
             # The relay asks Redis on its own, in a thread of its own.
-            patch.setattr(Relay, "_waiting", lambda _, shards: shards)
+            patch.setattr(Relay, "_forget_answered", lambda *_: None)
             yield made
 
 
@@ -139,7 +141,11 @@ def test_every_public_function_is_fuzzed() -> None:
 
 def check_refused(error: InvalidArgument, argument: str) -> None:
     # An error about an iterable may name one of its items.
-    inside = {"post_ids": {"post_ids"}, "items": {"items", "user_id", "post_id", "reaction"}}
+    inside = {
+        "post_ids": {"post_ids"},
+        "items": {"items", "user_id", "post_id", "reaction"},
+        "name": {"space"},
+    }
     assert error.argument in inside.get(argument, {argument})
     message = str(error)
     assert message.startswith(f"{error.argument} must be {error.allowed}, not ")
@@ -182,6 +188,7 @@ ONE: Mapping[str, Any] = {
     "limit": 2,
     "cursor": None,
     "replicas": 0,
+    "name": "post",
 }
 
 
