@@ -19,8 +19,8 @@ REGULAR, VIRAL, DELETED = 0, 1, 2
 MAX_PARSED = 10_000
 """Distinct counts that a process remembers in parsed form."""
 
-MAX_FOLDED = 1_000
-"""Posts of which a process remembers the last summary with changes in parsed form."""
+MAX_FOLDED = 10_000
+"""Posts of which a process remembers the last summary with changes, or a stamp, in parsed form."""
 
 _STAMPED = b",0,"
 """Follows the tier if a stamp comes next; no reaction type has the code 0."""
@@ -38,7 +38,7 @@ class ReadyCounts(NamedTuple):
 
 
 class _Folded(NamedTuple):
-    """A summary with changes. The next one of the post often is the same and a few more."""
+    """A summary with changes or a stamp. The next one often is the same, or this and a few more."""
 
     text: bytes
     viral: bool
@@ -67,9 +67,13 @@ class SummaryParser:
         known = self._folded.get(post_id)
         if known is None or known.text != text:
             base, _, changes = text.partition(b";")
-            if not changes:
+            if changes:
+                known = self._fold(text, base, changes, known)
+            elif is_stamped(text):
+                counts = self._base(base)
+                known = _Folded(text, counts.tier is Tier.VIRAL, counts, _NOBODY)
+            else:
                 return self._base(base), _NOBODY
-            known = self._fold(text, base, changes, known)
             if len(self._folded) >= MAX_FOLDED:
                 self._folded.clear()
             self._folded[post_id] = known

@@ -7,6 +7,7 @@ import inspect
 from typing import Any
 
 import pytest
+import uvloop
 
 import reactions
 import reactions.aio
@@ -82,18 +83,19 @@ def test_both_clients_have_the_same_methods_and_arguments() -> None:
             assert twin[name].__doc__ == method.__doc__
 
 
-def test_a_client_may_serve_one_loop_after_the_other(settings: Settings) -> None:
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_a_client_may_serve_one_loop_after_the_other(run: Any, settings: Settings) -> None:
     client = reactions.aio.Reactions(settings)
 
     async def use() -> tuple[reactions.Status, Any]:
         outcome = await client.react(1, 1042, "like")
         return outcome.status, await client.reaction_types
 
-    assert asyncio.run(use())[0] is reactions.Status.ACCEPTED
-    status, types = asyncio.run(use())
+    assert run(use())[0] is reactions.Status.ACCEPTED
+    status, types = run(use())
     assert status is reactions.Status.UNCHANGED
     assert types == settings.reaction_types
-    asyncio.run(client.close())
+    run(client.close())
 
 
 def test_settings_are_checked_as_by_the_synchronous_client() -> None:

@@ -19,7 +19,7 @@ import reactions
 from reactions import Reactions, ReactionsError, Settings
 from reactions.api.client import MAX_PAGE, MAX_SUMMARIES
 from reactions.api.relay import Relay
-from reactions.core.constants import MAX_ID, MAX_REPLICAS, SAMPLE_SIZE
+from reactions.core.constants import DEFAULT_SPACE, MAX_ID, MAX_REPLICAS, SAMPLE_SIZE
 from reactions.core.errors import InvalidArgument, NotReplicated
 from reactions.demo.embedded import Postgres, Valkey
 from tests.hostile.values import ANYTHING, MAKERS
@@ -46,7 +46,7 @@ GOOD: Mapping[str, st.SearchStrategy[Any]] = {
     "limit": st.integers(1, 20),
     "cursor": st.none(),
     "replicas": st.just(0),
-    "name": st.just("post"),
+    "name": st.just(DEFAULT_SPACE),
 }
 ACCEPTED: Mapping[str, Callable[[Any], bool]] = {
     "user_id": lambda value: type(value) is int and 1 <= value <= MAX_ID,
@@ -55,7 +55,7 @@ ACCEPTED: Mapping[str, Callable[[Any], bool]] = {
     "limit": lambda value: type(value) is int and 1 <= value <= SAMPLE_SIZE,
     "cursor": lambda value: value is None,
     "replicas": lambda value: type(value) is int and 0 <= value <= MAX_REPLICAS,
-    "name": lambda value: type(value) is str and value == "post",
+    "name": lambda value: type(value) is str and value == DEFAULT_SPACE,
 }
 """Whether a function may accept a value. Iterables are not here: they hold other arguments."""
 
@@ -140,7 +140,7 @@ def test_every_public_function_is_fuzzed() -> None:
 
 
 def check_refused(error: InvalidArgument, argument: str) -> None:
-    # An error about an iterable may name one of its items.
+    # An error about an iterable may name one of its items; one about a name says of what.
     inside = {
         "post_ids": {"post_ids"},
         "items": {"items", "user_id", "post_id", "reaction"},
@@ -188,7 +188,7 @@ ONE: Mapping[str, Any] = {
     "limit": 2,
     "cursor": None,
     "replicas": 0,
-    "name": "post",
+    "name": DEFAULT_SPACE,
 }
 
 

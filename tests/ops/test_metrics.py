@@ -27,6 +27,10 @@ LOAD = """
 import sys
 from concurrent.futures import ProcessPoolExecutor
 
+# close() gives the relay a second to publish. A slow machine needs longer to import these.
+import kombu.transport.redis
+import reactions.core.celery_app
+
 import reactions
 from reactions.api.default import default_client
 

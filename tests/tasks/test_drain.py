@@ -89,7 +89,7 @@ def test_an_invalid_shard_is_refused_and_harms_nothing(lane: Lane, shards: objec
     assert_drained(lane, 1, 2)
 
 
-TOO_MANY = ([SHARD], {}, True, "post", "more")
+TOO_MANY: tuple[Any, ...] = ([SHARD], {}, True, "post", "more")
 
 
 @pytest.mark.parametrize("args", [(), TOO_MANY], ids=["none", "too many"])
