@@ -9,6 +9,7 @@ import click
 
 from reactions.cli.console import as_json, finish, out, say
 from reactions.cli.options import chosen_space, of_space
+from reactions.core.constants import MAX_PARTITIONS
 from reactions.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ EVERY_S = 10.0
 
 
 @click.command()
-@click.argument("number", type=int, required=False)
+@click.argument("number", type=click.IntRange(1, MAX_PARTITIONS), required=False)
 @as_json
 @of_space
 def partitions(number: int | None, as_json: bool) -> None:

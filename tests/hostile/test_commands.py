@@ -107,7 +107,9 @@ def test_a_hostile_value_is_refused_by_name(name: str, parameter: click.Paramete
         if not takes(parameter, text):
             assert result.exit_code == 2
             named = (
-                parameter.opts[0] if isinstance(parameter, click.Option) else "TRACE|POST|SOURCE"
+                parameter.opts[0]
+                if isinstance(parameter, click.Option)
+                else "TRACE|POST|SOURCE|NUMBER"
             )
             assert re.search(named, result.stderr)
 

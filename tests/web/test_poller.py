@@ -36,26 +36,30 @@ def until_total(found: Iterator[Event], post: int, total: int) -> list[Event]:
 
 
 class Watched(Reactions):
-    """Records each read of posts, and checks that no two reads overlap."""
+    """Records each read of posts, and how many overlap."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.reads: list[tuple[float, tuple[int, ...]]] = []
+        self.overlaps = 0
         self._alone = threading.Lock()
 
     def summaries(self, post_ids: Any, user_id: int | None = None) -> Any:
-        assert self._alone.acquire(blocking=False), "two reads overlap"
+        alone = self._alone.acquire(blocking=False)
+        self.overlaps += not alone
         self.reads.append((time.monotonic(), tuple(post_ids)))
         try:
             return super().summaries(post_ids, user_id)
         finally:
-            self._alone.release()
+            if alone:
+                self._alone.release()
 
 
 @pytest.fixture
 def watched(settings: Settings) -> Iterator[Watched]:
     with Watched(settings) as client:
         yield client
+        assert not client.overlaps
 
 
 def test_many_listeners_share_one_slow_poller(watched: Watched, engine: Engine) -> None:

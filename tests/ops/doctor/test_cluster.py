@@ -46,6 +46,13 @@ def test_a_single_server_has_nothing_to_check(redis_url: str) -> None:
         assert list(check_cluster(client)) == []
 
 
+def seen_down(node: Valkey, address: str) -> bool:
+    """Whether a node knows that another one does not answer."""
+    return any(
+        each.down for each in read_nodes(command(node, "CLUSTER NODES")) if each.address == address
+    )
+
+
 @pytest.mark.slow
 def test_each_fault_is_found(tmp_path: Path) -> None:
     with running_cluster(tmp_path, 3, 1) as nodes:
@@ -72,6 +79,8 @@ def test_each_fault_is_found(tmp_path: Path) -> None:
         command(nodes[0], "CLUSTER", "SETSLOT", 7, "STABLE")
         nodes[1].kill()
         wait_until(lambda: not is_complete(nodes[0]), what="the others to notice")
+        lost = [f"127.0.0.1:{nodes[at].port}" for at in (1, 4)]
+        wait_until(lambda: all(seen_down(nodes[0], each) for each in lost), what="both are lost")
         with findings(nodes[0]) as found:
             assert found["cluster primaries"].state is State.FAILURE
             assert f"127.0.0.1:{nodes[1].port}" in found["cluster primaries"].found
