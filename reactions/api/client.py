@@ -155,12 +155,13 @@ class Reactions:
     def summaries(self, post_ids: Iterable[int], user_id: int | None = None) -> list[Summary]:
         """Return what a feed shows of each post: counts, total, tier and the user's own reaction.
 
-        A warm feed takes one round trip; on a cluster, one to the nodes of the posts and one to the
-        node of the user. Posts without a cached summary take another one. If PostgreSQL has to
-        answer a part, this takes two more round trips and at most two queries, however many posts
-        the feed has, and twice as many if both the user and some posts are unknown; a cold post
-        that a drain works on takes a few more. Threads that miss the same
-        post at the same time share one query. Users always read their own writes.
+        A warm feed takes one round trip. On a cluster it goes to the nodes of the posts and to that
+        of the user at once; if the process has not read these summaries before, the user's node is
+        asked afterwards. Posts without a cached summary take another round trip. If PostgreSQL has
+        to answer a part, this takes two more round trips and at most two queries, however many
+        posts the feed has, and twice as many if both the user and some posts are unknown; a cold
+        post that a drain works on takes a few more. Threads that miss the same post at the same
+        time share one query. Users always read their own writes.
 
         Args:
             post_ids: at most 200. The result has the same order.
