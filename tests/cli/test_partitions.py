@@ -28,4 +28,4 @@ def test_it_shows_and_changes_the_number(own_database_url: str) -> None:
 def test_it_refuses_a_number_out_of_range() -> None:
     refused = in_process("partitions", "300")
     assert refused.returncode == 2
-    assert "partitions must be 1 to 256, not 300" in refused.stderr
+    assert "300 is not in the range 1<=x<=256" in refused.stderr
