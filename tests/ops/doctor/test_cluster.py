@@ -14,7 +14,7 @@ from reactions.core.settings import Settings
 from reactions.demo.embedded import Valkey
 from reactions.ops.doctor.cluster import check_cluster, read_nodes
 from reactions.ops.doctor.findings import Finding, State
-from reactions.redis.connection import connect
+from reactions.redis.connection import connect, execute
 from tests.support.waiting import wait_until
 
 TEXT = """\
@@ -48,9 +48,9 @@ def test_a_single_server_has_nothing_to_check(redis_url: str) -> None:
 
 def seen_down(node: Valkey, address: str) -> bool:
     """Whether a node knows that another one does not answer."""
-    return any(
-        each.down for each in read_nodes(command(node, "CLUSTER NODES")) if each.address == address
-    )
+    with connect(Settings(redis_url=node.url)) as client:
+        seen = read_nodes(execute(client, ("CLUSTER", "NODES")))
+    return any(each.down for each in seen if each.address == address)
 
 
 @pytest.mark.slow
