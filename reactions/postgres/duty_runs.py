@@ -176,7 +176,8 @@ def _take(connection: Connection, duty: str, owner: str, lease: timedelta) -> bo
     """Take the lease of a duty; tell whether this worker has it.
 
     A lease that ends later than any new one is from before the clock was set back: it does not
-    count.
+    count. The time of this moment decides about that, not the one at which the transaction began:
+    another worker may have taken the lease in between.
     """
     until = func.now() + lease
     mine = insert(duties).values(duty=duty, owner=owner, leased_until=until)
@@ -186,7 +187,7 @@ def _take(connection: Connection, duty: str, owner: str, lease: timedelta) -> bo
             set_={"owner": owner, "leased_until": until},
             where=or_(
                 _duty.leased_until < func.now(),
-                _duty.leased_until > func.now() + max(LEASE, lease),
+                _duty.leased_until > func.clock_timestamp() + max(LEASE, lease),
             ),
         ).returning(_duty.duty)
     )

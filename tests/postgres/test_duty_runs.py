@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from reactions.postgres.duty_runs import LEASE, DutyRuns
+from reactions.postgres.duty_runs import LEASE, DutyRuns, _take
 from tests.support.engine import Engine
 
 
@@ -44,6 +44,17 @@ def test_a_lease_from_before_the_clock_was_set_back_does_not_count(engine: Engin
         assert run is not None
         with duties.run("audit") as another:
             assert another is None
+
+
+def test_a_worker_that_began_earlier_does_not_take_a_lease_that_is_newer(engine: Engine) -> None:
+    """Its transaction began first, and its statement came second. The lease ends later than one
+    that began with its transaction, but the clock was not set back.
+    """
+    with engine.database.transaction() as slow:
+        slow.execute(text("SELECT now()"))
+        with engine.database.transaction() as quick:
+            assert _take(quick, "audit", "quick", LEASE)
+        assert not _take(slow, "audit", "slow", LEASE)
 
 
 def test_a_run_that_outlived_its_lease_does_not_release_another(engine: Engine) -> None:
