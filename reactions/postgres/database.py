@@ -198,6 +198,8 @@ class Database:
         try:
             with translated():
                 return self._direct.rows(statement, parameters, first=self._first)
+        except (psycopg2.DataError, psycopg2.IntegrityError) as error:
+            raise RowsRefused(_reason(error)) from error
         except psycopg2.Error as error:
             if time.monotonic() - began > QUICK_S:
                 raise unavailable(error) from error

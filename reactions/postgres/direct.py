@@ -12,7 +12,7 @@ from typing import Any
 import psycopg2
 from sqlalchemy import Engine, TextClause
 
-from reactions.postgres.socket_watchdog import NoAnswer, guard
+from reactions.postgres.socket_watchdog import guard
 
 
 class DirectReads:
@@ -39,22 +39,25 @@ class DirectReads:
             first: what goes before everything else.
 
         Raises:
-            psycopg2.Error: the server refused, or the connection is lost; it is closed then.
+            psycopg2.Error: the server refused the statement, or the connection is lost.
             NoAnswer: the server did not answer before the deadline.
             SQLAlchemyError: the pool has no connection to give.
         """
         text = self._texts.get(statement) or self._compile(statement)
         pooled = self._engine.raw_connection()
+        driver: Any = pooled.driver_connection
         try:
-            driver: Any = pooled.driver_connection
             with guard(driver.fileno(), self._deadline_s):
                 driver.autocommit = True
                 cursor = driver.cursor()
                 cursor.execute(first + self._before + text, parameters or {})
                 found: Sequence[Any] = cursor.fetchall()
             driver.autocommit = False
-        except (psycopg2.Error, NoAnswer):
-            pooled.invalidate()
+        except BaseException as error:
+            if isinstance(error, psycopg2.Error) and not driver.closed:
+                driver.autocommit = False  # the server refused; the connection is good
+            else:
+                pooled.invalidate()  # a reply may still come
             raise
         finally:
             pooled.close()
